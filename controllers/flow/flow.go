@@ -1,0 +1,129 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sealbridge/sealbridge/internal/redact"
+)
+
+// Step is one act of a reconciler: it does one thing, records what it found in the scope, and returns nil to go on,
+// Done, Wait, Stall or Fail to end the run, or any other error, whose class decides (package providers).
+type Step[S any] struct {
+	// Name is a short phrase for logs, "resolve store".
+	Name string
+	Do   func(ctx context.Context, s *S) error
+}
+
+// Verdict is what a report function returns beside the status that it wrote into the object.
+type Verdict struct {
+	// Next is when to look again although nothing happened; zero means only when something does. A Waiting outcome's
+	// own time and a Failed outcome's backoff take precedence.
+	Next time.Duration
+	// Event tells users what changed; nil when nothing did. Failures need none: the engine announces them.
+	Event *Event
+}
+
+// Event is a Kubernetes event about the object.
+type Event struct {
+	// Reason and Action are CamelCase; Message must be safe to show and stable.
+	Reason, Action, Message string
+	// Warning marks an event of type Warning.
+	Warning bool
+}
+
+// Report writes the status of the object in the scope from the facts that the steps recorded and the outcome. It is
+// pure, always runs (except at shutdown), and sets every condition that the controller owns.
+type Report[S any] func(s *S, out Outcome) Verdict
+
+// Engine runs reconcilers. All fields are required.
+type Engine struct {
+	// Status writes the objects' status subresource.
+	Status client.StatusClient
+	Events events.EventRecorder
+}
+
+// Run performs one reconciliation of obj, which the caller owns (a copy, not a cache's object) and which the scope
+// refers to. It returns an error only for Failed outcomes, so that the queue backs off.
+func Run[S any](ctx context.Context, e Engine, obj client.Object, s *S, report Report[S], steps ...Step[S]) (reconcile.Result, error) {
+	before := obj.DeepCopyObject().(client.Object)
+	out := runSteps(ctx, s, steps)
+	if out.State == Cancelled {
+		return reconcile.Result{}, nil
+	}
+	verdict := report(s, out)
+	changed := !equality.Semantic.DeepEqual(before, obj)
+	if changed {
+		err := e.Status.Status().Patch(ctx, obj, client.MergeFrom(before))
+		if apierrors.IsNotFound(err) {
+			return reconcile.Result{}, nil
+		}
+		if err != nil {
+			return reconcile.Result{}, fmt.Errorf("write status: %w", redact.API(err))
+		}
+	}
+	e.announce(ctx, obj, out, verdict, changed)
+	switch out.State {
+	case Failed:
+		return reconcile.Result{}, fmt.Errorf("%s: %w", out.Step, out.Err)
+	case Waiting:
+		return reconcile.Result{RequeueAfter: out.After}, nil
+	default:
+		return reconcile.Result{RequeueAfter: verdict.Next}, nil
+	}
+}
+
+func runSteps[S any](ctx context.Context, s *S, steps []Step[S]) Outcome {
+	for _, step := range steps {
+		if err := step.Do(ctx, s); err != nil {
+			return outcomeOf(ctx, step.Name, err)
+		}
+	}
+	return Outcome{State: Ready}
+}
+
+// announce records one event: what the controller reported, or the failure when it is new (a repeated failure leaves
+// the status as it is).
+func (e Engine) announce(ctx context.Context, obj client.Object, out Outcome, v Verdict, changed bool) {
+	ev := v.Event
+	if ev == nil && changed && (out.State == Failed || out.State == Stalled) {
+		ev = &Event{Reason: out.Reason, Action: "Reconcile", Message: out.Message, Warning: true}
+	}
+	if out.State != Ready && changed {
+		log.FromContext(ctx).Info("not ready", "state", string(out.State), "step", out.Step, "reason", out.Reason, "message", out.Message)
+	}
+	if ev == nil {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if ev.Warning {
+		kind = corev1.EventTypeWarning
+	}
+	e.Events.Eventf(obj, nil, kind, ev.Reason, ev.Action, "%s", ev.Message)
+}
+
+// The bounds of the backoff between runs that failed.
+const (
+	backoffMin = time.Second
+	backoffMax = 5 * time.Minute
+)
+
+// Options returns the options that every controller is built with: concurrent workers, and a backoff per object (not
+// shared, so that one failing object delays only itself).
+func Options(concurrent int) controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: concurrent,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](backoffMin, backoffMax),
+	}
+}

@@ -1,0 +1,35 @@
+//go:build depshold
+
+package sealbridge
+
+import (
+	_ "filippo.io/age"
+	_ "github.com/Masterminds/sprig/v3"
+	_ "github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	_ "github.com/getsops/sops/v3"
+	_ "github.com/go-git/go-git/v5"
+	_ "github.com/go-git/go-git/v5/plumbing/transport/ssh"
+	_ "github.com/google/cel-go/cel"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/hashicorp/vault/api"
+	_ "github.com/prometheus/client_golang/prometheus"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/spf13/cobra"
+	_ "github.com/tidwall/gjson"
+	_ "golang.org/x/crypto/ssh"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/time/rate"
+	_ "k8s.io/api/core/v1"
+	_ "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	_ "k8s.io/client-go/kubernetes"
+	_ "sigs.k8s.io/controller-runtime"
+	_ "sigs.k8s.io/kustomize/api/krusty"
+	_ "sigs.k8s.io/kustomize/kyaml/filesys"
+	_ "sigs.k8s.io/yaml"
+	_ "go.uber.org/goleak"
+	_ "k8s.io/utils/ptr"
+	_ "k8s.io/klog/v2"
+	_ "github.com/getsops/sops/v3/stores/yaml"
+	_ "github.com/getsops/sops/v3/keyservice"
+	_ "github.com/getsops/sops/v3/aes"
+)

@@ -1,0 +1,89 @@
+// Package redact reduces errors to text that may be shown to anybody.
+//
+// It takes errors of the API server, whose messages can quote the data of a rejected Secret, and returns errors with a
+// stable text that names the reason and the fields at fault and nothing that was in them.
+package redact
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// API returns err with its text reduced to the API server's reason and the paths of the fields it complains about, so
+// that it may stand in a condition, event or log. errors.Is and errors.As still reach the original (apierrors.IsConflict
+// and its like work). It returns nil for nil. An error that is not the API server's answer is reduced to its kind.
+func API(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &reduced{text: apiText(err), cause: err}
+}
+
+type reduced struct {
+	text  string
+	cause error
+}
+
+func (e *reduced) Error() string { return e.text }
+
+// Unwrap lets errors.Is and errors.As classify the cause; nobody prints what they find.
+func (e *reduced) Unwrap() error { return e.cause }
+
+func apiText(err error) string {
+	var status apierrors.APIStatus
+	switch {
+	case errors.As(err, &status):
+		return statusText(status.Status())
+	case meta.IsNoMatchError(err):
+		return "the API server does not serve this kind (NoMatch); install its CustomResourceDefinition first"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "the API server did not answer in time"
+	case errors.Is(err, context.Canceled):
+		return "the request was cancelled"
+	default:
+		return "the API server could not be reached"
+	}
+}
+
+func statusText(s metav1.Status) string {
+	text := "the API server answered " + string(reasonOf(s))
+	if s.Details == nil {
+		return text
+	}
+	var fields []string
+	for _, c := range s.Details.Causes {
+		if f := Field(c.Field); f != "" {
+			fields = append(fields, f)
+		}
+	}
+	slices.Sort(fields)
+	if fields = slices.Compact(fields); len(fields) > 0 {
+		text += " for " + strings.Join(fields, ", ")
+	}
+	return text
+}
+
+func reasonOf(s metav1.Status) metav1.StatusReason {
+	if s.Reason == "" {
+		return metav1.StatusReasonUnknown
+	}
+	return s.Reason
+}
+
+var plainField = regexp.MustCompile(`^[A-Za-z0-9_./\-\[\]]{1,128}$`)
+
+// Field returns a field path of an API error when it is one, and "" when it could be something else: the API server puts
+// map keys into paths, and those are chosen by whoever wrote the object.
+func Field(path string) string {
+	if path == "<nil>" || !plainField.MatchString(path) {
+		return ""
+	}
+	return path
+}

@@ -1,0 +1,38 @@
+package providers
+
+import (
+	"context"
+	"time"
+)
+
+// Env is all that a provider may ask of its host. It is confined before it is handed over: for a SecretStore every
+// reference resolves in the store's own namespace and another namespace is refused with ErrInvalid; for a
+// ClusterSecretStore a reference without a namespace resolves in the namespace of the object that uses the store
+// (referent authentication).
+type Env interface {
+	// Secret returns the bytes under ref.Key of a credential Secret. It fails with ErrInvalid for a reference that the
+	// store may not use, ErrNotFound when the Secret or its key does not exist.
+	Secret(ctx context.Context, ref ObjectRef) ([]byte, error)
+	// ConfigMap returns the value under ref.Key of a ConfigMap, for CA bundles. Errors as for Secret.
+	ConfigMap(ctx context.Context, ref ObjectRef) ([]byte, error)
+	// ServiceAccountToken returns a fresh token of the account for the audiences (TokenRequest API); without audiences
+	// the API server's own, as External Secrets Operator does. It fails with ErrInvalid for an account that the store may
+	// not use, ErrNotFound when it does not exist, ErrDenied when the controller may not mint tokens for it.
+	ServiceAccountToken(ctx context.Context, ref AccountRef, audiences ...string) (Token, error)
+}
+
+// ObjectRef names one key of a Secret or ConfigMap. An empty Namespace means "where the store may look", see Env.
+type ObjectRef struct {
+	Namespace, Name, Key string
+}
+
+// AccountRef names a ServiceAccount. An empty Namespace means "where the store may look", see Env.
+type AccountRef struct {
+	Namespace, Name string
+}
+
+// Token is a bearer token with the time at which it stops to be accepted.
+type Token struct {
+	Value   Value
+	Expires time.Time
+}

@@ -1,0 +1,104 @@
+package providers
+
+import (
+	"context"
+	"fmt"
+)
+
+// Provider is the code for one kind of backend. It holds no state: no cache, retry, limiter, metric or package variable.
+type Provider interface {
+	// Name is the discriminator of the provider in a store's spec.provider, for example "vault".
+	Name() string
+
+	// Validate says what is wrong with cfg without any I/O; nil when nothing is. The CLI, admission and the controller
+	// all call it, so it never panics, whatever the configuration holds.
+	Validate(cfg Config) []Problem
+
+	// Open authenticates to the backend and returns a session that many goroutines may share until it is closed.
+	// The context bounds Open only; the session outlives it. Open fails with ErrInvalid for a configuration that
+	// cannot work, ErrDenied when the backend refuses the credentials, and ErrUnavailable when it does not answer.
+	Open(ctx context.Context, cfg Config, env Env) (Session, error)
+}
+
+// Session is one identity on one backend. It is safe for concurrent use and uses no process globals.
+type Session interface {
+	// Fetch reads the documents that refs name: out[i] answers refs[i], duplicates included, and one bad ref never
+	// fails the others (its error is in its Result). The error is for the whole batch: the backend is down, the
+	// session has lost its right to ask. Fetch returns within a second of the context's end.
+	Fetch(ctx context.Context, refs []Ref) ([]Result, error)
+}
+
+// Config is one store's configuration as its provider reads it.
+type Config struct {
+	// Store names the store in messages: "SecretStore team-a/vault" or "ClusterSecretStore vault".
+	Store string
+	// Spec points to the provider's type in api/stores, for example *stores.Vault.
+	Spec any
+}
+
+// Problem is one thing that is wrong with a configuration.
+type Problem struct {
+	// Field is the path below spec.provider.<name>, for example "auth.kubernetes.role".
+	Field string
+	// Message says what is wrong and what to do, without a trailing period.
+	Message string
+}
+
+func (p Problem) String() string { return fmt.Sprintf("%s: %s", p.Field, p.Message) }
+
+// Ref names one document of a store.
+type Ref struct {
+	// Key is the document's name in the backend's own spelling: a path, an ARN, an object name.
+	Key string
+	// Version pins a version in the backend's own spelling; empty means the current one.
+	Version string
+	// Metadata asks for what the backend records about the document (labels, tags) instead of its content.
+	Metadata bool
+}
+
+// Result answers one Ref: either Err, or a Document.
+type Result struct {
+	Document Document
+	// Version identifies the content that was read, in the backend's own spelling; empty when the backend has none.
+	// It is not a secret and is shown in status.
+	Version string
+	// Err is of a class of this package: ErrNotFound when the backend has no such document or version.
+	Err error
+}
+
+// Document is what a store holds under one key. It is immutable, safe for concurrent use and does no I/O, so that one
+// fetch can serve every object that reads another property of the same document.
+//
+// How a property is spelled (a gjson path, an exact field, escaped dots) is each provider's own dialect.
+type Document interface {
+	// Value returns the whole document for the empty property, or the part of it that property names. It fails with
+	// ErrPropertyNotFound (by errors.Is) when there is no such part and ErrInvalid when the document cannot have parts.
+	Value(property string) (Value, error)
+	// Fields returns the document's top-level fields, as dataFrom.extract reads them. It fails with ErrInvalid when the
+	// document has no fields (it is not a JSON object, say).
+	Fields() (map[string]Value, error)
+}
+
+// Checker is an optional capability of a Session: a cheap request that shows whether the store can be used at all.
+type Checker interface {
+	// Check returns nil when the backend accepts the session's identity, or an error of a class of this package.
+	Check(ctx context.Context) error
+}
+
+// A session that has a connection or a login to end implements io.Closer.
+
+// As finds capability T in s or in what s wraps, following Unwrap() Session, so that a decorator cannot hide it.
+func As[T any](s Session) (T, bool) {
+	for s != nil {
+		if t, ok := s.(T); ok {
+			return t, true
+		}
+		w, ok := s.(interface{ Unwrap() Session })
+		if !ok {
+			break
+		}
+		s = w.Unwrap()
+	}
+	var zero T
+	return zero, false
+}
