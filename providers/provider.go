@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Provider is the code for one kind of backend. It holds no state: no cache, retry, limiter, metric or package variable.
@@ -74,9 +75,10 @@ type Document interface {
 	// Value returns the whole document for the empty property, or the part of it that property names. It fails with
 	// ErrPropertyNotFound (by errors.Is) when there is no such part and ErrInvalid when the document cannot have parts.
 	Value(property string) (Value, error)
-	// Fields returns the document's top-level fields, as dataFrom.extract reads them. It fails with ErrInvalid when the
-	// document has no fields (it is not a JSON object, say).
-	Fields() (map[string]Value, error)
+	// Fields returns the fields of the object that property names, as dataFrom.extract reads them: the top-level ones for
+	// the empty property. The map belongs to the caller. It fails with ErrPropertyNotFound when there is no such part and
+	// ErrInvalid when the part has no fields (it is not a JSON object, say).
+	Fields(property string) (map[string]Value, error)
 }
 
 // Checker is an optional capability of a Session: a cheap request that shows whether the store can be used at all.
@@ -85,7 +87,15 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
-// A session that has a connection or a login to end implements io.Closer.
+// Expirer is an optional capability of a Session whose login ends by itself. Who keeps the session opens its successor
+// before then and closes it; a session that has expired answers ErrDenied for a whole batch.
+type Expirer interface {
+	// Expires returns when the login ends; the zero time means never. It is the same during the session's life.
+	Expires() time.Time
+}
+
+// A session that has a connection or a login to end implements io.Closer. Close is called once, when no Fetch is under
+// way any more; it leaves no goroutine, connection or minted credential behind, and returns within ten seconds.
 
 // As finds capability T in s or in what s wraps, following Unwrap() Session, so that a decorator cannot hide it.
 func As[T any](s Session) (T, bool) {
