@@ -1,0 +1,89 @@
+package setup
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// DefaultNamespace is where the controller keeps its sealing keys and lease when nothing says otherwise.
+const DefaultNamespace = "sealbridge-system"
+
+// The controllers that can be switched on and off, in the order in which they are listed to users.
+const (
+	ExternalSecret = "externalsecret"
+	SecretStore    = "secretstore"
+	SealedSecret   = "sealedsecret"
+	GitSync        = "gitsync"
+)
+
+// Names returns the names that --controllers knows.
+func Names() []string { return []string{ExternalSecret, SecretStore, SealedSecret, GitSync} }
+
+// Options are the settings of the controller binary. The zero value is not useful; AddFlags sets the defaults.
+type Options struct {
+	// Namespace is where the controller runs: its sealing keys and its lease live there.
+	Namespace string
+	// Controllers selects which controllers run, as Enabled reads it.
+	Controllers []string
+	// LeaderElect lets several replicas run, one of which acts.
+	LeaderElect bool
+	// MetricsBindAddress and HealthProbeBindAddress are host:port; "0" switches the endpoint off.
+	MetricsBindAddress, HealthProbeBindAddress string
+	// PprofBindAddress serves net/http/pprof; empty switches it off.
+	PprofBindAddress string
+	// SealedSecretsBindAddress serves the sealing certificate.
+	SealedSecretsBindAddress string
+	// ControllerClass is the spec.controller of the stores that this process serves; stores without one are served too.
+	ControllerClass string
+	// StatusHeartbeat is how old status.refreshTime may become while nothing changes; 0 writes it at every refresh.
+	StatusHeartbeat time.Duration
+	// Concurrent is how many objects of a kind are reconciled at once.
+	Concurrent int
+	// RequireServiceAccount refuses GitSyncs that do not name the ServiceAccount to apply as.
+	RequireServiceAccount bool
+}
+
+// AddFlags binds the options to flags; namespace is the default of --namespace.
+func (o *Options) AddFlags(fs *pflag.FlagSet, namespace string) {
+	fs.StringVar(&o.Namespace, "namespace", namespace, "namespace of the controller's own objects (sealing keys, lease); default $POD_NAMESPACE")
+	fs.StringSliceVar(&o.Controllers, "controllers", []string{"*"},
+		"which controllers run: * for all, a name to switch one on, -name to switch one off; names: "+strings.Join(Names(), ", "))
+	fs.BoolVar(&o.LeaderElect, "leader-elect", false, "elect a leader, so that several replicas can run")
+	fs.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8080", "address of the Prometheus endpoint; 0 for none")
+	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	fs.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "address of the profiling endpoint; empty for none")
+	fs.StringVar(&o.SealedSecretsBindAddress, "sealed-secrets-bind-address", ":8082", "address of the sealing certificate (/v1/cert.pem)")
+	fs.StringVar(&o.ControllerClass, "controller-class", "default", "serve the stores whose spec.controller is this or empty")
+	fs.DurationVar(&o.StatusHeartbeat, "status-heartbeat", 10*time.Minute, "how old status.refreshTime may become while nothing changes; 0 writes it at every refresh")
+	fs.IntVar(&o.Concurrent, "concurrent", 10, "how many objects of each kind are reconciled at once")
+	fs.BoolVar(&o.RequireServiceAccount, "require-service-account", false, "refuse GitSyncs without spec.serviceAccountName")
+}
+
+// Enabled returns which of the known controllers the list switches on: "*" stands for all, a later "-name" takes one
+// away. It fails for a name that is not known and for a list that switches nothing on.
+func Enabled(list []string) (map[string]bool, error) {
+	on := map[string]bool{}
+	for _, item := range list {
+		name, off := strings.CutPrefix(strings.TrimSpace(item), "-")
+		switch {
+		case name == "*" && !off:
+			for _, n := range Names() {
+				on[n] = true
+			}
+		case slices.Contains(Names(), name):
+			on[name] = !off
+		default:
+			return nil, fmt.Errorf("--controllers: %q is not known; use * or any of %s", name, strings.Join(Names(), ", "))
+		}
+	}
+	for _, n := range Names() {
+		if on[n] {
+			return on, nil
+		}
+	}
+	return nil, fmt.Errorf("--controllers switches everything off; use * or any of %s", strings.Join(Names(), ", "))
+}
