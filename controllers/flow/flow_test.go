@@ -1,0 +1,166 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+func TestEveryErrorClassHasOneOutcome(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	tests := map[string]struct {
+		err  error
+		want Outcome
+	}{
+		"no error is ready":                      {nil, Outcome{State: Ready}},
+		"done is ready":                          {Done(), Outcome{State: Ready}},
+		"invalid stalls":                         {providers.Errorf(providers.ErrInvalid, "x"), Outcome{State: Stalled, Reason: ReasonInvalid, Message: "x"}},
+		"not found is retried":                   {providers.Errorf(providers.ErrNotFound, "x"), Outcome{State: Failed, Reason: ReasonNotFound, Message: "x"}},
+		"missing property is retried":            {providers.Errorf(providers.ErrPropertyNotFound, "x"), Outcome{State: Failed, Reason: ReasonPropertyNotFound, Message: "x"}},
+		"denied is retried":                      {providers.Errorf(providers.ErrDenied, "x"), Outcome{State: Failed, Reason: ReasonDenied, Message: "x"}},
+		"throttled waits as told":                {fmt.Errorf("x: %w", &providers.ThrottledError{After: time.Minute}), Outcome{State: Waiting, Reason: ReasonThrottled, After: time.Minute, Message: "x: throttled by the store, which asks to wait 1m0s"}},
+		"throttled without time backs off":       {&providers.ThrottledError{}, Outcome{State: Failed, Reason: ReasonThrottled, Message: "throttled by the store"}},
+		"unavailable is retried":                 {providers.Errorf(providers.ErrUnavailable, "x"), Outcome{State: Failed, Reason: ReasonUnavailable, Message: "x"}},
+		"an unknown error counts as unavailable": {boom, Outcome{State: Failed, Reason: ReasonUnavailable, Message: "boom"}},
+		"a step's own reason wins":               {Stall("TooBig", boom), Outcome{State: Stalled, Reason: "TooBig", Message: "boom"}},
+		"a step's state wins over the class":     {Wait("Later", time.Second, providers.Errorf(providers.ErrInvalid, "x")), Outcome{State: Waiting, Reason: "Later", After: time.Second, Message: "x"}},
+		"an empty reason is the class's":         {Fail("", providers.Errorf(providers.ErrDenied, "x")), Outcome{State: Failed, Reason: ReasonDenied, Message: "x"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := outcomeOf(t.Context(), "", tc.err)
+			got.Err = nil
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("outcome (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNothingIsReportedAtShutdown(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &statusRecorder{}
+	step := Step[scope]{Name: "fetch", Do: func(context.Context, *scope) error { cancel(); return ctx.Err() }}
+	s := newScope()
+	res, err := Run(ctx, w.engine(t), s.obj, s, func(*scope, Outcome) Verdict { t.Error("reported"); return Verdict{} }, step)
+	if err != nil || res != (reconcile.Result{}) || w.patches != 0 {
+		t.Errorf("result %v, error %v, %d patches; want nothing", res, err, w.patches)
+	}
+}
+
+func TestStatusIsWrittenOnceAndOnlyWhenItChanged(t *testing.T) {
+	t.Parallel()
+	for _, change := range []bool{true, false} {
+		t.Run(fmt.Sprint(change), func(t *testing.T) {
+			t.Parallel()
+			w := &statusRecorder{}
+			s := newScope()
+			report := func(s *scope, _ Outcome) Verdict {
+				if change {
+					s.obj.Status.Phase = corev1.NamespaceActive
+				}
+				return Verdict{Next: time.Hour}
+			}
+			res, err := Run(t.Context(), w.engine(t), s.obj, s, report)
+			if err != nil || res.RequeueAfter != time.Hour {
+				t.Errorf("result %v, error %v; want a visit in an hour", res, err)
+			}
+			want := 0
+			if change {
+				want = 1
+			}
+			if w.patches != want {
+				t.Errorf("%d status patches, want %d", w.patches, want)
+			}
+		})
+	}
+}
+
+func TestAFailureEndsTheRunIsAnnouncedOnceAndBacksOff(t *testing.T) {
+	t.Parallel()
+	w := &statusRecorder{}
+	s := newScope()
+	fail := Step[scope]{Name: "fetch", Do: func(context.Context, *scope) error { return providers.Errorf(providers.ErrDenied, "no") }}
+	never := Step[scope]{Name: "apply", Do: func(context.Context, *scope) error { t.Error("ran after a failure"); return nil }}
+	report := func(s *scope, out Outcome) Verdict {
+		s.obj.Status.Conditions = []corev1.NamespaceCondition{{Type: "Ready", Message: out.Message}}
+		return Verdict{}
+	}
+	e := w.engine(t)
+	for range 2 {
+		if _, err := Run(t.Context(), e, s.obj, s, report, fail, never); err == nil || err.Error() != "fetch: no" {
+			t.Errorf("error %v, want %q", err, "fetch: no")
+		}
+	}
+	if got := w.drain(); len(got) != 1 || !strings.Contains(got[0], "Warning AccessDenied no") {
+		t.Errorf("events %q, want one warning", got)
+	}
+}
+
+func TestAnObjectThatIsGoneIsNoError(t *testing.T) {
+	t.Parallel()
+	w := &statusRecorder{err: apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "x")}
+	s := newScope()
+	if _, err := Run(t.Context(), w.engine(t), s.obj, s, func(s *scope, _ Outcome) Verdict {
+		s.obj.Status.Phase = corev1.NamespaceActive
+		return Verdict{}
+	}); err != nil {
+		t.Errorf("error %v, want none", err)
+	}
+}
+
+type scope struct{ obj *corev1.Namespace }
+
+func newScope() *scope {
+	return &scope{obj: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "x"}}}
+}
+
+// statusRecorder counts status patches; real ones are seen by the controllers' own tests.
+type statusRecorder struct {
+	client.SubResourceWriter
+	patches int
+	err     error
+	events  *events.FakeRecorder
+}
+
+func (w *statusRecorder) engine(t *testing.T) Engine {
+	t.Helper()
+	w.events = events.NewFakeRecorder(10)
+	return Engine{Status: w, Events: w.events}
+}
+
+func (w *statusRecorder) drain() []string {
+	var got []string
+	for {
+		select {
+		case e := <-w.events.Events:
+			got = append(got, e)
+		default:
+			return got
+		}
+	}
+}
+
+func (w *statusRecorder) Status() client.SubResourceWriter { return w }
+
+func (w *statusRecorder) Patch(context.Context, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+	w.patches++
+	return w.err
+}

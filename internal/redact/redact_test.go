@@ -1,0 +1,53 @@
+package redact_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/sealbridge/sealbridge/internal/redact"
+)
+
+const canary = "canary-c0ffee"
+
+func TestAPIErrorsKeepTheReasonAndTheFieldsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	kind := schema.GroupKind{Kind: "Secret"}
+	tests := map[string]struct {
+		err  error
+		want string
+	}{
+		"a rejected field is named, not quoted": {
+			apierrors.NewInvalid(kind, "db", field.ErrorList{field.Invalid(field.NewPath("data").Key("password"), canary, "bad")}),
+			"the API server answered Invalid for data[password]"},
+		"a map key that is not a plain name is left out": {
+			apierrors.NewInvalid(kind, "db", field.ErrorList{field.Invalid(field.NewPath("data").Key("a "+canary), 1, "bad")}),
+			"the API server answered Invalid"},
+		"a decoding error is not quoted":  {apierrors.NewBadRequest("json: cannot unmarshal " + canary), "the API server answered BadRequest"},
+		"a wrapped answer is found":       {fmt.Errorf("apply: %w", apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "db", errors.New(canary))), "the API server answered Forbidden"},
+		"an answer that is none is named": {errors.New("dial " + canary), "the API server could not be reached"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := redact.API(tc.err)
+			if got.Error() != tc.want {
+				t.Errorf("text %q, want %q", got, tc.want)
+			}
+			if strings.Contains(fmt.Sprintf("%v %+v", got, got), canary) {
+				t.Errorf("the canary leaked: %v", got)
+			}
+			if !errors.Is(got, tc.err) {
+				t.Error("the cause cannot be classified any more")
+			}
+		})
+	}
+	if redact.API(nil) != nil {
+		t.Error("no error became one")
+	}
+}
