@@ -1,3 +1,5 @@
+// Command vault is a real Vault server, for tests and the demo. It is a module of its own, so that Vault's
+// dependencies stay out of the product.
 package main
 
 import (
@@ -6,4 +8,7 @@ import (
 	"github.com/hashicorp/vault/command"
 )
 
-func main() { os.Exit(command.Run(os.Args[1:])) }
+func main() {
+	exitWithParent()
+	os.Exit(command.Run(os.Args[1:]))
+}
