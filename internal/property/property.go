@@ -1,0 +1,186 @@
+package property
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"strconv"
+
+	"github.com/tidwall/gjson"
+)
+
+// maxDepth bounds the nesting of a document, as encoding/json does; deeper documents are refused, because a parser that
+// recurses could exhaust the stack of the whole process.
+const maxDepth = 10000
+
+// Get returns the part of doc at a gjson path (github.com/tidwall/gjson SYNTAX.md: dots, wildcards, queries,
+// modifiers). A string is unquoted, null is empty, a number keeps its digits, anything else is returned as it was
+// written. ok is false when there is no such part. The document does not have to be valid JSON as a whole.
+func Get(doc []byte, path string) (value []byte, ok bool) {
+	if tooDeep(doc) {
+		return nil, false
+	}
+	r := gjson.GetBytes(doc, path)
+	switch {
+	case !r.Exists():
+		return nil, false
+	case r.Type == gjson.Number && r.Raw != "":
+		return []byte(number(r.Raw)), true
+	default:
+		return []byte(r.String()), true
+	}
+}
+
+// Valid reports whether doc is one JSON value.
+func Valid(doc []byte) bool { return json.Valid(doc) }
+
+// errTrailing says that something follows the JSON value.
+var errTrailing = errors.New("more than one JSON value")
+
+// Object decodes a JSON object, numbers as json.Number. ok is false when doc is not exactly one JSON object. Why it is
+// not one is left out on purpose: errors of the parser quote the document.
+func Object(doc []byte) (object map[string]any, ok bool) {
+	if err := decode(doc, &object); err != nil || object == nil {
+		return nil, false
+	}
+	return object, true
+}
+
+func decode(doc []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.UseNumber()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errTrailing
+	}
+	return nil
+}
+
+// RawFields returns the fields of a JSON object as they were written, except that strings are unquoted and null is
+// empty. ok is false when doc is not exactly one JSON object.
+func RawFields(doc []byte) (fields map[string][]byte, ok bool) {
+	var raw map[string]json.RawMessage
+	if err := decode(doc, &raw); err != nil || raw == nil {
+		return nil, false
+	}
+	fields = make(map[string][]byte, len(raw))
+	for k, v := range raw {
+		var s *string
+		switch err := json.Unmarshal(v, &s); {
+		case err != nil:
+			fields[k] = v
+		case s == nil:
+			fields[k] = []byte{}
+		default:
+			fields[k] = []byte(*s)
+		}
+	}
+	return fields, true
+}
+
+// Text returns the bytes of one decoded JSON value: a string as it is, null empty, a json.Number as it was written, a
+// float64 without an exponent, and objects and arrays as JSON with sorted keys and <, > and & escaped.
+func Text(v any) ([]byte, error) {
+	switch t := v.(type) {
+	case nil:
+		return []byte{}, nil
+	case string:
+		return []byte(t), nil
+	case json.Number:
+		return []byte(t.String()), nil
+	case float64:
+		return []byte(strconv.FormatFloat(t, 'f', -1, 64)), nil
+	default:
+		return json.Marshal(t)
+	}
+}
+
+// Floats returns v, a value decoded with json.Number, with the numbers replaced by float64 where that loses no digit.
+// Those who decode JSON without json.Number see the same numbers in the same spelling, and longer ones are kept whole.
+func Floats(v any) any {
+	switch t := v.(type) {
+	case json.Number:
+		if f, ok := exactFloat(t.String()); ok {
+			return f
+		}
+		return t
+	case map[string]any:
+		out := make(map[string]any, len(t))
+		for k, e := range t {
+			out[k] = Floats(e)
+		}
+		return out
+	case []any:
+		out := make([]any, len(t))
+		for i, e := range t {
+			out[i] = Floats(e)
+		}
+		return out
+	default:
+		return v
+	}
+}
+
+// number spells a JSON number without an exponent where that loses no digit, and leaves it as it was written elsewhere.
+func number(raw string) string {
+	if isInteger(raw) {
+		return raw
+	}
+	if f, ok := exactFloat(raw); ok {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return raw
+}
+
+func isInteger(raw string) bool {
+	for i, c := range []byte(raw) {
+		if (c < '0' || c > '9') && (i > 0 || c != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+// exactDigits is how many significant decimal digits a float64 always keeps (DBL_DIG).
+const exactDigits = 15
+
+func exactFloat(raw string) (float64, bool) {
+	if significantDigits(raw) > exactDigits {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(raw, 64)
+	return f, err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
+}
+
+func significantDigits(raw string) int {
+	n := 0
+	for _, c := range []byte(raw) {
+		switch {
+		case c == 'e' || c == 'E':
+			return n
+		case c >= '1' && c <= '9', c == '0' && n > 0:
+			n++
+		}
+	}
+	return n
+}
+
+// tooDeep overestimates the nesting of doc: brackets inside strings count as well.
+func tooDeep(doc []byte) bool {
+	depth := 0
+	for _, c := range doc {
+		switch c {
+		case '[', '{':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case ']', '}':
+			depth = max(depth-1, 0)
+		}
+	}
+	return false
+}

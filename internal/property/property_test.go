@@ -1,0 +1,149 @@
+package property
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestAPropertyIsFoundByItsPath(t *testing.T) {
+	t.Parallel()
+	doc := []byte(`{"user":"admin","n":{"a.b":"dot","list":[1,2,{"k":"v"}]},"t":true,"z":null,
+		"int":9007199254740993,"neg":-12345678901234567890,"exp":1e3,"frac":1.0,"long":1.23456789012345678901,"huge":1e400,"html":"<a&b>"}`)
+	for name, tc := range map[string]struct {
+		path, want string
+		missing    bool
+	}{
+		"a string is unquoted":                       {path: "user", want: "admin"},
+		"an escaped dot is part of the name":         {path: `n.a\.b`, want: "dot"},
+		"an index selects an element":                {path: "n.list.2.k", want: "v"},
+		"an array is JSON as it was written":         {path: "n.list", want: `[1,2,{"k":"v"}]`},
+		"a boolean is a word":                        {path: "t", want: "true"},
+		"null is empty":                              {path: "z", want: ""},
+		"an integer above 2^53 keeps its digits":     {path: "int", want: "9007199254740993"},
+		"a long negative integer keeps its digits":   {path: "neg", want: "-12345678901234567890"},
+		"an exponent is written out":                 {path: "exp", want: "1000"},
+		"a fraction of zero is dropped":              {path: "frac", want: "1"},
+		"a fraction longer than a float64 keeps all": {path: "long", want: "1.23456789012345678901"},
+		"a number beyond float64 is left alone":      {path: "huge", want: "1e400"},
+		"HTML characters are not escaped":            {path: "html", want: "<a&b>"},
+		"a missing field is missing":                 {path: "nope", missing: true},
+		"below a string there is nothing":            {path: "user.name", missing: true},
+		"a query may select":                         {path: `n.list.#(k=="v").k`, want: "v"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, ok := Get(doc, tc.path)
+			if ok == tc.missing || string(got) != tc.want {
+				t.Errorf("Get(%q) = %q, %v", tc.path, got, ok)
+			}
+		})
+	}
+}
+
+func TestADocumentOfAnyDepthIsSafe(t *testing.T) {
+	t.Parallel()
+	deep := bytes.Repeat([]byte("["), 4<<20)
+	for _, path := range []string{"a", "@pretty", "@valid", "0.0", "#.a"} {
+		if _, ok := Get(deep, path); ok {
+			t.Errorf("Get of a bottomless document found %q", path)
+		}
+	}
+	if _, ok := Object(append([]byte(`{"a":`), deep...)); ok {
+		t.Error("a bottomless object was decoded")
+	}
+	if _, ok := RawFields(append([]byte(`{"a":`), deep...)); ok {
+		t.Error("a bottomless object has fields")
+	}
+}
+
+func TestFieldsAreRawAndStringsUnquoted(t *testing.T) {
+	t.Parallel()
+	got, ok := RawFields([]byte(`{"s":"x\"y","n":1.0,"big":9007199254740993,"o":{"b": 1, "a":"<"},"z":null,"b":false}`))
+	want := map[string][]byte{
+		"s": []byte(`x"y`), "n": []byte("1.0"), "big": []byte("9007199254740993"),
+		"o": []byte(`{"b": 1, "a":"<"}`), "z": {}, "b": []byte("false"),
+	}
+	if diff := cmp.Diff(want, got); !ok || diff != "" {
+		t.Error(ok, diff)
+	}
+	for _, bad := range []string{``, `null`, `[]`, `"x"`, `{"a":1} x`, `{"a":1}{}`, `{`, `<html>`} {
+		if _, ok := RawFields([]byte(bad)); ok {
+			t.Errorf("RawFields accepts %q", bad)
+		}
+		if _, ok := Object([]byte(bad)); ok {
+			t.Errorf("Object accepts %q", bad)
+		}
+	}
+}
+
+func TestADecodedValueBecomesText(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		in          any
+		want, float string // as it was written; as one who decodes to float64 sees it
+	}{
+		"string":         {"<x>", "<x>", "<x>"},
+		"null":           {nil, "", ""},
+		"integer":        {json.Number("42"), "42", "42"},
+		"large integer":  {json.Number("9007199254740993"), "9007199254740993", "9007199254740993"},
+		"fraction":       {json.Number("2.50"), "2.50", "2.5"},
+		"exponent":       {json.Number("1e3"), "1e3", "1000"},
+		"boolean":        {true, "true", "true"},
+		"array":          {[]any{"a", json.Number("1.0")}, `["a",1.0]`, `["a",1]`},
+		"nested object":  {map[string]any{"b": json.Number("1e21"), "a": "<"}, `{"a":"\u003c","b":1e21}`, `{"a":"\u003c","b":1e+21}`},
+		"nested integer": {map[string]any{"b": json.Number("12345678901234567890")}, `{"b":12345678901234567890}`, `{"b":12345678901234567890}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := Text(tc.in)
+			if err != nil || string(got) != tc.want {
+				t.Errorf("Text = %q, %v, want %q", got, err, tc.want)
+			}
+			got, err = Text(Floats(tc.in))
+			if err != nil || string(got) != tc.float {
+				t.Errorf("Text of Floats = %q, %v, want %q", got, err, tc.float)
+			}
+		})
+	}
+}
+
+func FuzzGet(f *testing.F) {
+	for _, seed := range [][2]string{
+		{`{"a":{"b":[1,2,3]}}`, "a.b.1"}, {`{"a":"x"}`, "a"}, {`[`, "@pretty"}, {`{"a":1e999}`, "a"}, {`nan`, "@this"},
+		{`{"a":[{"k":1}]}`, `a.#(k>0)#.k`}, {"\x00\xff", "@valid"}, {`{"a":"\ud800"}`, "a|@tostr"}, {``, "@fromstr"}, {`{}`, `{"x":!"y"}`},
+	} {
+		f.Add([]byte(seed[0]), seed[1])
+	}
+	f.Fuzz(func(t *testing.T, doc []byte, path string) {
+		before := bytes.Clone(doc)
+		got, ok := Get(doc, path)
+		if !ok && got != nil {
+			t.Error("a missing part has a value")
+		}
+		if !bytes.Equal(before, doc) {
+			t.Error("the document was changed")
+		}
+	})
+}
+
+func FuzzFields(f *testing.F) {
+	for _, seed := range []string{`{"a":1}`, `{"a":"b","c":null}`, `[]`, `{"a":{"b":9007199254740993.5}}`, `{"a":1}{`, strings.Repeat("[", 100)} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		raw, ok := RawFields(doc)
+		object, ok2 := Object(doc)
+		if ok != ok2 || len(raw) != len(object) {
+			t.Fatalf("RawFields and Object disagree: %v %v", ok, ok2)
+		}
+		for k, v := range object {
+			if _, err := Text(Floats(v)); err != nil {
+				t.Errorf("field %q has no text: %v", k, err)
+			}
+		}
+	})
+}
