@@ -1,0 +1,33 @@
+package v1
+
+// What External Secrets Operator writes on objects. Ours are the same, byte for byte, so that taking over a cluster
+// rewrites no Secret.
+const (
+	// LabelManaged is set to "true" on each Secret that an ExternalSecret maintains.
+	LabelManaged = "reconcile.external-secrets.io/managed"
+
+	// LabelCreatedBy marks a Secret of creationPolicy Owner: the SHA3-224 of "<namespace>/<name>" of its ExternalSecret, in
+	// hex.
+	LabelCreatedBy = "reconcile.external-secrets.io/created-by"
+
+	// AnnotationDataHash is the SHA3-224 of a Secret's data as fmt prints it with %+v, in hex.
+	AnnotationDataHash = "reconcile.external-secrets.io/data-hash"
+
+	// AnnotationForceSync is the annotation that users set to any new value to refresh at once; a change of any other
+	// annotation or label does the same.
+	AnnotationForceSync = "external-secrets.io/force-sync"
+
+	// AnnotationIgnoreMaintenanceChecks on a store silences the warning that its provider is not maintained.
+	AnnotationIgnoreMaintenanceChecks = "external-secrets.io/ignore-maintenance-checks"
+
+	// LabelType marks the Secrets that a webhook provider may use, with the value TypeWebhook.
+	LabelType = "external-secrets.io/type"
+	// TypeWebhook is the value of LabelType on credentials for the webhook provider.
+	TypeWebhook = "webhook"
+
+	// FinalizerExternalSecret is the finalizer on ExternalSecrets whose Secret has to be deleted with them.
+	FinalizerExternalSecret = "externalsecrets.external-secrets.io/externalsecret-cleanup"
+
+	// FieldOwnerPrefix is what the field manager of a Secret starts with; the name of its ExternalSecret follows.
+	FieldOwnerPrefix = "externalsecrets.external-secrets.io/"
+)
