@@ -1,0 +1,246 @@
+package template
+
+import (
+	"math"
+	"reflect"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+)
+
+// guard looks at the arguments of a function whose result or effort is not about as large as they are, before it runs:
+// a call that has begun cannot be stopped.
+type guard func(m *meter, args []reflect.Value) error
+
+const (
+	maxElements     = 65_536  // of a list that a function makes
+	maxRandom       = 65_536  // characters of one random string
+	maxUnique       = 4_096   // elements of a list that is compared each with each
+	maxDecimals     = 100     // operands of decimal arithmetic, whose exponents add up
+	maxVersion      = 1_024   // bytes of a semantic version or constraint
+	maxDocument     = 1 << 20 // bytes of a document that is parsed
+	maxPattern      = 4_096   // bytes of a regular expression
+	maxPatternSteps = 1 << 28 // states of an expression times bytes of text
+	maxNumber       = 1 << 40 // magnitude of a loop's bounds, so that they cannot overflow
+	formatWidth     = 64      // bytes that a verb may add to its argument
+)
+
+func guards() map[string]guard {
+	g := map[string]guard{
+		"repeat":    func(m *meter, a []reflect.Value) error { return m.fits(product(int(a[0].Int()), a[1].Len())) },
+		"until":     func(m *meter, a []reflect.Value) error { return m.countTo(0, a[0].Int(), 1) },
+		"untilStep": func(m *meter, a []reflect.Value) error { return m.countTo(a[0].Int(), a[1].Int(), a[2].Int()) },
+		"seq":       guardSeq,
+		"replace":   guardReplace,
+		"join":      guardJoin,
+		"wrapWith":  func(m *meter, a []reflect.Value) error { return m.fits(product(a[1].Len()+1, a[2].Len())) },
+		"indent":    guardIndent,
+		"nindent":   guardIndent,
+		"printf":    guardPrintf,
+		"without":   guardWithout,
+		"split":     guardSplit,
+		"splitList": guardSplit,
+		"splitn":    func(m *meter, a []reflect.Value) error { return m.countSplits(a[0].String(), a[2].String()) },
+	}
+	g["mustWithout"] = guardWithout
+	for _, name := range []string{"randAlphaNum", "randAlpha", "randAscii", "randNumeric", "randBytes"} {
+		g[name] = func(m *meter, a []reflect.Value) error { return m.atMost(a[0].Int(), maxRandom) }
+	}
+	for _, name := range []string{"uniq", "mustUniq"} {
+		g[name] = func(m *meter, a []reflect.Value) error { return m.atMost(int64(length(a[0])), maxUnique) }
+	}
+	for _, name := range []string{"addf", "subf", "mulf", "divf"} {
+		g[name] = func(m *meter, a []reflect.Value) error { return m.atMost(int64(a[len(a)-1].Len()), maxDecimals) }
+	}
+	for _, name := range []string{"semver", "semverCompare"} {
+		g[name] = eachString(maxVersion)
+	}
+	for _, name := range []string{"fromJson", "mustFromJson", "fromYaml"} {
+		g[name] = eachString(maxDocument)
+	}
+	for _, name := range []string{"regexMatch", "mustRegexMatch", "regexFind", "mustRegexFind"} {
+		g[name] = guardSearch
+	}
+	for _, name := range []string{
+		"regexFindAll", "mustRegexFindAll", "regexSplit", "mustRegexSplit", "regexReplaceAll", "mustRegexReplaceAll",
+		"regexReplaceAllLiteral", "mustRegexReplaceAllLiteral",
+	} {
+		g[name] = guardSearches
+	}
+	return g
+}
+
+// eachString bounds each argument, all of which are strings.
+func eachString(limit int64) guard {
+	return func(m *meter, args []reflect.Value) error {
+		for _, a := range args {
+			if err := m.atMost(int64(a.Len()), limit); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func (m *meter) fits(size int) error { return m.atMost(int64(size), maxValue) }
+
+func (m *meter) atMost(n, limit int64) error {
+	if n > limit {
+		return m.exceed("an argument of function \"" + m.calling + "\" asks for too much")
+	}
+	return nil
+}
+
+// product multiplies sizes and stays at the top instead of overflowing; a negative factor counts as none.
+func product(a, b int) int {
+	if a <= 0 || b <= 0 {
+		return 0
+	}
+	if a > math.MaxInt/b {
+		return math.MaxInt
+	}
+	return a * b
+}
+
+// countTo bounds the list from start to stop by step.
+func (m *meter) countTo(start, stop, step int64) error {
+	for _, n := range []int64{start, stop, step} {
+		if n > maxNumber || n < -maxNumber {
+			return m.atMost(maxNumber+1, maxNumber)
+		}
+	}
+	if step == 0 {
+		return nil
+	}
+	return m.atMost(max((stop-start)/step, (start-stop)/step), maxElements)
+}
+
+func guardSeq(m *meter, args []reflect.Value) error {
+	params := args[0]
+	at := func(i int) int64 { return params.Index(i).Int() }
+	switch params.Len() {
+	case 1:
+		return m.countTo(0, at(0), 1)
+	case 2:
+		return m.countTo(at(0), at(1), 1)
+	case 3:
+		return m.countTo(at(0), at(2), at(1))
+	default:
+		return nil
+	}
+}
+
+func guardReplace(m *meter, args []reflect.Value) error {
+	from, to, text := args[0].String(), args[1].Len(), args[2].String()
+	return m.fits(len(text) + product(strings.Count(text, from), to))
+}
+
+func guardJoin(m *meter, args []reflect.Value) error {
+	return m.fits(product(args[0].Len(), length(args[1])))
+}
+
+func guardIndent(m *meter, args []reflect.Value) error {
+	lines := strings.Count(args[1].String(), "\n") + 1
+	return m.fits(product(int(args[0].Int()), lines))
+}
+
+func guardWithout(m *meter, args []reflect.Value) error {
+	return m.atMost(int64(product(length(args[0]), length(args[1]))), maxUnique*maxUnique/2)
+}
+
+func guardSplit(m *meter, args []reflect.Value) error {
+	return m.countSplits(args[0].String(), args[1].String())
+}
+
+func (m *meter) countSplits(sep, text string) error {
+	return m.atMost(int64(strings.Count(text, sep)), maxElements)
+}
+
+// length returns how many elements a list holds; anything else counts as one.
+func length(v reflect.Value) int {
+	for v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	if v.Kind() == reflect.Slice || v.Kind() == reflect.Array {
+		return v.Len()
+	}
+	return 1
+}
+
+// guardPrintf bounds the result of a format: every verb may print the largest argument, and widths and precisions add
+// to it; one that comes from an argument ("*") is taken for the most that package fmt allows.
+func guardPrintf(m *meter, args []reflect.Value) error {
+	format, largest := args[0].String(), 0
+	for i := range args[1].Len() {
+		weight, err := m.weigh(args[1].Index(i))
+		if err != nil {
+			return err
+		}
+		largest = max(largest, weight)
+	}
+	verbs := strings.Count(format, "%")
+	size := len(format) + product(verbs, largest+formatWidth)
+	const fmtMost = 1_000_000
+	size += product(strings.Count(format, "*"), fmtMost)
+	number := 0
+	for _, c := range format {
+		if c < '0' || c > '9' {
+			number = 0
+			continue
+		}
+		size -= number
+		number = min(number*10+int(c-'0'), fmtMost)
+		size += number
+	}
+	return m.fits(size)
+}
+
+// guardSearch bounds one search by the size of the compiled expression and of the text, which is what Go's linear
+// matcher works through. A wrong expression passes: the function itself refuses it.
+func guardSearch(m *meter, args []reflect.Value) error {
+	pattern, text := args[0].String(), args[1].String()
+	if err := m.atMost(int64(len(pattern)), maxPattern); err != nil {
+		return err
+	}
+	return m.atMost(int64(product(programSize(pattern), len(text))), maxPatternSteps)
+}
+
+// programSize returns the number of states of an expression; zero for a wrong one.
+func programSize(pattern string) int {
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return 0
+	}
+	return len(program.Inst)
+}
+
+// guardSearches bounds a call that searches again after each match, by walking the matches once with an eye on the
+// clock and on the size of what the call will return.
+func guardSearches(m *meter, args []reflect.Value) error {
+	if err := guardSearch(m, args); err != nil {
+		return err
+	}
+	re, err := regexp.Compile(args[0].String())
+	if err != nil {
+		return nil //nolint:nilerr // the function itself refuses a wrong expression
+	}
+	text, replacement := args[1].String(), ""
+	if args[2].Kind() == reflect.String {
+		replacement = args[2].String()
+	}
+	references := strings.Count(replacement, "$")
+	size, matches := len(text), int64(0)
+	re.ReplaceAllStringFunc(text, func(match string) string {
+		matches++
+		size += len(replacement) + product(references, len(match))
+		stopOn(m.step())
+		stopOn(m.fits(size))
+		stopOn(m.atMost(matches, maxElements))
+		return ""
+	})
+	return nil
+}

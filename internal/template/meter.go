@@ -1,0 +1,175 @@
+package template
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"text/template"
+)
+
+// meter counts what templates consume and stops them. Its errors reach text/template as errors of probes, or as panics
+// inside functions, which text/template turns into errors.
+type meter struct {
+	ctx       context.Context //nolint:containedctx // lives for one Render; text/template passes none to functions
+	steps     int
+	allocated int
+	depth     int
+	// calling is the function that runs now, or the one that failed.
+	calling string
+	// exceeded says which limit was hit.
+	exceeded string
+}
+
+func (m *meter) begin(ctx context.Context) {
+	m.ctx, m.depth, m.calling, m.exceeded = ctx, 0, "", ""
+}
+
+var errLimit = errors.New("limit exceeded")
+
+func (m *meter) exceed(what string) error {
+	m.exceeded = what
+	return errLimit
+}
+
+// step counts one iteration or call.
+func (m *meter) step() error {
+	m.steps++
+	if m.steps > maxSteps {
+		return m.exceed("it takes too many steps")
+	}
+	if m.ctx.Err() != nil {
+		return m.exceed("it takes too long")
+	}
+	return nil
+}
+
+// The probes that instrument puts into templates.
+const (
+	probeStep  = "_step"
+	probeEnter = "_enter"
+	probeLeave = "_leave"
+	probePrint = "_print"
+)
+
+func (m *meter) probes() template.FuncMap {
+	return template.FuncMap{
+		probeStep: func() (string, error) { return "", m.step() },
+		probeEnter: func() (string, error) {
+			m.depth++
+			if m.depth > maxTemplateDepth {
+				return "", m.exceed("templates call each other too deeply")
+			}
+			return "", m.step()
+		},
+		probeLeave: func() string { m.depth--; return "" },
+		probePrint: func(v any) (any, error) {
+			if _, err := m.weigh(reflect.ValueOf(v)); err != nil {
+				return nil, err
+			}
+			return v, nil
+		},
+	}
+}
+
+// wrap returns fn with the same signature, counted and bounded.
+func (m *meter) wrap(name string, fn any, guard guard) any {
+	f := reflect.ValueOf(fn)
+	call := f.Call
+	if f.Type().IsVariadic() {
+		call = f.CallSlice
+	}
+	return reflect.MakeFunc(f.Type(), func(args []reflect.Value) []reflect.Value {
+		m.calling = name
+		stopOn(m.step())
+		for _, a := range args {
+			_, err := m.weigh(a)
+			stopOn(err)
+		}
+		if guard != nil {
+			stopOn(guard(m, args))
+		}
+		results := call(args)
+		if failed(results) {
+			return results
+		}
+		weight, err := m.weigh(results[0])
+		stopOn(err)
+		if m.allocated += weight; m.allocated > maxAllocated {
+			stopOn(m.exceed("it needs too much memory"))
+		}
+		m.calling = ""
+		return results
+	}).Interface()
+}
+
+// stopOn ends the template from inside a function that may have no error to return: text/template recovers.
+func stopOn(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func failed(results []reflect.Value) bool {
+	return len(results) == 2 && !results[1].IsNil()
+}
+
+// The weight of a value is about its size in memory: its strings and something for each element. A value reachable
+// twice counts twice, as whoever prints or copies it walks it twice.
+const (
+	elementWeight = 16
+	// maxDepth bounds how deeply values nest; a map that was put into itself has no bottom.
+	maxDepth = 64
+)
+
+func (m *meter) weigh(v reflect.Value) (int, error) {
+	total := 0
+	if err := m.addWeight(v, 0, &total); err != nil {
+		return 0, err
+	}
+	return total, nil
+}
+
+func (m *meter) addWeight(v reflect.Value, depth int, total *int) error {
+	if depth > maxDepth {
+		return m.exceed("a value nests too deeply")
+	}
+	*total += elementWeight
+	switch v.Kind() {
+	case reflect.String:
+		*total += v.Len()
+	case reflect.Interface, reflect.Pointer:
+		if !v.IsNil() {
+			return m.addWeight(v.Elem(), depth+1, total)
+		}
+	case reflect.Slice, reflect.Array:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			*total += v.Len()
+			break
+		}
+		for i := 0; i < v.Len() && *total <= maxValue; i++ {
+			if err := m.addWeight(v.Index(i), depth+1, total); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		for it := v.MapRange(); *total <= maxValue && it.Next(); {
+			if err := m.addWeight(it.Key(), depth+1, total); err != nil {
+				return err
+			}
+			if err := m.addWeight(it.Value(), depth+1, total); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		// Times, versions and certificates: their strings are what can be large.
+		for _, field := range v.Fields() {
+			if field.Kind() == reflect.String {
+				*total += field.Len()
+			}
+		}
+	}
+	if *total > maxValue {
+		return m.exceed("a value is too large")
+	}
+	return nil
+}

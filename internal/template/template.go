@@ -1,0 +1,155 @@
+package template
+
+import (
+	"bytes"
+	"context"
+	"text/template"
+	"time"
+)
+
+// MissingKey says what a template prints for a key that is not in its data.
+type MissingKey int
+
+const (
+	// MissingKeyError makes it an error, as External Secrets Operator does.
+	MissingKeyError MissingKey = iota
+	// MissingKeyNoValue prints "<no value>", as Sealed Secrets does.
+	MissingKeyNoValue
+)
+
+// The limits that hold when Options leave them at zero. They follow from the most that one Secret may hold, 1 MiB.
+const (
+	DefaultMaxSource = 1 << 20
+	DefaultMaxOutput = 1 << 20
+	DefaultMaxTime   = 10 * time.Second
+)
+
+const (
+	// maxActions bounds the parser's recursion: Go's parser descends once per unclosed action.
+	maxActions = 10_000
+	// maxNesting bounds how deeply control structures and parentheses nest, and with it the evaluator's stack.
+	maxNesting = 200
+	// maxTemplateDepth bounds how deeply templates call templates.
+	maxTemplateDepth = 50
+	// maxSteps bounds loop iterations, template calls and function calls together.
+	maxSteps = 1_000_000
+	// maxValue bounds every argument and result of a function, in bytes with the weight of its containers.
+	maxValue = 4 << 20
+	// maxAllocated bounds what all functions return together.
+	maxAllocated = 64 << 20
+)
+
+// Options are the dialect and the limits of a Renderer; the zero value is External Secrets Operator's dialect with the
+// default limits.
+type Options struct {
+	MissingKey MissingKey
+	// MaxSource is the largest template in bytes, MaxOutput the most bytes that all templates of a Renderer print.
+	MaxSource, MaxOutput int
+	// MaxTime is how long all templates of a Renderer may take together.
+	MaxTime time.Duration
+}
+
+// Renderer renders the templates of one object in one run: its limits are for all of them together. It is not safe for
+// concurrent use.
+type Renderer struct {
+	opts  Options
+	meter meter
+	left  time.Duration
+	room  int
+}
+
+// New returns a Renderer for one object.
+func New(opts Options) *Renderer {
+	if opts.MaxSource <= 0 {
+		opts.MaxSource = DefaultMaxSource
+	}
+	if opts.MaxOutput <= 0 {
+		opts.MaxOutput = DefaultMaxOutput
+	}
+	if opts.MaxTime <= 0 {
+		opts.MaxTime = DefaultMaxTime
+	}
+	return &Renderer{opts: opts, left: opts.MaxTime, room: opts.MaxOutput}
+}
+
+// Render renders text over data, which it does not change; name stands for the template in errors. Every error is an
+// *Error, except the context's own when that ends first.
+func (r *Renderer) Render(ctx context.Context, name, text string, data map[string]string) ([]byte, error) {
+	started := time.Now()
+	defer func() { r.left -= time.Since(started) }()
+	limited, cancel := context.WithTimeout(ctx, r.left)
+	defer cancel()
+	r.meter.begin(limited)
+
+	tmpl, err := r.parse(text)
+	if err != nil {
+		err.Template = name
+		return nil, err
+	}
+	out := &output{room: r.room, meter: &r.meter}
+	if err := execute(tmpl, out, data); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		fault := executionError(&r.meter, err)
+		fault.Template = name
+		return nil, fault
+	}
+	r.room = out.room
+	return out.Bytes(), nil
+}
+
+func (r *Renderer) parse(text string) (*template.Template, *Error) {
+	if len(text) > r.opts.MaxSource {
+		return nil, &Error{Kind: KindLimit, Detail: "the template is too large"}
+	}
+	if bytes.Count([]byte(text), []byte("{{")) > maxActions {
+		return nil, &Error{Kind: KindLimit, Detail: "the template has too many actions"}
+	}
+	option := "missingkey=error"
+	if r.opts.MissingKey == MissingKeyNoValue {
+		option = "missingkey=default"
+	}
+	tmpl, err := template.New(rootName).Option(option).Funcs(r.meter.functions()).Parse(text)
+	if err != nil {
+		return nil, syntaxError(err)
+	}
+	for _, t := range tmpl.Templates() {
+		if t.Tree == nil {
+			continue
+		}
+		if err := instrument(t.Tree); err != nil {
+			return nil, err
+		}
+	}
+	// The probes join after parsing, so that a template cannot call them.
+	return tmpl.Funcs(r.meter.probes()), nil
+}
+
+// rootName stands for the template inside text/template, whose messages are never shown.
+const rootName = "template"
+
+// execute turns a panic of text/template into an error: input must not end the process.
+func execute(tmpl *template.Template, out *output, data map[string]string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errPanic
+		}
+	}()
+	return tmpl.Execute(out, data)
+}
+
+// output collects what is printed, up to the room that is left.
+type output struct {
+	bytes.Buffer
+	room  int
+	meter *meter
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if len(p) > o.room {
+		return 0, o.meter.exceed("it prints too much")
+	}
+	o.room -= len(p)
+	return o.Buffer.Write(p)
+}

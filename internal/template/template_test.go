@@ -1,0 +1,342 @@
+package template_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	gotemplate "text/template"
+	"time"
+
+	"github.com/Masterminds/sprig/v3"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sealbridge/sealbridge/internal/template"
+)
+
+const canary = "canary-7f3e9a51"
+
+func secrets() map[string]string {
+	return map[string]string{"user": "app", "password": canary, "n": "3", "json": `{"a":{"b":[1,2]}}`, "long.name": "x"}
+}
+
+func render(t *testing.T, opts template.Options, text string) (string, error) {
+	t.Helper()
+	out, err := template.New(opts).Render(t.Context(), "key", text, secrets())
+	if err != nil && strings.Contains(err.Error(), canary) {
+		t.Errorf("the error quotes a value: %v", err)
+	}
+	return string(out), err
+}
+
+func TestTemplatesPrintWhatTextTemplateAndSprigPrint(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"plain text":               "a\nb",
+		"nothing":                  "",
+		"a value":                  "postgres://{{ .user }}:{{ .password }}@host",
+		"a value with a dash":      `{{ index . "long.name" }}`,
+		"pipelines":                "{{ .password | upper | quote | b64enc }}",
+		"conditions":               "{{ if eq .user `app` }}yes{{ else if .n }}n{{ else }}no{{ end }}",
+		"and, or, not":             "{{ and .user .n }}{{ or `` .n }}{{ not .user }}",
+		"loops":                    "{{ range $i, $e := list 1 2 3 }}{{ if eq $i 1 }}{{ continue }}{{ end }}{{ $e }},{{ end }}",
+		"loops with break":         "{{ range until 5 }}{{ if gt . 2 }}{{ break }}{{ end }}{{ . }}{{ end }}",
+		"loops over a map":         "{{ range $k, $v := . }}{{ $k }}={{ len $v }};{{ else }}none{{ end }}",
+		"loops over a number":      "{{ range 3 }}{{ . }}{{ end }}",
+		"an empty loop":            "{{ range list }}x{{ else }}none{{ end }}",
+		"with":                     "{{ with .user }}{{ . }}{{ else }}none{{ end }}",
+		"variables":                "{{ $x := 1 }}{{ range until 3 }}{{ $x = add $x . }}{{ end }}{{ $x }}",
+		"definitions":              `{{ define "t" }}<{{ . }}>{{ end }}{{ template "t" .user }}{{ block "b" 1 }}{{ . }}{{ end }}`,
+		"recursion":                `{{ define "t" }}{{ if . }}{{ . }}{{ template "t" (sub . 1) }}{{ end }}{{ end }}{{ template "t" 9 }}`,
+		"parentheses":              `{{ ((printf "%s-%d" (.user | upper) (atoi .n)) | quote) }}`,
+		"documents":                `{{ (fromJson .json).a.b | toJson }}{{ .json | fromJson | toPrettyJson }}`,
+		"fields of results":        `{{ (dict "a" (dict "b" 1)).a.b }}`,
+		"methods of times":         `{{ (toDate "2006-01-02" "2026-01-02").Year }}`,
+		"containers":               `{{ list 1 "a" nil true 1.5 }}{{ dict "a" 1 }}`,
+		"nothing from a function":  `{{ get (dict) "a" }}|{{ first (list) }}`,
+		"regular expressions":      `{{ regexReplaceAll "a(p+)" .user "[$1]" }}{{ regexFindAll "p" .user -1 }}{{ regexMatch "^a" .user }}`,
+		"splits":                   `{{ (split "." "a.b")._1 }}{{ splitList "," "a,b" | join "+" }}{{ (splitn "." 2 "a.b.c")._1 }}`,
+		"numbers":                  `{{ untilStep 0 10 3 }}{{ seq 1 2 7 }}{{ seq 5 }}{{ until -3 }}{{ round 3.14159 2 }}{{ addf 1.5 2 }}`,
+		"indentation":              "{{ `a\nb` | indent 2 }}{{ `a\nb` | nindent 4 }}{{ repeat 3 `ab` }}{{ wrapWith 2 `|` `abcdef` }}",
+		"formats":                  `{{ printf "%05d|%-10s|%x" 42 .user .user }}{{ print 1 2 "a" }}{{ println "x" }}{{ html "<a>" }}{{ js "'" }}{{ urlquery "a b" }}`,
+		"trimmed white space":      "a  {{- .user -}}  b",
+		"comments":                 "{{/* no */}}a",
+		"digests":                  `{{ sha256sum .password }}{{ adler32sum "a" }}`,
+		"lists":                    `{{ uniq (list 1 1 2) }}{{ without (list 1 2) 1 }}{{ reverse (list 1 2) }}{{ concat (list 1) (list 2) }}{{ slice (list 1 2 3) 1 }}`,
+		"dictionaries":             `{{ $d := dict "a" 1 }}{{ $_ := set $d "b" 2 }}{{ $d }}{{ keys $d | sortAlpha }}{{ merge $d (dict "c" 3) }}`,
+		"a number that is missing": `{{ default "d" "" }}{{ coalesce "" "c" }}{{ ternary "a" "b" true }}`,
+		"versions":                 `{{ semverCompare ">=1.0.0" "1.2.3" }}{{ (semver "1.2.3").Major }}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			plain, err := gotemplate.New("key").Funcs(sprig.TxtFuncMap()).Option("missingkey=error").Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want bytes.Buffer
+			if err := plain.Execute(&want, secrets()); err != nil {
+				t.Fatal(err)
+			}
+			got, err := render(t, template.Options{}, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want.String(), got); diff != "" {
+				t.Errorf("-text/template +ours:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAKeyThatIsMissingIsAnErrorOrNoValue(t *testing.T) {
+	t.Parallel()
+	_, err := render(t, template.Options{}, "a\n{{ .host }}")
+	var fault *template.Error
+	if !errors.As(err, &fault) || fault.Kind != template.KindMissingKey || fault.Name != "host" || fault.Line != 2 {
+		t.Errorf("got %#v", err)
+	}
+	if want := `template "key" at line 2, column 3: there is no key "host"`; err.Error() != want {
+		t.Errorf("got %q, want %q", err, want)
+	}
+	out, err := render(t, template.Options{MissingKey: template.MissingKeyNoValue}, "{{ .host }}|{{ .host | quote }}")
+	if err != nil || out != "<no value>|" {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+func TestYAMLFunctionsReadAndWrite(t *testing.T) {
+	t.Parallel()
+	out, err := render(t, template.Options{}, `{{ (fromYaml "a: {b: [1, x]}").a | toYaml }}!`)
+	if want := "b:\n- 1\n- x!"; err != nil || out != want {
+		t.Errorf("got %q, %v; want %q", out, err, want)
+	}
+}
+
+func TestFunctionsThatReachOutDoNotExist(t *testing.T) {
+	t.Parallel()
+	for _, call := range []string{
+		`env "HOME"`, `expandenv "$HOME"`, `getHostByName "x.example.com"`, // CVE-2026-34984
+		`getSecretKey "ns" "name" "key"`,        // CVE-2026-22822
+		`_step`, `_enter`, `_leave`, `_print 1`, // our own probes
+		`pkcs12key "x"`,
+	} {
+		_, err := render(t, template.Options{}, "{{ "+call+" }}")
+		var fault *template.Error
+		name, _, _ := strings.Cut(call, " ")
+		if !errors.As(err, &fault) || fault.Kind != template.KindUnknownFunction || fault.Name != name {
+			t.Errorf("%s: got %v", call, err)
+		}
+	}
+}
+
+func TestTheFunctionsOfSprigAreKnownOneByOne(t *testing.T) {
+	t.Parallel()
+	golden, err := os.ReadFile("testdata/functions.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for name := range sprig.GenericFuncMap() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff(strings.Fields(string(golden)), names); diff != "" {
+		t.Errorf("sprig has changed; look at each new function for what it reaches and how large its result can "+
+			"be before it is added to testdata/functions.txt:\n%s", diff)
+	}
+}
+
+func TestFailuresNeverShowAValue(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		text string
+		kind template.Kind
+		who  string
+	}{
+		"fail":                     {`{{ fail .password }}`, template.KindFail, ""},
+		"fail with a built text":   {`{{ fail (printf "x%s" .password) }}`, template.KindFail, ""},
+		"a parser's error":         {`{{ mustFromJson .password }}`, template.KindFunction, "mustFromJson"},
+		"a YAML parser's error":    {`{{ fromYaml .password }}`, template.KindFunction, "fromYaml"},
+		"a panic":                  {`{{ urlParse (printf "%s://%%zz" .password) }}`, template.KindFunction, "urlParse"},
+		"an expression's error":    {`{{ mustRegexMatch (print "(" .password) "a" }}`, template.KindFunction, "mustRegexMatch"},
+		"a panicking expression":   {`{{ regexFind (print "(" .password) "a" }}`, template.KindFunction, "regexFind"},
+		"an argument's type":       {`{{ repeat .password "a" }}`, template.KindEvaluation, ""},
+		"a field of a string":      {`{{ .password.x }}`, template.KindEvaluation, ""},
+		"an index out of range":    {`{{ index .password 100 }}`, template.KindFunction, "index"},
+		"a call of a string":       {`{{ call .password }}`, template.KindFunction, "call"},
+		"a template that is none":  {`{{ template "nope" .password }}`, template.KindEvaluation, ""},
+		"division by zero":         {`{{ div 1 0 }}`, template.KindFunction, "div"},
+		"wrong syntax":             {`{{ if }}`, template.KindSyntax, ""},
+		"not closed":               {`{{ .password`, template.KindSyntax, ""},
+		"in a definition":          {`{{ define "a:1:1" }}{{ fail .password }}{{ end }}{{ template "a:1:1" . }}`, template.KindFail, ""},
+		"a key taken from a value": {`{{ (dict .password 1).nope.x }}`, template.KindMissingKey, "nope"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := render(t, template.Options{}, test.text)
+			var fault *template.Error
+			if !errors.As(err, &fault) {
+				t.Fatalf("got %v", err)
+			}
+			if fault.Kind != test.kind || fault.Name != test.who || fault.Template != "key" {
+				t.Errorf("got %+v", fault)
+			}
+			if strings.Contains(strings.Join([]string{fault.Name, fault.Detail, fault.Error()}, " "), canary) {
+				t.Errorf("the error quotes a value: %+v", fault)
+			}
+		})
+	}
+}
+
+func TestTemplatesThatGrowOrRunWithoutEndAreStopped(t *testing.T) {
+	t.Parallel()
+	deep := func(open, shut string) string { return strings.Repeat(open, 300) + "1" + strings.Repeat(shut, 300) }
+	for name, text := range map[string]string{
+		"a loop over a huge number":        `{{ range 9223372036854775807 }}{{ end }}`,
+		"loops in loops without calls":     `{{ $l := until 60000 }}{{ range $l }}{{ range $l }}{{ range $l }}{{ end }}{{ end }}{{ end }}`,
+		"a loop that assigns":              `{{ $x := 0 }}{{ range 9223372036854775807 }}{{ $x = . }}{{ end }}`,
+		"a loop in an else":                `{{ range list }}{{ else }}{{ range 9223372036854775807 }}{{ end }}{{ end }}`,
+		"a loop in a with":                 `{{ with 1 }}{{ if . }}{{ range 9223372036854775807 }}{{ end }}{{ end }}{{ end }}`,
+		"a loop in a definition":           `{{ define "t" }}{{ range 9223372036854775807 }}{{ end }}{{ end }}{{ template "t" }}`,
+		"a huge list":                      `{{ until 2147483647 }}`,
+		"a huge list downwards":            `{{ until -2147483647 }}`,
+		"a list whose counter overflows":   `{{ untilStep 0 9223372036854775807 4611686018427387904 }}`,
+		"a huge sequence":                  `{{ seq 1 2147483647 }}`,
+		"a sequence that overflows":        `{{ seq 0 4611686018427387904 9223372036854775807 }}`,
+		"repeat":                           `{{ repeat 2147483647 "abc" }}`,
+		"repeat of repeat":                 `{{ repeat 2000000 "a" | repeat 2000000 }}`,
+		"a string that doubles":            `{{ $s := "x" }}{{ range until 64 }}{{ $s = print $s $s }}{{ end }}`,
+		"a string that doubles by quoting": `{{ $s := "\\" }}{{ range until 64 }}{{ $s = quote $s }}{{ end }}`,
+		"a list that doubles":              `{{ $s := list 1 }}{{ range until 64 }}{{ $s = concat $s $s }}{{ end }}`,
+		"a list of itself":                 `{{ $s := list 1 }}{{ range until 64 }}{{ $s = list $s $s }}{{ end }}{{ toJson $s }}`,
+		"a dictionary inside itself":       `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`,
+		"a dictionary in its own child":    `{{ $a := dict }}{{ $b := dict "a" $a }}{{ $_ := set $a "b" $b }}{{ print $a }}`,
+		"a container that grows inside":    `{{ $i := dict }}{{ $l := list }}{{ range until 1000 }}{{ $l = append $l $i }}{{ end }}{{ $_ := set $i "x" (repeat 1000000 "a") }}{{ $l }}`,
+		"many large strings":               `{{ range until 1000 }}{{ $x := repeat 1000000 "a" }}{{ end }}`,
+		"replacements that grow":           `{{ $a := repeat 10000 "a" }}{{ replace "a" $a $a }}`,
+		"replacements of nothing":          `{{ $a := repeat 100000 "a" }}{{ replace "" $a $a }}`,
+		"joins that grow":                  `{{ join (repeat 100000 "a") (until 10000) }}`,
+		"wraps that grow":                  `{{ wrapWith 1 (repeat 10000 "x") (repeat 10000 "a") }}`,
+		"indents that grow":                `{{ repeat 10000 "\n" | indent 10000 }}`,
+		"new lines that grow":              `{{ repeat 10000 "\n" | nindent 10000 }}`,
+		"formats that are wide":            `{{ printf "%999999d%999999d%999999d%999999d%999999d" 1 2 3 4 5 }}`,
+		"formats that are as wide as said": `{{ printf "%*d%*d%*d%*d%*d%*d" 999999 1 999999 1 999999 1 999999 1 999999 1 999999 1 }}`,
+		"formats that repeat":              `{{ printf (repeat 10000 "%[1]s") (repeat 10000 "a") }}`,
+		"expressions that repeat":          `{{ regexReplaceAll "a" (repeat 10000 "a") (repeat 10000 "b") }}`,
+		"expressions that refer":           `{{ regexReplaceAll ".*" (repeat 10000 "a") (repeat 10000 "$0") }}`,
+		"expressions that are large":       `{{ regexMatch (repeat 500 "a{900}") (repeat 1000000 "a") }}`,
+		"expressions that are long":        `{{ regexMatch (repeat 5000 "a") "a" }}`,
+		"expressions that search again":    `{{ regexFindAll "(?s)a*b|a" (repeat 1000000 "a") -1 }}`,
+		"splits into nothing":              `{{ split "" (repeat 1000000 "a") }}`,
+		"lists of characters":              `{{ splitList "" (repeat 1000000 "a") }}`,
+		"random strings":                   `{{ randAlphaNum 100000000 }}`,
+		"random bytes":                     `{{ randBytes 100000000 }}`,
+		"comparisons of each with each":    `{{ uniq (until 60000) }}`,
+		"decimals":                         `{{ mulf ` + strings.Repeat("1e308 ", 1000) + `}}`,
+		"versions":                         `{{ semver (repeat 1000000 "1") }}`,
+		"documents that nest":              `{{ fromJson (print (repeat 5000 "[") (repeat 5000 "]")) }}`,
+		"output that grows":                `{{ range until 1000 }}{{ repeat 10000 "a" }}{{ end }}`,
+		"text that grows":                  `{{ range until 60000 }}` + strings.Repeat("a", 100) + `{{ end }}`,
+		"recursion without end":            `{{ define "t" }}{{ template "t" }}{{ end }}{{ template "t" }}`,
+		"recursion in two":                 `{{ define "t" }}{{ if . }}{{ template "t" (sub . 1) }}{{ template "t" (sub . 1) }}{{ end }}{{ end }}{{ template "t" 49 }}`,
+		"recursion of the root":            `{{ template "template" }}`,
+		"nested conditions":                deep("{{ if 1 }}", "{{ end }}"),
+		"nested parentheses":               "{{ " + deep("(", ")") + " }}",
+		"nested loops":                     deep("{{ range 1 }}", "{{ end }}"),
+		"parentheses with fields":          "{{ " + deep("(", ").x") + " }}",
+		"more actions than anybody needs":  strings.Repeat("{{ if 1 }}", 100_000),
+		"more text than anybody needs":     strings.Repeat("a", template.DefaultMaxSource+1),
+		"keys that cost time":              `{{ range until 10000 }}{{ $x := derivePassword 1 "long" "a" "b" "c" }}{{ end }}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			started := time.Now()
+			_, err := render(t, template.Options{MaxTime: 3 * time.Second}, text)
+			var fault *template.Error
+			if !errors.As(err, &fault) || fault.Kind != template.KindLimit || fault.Detail == "" {
+				t.Errorf("got %v", err)
+			}
+			if took := time.Since(started); took > 60*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+func TestLimitsHoldForAllTemplatesOfARenderer(t *testing.T) {
+	t.Parallel()
+	r := template.New(template.Options{MaxOutput: 100})
+	if _, err := r.Render(t.Context(), "a", strings.Repeat("a", 60), nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.Render(t.Context(), "b", strings.Repeat("b", 60), nil)
+	if want := `template "b": it prints too much`; err == nil || !strings.HasSuffix(err.Error(), "it prints too much") {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := r.Render(t.Context(), "c", strings.Repeat("c", 40), nil); err != nil {
+		t.Errorf("a failed template used up the room: %v", err)
+	}
+
+	slow := template.New(template.Options{MaxTime: time.Nanosecond})
+	_, err = slow.Render(t.Context(), "a", `{{ range until 10 }}{{ end }}`, nil)
+	var fault *template.Error
+	if !errors.As(err, &fault) || fault.Detail != "it takes too long" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestACancelledContextEndsTheRendering(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := template.New(template.Options{}).Render(ctx, "key", `{{ range until 10000 }}{{ $x := bcrypt "a" }}{{ end }}`, nil)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestErrorsAreTheSameForTheSameCause(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`{{ range 9999999999 }}{{ end }}`, `{{ mustFromJson .password }}`, `{{ .nope }}`} {
+		_, first := render(t, template.Options{}, text)
+		_, second := render(t, template.Options{}, text)
+		if first == nil || first.Error() != second.Error() {
+			t.Errorf("%v is not %v", first, second)
+		}
+	}
+}
+
+// FuzzRender checks that no template ends the process, takes much longer than it may, or shows a value in an error.
+func FuzzRender(f *testing.F) {
+	for _, seed := range []string{
+		"", "{{ .password }}", "{{ fail .password }}", "{{ range until 10 }}{{ . }}{{ end }}", "{{ .a.b }}", "{{ (dict .password 1).x }}",
+		`{{ define "t" }}{{ template "t" }}{{ end }}{{ template "t" }}`, `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`,
+		`{{ printf "%*d" 99999 1 }}`, `{{ regexReplaceAll "(" .password "$1" }}`, "{{ toYaml . }}", "{{ index . `x` }}", "{{", "}}", "{{ if",
+		"{{ range 9999999999999 }}{{ end }}", "{{ (((((.)))) }}", "{{ block `a` . }}{{ end }}", "{{ break }}", "{{ .password | fromJson }}",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, missing := range []template.MissingKey{template.MissingKeyError, template.MissingKeyNoValue} {
+			r := template.New(template.Options{MissingKey: missing, MaxTime: 5 * time.Second})
+			started := time.Now()
+			_, err := r.Render(t.Context(), "key", text, secrets())
+			if took := time.Since(started); took > 30*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if err == nil {
+				continue
+			}
+			var fault *template.Error
+			if !errors.As(err, &fault) {
+				t.Errorf("not an *Error: %v", err)
+			}
+			if strings.Contains(err.Error(), canary) && !strings.Contains(text, canary) {
+				t.Errorf("the error quotes a value: %v", err)
+			}
+		}
+	})
+}
