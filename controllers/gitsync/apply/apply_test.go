@@ -348,7 +348,7 @@ func TestAnObjectThatIsDefinedTwiceIsNamed(t *testing.T) {
 	if err := Duplicates([]Object{a, b}); err != nil {
 		t.Errorf("two objects: %v", err)
 	}
-	if err := Duplicates([]Object{a, b, a}); err == nil || !strings.Contains(err.Error(), "ConfigMap n/a") {
+	if err := Duplicates([]Object{a, b, a}); err == nil || !strings.Contains(err.Error(), "ConfigMap shop/a") {
 		t.Errorf("error %v, want one that names the object", err)
 	}
 }
