@@ -1,0 +1,290 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/sealbridge/sealbridge/test/harness/process"
+)
+
+// startTimeout bounds one start; on an idle machine it takes three to four seconds.
+const startTimeout = 2 * time.Minute
+
+// Options say how to start a control plane. The zero value is a good start.
+type Options struct {
+	// Dir keeps the data, keys, logs and kubeconfig; it is created. Empty means a temporary folder that Stop removes.
+	Dir string
+	// CRDs are files and folders of CustomResourceDefinitions that are applied before the controller manager starts, so
+	// that its garbage collector knows those kinds at once; it looks for new kinds only every 30 seconds.
+	CRDs []string
+	// APIServerArgs are appended to the API server's flags.
+	APIServerArgs []string
+}
+
+// ControlPlane is a running control plane. Its methods are safe for concurrent use.
+type ControlPlane struct {
+	dir       string
+	temporary bool
+	kubectl   string
+	ca        *authority
+	admin     *rest.Config
+	// in the order of their start
+	processes []*process.Process
+}
+
+// Start starts a control plane and returns when it serves and its controllers have made the default service account.
+// The context bounds the start, not the life. Errors: process.ErrMissing when bin/controlplane is not built, else what
+// did not start, with the end of its log.
+func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	binary, err := process.Binary("controlplane")
+	if err != nil {
+		return nil, fmt.Errorf("start control plane: %w", err)
+	}
+	// A port that was free may be taken by another starter before the server binds it.
+	const tries = 3
+	for range tries {
+		var cp *ControlPlane
+		cp, err = start(ctx, binary, opts)
+		if err == nil {
+			return cp, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, fmt.Errorf("start control plane: %w", err)
+}
+
+func start(ctx context.Context, binary string, opts Options) (cp *ControlPlane, err error) {
+	cp = &ControlPlane{dir: opts.Dir, kubectl: filepath.Join(filepath.Dir(binary), "kubectl")}
+	if cp.dir == "" {
+		cp.temporary = true
+		if cp.dir, err = os.MkdirTemp("", "sealbridge-controlplane-"); err != nil {
+			return nil, fmt.Errorf("create data folder: %w", err)
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, cp.Stop())
+		}
+	}()
+	port, err := process.FreePorts(ctx, 3)
+	if err != nil {
+		return nil, err
+	}
+	if err := cp.prepare(port); err != nil {
+		return nil, err
+	}
+	if err := cp.startEtcd(ctx, binary, port+1); err != nil {
+		return nil, err
+	}
+	if err := cp.startAPIServer(ctx, binary, port, port+1, opts.APIServerArgs); err != nil {
+		return nil, err
+	}
+	if err := cp.InstallCRDs(ctx, opts.CRDs...); err != nil {
+		return nil, err
+	}
+	if err := cp.startControllers(ctx, binary); err != nil {
+		return nil, err
+	}
+	return cp, nil
+}
+
+// prepare writes keys, certificates and kubeconfig files into the data folder.
+func (c *ControlPlane) prepare(port int) error {
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return fmt.Errorf("create data folder: %w", err)
+	}
+	var err error
+	if c.ca, err = newAuthority(); err != nil {
+		return err
+	}
+	c.admin = &rest.Config{
+		Host: "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		// A client-side limit would hide what the API server's own priority and fairness does.
+		QPS:             -1,
+		TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.pem},
+	}
+	cert, key, err := c.ca.server()
+	if err != nil {
+		return err
+	}
+	signing, err := newSigningKey()
+	if err != nil {
+		return err
+	}
+	for name, data := range map[string][]byte{"ca.crt": c.ca.pem, "apiserver.crt": cert, "apiserver.key": key, "sa.key": signing} {
+		if err := os.WriteFile(c.path(name), data, 0o600); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	if c.admin, err = c.UserConfig("admin", "system:masters"); err != nil {
+		return err
+	}
+	if err := WriteKubeconfig(c.Kubeconfig(), c.admin); err != nil {
+		return err
+	}
+	manager, err := c.UserConfig("system:kube-controller-manager")
+	if err != nil {
+		return err
+	}
+	return WriteKubeconfig(c.path("controller-manager.kubeconfig"), manager)
+}
+
+func (c *ControlPlane) startEtcd(ctx context.Context, binary string, port int) error {
+	client, peer := "http://127.0.0.1:"+strconv.Itoa(port), "http://127.0.0.1:"+strconv.Itoa(port+1)
+	_, err := c.spawn(ctx, "etcd", binary,
+		"--data-dir="+c.path("etcd"),
+		"--listen-client-urls="+client, "--advertise-client-urls="+client,
+		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer,
+		"--unsafe-no-fsync", // the data is worth nothing after this process
+		"--log-level=warn",
+	)
+	return err
+}
+
+func (c *ControlPlane) startAPIServer(ctx context.Context, binary string, port, etcd int, extra []string) error {
+	args := append([]string{
+		"--etcd-servers=http://127.0.0.1:" + strconv.Itoa(etcd),
+		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port),
+		"--endpoint-reconciler-type=none", // it would refuse a loopback address
+		"--tls-cert-file=" + c.path("apiserver.crt"), "--tls-private-key-file=" + c.path("apiserver.key"),
+		"--client-ca-file=" + c.path("ca.crt"),
+		"--authorization-mode=RBAC",
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-signing-key-file=" + c.path("sa.key"), "--service-account-key-file=" + c.path("sa.key"),
+		"--service-cluster-ip-range=10.0.0.0/24",
+		"--allow-privileged=true",
+		"--shutdown-delay-duration=0s",
+		"--profiling=false",
+	}, extra...)
+	p, err := c.spawn(ctx, "kube-apiserver", binary, args...)
+	if err != nil {
+		return err
+	}
+	httpClient, err := rest.HTTPClientFor(c.admin)
+	if err != nil {
+		return fmt.Errorf("build client: %w", err)
+	}
+	defer httpClient.CloseIdleConnections()
+	return p.Ready(ctx, func(ctx context.Context) error { return probe(ctx, httpClient, c.admin.Host+"/readyz") })
+}
+
+func probe(ctx context.Context, client *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("probe %s: %w", url, err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("probe %s: status %d", url, resp.StatusCode)
+	}
+	return nil
+}
+
+func (c *ControlPlane) startControllers(ctx context.Context, binary string) error {
+	kubeconfig := c.path("controller-manager.kubeconfig")
+	p, err := c.spawn(ctx, "kube-controller-manager", binary,
+		"--kubeconfig="+kubeconfig, "--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
+		"--service-account-private-key-file="+c.path("sa.key"), "--root-ca-file="+c.path("ca.crt"),
+		"--use-service-account-credentials=true",
+		"--leader-elect=false",
+		"--secure-port=0",
+		"--profiling=false",
+	)
+	if err != nil {
+		return err
+	}
+	clients, err := kubernetes.NewForConfig(c.admin)
+	if err != nil {
+		return fmt.Errorf("build client: %w", err)
+	}
+	return p.Ready(ctx, func(ctx context.Context) error {
+		_, err := clients.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
+		return err //nolint:wrapcheck // shown by Ready with the process's name
+	})
+}
+
+func (c *ControlPlane) spawn(ctx context.Context, name, binary string, args ...string) (*process.Process, error) {
+	spec := process.Spec{Name: name, Path: binary, Args: append([]string{name}, args...), Dir: c.dir}
+	if c.temporary && name == "etcd" {
+		spec.Remove = c.dir // etcd alone: it is the one that keeps writing
+	}
+	p, err := process.Start(ctx, spec)
+	if err != nil {
+		return nil, fmt.Errorf("control plane: %w", err)
+	}
+	c.processes = append(c.processes, p)
+	return p, nil
+}
+
+// Stop ends all processes and removes a temporary data folder. A folder that Options named stays, with etcd closed
+// in order. It may be called twice.
+func (c *ControlPlane) Stop() error {
+	for i := len(c.processes) - 1; i >= 0; i-- {
+		if c.temporary {
+			c.processes[i].Kill()
+			continue
+		}
+		c.processes[i].Stop(10 * time.Second)
+	}
+	if !c.temporary {
+		return nil
+	}
+	if err := os.RemoveAll(c.dir); err != nil {
+		return fmt.Errorf("remove data folder: %w", err)
+	}
+	return nil
+}
+
+// Kubeconfig returns the path of the administrator's kubeconfig file.
+func (c *ControlPlane) Kubeconfig() string { return c.path("kubeconfig") }
+
+// Dir returns the data folder.
+func (c *ControlPlane) Dir() string { return c.dir }
+
+// URL returns the API server's address, "https://127.0.0.1:port".
+func (c *ControlPlane) URL() string { return c.admin.Host }
+
+// CA returns the PEM of the certificate authority that signed the API server's certificate.
+func (c *ControlPlane) CA() []byte { return append([]byte(nil), c.ca.pem...) }
+
+// Config returns a copy of the administrator's client configuration, without a client-side rate limit.
+func (c *ControlPlane) Config() *rest.Config { return rest.CopyConfig(c.admin) }
+
+// Logs returns the paths of the processes' log files.
+func (c *ControlPlane) Logs() []string {
+	logs := make([]string, 0, len(c.processes))
+	for _, p := range c.processes {
+		logs = append(logs, p.Log())
+	}
+	return logs
+}
+
+// PIDs returns the processes' ids by program name.
+func (c *ControlPlane) PIDs() map[string]int {
+	pids := make(map[string]int, len(c.processes))
+	for _, p := range c.processes {
+		pids[p.Name()] = p.PID()
+	}
+	return pids
+}
+
+func (c *ControlPlane) path(name string) string { return filepath.Join(c.dir, name) }

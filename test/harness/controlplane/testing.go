@@ -1,0 +1,95 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/sealbridge/sealbridge/test/harness/process"
+)
+
+// shared is the control plane of this test binary.
+//
+//nolint:gochecknoglobals // one control plane per test binary is the point, and tests have no other place in common
+var shared struct {
+	once sync.Once
+	cp   *ControlPlane
+	err  error
+}
+
+// New returns the control plane of this test binary, with the CRDs of config/crd installed; the first call starts it.
+// Tests share it and isolate by Namespace. Without bin/controlplane the test is skipped, and fails when CI is "true".
+func New(t testing.TB) *ControlPlane {
+	t.Helper()
+	shared.once.Do(func() {
+		shared.cp, shared.err = startShared(context.WithoutCancel(t.Context()))
+	})
+	if shared.err != nil {
+		process.Missing(t, shared.err)
+	}
+	return shared.cp
+}
+
+func startShared(ctx context.Context) (*ControlPlane, error) {
+	root, err := process.ModuleRoot()
+	if err != nil {
+		return nil, err
+	}
+	opts := Options{CRDs: []string{filepath.Join(root, "config", "crd")}}
+	if _, err := os.Stat(opts.CRDs[0]); err != nil {
+		opts.CRDs = nil
+	}
+	return Start(ctx, opts)
+}
+
+// Run runs the tests of a package and then ends the control plane that New started, if any. It returns the exit code:
+//
+//	func TestMain(m *testing.M) { os.Exit(controlplane.Run(m)) }
+//
+// Without it the control plane ends a moment after the test binary, by its lifeline.
+func Run(m *testing.M) int {
+	code := m.Run()
+	if shared.cp == nil {
+		return code
+	}
+	if err := shared.cp.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
+var notDNS = regexp.MustCompile(`[^a-z0-9]+`)
+
+// Namespace creates a namespace with a name of its own for the test, and deletes it when the test ends (without
+// waiting until its objects are gone).
+func (c *ControlPlane) Namespace(t testing.TB) string {
+	t.Helper()
+	clients, err := kubernetes.NewForConfig(c.admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := notDNS.ReplaceAllString(strings.ToLower(t.Name()), "-")
+	prefix = strings.Trim(prefix[:min(len(prefix), 40)], "-")
+	ns, err := clients.CoreV1().Namespaces().Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix + "-"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("create namespace: %v", err)
+	}
+	t.Cleanup(func() {
+		err := clients.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), ns.Name, metav1.DeleteOptions{})
+		if err != nil {
+			t.Logf("delete namespace %s: %v", ns.Name, err)
+		}
+	})
+	return ns.Name
+}

@@ -1,0 +1,163 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Spec says what to start.
+type Spec struct {
+	// Name names the process in errors; its output goes to Dir/Name.log.
+	Name string
+	// Path is the program, Args its arguments without the program's name.
+	Path string
+	Args []string
+	// Env is added to the environment of the starter.
+	Env []string
+	// Dir is the folder for the log, and the working directory.
+	Dir string
+	// Remove is a folder that the child deletes when its starter is gone; empty when it should stay.
+	Remove string
+}
+
+// Process is a running child.
+type Process struct {
+	name     string
+	cmd      *exec.Cmd
+	lifeline *os.File // write end of the child's standard input; the child ends when it closes
+	log      string
+	done     chan struct{}
+}
+
+// Start starts a child. The context's cancellation does not end it: Stop does, or the end of this process.
+func Start(ctx context.Context, spec Spec) (*Process, error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	defer read.Close()
+	p := &Process{name: spec.Name, lifeline: write, log: filepath.Join(spec.Dir, spec.Name+".log"), done: make(chan struct{})}
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		_ = write.Close()
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	defer out.Close()
+
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), spec.Path, spec.Args...)
+	p.cmd.Dir = spec.Dir
+	p.cmd.Env = append(os.Environ(), spec.Env...)
+	p.cmd.Env = append(p.cmd.Env, "SEALBRIDGE_LIFELINE=stdin", "SEALBRIDGE_LIFELINE_REMOVE="+spec.Remove)
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = read, out, out
+	// A process group of its own: an interrupt from the terminal reaches the starter, which then stops us in order.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		_ = write.Close()
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // how it ended is in its log; that it ended is what callers ask
+		_ = p.lifeline.Close()
+	}()
+	return p, nil
+}
+
+// Name returns the name that the process was started under.
+func (p *Process) Name() string { return p.name }
+
+// PID returns the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Log returns the path of the file that holds the child's output.
+func (p *Process) Log() string { return p.log }
+
+// Done returns a channel that is closed when the child has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Kill ends the child at once and waits until it is gone.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// Stop asks the child to end, waits up to grace, then kills it. It returns when the child is gone.
+func (p *Process) Stop(grace time.Duration) {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(grace):
+		p.Kill()
+	}
+}
+
+// Ready calls probe every 50 ms until it returns nil. It fails when the context ends or the child does, with the
+// probe's last error and the end of the child's log.
+func (p *Process) Ready(ctx context.Context, probe func(context.Context) error) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := probe(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("%s ended before it was ready; its log ends with:\n%s", p.name, p.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready in time: %w; its log ends with:\n%s", p.name, err, p.tail())
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *Process) tail() string {
+	const lines = 15
+	raw, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// The range that ports are drawn from: below the ephemeral ports of Linux, which the kernel hands to outgoing
+// connections and would otherwise take between our look and the server's bind.
+const (
+	portMin = 20000
+	portMax = 32000
+)
+
+// FreePorts returns n consecutive loopback TCP ports on which nothing listens now, the first of them. A server may still
+// lose one to another starter; callers start again with others then.
+func FreePorts(ctx context.Context, n int) (int, error) {
+	const tries = 200
+	for range tries {
+		first := portMin + rand.IntN(portMax-portMin-n) //nolint:gosec // G404: a port is not a secret
+		if allFree(ctx, first, n) {
+			return first, nil
+		}
+	}
+	return 0, fmt.Errorf("find %d free loopback ports between %d and %d: none in %d tries", n, portMin, portMax, tries)
+}
+
+func allFree(ctx context.Context, first, n int) bool {
+	for port := first; port < first+n; port++ {
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return false
+		}
+		_ = l.Close()
+	}
+	return true
+}
