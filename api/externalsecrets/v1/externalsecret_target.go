@@ -38,7 +38,7 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.deletionPolicy) || self.deletionPolicy != 'Delete' || !has(self.creationPolicy) || self.creationPolicy in ['Owner', 'Orphan']",message="deletionPolicy Delete needs creationPolicy Owner or Orphan: a Secret that others write to is not ours to delete"
 // +kubebuilder:validation:XValidation:rule="!has(self.deletionPolicy) || self.deletionPolicy != 'Merge' || !has(self.creationPolicy) || self.creationPolicy != 'None'",message="deletionPolicy Merge needs another creationPolicy than None: there is no Secret to remove keys from"
-// +kubebuilder:validation:XValidation:rule="!has(self.template) || !has(self.template.templateFrom) || (has(self.manifest) && !(self.manifest.apiVersion == 'v1' && self.manifest.kind == 'Secret')) || self.template.templateFrom.all(t, !has(t.target) || t.target.lowerAscii() in ['', 'data', 'annotations', 'labels'])",message="templateFrom[].target must be Data, Annotations or Labels when the target is a Secret"
+// +kubebuilder:validation:XValidation:rule="!has(self.template) || !has(self.template.templateFrom) || (has(self.manifest) && !(self.manifest.apiVersion == 'v1' && self.manifest.kind == 'Secret')) || self.template.templateFrom.all(t, !has(t.target) || t.target.lowerAscii() in [”, 'data', 'annotations', 'labels'])",message="templateFrom[].target must be Data, Annotations or Labels when the target is a Secret"
 type Target struct {
 	// Name of the target; the ExternalSecret's own when empty.
 	// +optional

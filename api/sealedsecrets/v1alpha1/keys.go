@@ -1,0 +1,29 @@
+package v1alpha1
+
+// The annotations of Sealed Secrets. Each counts only with the value "true".
+const (
+	// AnnotationClusterWide on a SealedSecret: it may be opened under any name in any namespace. It wins over
+	// AnnotationNamespaceWide.
+	AnnotationClusterWide = "sealedsecrets.bitnami.com/cluster-wide"
+
+	// AnnotationNamespaceWide on a SealedSecret: it may be opened under any name in its namespace.
+	AnnotationNamespaceWide = "sealedsecrets.bitnami.com/namespace-wide"
+
+	// AnnotationManaged on an existing Secret: the SealedSecret of the same name may take it over.
+	AnnotationManaged = "sealedsecrets.bitnami.com/managed"
+
+	// AnnotationPatch on an existing Secret: the SealedSecret of the same name may add to it, and keeps what else is there.
+	AnnotationPatch = "sealedsecrets.bitnami.com/patch"
+
+	// AnnotationSkipSetOwnerReferences on a template: the Secret gets no owner and outlives its SealedSecret.
+	AnnotationSkipSetOwnerReferences = "sealedsecrets.bitnami.com/skip-set-owner-references"
+)
+
+const (
+	// LabelSealingKey marks the Secrets that hold sealing keys.
+	LabelSealingKey = "sealedsecrets.bitnami.com/sealed-secrets-key"
+	// SealingKeyActive is the value of LabelSealingKey on keys that may open; any other value retires a key.
+	SealingKeyActive = "active"
+	// SealingKeyCompromised is the value of LabelSealingKey on keys that must not be used any more.
+	SealingKeyCompromised = "compromised"
+)
