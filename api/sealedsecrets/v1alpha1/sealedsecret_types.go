@@ -1,6 +1,9 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
 
 // SealedSecretSpec is a sealed Secret.
 //
@@ -125,6 +128,29 @@ type SealedSecretStatus struct {
 	// Conditions holds Synced, then Ready.
 	// +optional
 	Conditions []Condition `json:"conditions,omitempty"`
+
+	// Scope is the scope by which the values were opened: strict, namespace-wide or cluster-wide.
+	// +optional
+	Scope string `json:"scope,omitempty"`
+
+	// SealingKey is the fingerprint of the sealing key that opened the values; of the last one, when there were several.
+	// +optional
+	SealingKey string `json:"sealingKey,omitempty"`
+
+	// Secret is the Secret as it was written last. While it is unchanged there is nothing to do.
+	// +optional
+	Secret SecretVersion `json:"secret,omitzero"`
+}
+
+// SecretVersion names one version of one Secret.
+type SecretVersion struct {
+	// UID of the Secret.
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
+
+	// ResourceVersion of the Secret.
+	// +optional
+	ResourceVersion string `json:"resourceVersion,omitempty"`
 }
 
 // SealedSecret is a Secret sealed to a key of the cluster, which anyone may see and only the cluster can open.
@@ -137,7 +163,8 @@ type SealedSecretStatus struct {
 // +kubebuilder:printcolumn:name="Synced",type="string",JSONPath=".status.conditions[0].status"
 // +kubebuilder:printcolumn:name="Age",type="date",JSONPath=".metadata.creationTimestamp"
 type SealedSecret struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
 	Spec SealedSecretSpec `json:"spec"`
