@@ -1,0 +1,11 @@
+// Package sessions is the pool of open provider sessions, and the only place that caches, coalesces, bounds and retries
+// what is asked of a store.
+//
+// It takes a store (translated from the API by Translate), the namespace of the object that asks and the documents that
+// it wants, and gives back those documents from one shared, authenticated session per identity. An identity is the
+// store's kind, UID and generation, and, for a ClusterSecretStore whose credentials are resolved where it is used, the
+// namespace that uses it: nothing that was read under one identity is ever given to another.
+//
+//	Fetch ─► acquire ─► entry (open once, shared, renewed, closed when idle) ─► kept document │ joined call │ new call
+//	             └──► env: credentials and tokens, confined to the namespaces of that identity
+package sessions

@@ -1,0 +1,191 @@
+package sessions
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sealbridge/sealbridge/internal/redact"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// tokenLifetime is how long the ServiceAccount tokens last that the pool mints.
+const tokenLifetime = time.Hour
+
+// ErrReferent says that a ClusterSecretStore takes credentials from the namespace that uses it, and no namespace does.
+var ErrReferent = providers.Errorf(providers.ErrInvalid,
+	"the store's credentials are resolved in the namespace that uses it, so they cannot be used without one")
+
+// env lends one identity its credentials and confines it to the namespaces that it may use. It remembers what it lent,
+// so that the pool notices when a credential was replaced.
+type env struct {
+	store  string
+	reader client.Reader
+	tokens client.SubResourceClientConstructor
+	// namespace is where references without a namespace resolve. It is empty for a session of a ClusterSecretStore that
+	// all namespaces share: that one can never use a namespace's own credentials.
+	namespace string
+	// confined is set for SecretStores, which may use no other namespace.
+	confined bool
+
+	mu sync.Mutex
+	// referent becomes true when a shared session asked for a namespace's own credentials.
+	referent bool
+	lent     map[object]version
+	// expires is the earliest expiry of the tokens that were minted; zero without any.
+	expires time.Time
+}
+
+// object is a Secret or ConfigMap, and version what identified its content when it was read.
+type object struct{ kind, namespace, name string }
+
+type version struct {
+	uid             types.UID
+	resourceVersion string
+}
+
+var _ providers.Env = (*env)(nil)
+
+// Secret implements providers.Env: the Secret is read live, so that its data is in no cache.
+func (e *env) Secret(ctx context.Context, ref providers.ObjectRef) ([]byte, error) {
+	var secret corev1.Secret
+	if err := e.get(ctx, "Secret", ref, &secret); err != nil {
+		return nil, err
+	}
+	return valueOf("Secret", &secret, secret.Data, ref.Key)
+}
+
+// ConfigMap implements providers.Env.
+func (e *env) ConfigMap(ctx context.Context, ref providers.ObjectRef) ([]byte, error) {
+	var cm corev1.ConfigMap
+	if err := e.get(ctx, "ConfigMap", ref, &cm); err != nil {
+		return nil, err
+	}
+	if text, ok := cm.Data[ref.Key]; ok {
+		return []byte(text), nil
+	}
+	return valueOf("ConfigMap", &cm, cm.BinaryData, ref.Key)
+}
+
+// ServiceAccountToken implements providers.Env with the TokenRequest API.
+func (e *env) ServiceAccountToken(ctx context.Context, ref providers.AccountRef, audiences ...string) (providers.Token, error) {
+	namespace, err := e.resolve("ServiceAccount", ref.Namespace, ref.Name)
+	if err != nil {
+		return providers.Token{}, err
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: ref.Name}}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		Audiences:         audiences,
+		ExpirationSeconds: ptr.To(int64(tokenLifetime / time.Second)),
+	}}
+	if err := e.tokens.SubResource("token").Create(ctx, account, request); err != nil {
+		return providers.Token{}, accessError(err, "mint a token of", "create serviceaccounts/token", "ServiceAccount", namespace, ref.Name)
+	}
+	expires := request.Status.ExpirationTimestamp.Time
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.expires.IsZero() || expires.Before(e.expires) {
+		e.expires = expires
+	}
+	return providers.Token{Value: providers.NewValue([]byte(request.Status.Token)), Expires: expires}, nil
+}
+
+func (e *env) get(ctx context.Context, kind string, ref providers.ObjectRef, into client.Object) error {
+	namespace, err := e.resolve(kind, ref.Namespace, ref.Name)
+	if err != nil {
+		return err
+	}
+	if err := e.reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, into); err != nil {
+		return accessError(err, "read", "get "+strings.ToLower(kind)+"s", kind, namespace, ref.Name)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.lent == nil {
+		e.lent = map[object]version{}
+	}
+	e.lent[object{kind, namespace, ref.Name}] = version{into.GetUID(), into.GetResourceVersion()}
+	return nil
+}
+
+// resolve returns the namespace in which the identity finds the object, or says why it may not use it.
+func (e *env) resolve(kind, namespace, name string) (string, error) {
+	switch {
+	case name == "":
+		return "", providers.Errorf(providers.ErrInvalid, "%s refers to a %s without a name", e.store, kind)
+	case e.confined && namespace != "" && namespace != e.namespace:
+		return "", providers.Errorf(providers.ErrInvalid,
+			"%s may not use %s %s/%s: a SecretStore uses its own namespace only; remove the namespace or use a ClusterSecretStore",
+			e.store, kind, namespace, name)
+	case namespace != "":
+		return namespace, nil
+	case e.namespace != "":
+		return e.namespace, nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.referent = true
+	return "", ErrReferent
+}
+
+// wantsReferent reports whether a namespace's own credentials were asked for that this identity cannot have.
+func (e *env) wantsReferent() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.referent
+}
+
+// expiry returns when the first minted token expires; zero when none was minted.
+func (e *env) expiry() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.expires
+}
+
+// replaced reports whether an object that was lent has changed or gone since. It reads metadata only, and takes an
+// object that cannot be read now for unchanged: a session that works is not given up because the API server is slow.
+func (e *env) replaced(ctx context.Context) bool {
+	e.mu.Lock()
+	lent := make(map[object]version, len(e.lent))
+	for o, v := range e.lent {
+		lent[o] = v
+	}
+	e.mu.Unlock()
+	for o, was := range lent {
+		now := &metav1.PartialObjectMetadata{}
+		now.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(o.kind))
+		err := e.reader.Get(ctx, types.NamespacedName{Namespace: o.namespace, Name: o.name}, now)
+		if apierrors.IsNotFound(err) || err == nil && was != (version{now.UID, now.ResourceVersion}) {
+			return true
+		}
+	}
+	return false
+}
+
+func valueOf(kind string, obj client.Object, data map[string][]byte, key string) ([]byte, error) {
+	if value, ok := data[key]; ok {
+		return value, nil
+	}
+	return nil, providers.Errorf(providers.ErrNotFound, "%s %s/%s has no key %q", kind, obj.GetNamespace(), obj.GetName(), key)
+}
+
+// accessError classes an error of the API server about a credential and says what to do.
+func accessError(err error, act, verb, kind, namespace, name string) error {
+	switch {
+	case apierrors.IsNotFound(err):
+		return providers.Errorf(providers.ErrNotFound, "%s %s/%s does not exist", kind, namespace, name)
+	case apierrors.IsForbidden(err):
+		return providers.Errorf(providers.ErrDenied,
+			"the controller may not %s %s %s/%s: grant its ServiceAccount %q in namespace %s", act, kind, namespace, name, verb, namespace)
+	default:
+		return providers.Errorf(providers.ErrUnavailable, "%s %s %s/%s: %w", act, kind, namespace, name, redact.API(err))
+	}
+}

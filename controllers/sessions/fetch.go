@@ -1,0 +1,270 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// Request asks a store for documents.
+type Request struct {
+	Store Store
+	// Namespace is that of the object that asks.
+	Namespace string
+	// Refs name the documents; duplicates cost nothing.
+	Refs []providers.Ref
+	// MaxAge is how old a document may be that was fetched for somebody else; see MaxAge.
+	MaxAge time.Duration
+	// Forced asks the store whatever was asked before, and joins no call that is under way.
+	Forced bool
+}
+
+// MaxAge returns how old a reused document may be for an object that is refreshed every interval: a tenth of it, a
+// minute at most. An object that is never refreshed again (interval 0) reuses nothing, because it would keep what it got.
+func MaxAge(interval time.Duration) time.Duration {
+	return min(max(interval, 0)/10, MaxReuse)
+}
+
+// Fetch answers req.Refs[i] with the i-th result, each with a document or an error of a class of package providers. The
+// error is for all of them: the store cannot be used now.
+func (p *Pool) Fetch(ctx context.Context, req Request) ([]providers.Result, error) {
+	for reopened := false; ; reopened = true {
+		e, err := p.acquire(ctx, req.Store, req.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		results, err := p.fetch(ctx, e, req)
+		if !reopened && p.suspect(e, results, err) {
+			p.release(e)
+			continue
+		}
+		p.release(e)
+		return results, err
+	}
+}
+
+// suspect retires a session whose answers may come from a right to ask that it has lost, and reports that it did: one
+// that was denied something though it is not new, or that asked for a namespace's own credentials while shared.
+func (p *Pool) suspect(e *entry, results []providers.Result, err error) bool {
+	if e.env.wantsReferent() {
+		p.learnReferent(e)
+		return true
+	}
+	denied := errors.Is(err, providers.ErrDenied)
+	for _, r := range results {
+		denied = denied || errors.Is(r.Err, providers.ErrDenied)
+	}
+	if !denied || time.Since(e.opened) < p.limits.Reopen {
+		return false
+	}
+	p.retire(e)
+	return true
+}
+
+// Check opens the store's session, when it is not open, and asks the backend whether it can be used, when its provider
+// knows how to ask. It fails with ErrReferent for a store that only a namespace can use.
+func (p *Pool) Check(ctx context.Context, s Store) error {
+	e, err := p.acquire(ctx, s, s.Namespace)
+	if err != nil {
+		return err
+	}
+	defer p.release(e)
+	checker, ok := providers.As[providers.Checker](e.session)
+	if !ok {
+		return nil
+	}
+	bounded, cancel := p.bound(ctx, newCall(time.Time{}))
+	defer cancel()
+	_, err = guard(bounded, s, func() (struct{}, error) { return struct{}{}, checker.Check(bounded) })
+	switch {
+	case e.env.wantsReferent():
+		p.learnReferent(e)
+		return ErrReferent
+	case errors.Is(err, providers.ErrDenied):
+		p.retire(e)
+	}
+	return err
+}
+
+// kept is what a session was asked for: the documents that may be reused, and the calls under way.
+type kept struct {
+	mu      sync.Mutex
+	dropped bool
+	last    int
+	docs    map[providers.Ref]document
+	flights map[providers.Ref]*flight
+}
+
+// document is a result and when its call was started: its age counts from there.
+type document struct {
+	result providers.Result
+	asked  time.Time
+	order  int
+}
+
+// flight is one call of a provider; results and err are set when the call ends.
+type flight struct {
+	*call
+	refs    []providers.Ref
+	asked   time.Time
+	order   int // of the calls of the session, by when they were started
+	until   time.Time
+	results map[providers.Ref]providers.Result
+	err     error
+}
+
+// take sorts the refs of a request into documents that can be reused, calls to wait for, and one new call for the rest
+// (nil when nothing is left), which the caller makes.
+func (k *kept) take(req Request, now, deadline time.Time, maxAge time.Duration) (map[providers.Ref]providers.Result, map[providers.Ref]*flight, *flight) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	have, waits := map[providers.Ref]providers.Result{}, map[providers.Ref]*flight{}
+	own := &flight{call: newCall(deadline), asked: now, until: deadline}
+	for _, ref := range req.Refs {
+		if _, ok := have[ref]; ok || waits[ref] != nil {
+			continue
+		}
+		doc, ok := k.docs[ref]
+		switch under := k.flights[ref]; {
+		case !req.Forced && ok && now.Sub(doc.asked) < maxAge:
+			have[ref] = doc.result
+		case !req.Forced && under != nil:
+			waits[ref] = under
+		default:
+			own.refs = append(own.refs, ref)
+			waits[ref] = own
+		}
+	}
+	if len(own.refs) == 0 {
+		return have, waits, nil
+	}
+	if k.flights == nil {
+		k.flights = map[providers.Ref]*flight{}
+	}
+	k.last++
+	own.order = k.last
+	for _, ref := range own.refs {
+		k.flights[ref] = own
+	}
+	return have, waits, own
+}
+
+// land keeps what a call brought. Only documents are kept: a failure is told to those who waited and forgotten.
+func (k *kept) land(f *flight) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, ref := range f.refs {
+		if k.flights[ref] == f {
+			delete(k.flights, ref)
+		}
+		r, ok := f.results[ref]
+		if !ok || r.Err != nil || k.dropped || k.docs[ref].order > f.order {
+			continue
+		}
+		if k.docs == nil {
+			k.docs = map[providers.Ref]document{}
+		}
+		k.docs[ref] = document{r, f.asked, f.order}
+	}
+}
+
+func (k *kept) sweep(before time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for ref, doc := range k.docs {
+		if doc.asked.Before(before) {
+			delete(k.docs, ref)
+		}
+	}
+}
+
+func (k *kept) drop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dropped, k.docs = true, nil
+}
+
+// fetch answers a request from one session.
+func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Result, error) {
+	now := time.Now()
+	deadline := now.Add(p.patience(e.store))
+	have, waits, own := e.kept.take(req, now, deadline, min(req.MaxAge, p.limits.Reuse))
+	if own != nil {
+		p.mu.Lock()
+		p.spawn(e, func() { p.fly(context.WithoutCancel(ctx), e, own) })
+		p.mu.Unlock()
+	}
+	for ref, f := range waits {
+		if err := p.wait(ctx, f.call, e.store); err != nil {
+			return nil, err
+		}
+		if f.err != nil {
+			return nil, f.err
+		}
+		have[ref] = f.results[ref]
+	}
+	out := make([]providers.Result, len(req.Refs))
+	for i, ref := range req.Refs {
+		out[i] = have[ref]
+	}
+	return out, nil
+}
+
+// maxPatience bounds a fetch with all its repetitions: after it the object is tried again later, like any that failed,
+// and somebody else's turn comes.
+const maxPatience = 2 * time.Minute
+
+// patience is how long a fetch with all its repetitions may take.
+func (p *Pool) patience(s Store) time.Duration {
+	all := time.Duration(s.Retries+1)*p.limits.Timeout + time.Duration(s.Retries)*s.RetryInterval
+	return max(min(all, maxPatience), p.limits.Timeout)
+}
+
+// fly makes one call of the provider, repeated as the store's retry settings say while the backend is unavailable.
+func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
+	defer f.end()
+	defer e.kept.land(f)
+	for attempt := 0; ; attempt++ {
+		f.results, f.err = p.ask(ctx, e, f)
+		again := time.Now().Add(e.store.RetryInterval + p.limits.Timeout)
+		if f.err == nil || !unavailable(f.err) || attempt >= e.store.Retries || again.After(f.until) {
+			return
+		}
+		select {
+		case <-time.After(e.store.RetryInterval):
+		case <-p.closed:
+			return
+		}
+	}
+}
+
+// ask calls the provider once and checks that it answered what it was asked.
+func (p *Pool) ask(ctx context.Context, e *entry, f *flight) (map[providers.Ref]providers.Result, error) {
+	refs := f.refs
+	ctx, cancel := p.bound(ctx, f.call)
+	defer cancel()
+	results, err := guard(ctx, e.store, func() ([]providers.Result, error) { return e.session.Fetch(ctx, refs) })
+	if err != nil {
+		return nil, err
+	}
+	if len(results) != len(refs) {
+		return nil, providers.Errorf(providers.ErrUnavailable, "%s answered %d of %d requests", e.store.Config.Store, len(results), len(refs))
+	}
+	out := make(map[providers.Ref]providers.Result, len(refs))
+	for i, ref := range refs {
+		if results[i].Err == nil && results[i].Document == nil {
+			results[i].Err = providers.Errorf(providers.ErrUnavailable, "%s answered nothing for key %q", e.store.Config.Store, ref.Key)
+		}
+		out[ref] = results[i]
+	}
+	return out, nil
+}
+
+func unavailable(err error) bool {
+	var throttled *providers.ThrottledError
+	return !errors.As(err, &throttled) && !errors.Is(err, providers.ErrInvalid) &&
+		!errors.Is(err, providers.ErrNotFound) && !errors.Is(err, providers.ErrDenied)
+}

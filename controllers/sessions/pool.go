@@ -1,0 +1,416 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// Limits bound what a Pool keeps and how long it waits. A zero field means the default.
+type Limits struct {
+	// Timeout is how long a provider may take to open a session or to answer one request; default 20 s.
+	Timeout time.Duration
+	// Idle is how long an unused session stays open; default 15 min.
+	Idle time.Duration
+	// Recheck is how often the credentials of a session that is used are compared with those that it was opened with;
+	// default 1 min.
+	Recheck time.Duration
+	// Reuse is how old a kept document may be at most, whatever a request allows; default 60 s.
+	Reuse time.Duration
+	// Reopen is the age from which a session that is denied something is opened again, because its right to ask may have
+	// been withdrawn; default 30 s.
+	Reopen time.Duration
+	// Pause is how long a session that could not be opened is not tried again; default 1 s.
+	Pause time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	fill := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	fill(&l.Timeout, 20*time.Second)
+	fill(&l.Idle, 15*time.Minute)
+	fill(&l.Recheck, time.Minute)
+	fill(&l.Reuse, MaxReuse)
+	fill(&l.Reopen, 30*time.Second)
+	fill(&l.Pause, time.Second)
+	return l
+}
+
+// MaxReuse is how old a document may be at most that answers a request which did not fetch it.
+const MaxReuse = time.Minute
+
+// sweepEvery is how often sessions and documents that nobody uses are looked for.
+const sweepEvery = 30 * time.Second
+
+// Pool holds the open sessions of the process. It is safe for concurrent use. It works as soon as it is made; Start
+// closes what is idle and, at the end, everything.
+type Pool struct {
+	providers map[string]providers.Provider
+	reader    client.Reader
+	tokens    client.SubResourceClientConstructor
+	limits    Limits
+	// closed is closed when the pool is, and drained when its last goroutine has ended after that.
+	closed, drained chan struct{}
+
+	mu       sync.Mutex
+	shut     bool
+	entries  map[key]*entry
+	referent map[identity]bool
+	// running counts the goroutines of the pool, and cancels ends the calls of providers that are under way.
+	running int
+	cancels map[*call]context.CancelFunc
+}
+
+// Deps are what a Pool needs; Providers, Reader and Tokens are required.
+type Deps struct {
+	// Providers are the backends that are built in.
+	Providers []providers.Provider
+	// Reader reads credentials live: it must hold no Secret in a cache.
+	Reader client.Reader
+	// Tokens mints ServiceAccount tokens.
+	Tokens client.SubResourceClientConstructor
+	Limits Limits
+}
+
+// New returns a Pool.
+func New(d Deps) *Pool {
+	known := make(map[string]providers.Provider, len(d.Providers))
+	for _, p := range d.Providers {
+		known[p.Name()] = p
+	}
+	return &Pool{
+		providers: known, reader: d.Reader, tokens: d.Tokens, limits: d.Limits.withDefaults(),
+		closed: make(chan struct{}), drained: make(chan struct{}),
+		entries: map[key]*entry{}, referent: map[identity]bool{}, cancels: map[*call]context.CancelFunc{},
+	}
+}
+
+// entry is one session, from the moment when somebody wants it.
+type entry struct {
+	key   key
+	store Store
+	env   *env
+	// opening ends when session, err, opened and renew are set; they never change afterwards.
+	opening *call
+	session providers.Session
+	err     error
+	opened  time.Time
+	// renew is when the session must be opened again because what it was opened with expires; zero for never.
+	renew time.Time
+
+	// The rest is guarded by Pool.mu.
+	users         int
+	retired       bool
+	used, checked time.Time
+
+	kept kept
+}
+
+// acquire returns the open session of the store for requests from namespace, opening it when there is none. The caller
+// releases it.
+func (p *Pool) acquire(ctx context.Context, s Store, namespace string) (*entry, error) {
+	if !s.cluster() && namespace != s.Namespace {
+		return nil, providers.Errorf(providers.ErrInvalid, "%s serves namespace %s only", s.Config.Store, s.Namespace)
+	}
+	for {
+		e := p.join(ctx, s, namespace)
+		if e == nil {
+			return nil, providers.Errorf(providers.ErrUnavailable, "the controller is shutting down")
+		}
+		if err := p.wait(ctx, e.opening, s); err != nil {
+			p.release(e)
+			return nil, err
+		}
+		switch {
+		case errors.Is(e.err, ErrReferent) && e.key.referent == "" && namespace != "":
+			p.learnReferent(e)
+			p.release(e)
+		case e.err != nil:
+			p.release(e)
+			return nil, e.err
+		case p.recheckDue(e) && e.env.replaced(ctx):
+			p.retire(e)
+			p.release(e)
+		default:
+			return e, nil
+		}
+	}
+}
+
+// join returns the entry for the request with one user more, making and opening it when there is none that can be used;
+// nil when the pool is closed.
+func (p *Pool) join(ctx context.Context, s Store, namespace string) *entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shut {
+		return nil
+	}
+	k := key{identity: s.identity()}
+	if s.cluster() && p.referent[k.identity] {
+		k.referent = namespace
+	}
+	now := time.Now()
+	e := p.entries[k]
+	if e != nil && e.outlived(now, p.limits.Pause) {
+		p.retireLocked(e)
+		e = nil
+	}
+	if e == nil {
+		e = p.newEntry(k, s, now)
+		p.dropOlder(k.identity)
+		p.entries[k] = e
+		p.spawn(e, func() { p.open(context.WithoutCancel(ctx), e) })
+	}
+	e.users++
+	e.used = now
+	return e
+}
+
+func (p *Pool) newEntry(k key, s Store, now time.Time) *entry {
+	e := &entry{key: k, store: s, opening: newCall(now.Add(p.limits.Timeout)), checked: now}
+	e.env = &env{store: s.Config.Store, reader: p.reader, tokens: p.tokens, namespace: k.referent}
+	if !s.cluster() {
+		e.env.namespace, e.env.confined = s.Namespace, true
+	}
+	return e
+}
+
+// outlived reports whether the entry must be replaced: its credentials near their end, or it could not be opened a
+// while ago.
+func (e *entry) outlived(now time.Time, pause time.Duration) bool {
+	if !e.opening.ended() {
+		return false
+	}
+	if e.err != nil {
+		return now.Sub(e.opened) >= pause
+	}
+	return !e.renew.IsZero() && now.After(e.renew)
+}
+
+// open opens the entry's session.
+func (p *Pool) open(ctx context.Context, e *entry) {
+	defer e.opening.end()
+	ctx, cancel := p.bound(ctx, e.opening)
+	defer cancel()
+	session, err := guard(ctx, e.store, func() (providers.Session, error) {
+		return e.store.Provider.Open(ctx, e.store.Config, e.env)
+	})
+	if err == nil && session == nil {
+		err = providers.Errorf(providers.ErrUnavailable, "%s: the provider opened no session", e.store.Config.Store)
+	}
+	e.session, e.err, e.opened = session, err, time.Now()
+	if e.env.wantsReferent() {
+		// Also when the provider got along without: what it found instead is not what the store names.
+		e.err = ErrReferent
+	}
+	if e.err == nil {
+		e.renew = renewal(e.opened, e.session, e.env.expiry())
+	}
+}
+
+// renewal returns when a session that was opened now must be opened again: after four fifths of the time that is left.
+func renewal(now time.Time, s providers.Session, tokens time.Time) time.Time {
+	expires := tokens
+	if x, ok := providers.As[providers.Expirer](s); ok {
+		expires = x.Expires()
+	}
+	if expires.IsZero() {
+		return time.Time{}
+	}
+	return now.Add(expires.Sub(now) * 4 / 5)
+}
+
+// release gives a session back; the last user of a retired one closes it.
+func (p *Pool) release(e *entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.users--
+	p.closeIfUnused(e)
+}
+
+// retire takes the entry out of the pool: nobody new gets it, and it is closed when its last user is gone.
+func (p *Pool) retire(e *entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retireLocked(e)
+}
+
+func (p *Pool) retireLocked(e *entry) {
+	if e.retired {
+		return
+	}
+	e.retired = true
+	if p.entries[e.key] == e {
+		delete(p.entries, e.key)
+	}
+	p.closeIfUnused(e)
+}
+
+// closeIfUnused drops the documents of a retired entry that nobody uses any more, and ends its login.
+func (p *Pool) closeIfUnused(e *entry) {
+	if !e.retired || e.users > 0 {
+		return
+	}
+	e.kept.drop()
+	if closer, ok := providers.As[io.Closer](e.session); ok {
+		p.spawn(nil, func() { _ = safely(closer.Close) })
+	}
+}
+
+// learnReferent remembers that the store takes its credentials from the namespaces that use it.
+func (p *Pool) learnReferent(e *entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.referent[e.key.identity] = true
+	p.retireLocked(e)
+}
+
+// recheckDue reports, to one caller at a time, that the credentials of the entry are to be compared again.
+func (p *Pool) recheckDue(e *entry) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if now.Sub(e.checked) < p.limits.Recheck {
+		return false
+	}
+	e.checked = now
+	return true
+}
+
+// dropOlder retires the sessions of earlier generations of a store.
+func (p *Pool) dropOlder(than identity) {
+	for k, e := range p.entries {
+		if k.uid == than.uid && k.generation < than.generation {
+			p.retireLocked(e)
+		}
+	}
+	for id := range p.referent {
+		if id.uid == than.uid && id.generation < than.generation {
+			delete(p.referent, id)
+		}
+	}
+}
+
+// Forget retires all sessions of a store that is gone.
+func (p *Pool) Forget(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k, e := range p.entries {
+		if k.uid == uid {
+			p.retireLocked(e)
+		}
+	}
+	for id := range p.referent {
+		if id.uid == uid {
+			delete(p.referent, id)
+		}
+	}
+}
+
+// Start closes idle sessions until the context ends, then all of them, and returns when they are closed (or do not
+// close within the pool's timeout).
+func (p *Pool) Start(ctx context.Context) error {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			p.sweep(time.Now())
+		case <-ctx.Done():
+			p.close()
+			return nil
+		}
+	}
+}
+
+func (p *Pool) sweep(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.entries {
+		switch {
+		case e.users > 0:
+		case now.Sub(e.used) >= p.limits.Idle || e.outlived(now, p.limits.Pause):
+			p.retireLocked(e)
+			continue
+		}
+		e.kept.sweep(now.Add(-p.limits.Reuse))
+	}
+}
+
+func (p *Pool) close() {
+	p.mu.Lock()
+	if !p.shut {
+		p.shut = true
+		close(p.closed)
+	}
+	for _, cancel := range p.cancels {
+		cancel()
+	}
+	for _, e := range p.entries {
+		p.retireLocked(e)
+	}
+	p.drainedLocked()
+	p.mu.Unlock()
+	select {
+	case <-p.drained:
+	case <-time.After(p.limits.Timeout):
+	}
+}
+
+// spawn runs do in a goroutine of the pool, which uses e meanwhile (nil for none). The caller holds p.mu.
+func (p *Pool) spawn(e *entry, do func()) {
+	p.running++
+	if e != nil {
+		e.users++
+	}
+	go func() {
+		do()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.running--
+		if e != nil {
+			e.users--
+			p.closeIfUnused(e)
+		}
+		p.drainedLocked()
+	}()
+}
+
+// drainedLocked announces that the closed pool has no goroutine left.
+func (p *Pool) drainedLocked() {
+	if !p.shut || p.running > 0 {
+		return
+	}
+	select {
+	case <-p.drained: // a session that was still used when the pool was closed
+	default:
+		close(p.drained)
+	}
+}
+
+// bound limits one call of a provider to the pool's timeout and life. The id tells calls apart.
+func (p *Pool) bound(ctx context.Context, id *call) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, p.limits.Timeout)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cancels[id] = cancel
+	if p.shut {
+		cancel()
+	}
+	return ctx, func() {
+		cancel()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.cancels, id)
+	}
+}
