@@ -68,8 +68,8 @@ func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
 	return nil, fmt.Errorf("start control plane: %w", err)
 }
 
-func start(ctx context.Context, binary string, opts Options) (cp *ControlPlane, err error) {
-	cp = &ControlPlane{dir: opts.Dir, kubectl: filepath.Join(filepath.Dir(binary), "kubectl")}
+func start(ctx context.Context, binary string, opts Options) (_ *ControlPlane, err error) {
+	cp := &ControlPlane{dir: opts.Dir, kubectl: filepath.Join(filepath.Dir(binary), "kubectl")}
 	if cp.dir == "" {
 		cp.temporary = true
 		if cp.dir, err = os.MkdirTemp("", "sealbridge-controlplane-"); err != nil {
