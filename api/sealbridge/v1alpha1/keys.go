@@ -19,3 +19,14 @@ const (
 	// PruneDisabled is the value of AnnotationPrune that has an effect.
 	PruneDisabled = "disabled"
 )
+
+// What users write on objects in Git, or on a GitSync, to ask for something.
+const (
+	// AnnotationForce with the value "enabled" on an object in Git lets it be deleted and created again when an immutable
+	// field of it changes, as spec.force does for all objects.
+	AnnotationForce = "gitsync.sealbridge.dev/force"
+	// AnnotationAdopt with the value "enabled" on an object in Git takes it over from Flux, Argo CD or another GitSync.
+	AnnotationAdopt = "gitsync.sealbridge.dev/adopt"
+	// AnnotationRequestedAt on a GitSync asks for an attempt at once, whenever its value changes.
+	AnnotationRequestedAt = "gitsync.sealbridge.dev/requestedAt"
+)

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -120,7 +121,7 @@ status: {}
 `)
 	want := map[string]any{
 		"apiVersion": "v1", "kind": "Secret",
-		"metadata": map[string]any{"name": "db", "namespace": "shop", "labels": map[string]any{LabelName: "shop", LabelNamespace: "team"}},
+		"metadata": map[string]any{"name": "db", "namespace": "shop", "labels": map[string]any{v1alpha1.LabelName: "shop", v1alpha1.LabelNamespace: "team"}},
 		"data":     map[string]any{"password": "aHVudGVyMg==", "user": "YWRtaW4="},
 	}
 	if diff := cmp.Diff(want, o.desired.Object); diff != "" {
@@ -271,7 +272,7 @@ func TestAnObjectOfAnotherReconcilerIsRefused(t *testing.T) {
 	t.Parallel()
 	us := Owner{"team", "shop"}
 	desired := prepared(t, `{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: shop}}`)
-	adopting := prepared(t, `{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: shop, annotations: {sealbridge.dev/adopt: enabled}}}`)
+	adopting := prepared(t, `{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: shop, annotations: {gitsync.sealbridge.dev/adopt: enabled}}}`)
 	holds := func(other Owner, _ Ref) bool { return other.Name == "holder" }
 	for name, tc := range map[string]struct {
 		o    Object
@@ -279,9 +280,9 @@ func TestAnObjectOfAnotherReconcilerIsRefused(t *testing.T) {
 		want string
 	}{
 		"nobody's":                   {desired, `{metadata: {name: a}}`, ""},
-		"ours":                       {desired, `{metadata: {labels: {sealbridge.dev/gitsync-name: shop, sealbridge.dev/gitsync-namespace: team}}}`, ""},
-		"a GitSync's that holds it":  {desired, `{metadata: {labels: {sealbridge.dev/gitsync-name: holder, sealbridge.dev/gitsync-namespace: team}}}`, "GitSync team/holder"},
-		"a GitSync's that let it go": {desired, `{metadata: {labels: {sealbridge.dev/gitsync-name: gone, sealbridge.dev/gitsync-namespace: team}}}`, ""},
+		"ours":                       {desired, `{metadata: {labels: {gitsync.sealbridge.dev/name: shop, gitsync.sealbridge.dev/namespace: team}}}`, ""},
+		"a GitSync's that holds it":  {desired, `{metadata: {labels: {gitsync.sealbridge.dev/name: holder, gitsync.sealbridge.dev/namespace: team}}}`, "GitSync team/holder"},
+		"a GitSync's that let it go": {desired, `{metadata: {labels: {gitsync.sealbridge.dev/name: gone, gitsync.sealbridge.dev/namespace: team}}}`, ""},
 		"Flux's":                     {desired, `{metadata: {labels: {kustomize.toolkit.fluxcd.io/name: apps}}}`, "Flux Kustomization apps"},
 		"a Helm release of Flux":     {desired, `{metadata: {labels: {helm.toolkit.fluxcd.io/name: apps}}}`, "Flux HelmRelease apps"},
 		"Argo CD's":                  {desired, `{metadata: {annotations: {argocd.argoproj.io/tracking-id: x}}}`, "Argo CD"},

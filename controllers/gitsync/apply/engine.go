@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 )
 
 // Engine applies and prunes for one GitSync. All fields but Holds are required.
@@ -245,7 +247,7 @@ func (e *Engine) prune(ctx context.Context, x Entry) Result {
 		return Result{Ref: x.Ref, Action: Gone}
 	case err != nil:
 		return fail(err)
-	case !ours || owner != e.Owner || live.Annotations[AnnotationPrune] == Disabled:
+	case !ours || owner != e.Owner || live.Annotations[v1alpha1.AnnotationPrune] == v1alpha1.PruneDisabled:
 		e.Memory.forget(x.Ref)
 		return Result{Ref: x.Ref, Action: Kept}
 	case live.DeletionTimestamp != nil:

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
@@ -65,7 +66,7 @@ func objectError(r Ref, sensitive bool, err error) *ObjectError {
 	case apierrors.IsForbidden(err):
 		e.Reason, e.Text = ReasonForbidden, words+"; grant the rights to the GitSync's identity, or change what the admission policy refuses"
 	case isImmutable(err):
-		e.Reason, e.Text = ReasonImmutable, words+"; an immutable field changed: delete the object, or set spec.force or the annotation "+AnnotationForce+"="+Enabled
+		e.Reason, e.Text = ReasonImmutable, words+"; an immutable field changed: delete the object, or set spec.force or the annotation "+v1alpha1.AnnotationForce+"="+enabled
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), isSchemaError(err):
 		e.Reason, e.Text = ReasonInvalid, words
 	case apierrors.IsNotFound(err):

@@ -113,6 +113,12 @@ type Live struct {
 	Object *metav1.PartialObjectMetadata
 }
 
+// Knows reports whether the object was applied.
+func (m *Memory) Knows(r Ref) bool {
+	_, ok := m.get(r)
+	return ok
+}
+
 // Drifted reports whether an object may no longer be what was applied, as far as the watch can tell. An object that
 // was never applied, or that nothing watches, counts as drifted.
 func (m *Memory) Drifted(r Ref, live Live) bool {

@@ -10,25 +10,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// The labels, annotations and names by which GitSync marks and finds its objects.
-const (
-	// Manager is the field manager of server-side apply.
-	Manager = "sealbridge-gitsync"
-	// LabelName and LabelNamespace say which GitSync owns an object.
-	LabelName      = "sealbridge.dev/gitsync-name"
-	LabelNamespace = "sealbridge.dev/gitsync-namespace"
-	// AnnotationPrune set to Disabled keeps an object in the cluster when it leaves Git.
-	AnnotationPrune = "sealbridge.dev/prune"
-	// AnnotationForce set to Enabled lets an object be deleted and created again when an immutable field changes.
-	AnnotationForce = "sealbridge.dev/force"
-	// AnnotationAdopt set to Enabled takes an object over from Flux, Argo CD or another GitSync.
-	AnnotationAdopt = "sealbridge.dev/adopt"
-	Enabled         = "enabled"
-	Disabled        = "disabled"
-)
+// enabled is the value with which an annotation asks for something.
+const enabled = "enabled"
 
 // Owner is the GitSync that applies.
 type Owner struct{ Namespace, Name string }
@@ -77,7 +64,7 @@ func Prepare(u *unstructured.Unstructured, owner Owner, sensitive bool) (Object,
 	if labels == nil {
 		labels = make(map[string]string, 2)
 	}
-	labels[LabelName], labels[LabelNamespace] = owner.Name, owner.Namespace
+	labels[v1alpha1.LabelName], labels[v1alpha1.LabelNamespace] = owner.Name, owner.Namespace
 	u.SetLabels(labels)
 	raw, err := json.Marshal(u.Object) // sorts the keys
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/util/csaupgrade"
+
+	"github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 )
 
 // Holder tells whether another GitSync still holds an object, that is, exists and has it in its inventory.
@@ -25,14 +27,14 @@ const (
 // ownerOf returns the GitSync that the object's labels name; ok is false when they name none.
 func ownerOf(o metav1.Object) (owner Owner, ok bool) {
 	labels := o.GetLabels()
-	owner = Owner{Namespace: labels[LabelNamespace], Name: labels[LabelName]}
+	owner = Owner{Namespace: labels[v1alpha1.LabelNamespace], Name: labels[v1alpha1.LabelName]}
 	return owner, owner.Name != "" && owner.Namespace != ""
 }
 
 // foreign returns an error when somebody else reconciles the live object: two reconcilers of one object undo each other
 // for ever.
 func foreign(desired Object, live metav1.Object, us Owner, holds Holder) error {
-	if desired.desired.GetAnnotations()[AnnotationAdopt] == Enabled {
+	if desired.desired.GetAnnotations()[v1alpha1.AnnotationAdopt] == enabled {
 		return nil
 	}
 	by := ""
@@ -55,7 +57,7 @@ func foreign(desired Object, live metav1.Object, us Owner, holds Holder) error {
 		return nil
 	}
 	return &ObjectError{Ref: desired.Ref, Reason: ReasonOwnedByOther, Text: "is owned by " + by +
-		"; remove it there first, or annotate it with " + AnnotationAdopt + "=" + Enabled + " in Git"}
+		"; remove it there first, or annotate it with " + v1alpha1.AnnotationAdopt + "=" + enabled + " in Git"}
 }
 
 // replaced are the field managers whose fields we take over the first time we apply: an object that was made by hand
@@ -80,7 +82,7 @@ func takeOver(live *unstructured.Unstructured) ([]byte, error) {
 	}
 	changed := &metav1.PartialObjectMetadata{}
 	changed.SetManagedFields(entries)
-	if err := csaupgrade.UpgradeManagedFields(changed, names, Manager); err != nil {
+	if err := csaupgrade.UpgradeManagedFields(changed, names, v1alpha1.FieldOwner); err != nil {
 		return nil, fmt.Errorf("%s: take over the fields of kubectl: its field sets cannot be read", RefOf(live))
 	}
 	return json.Marshal([]map[string]any{

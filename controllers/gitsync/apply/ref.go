@@ -22,9 +22,10 @@ func RefOf(u *unstructured.Unstructured) Ref {
 	return Ref{Group: gvk.Group, Kind: gvk.Kind, Namespace: u.GetNamespace(), Name: u.GetName()}
 }
 
-// ID returns the form in which inventories keep a Ref, <namespace>_<name>_<group>_<kind>, as Flux writes it.
+// ID returns the form in which inventories keep a Ref, <namespace>_<name>_<group>_<kind>, as Flux writes it: a colon,
+// which names of RBAC objects may hold, becomes two underscores.
 func (r Ref) ID() string {
-	return r.Namespace + "_" + r.Name + "_" + r.Group + "_" + r.Kind
+	return r.Namespace + "_" + strings.ReplaceAll(r.Name, ":", "__") + "_" + r.Group + "_" + r.Kind
 }
 
 // String returns the form that people read: "Deployment.apps shop/api".
@@ -55,7 +56,7 @@ func (r Ref) Compare(o Ref) int {
 		cmp.Compare(r.Namespace, o.Namespace), cmp.Compare(r.Name, o.Name))
 }
 
-// ParseID reads what ID wrote. Only a name may hold an underscore.
+// ParseID reads what ID wrote. Only a name may hold underscores.
 func ParseID(id string) (Ref, error) {
 	ns, rest, ok := strings.Cut(id, "_")
 	kindAt := strings.LastIndex(rest, "_")
@@ -66,7 +67,7 @@ func ParseID(id string) (Ref, error) {
 	if groupAt < 0 {
 		return Ref{}, fmt.Errorf("inventory entry %q is not <namespace>_<name>_<group>_<kind>", id)
 	}
-	r := Ref{Namespace: ns, Name: rest[:groupAt], Group: rest[groupAt+1 : kindAt], Kind: rest[kindAt+1:]}
+	r := Ref{Namespace: ns, Name: strings.ReplaceAll(rest[:groupAt], "__", ":"), Group: rest[groupAt+1 : kindAt], Kind: rest[kindAt+1:]}
 	if r.Name == "" || r.Kind == "" {
 		return Ref{}, fmt.Errorf("inventory entry %q names no object", id)
 	}

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 )
 
 // object applies one object: nothing when it is known to be as desired, a comparison by dry run when only the cluster
@@ -97,14 +99,14 @@ func (e *Engine) write(ctx context.Context, o Object) error {
 }
 
 func (e *Engine) serverSideApply(ctx context.Context, u *unstructured.Unstructured, opts ...client.ApplyOption) error {
-	opts = append(opts, client.ForceOwnership, client.FieldOwner(Manager))
+	opts = append(opts, client.ForceOwnership, client.FieldOwner(v1alpha1.FieldOwner))
 	return e.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), opts...)
 }
 
 // mayRecreate tells whether err can be cured by creating the object anew and whether that is allowed. A namespace or a
 // definition takes everything in it along and is never recreated.
 func (e *Engine) mayRecreate(o Object, err error) bool {
-	allowed := e.Force || o.desired.GetAnnotations()[AnnotationForce] == Enabled
+	allowed := e.Force || o.desired.GetAnnotations()[v1alpha1.AnnotationForce] == enabled
 	return allowed && isImmutable(err) && stageOf(o.Ref.GroupKind()) != definitions
 }
 
@@ -132,7 +134,7 @@ func equalObjects(live, dry *unstructured.Unstructured) bool {
 
 func ourFields(u *unstructured.Unstructured) []byte {
 	for _, f := range u.GetManagedFields() {
-		if f.Manager == Manager && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil {
+		if f.Manager == v1alpha1.FieldOwner && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil {
 			return f.FieldsV1.Raw
 		}
 	}
