@@ -61,7 +61,7 @@ func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
 		if err == nil {
 			return cp, nil
 		}
-		if ctx.Err() != nil {
+		if !errors.Is(err, process.ErrEnded) {
 			break
 		}
 	}

@@ -69,7 +69,7 @@ func TestNothingIsLeftWhenTheStarterIsKilled(t *testing.T) {
 	_ = cmd.Wait()
 	for _, pid := range fields[:3] {
 		eventually(t, "process "+pid+" is gone", func() error {
-			if processRuns(pid) {
+			if process.Runs(pid) {
 				return errors.New("it still runs")
 			}
 			return nil
@@ -81,16 +81,6 @@ func TestNothingIsLeftWhenTheStarterIsKilled(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// processRuns tells whether the process exists and is more than a zombie that nobody has reaped.
-func processRuns(pid string) bool {
-	raw, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
-	if err != nil {
-		return false
-	}
-	_, rest, found := strings.Cut(string(raw), ") ")
-	return found && !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
 
 func TestControlPlaneIsReadyInSeconds(t *testing.T) {

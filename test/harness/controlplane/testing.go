@@ -2,7 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,6 +31,9 @@ func New(t testing.TB) *ControlPlane {
 	t.Helper()
 	shared.once.Do(func() {
 		shared.cp, shared.err = startShared(context.WithoutCancel(t.Context()))
+		if shared.err == nil {
+			process.AtEnd(shared.cp.Stop)
+		}
 	})
 	if shared.err != nil {
 		process.Missing(t, shared.err)
@@ -51,22 +53,13 @@ func startShared(ctx context.Context) (*ControlPlane, error) {
 	return Start(ctx, opts)
 }
 
-// Run runs the tests of a package and then ends the control plane that New started, if any. It returns the exit code:
+// Run runs the tests of a package, then ends what New of this package and of the other harness packages started, and
+// returns the exit code:
 //
 //	func TestMain(m *testing.M) { os.Exit(controlplane.Run(m)) }
 //
 // Without it the control plane ends a moment after the test binary, by its lifeline.
-func Run(m *testing.M) int {
-	code := m.Run()
-	if shared.cp == nil {
-		return code
-	}
-	if err := shared.cp.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return max(code, 1)
-	}
-	return code
-}
+func Run(m *testing.M) int { return process.RunTests(m) }
 
 var notDNS = regexp.MustCompile(`[^a-z0-9]+`)
 

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -48,18 +49,50 @@ func (c *ControlPlane) ServiceAccountToken(ctx context.Context, namespace, name 
 	if err != nil {
 		return "", fmt.Errorf("build client: %w", err)
 	}
-	accounts := clients.CoreV1().ServiceAccounts(namespace)
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if _, err := accounts.Create(ctx, account, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		return "", fmt.Errorf("create service account %s/%s: %w", namespace, name, err)
+	if err := createServiceAccount(ctx, clients, namespace, name); err != nil {
+		return "", err
 	}
-	seconds := int64(3600)
+	return c.requestToken(ctx, namespace, name, time.Hour, audiences)
+}
+
+// TokenReviewer returns a token of one year of a service account that may only review tokens and access
+// (system:auth-delegator): what a Vault that this cluster logs in to needs. It makes the account.
+func (c *ControlPlane) TokenReviewer(ctx context.Context) (string, error) {
+	const namespace, name = "kube-system", "token-reviewer"
+	clients, err := kubernetes.NewForConfig(c.admin)
+	if err != nil {
+		return "", fmt.Errorf("build client: %w", err)
+	}
+	if err := createServiceAccount(ctx, clients, namespace, name); err != nil {
+		return "", err
+	}
+	if err := c.Bind(ctx, ServiceAccount(namespace, name), "", "ClusterRole", "system:auth-delegator"); err != nil {
+		return "", err
+	}
+	return c.requestToken(ctx, namespace, name, 365*24*time.Hour, nil)
+}
+
+func (c *ControlPlane) requestToken(ctx context.Context, namespace, name string, life time.Duration, audiences []string) (string, error) {
+	clients, err := kubernetes.NewForConfig(c.admin)
+	if err != nil {
+		return "", fmt.Errorf("build client: %w", err)
+	}
+	seconds := int64(life.Seconds())
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences, ExpirationSeconds: &seconds}}
-	answer, err := accounts.CreateToken(ctx, name, request, metav1.CreateOptions{})
+	answer, err := clients.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, request, metav1.CreateOptions{})
 	if err != nil {
 		return "", fmt.Errorf("request a token of service account %s/%s: %w", namespace, name, err)
 	}
 	return answer.Status.Token, nil
+}
+
+func createServiceAccount(ctx context.Context, clients kubernetes.Interface, namespace, name string) error {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	_, err := clients.CoreV1().ServiceAccounts(namespace).Create(ctx, account, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create service account %s/%s: %w", namespace, name, err)
+	}
+	return nil
 }
 
 // User is the RBAC subject of a user, for Allow and Bind.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"testing"
 )
 
 // ErrMissing is the class of the error for a program that has not been built yet.
@@ -51,25 +50,4 @@ func ModuleRoot() (string, error) {
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
-}
-
-// Require returns the path of a program under bin/. When it is missing the test is skipped with the make target that
-// builds it, and fails when the environment variable CI is "true": a skip there would hide what was not tested.
-func Require(t testing.TB, name string) string {
-	t.Helper()
-	path, err := Binary(name)
-	if err != nil {
-		Missing(t, err)
-	}
-	return path
-}
-
-// Missing ends the test because a real part could not be had: it skips when err is of class ErrMissing and CI is not
-// "true", and fails otherwise. It does not return.
-func Missing(t testing.TB, err error) {
-	t.Helper()
-	if errors.Is(err, ErrMissing) && os.Getenv("CI") != "true" {
-		t.Skipf("SKIPPED, NOT TESTED: %v", err)
-	}
-	t.Fatal(err)
 }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -100,6 +101,9 @@ func (p *Process) Stop(grace time.Duration) {
 	}
 }
 
+// ErrEnded is the class of Ready's error when the child ended by itself, as it does when it lost its port to another.
+var ErrEnded = errors.New("ended before it was ready")
+
 // Ready calls probe every 50 ms until it returns nil. It fails when the context ends or the child does, with the
 // probe's last error and the end of the child's log.
 func (p *Process) Ready(ctx context.Context, probe func(context.Context) error) error {
@@ -112,7 +116,7 @@ func (p *Process) Ready(ctx context.Context, probe func(context.Context) error) 
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended before it was ready; its log ends with:\n%s", p.name, p.tail())
+			return fmt.Errorf("%s %w; its log ends with:\n%s", p.name, ErrEnded, p.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready in time: %w; its log ends with:\n%s", p.name, err, p.tail())
 		case <-tick.C:
@@ -128,6 +132,16 @@ func (p *Process) tail() string {
 	}
 	all := strings.Split(strings.TrimSpace(string(raw)), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// Runs tells whether the process with the id exists and is more than a zombie that nobody has reaped. It reads /proc.
+func Runs(pid string) bool {
+	raw, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	if err != nil {
+		return false
+	}
+	_, rest, found := strings.Cut(string(raw), ") ")
+	return found && !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
 
 // The range that ports are drawn from: below the ephemeral ports of Linux, which the kernel hands to outgoing

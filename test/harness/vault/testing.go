@@ -1,0 +1,60 @@
+package vault
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sealbridge/sealbridge/test/harness/process"
+)
+
+// shared is the server of this test binary.
+//
+//nolint:gochecknoglobals // one server per test binary is the point, and tests have no other place in common
+var shared struct {
+	once   sync.Once
+	server *Server
+	err    error
+}
+
+// New returns the Vault of this test binary; the first call starts it. Tests share it and isolate by mount. Without
+// bin/vault the test is skipped, and fails when CI is "true".
+func New(t testing.TB) *Server {
+	t.Helper()
+	shared.once.Do(func() {
+		shared.server, shared.err = Start(context.WithoutCancel(t.Context()), Options{})
+		if shared.err == nil {
+			process.AtEnd(shared.server.Stop)
+		}
+	})
+	if shared.err != nil {
+		process.Missing(t, shared.err)
+	}
+	return shared.server
+}
+
+// Run runs the tests of a package, then ends what New of this package and of the other harness packages started, and
+// returns the exit code:
+//
+//	func TestMain(m *testing.M) { os.Exit(vault.Run(m)) }
+//
+// Without it the server ends a moment after the test binary, by its lifeline.
+func Run(m *testing.M) int { return process.RunTests(m) }
+
+// KV mounts a KV engine of version 1 or 2 for the test alone and returns its mount path; it is unmounted when the
+// test ends.
+func (s *Server) KV(t testing.TB, version int) string {
+	t.Helper()
+	mount := "kv-" + strings.ToLower(rand.Text()[:10])
+	if err := s.EnableKV(t.Context(), mount, version); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.client.Sys().UnmountWithContext(context.WithoutCancel(t.Context()), mount); err != nil {
+			t.Logf("unmount %s: %v", mount, err)
+		}
+	})
+	return mount
+}
