@@ -11,10 +11,6 @@ import (
 
 // Provider is the union under spec.provider of a store: exactly one member is set, and its JSON name is the provider's
 // name.
-//
-// +kubebuilder:validation:MinProperties=1
-// +kubebuilder:validation:MaxProperties=1
-// +kubebuilder:pruning:PreserveUnknownFields
 type Provider struct {
 	// AWS reads AWS Secrets Manager, Systems Manager Parameter Store or Certificate Manager.
 	// +optional

@@ -26,6 +26,7 @@ type Webhook struct {
 
 	// Timeout of one request, for example "5s".
 	// +optional
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="duration(self) == duration(self)",message="must be a duration such as 30s or 1m30s"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`

@@ -38,7 +38,7 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.deletionPolicy) || self.deletionPolicy != 'Delete' || !has(self.creationPolicy) || self.creationPolicy in ['Owner', 'Orphan']",message="deletionPolicy Delete needs creationPolicy Owner or Orphan: a Secret that others write to is not ours to delete"
 // +kubebuilder:validation:XValidation:rule="!has(self.deletionPolicy) || self.deletionPolicy != 'Merge' || !has(self.creationPolicy) || self.creationPolicy != 'None'",message="deletionPolicy Merge needs another creationPolicy than None: there is no Secret to remove keys from"
-// +kubebuilder:validation:XValidation:rule="!has(self.template) || !has(self.template.templateFrom) || (has(self.manifest) && !(self.manifest.apiVersion == 'v1' && self.manifest.kind == 'Secret')) || self.template.templateFrom.all(t, !has(t.target) || t.target.lowerAscii() in [”, 'data', 'annotations', 'labels'])",message="templateFrom[].target must be Data, Annotations or Labels when the target is a Secret"
+// +kubebuilder:validation:XValidation:rule="!has(self.template) || !has(self.template.templateFrom) || (has(self.manifest) && !(self.manifest.apiVersion == 'v1' && self.manifest.kind == 'Secret')) || self.template.templateFrom.all(t, !has(t.target) || t.target.matches('^(?i:data|annotations|labels)?$'))",message="templateFrom[].target must be Data, Annotations or Labels when the target is a Secret"
 type Target struct {
 	// Name of the target; the ExternalSecret's own when empty.
 	// +optional
@@ -105,7 +105,7 @@ const (
 // Template shapes the target. Its texts are Go templates over the fetched values by key.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'bootstrap.kubernetes.io/token'",message="type bootstrap.kubernetes.io/token is refused: it would let nodes join the cluster"
-// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'kubernetes.io/service-account-token' || ((!has(self.metadata) || !has(self.metadata.annotations) || !('kubernetes.io/service-account.name' in self.metadata.annotations)) && (!has(self.templateFrom) || self.templateFrom.all(t, !has(t.target) || t.target.lowerAscii() != 'annotations')))",message="type kubernetes.io/service-account-token is refused together with annotations that name the account: it would mint a token; use the TokenRequest API"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'kubernetes.io/service-account-token' || ((!has(self.metadata) || !has(self.metadata.annotations) || !('kubernetes.io/service-account.name' in self.metadata.annotations)) && (!has(self.templateFrom) || self.templateFrom.all(t, !has(t.target) || !t.target.matches('^(?i:annotations)$'))))",message="type kubernetes.io/service-account-token is refused together with annotations that name the account: it would mint a token; use the TokenRequest API"
 type Template struct {
 	// Type of the Secret; Opaque for a new one and unchanged for an existing one when empty.
 	// +optional

@@ -23,6 +23,7 @@ const (
 // ExternalSecretSpec says which values of which stores make up a target.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.data) && self.data.size() > 0) || (has(self.dataFrom) && self.dataFrom.size() > 0)",message="set data or dataFrom: without them there is nothing to fetch"
+// +kubebuilder:validation:XValidation:rule="!has(self.data) || self.data.size() > 100 || (has(self.target) && has(self.target.deletionPolicy) && self.target.deletionPolicy != 'Retain') || [self.data.map(d, d.secretKey)].all(keys, keys.all(k, keys.indexOf(k) == keys.lastIndexOf(k)))",message="data names a secretKey twice: remove one of the entries"
 type ExternalSecretSpec struct {
 	// SecretStoreRef is the store of each entry that names none of its own.
 	// +optional
@@ -38,6 +39,7 @@ type ExternalSecretSpec struct {
 
 	// RefreshInterval is how often values are read again, as a duration such as "15m"; 1h when empty. "0s" reads them once.
 	// +optional
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="duration(self) == duration(self)",message="must be a duration such as 30s, 15m or 1h30m"
 	RefreshInterval *metav1.Duration `json:"refreshInterval,omitempty"`
@@ -46,12 +48,15 @@ type ExternalSecretSpec struct {
 	// +optional
 	SyncWindows *SyncWindows `json:"syncWindows,omitempty"`
 
-	// Data are single values: one key of the target each.
+	// Data are single values: one key of the target each. A secretKey appears once, unless deletionPolicy is Delete or Merge:
+	// then the last one wins. (The schema checks lists of up to 100 entries; a longer one takes an API server too long.)
 	// +optional
+	// +kubebuilder:validation:MaxItems=1000
 	Data []Data `json:"data,omitempty"`
 
 	// DataFrom are many values at once. They are merged in order, later ones win, and data wins over all.
 	// +optional
+	// +kubebuilder:validation:MaxItems=1000
 	DataFrom []DataFrom `json:"dataFrom,omitempty"`
 }
 
@@ -102,6 +107,7 @@ type SyncWindow struct {
 	Schedule string `json:"schedule"`
 
 	// Duration is how long it stays open, such as "8h".
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="duration(self) == duration(self)",message="must be a duration such as 30m or 8h"
 	Duration metav1.Duration `json:"duration"`
@@ -113,6 +119,10 @@ type ExternalSecretStatus struct {
 	// +optional
 	// +nullable
 	RefreshTime metav1.Time `json:"refreshTime,omitzero"`
+
+	// ObservedGeneration is the metadata.generation that the conditions are about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// SyncedResourceVersion identifies what of the ExternalSecret the target was made from: "<generation>-<hash of its
 	// labels and annotations>".
@@ -168,7 +178,8 @@ type TargetStatus struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.target.name`
 // +kubebuilder:selectablefield:JSONPath=`.spec.refreshInterval`
 type ExternalSecret struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
 	// +optional

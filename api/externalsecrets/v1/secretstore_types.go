@@ -13,7 +13,12 @@ type SecretStoreSpec struct {
 	// +optional
 	Controller string `json:"controller,omitempty"`
 
-	// Provider is the backend; exactly one.
+	// Provider is the backend; exactly one. One that SealBridge does not have is kept as it is and named in the condition
+	// Ready.
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=1
+	// +kubebuilder:pruning:PreserveUnknownFields
 	Provider stores.Provider `json:"provider"`
 
 	// RetrySettings are for single requests to the backend.
@@ -74,6 +79,10 @@ const (
 
 // SecretStoreStatus is what the controller found out about a store.
 type SecretStoreStatus struct {
+	// ObservedGeneration is the metadata.generation that the conditions are about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// Conditions holds Ready.
 	// +optional
 	Conditions []Condition `json:"conditions,omitempty"`
@@ -95,7 +104,8 @@ type SecretStoreStatus struct {
 // +kubebuilder:printcolumn:name="Capabilities",type=string,JSONPath=`.status.capabilities`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 type SecretStore struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
 	// +optional
@@ -126,7 +136,8 @@ type SecretStoreList struct {
 // +kubebuilder:printcolumn:name="Capabilities",type=string,JSONPath=`.status.capabilities`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 type ClusterSecretStore struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
 	// +optional

@@ -31,18 +31,21 @@ type GitSyncSpec struct {
 	RecurseSubmodules bool `json:"recurseSubmodules,omitempty"`
 
 	// Interval is how often Git and the cluster are compared, such as "5m".
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="must be a duration of at least 1s, such as 30s or 5m"
 	Interval metav1.Duration `json:"interval"`
 
 	// RetryInterval is how soon a failed attempt is repeated; with backoff, up to interval, when empty.
 	// +optional
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="must be a duration of at least 1s, such as 30s or 5m"
 	RetryInterval *metav1.Duration `json:"retryInterval,omitempty"`
 
 	// Timeout of one attempt; interval, but at least 30s, when empty.
 	// +optional
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="must be a duration of at least 1s, such as 30s or 5m"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
@@ -237,7 +240,8 @@ type Snapshot struct {
 // +kubebuilder:printcolumn:name="Age",type="date",JSONPath=".metadata.creationTimestamp"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="metadata.name must have at most 63 characters: it is the value of a label on each applied object"
 type GitSync struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
 	Spec GitSyncSpec `json:"spec"`
