@@ -88,7 +88,7 @@ type Checker interface {
 }
 
 // Expirer is an optional capability of a Session whose login ends by itself. Who keeps the session opens its successor
-// before then and closes it; a session that has expired answers ErrDenied for a whole batch.
+// before then and closes it; a session that has expired is denied what it asks.
 type Expirer interface {
 	// Expires returns when the login ends; the zero time means never. It is the same during the session's life.
 	Expires() time.Time

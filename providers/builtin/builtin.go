@@ -1,0 +1,31 @@
+// Package builtin is the one list of the providers that are built into SealBridge.
+//
+// It takes nothing and gives back each provider once, as a list or by name. A new provider is one folder under providers/
+// and one line here.
+package builtin
+
+import (
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/fake"
+	"github.com/sealbridge/sealbridge/providers/kubernetes"
+	"github.com/sealbridge/sealbridge/providers/vault"
+)
+
+// All returns the providers, sorted by name.
+func All() []providers.Provider {
+	return []providers.Provider{
+		fake.Provider{},
+		kubernetes.Provider{},
+		vault.Provider{},
+	}
+}
+
+// ByName returns the providers by Provider.Name.
+func ByName() map[string]providers.Provider {
+	all := All()
+	out := make(map[string]providers.Provider, len(all))
+	for _, p := range all {
+		out[p.Name()] = p
+	}
+	return out
+}

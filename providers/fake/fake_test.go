@@ -1,0 +1,125 @@
+package fake_test
+
+import (
+	"encoding/json"
+	"sync"
+	"testing"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/fake"
+	"github.com/sealbridge/sealbridge/providers/providertest"
+)
+
+func TestFakeConforms(t *testing.T) {
+	var mu sync.Mutex
+	var specs [2]stores.Fake
+	config := func(i int) func(*testing.T) (providers.Config, providers.Env) {
+		return func(*testing.T) (providers.Config, providers.Env) {
+			mu.Lock()
+			defer mu.Unlock()
+			return providers.Config{Store: "SecretStore team-a/fake", Spec: specs[i].DeepCopy()}, &providertest.Env{}
+		}
+	}
+	providertest.Run(t, providertest.Harness{
+		Provider: fake.Provider{},
+		Configs:  [2]func(*testing.T) (providers.Config, providers.Env){config(0), config(1)},
+		Put: func(t *testing.T, i int, name string, fields map[string]string) providers.Ref {
+			t.Helper()
+			raw, err := json.Marshal(fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			specs[i].Data = append(specs[i].Data, stores.FakeData{Key: name, Value: string(raw), Version: "v1"})
+			return providers.Ref{Key: name, Version: "v1"}
+		},
+		Missing: providers.Ref{Key: "nowhere"},
+		Invalid: map[string]providers.Config{
+			"fake": {Store: "SecretStore a/b", Spec: (*stores.Fake)(nil)},
+		},
+	})
+}
+
+func open(t *testing.T, spec stores.Fake) providers.Session {
+	t.Helper()
+	session, err := fake.Provider{}.Open(t.Context(), providers.Config{Store: "SecretStore a/b", Spec: &spec}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
+func TestAVersionMustMatchExactly(t *testing.T) {
+	t.Parallel()
+	session := open(t, stores.Fake{Data: []stores.FakeData{{Key: "k", Value: "plain"}, {Key: "k", Value: "one", Version: "1"}, {Key: "k", Value: "uno", Version: "1"}}})
+	results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "k"}, {Key: "k", Version: "1"}, {Key: "k", Version: "2"}, {Key: "k1"}, {Key: "k", Metadata: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range map[int]string{0: "plain", 1: "uno"} {
+		v, err := results[i].Document.Value("")
+		if err != nil || string(v.Bytes()) != want {
+			t.Errorf("ref %d: %q, %v", i, v.Bytes(), err)
+		}
+	}
+	for i, want := range map[int]string{
+		2: `SecretStore a/b: no key "k" with version "2"`,
+		3: `SecretStore a/b: no key "k1"`,
+		4: `SecretStore a/b: key "k": fake documents have no metadata; remove metadataPolicy`,
+	} {
+		if err := results[i].Err; err == nil || err.Error() != want {
+			t.Errorf("ref %d: %v", i, err)
+		}
+	}
+}
+
+func TestADocumentThatIsNotJSONHasNoParts(t *testing.T) {
+	t.Parallel()
+	session := open(t, stores.Fake{Data: []stores.FakeData{{Key: "k", Value: "not json"}, {Key: "o", Value: `{"a":{"b":1.50},"l":[1]}`}}})
+	results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "k"}, {Key: "o"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := results[0].Document.Value("p"); err == nil || err.Error() != `SecretStore a/b: key "k" has no property "p": it is not JSON` {
+		t.Error(err)
+	}
+	if _, err := results[0].Document.Fields(""); err == nil || err.Error() != `SecretStore a/b: key "k" has no fields to extract: it is not a JSON object` {
+		t.Error(err)
+	}
+	fields, err := results[1].Document.Fields("a")
+	if err != nil || string(fields["b"].Bytes()) != "1.50" {
+		t.Errorf("nested fields: %v %v", len(fields), err)
+	}
+	if _, err := results[1].Document.Fields("l"); err == nil || err.Error() != `SecretStore a/b: key "o" has no fields to extract: it is not a JSON object at property "l"` {
+		t.Error(err)
+	}
+}
+
+func TestProblemsNameTheDocument(t *testing.T) {
+	t.Parallel()
+	got := fake.Provider{}.Validate(providers.Config{Spec: &stores.Fake{Data: []stores.FakeData{{Key: "k", Value: "v"}, {}}, ValidationResult: ptr.To[int32](7)}})
+	var fields []string
+	for _, p := range got {
+		fields = append(fields, p.Field)
+	}
+	if len(fields) != 3 || fields[0] != "data[1].key" || fields[1] != "data[1].value" || fields[2] != "validationResult" {
+		t.Error(got)
+	}
+}
+
+func TestTheCheckSaysWhatTheStoreSays(t *testing.T) {
+	t.Parallel()
+	for result, healthy := range map[int32]bool{0: true, 1: false, 2: false} {
+		checker, ok := providers.As[providers.Checker](open(t, stores.Fake{ValidationResult: &result}))
+		if !ok {
+			t.Fatal("no checker")
+		}
+		if err := checker.Check(t.Context()); (err == nil) != healthy {
+			t.Errorf("result %d: %v", result, err)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package jsonhttp
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// ErrTooLarge says that the answer was longer than MaxAnswer.
+var ErrTooLarge = errors.New("the answer is larger than 4 MiB; a Kubernetes Secret holds at most 1 MiB")
+
+var errLinkLocal = errors.New("link-local address")
+
+// UnreachableError says that no answer came. Its text names the backend's configured address and why, and is the same for
+// the same cause.
+type UnreachableError struct {
+	text  string
+	cause error
+}
+
+func (e *UnreachableError) Error() string { return e.text }
+
+// Unwrap returns the context's error when the context ended the request, else nil.
+func (e *UnreachableError) Unwrap() error { return e.cause }
+
+func (c *Client) unreachable(why string, cause error) error {
+	return &UnreachableError{text: "cannot reach " + c.base.Scheme + "://" + c.base.Host + ": " + why, cause: cause}
+}
+
+// explain reduces an error of the transport, which names sockets and quotes the URL, to what an operator can act on.
+func (c *Client) explain(ctx context.Context, err error) error {
+	var (
+		dns     *net.DNSError
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		verify  *tls.CertificateVerificationError
+		alert   tls.AlertError
+		network net.Error
+	)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return c.unreachable("the request was cancelled", context.Canceled)
+	case ctx.Err() != nil:
+		return c.unreachable("it did not answer in time", context.DeadlineExceeded)
+	case errors.As(err, &dns):
+		return c.unreachable("its name cannot be resolved", nil)
+	case errors.Is(err, errLinkLocal):
+		return c.unreachable("link-local addresses are refused, because clouds keep the credentials of nodes there", nil)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return c.unreachable("it refuses connections", nil)
+	case errors.As(err, &unknown):
+		return c.unreachable("its certificate is signed by an unknown authority; set caBundle or caProvider", nil)
+	case errors.As(err, &host):
+		return c.unreachable("its certificate is for another host name", nil)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return c.unreachable("its certificate has expired or is not valid yet", nil)
+	case errors.As(err, &verify):
+		return c.unreachable("its certificate is not valid", nil)
+	case errors.As(err, &alert):
+		return c.unreachable("it refuses the TLS handshake; check the client certificate", nil)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return c.unreachable("it speaks http, not https", nil)
+	case errors.As(err, &network) && network.Timeout():
+		return c.unreachable("it did not answer in time", nil)
+	default:
+		return c.unreachable("the connection broke", nil)
+	}
+}

@@ -1,0 +1,100 @@
+package providertest
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// Harness is what the suite needs to know about a provider. Provider, Configs, Put and Missing are required.
+type Harness struct {
+	Provider providers.Provider
+	// Configs are two stores with an identity each, on separate places of a backend: what is put for one is not found
+	// by the other. They are valid and can be opened with Env.
+	Configs [2]func(t *testing.T) (providers.Config, providers.Env)
+	// Put stores a document with these fields for store i (0 or 1) and returns the ref that finds it. It is called
+	// before the session that reads it is opened.
+	Put func(t *testing.T, i int, name string, fields map[string]string) providers.Ref
+	// Missing names a document that does not exist.
+	Missing providers.Ref
+	// Binary says that fields can hold any bytes; else only UTF-8 text.
+	Binary bool
+
+	// Hang configures a store whose backend accepts connections and never answers once the session is open; nil when the
+	// provider has no backend.
+	Hang func(t *testing.T) (providers.Config, providers.Env)
+	// Faults are stores whose backend is at fault, by the class of the error that Open or Fetch of Missing must give.
+	Faults map[string]Fault
+	// Invalid are configurations that Validate must report, by the field of the first problem.
+	Invalid map[string]providers.Config
+}
+
+// Fault is a store whose backend is at fault.
+type Fault struct {
+	Open func(t *testing.T) (providers.Config, providers.Env)
+	// Class is matched by errors.Is; nil together with Throttled for a *providers.ThrottledError.
+	Class     error
+	Throttled bool
+	// Says are texts that the error must contain: the object and the cure.
+	Says []string
+}
+
+// Canary is part of every value and credential that the suite and its harnesses plant. It never appears in an error.
+const Canary = "canary-7f3e91c4"
+
+// Env lends credentials from maps; it is safe for concurrent use.
+type Env struct {
+	mu         sync.Mutex
+	Secrets    map[providers.ObjectRef][]byte
+	ConfigMaps map[providers.ObjectRef][]byte
+	// Token mints tokens; nil means that no account exists.
+	Token func(ctx context.Context, ref providers.AccountRef, audiences ...string) (providers.Token, error)
+}
+
+var _ providers.Env = (*Env)(nil)
+
+// Secret implements providers.Env.
+func (e *Env) Secret(_ context.Context, ref providers.ObjectRef) ([]byte, error) {
+	return e.find("Secret", e.Secrets, ref)
+}
+
+// ConfigMap implements providers.Env.
+func (e *Env) ConfigMap(_ context.Context, ref providers.ObjectRef) ([]byte, error) {
+	return e.find("ConfigMap", e.ConfigMaps, ref)
+}
+
+func (e *Env) find(kind string, in map[providers.ObjectRef][]byte, ref providers.ObjectRef) ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if v, ok := in[ref]; ok {
+		return bytes.Clone(v), nil
+	}
+	return nil, providers.Errorf(providers.ErrNotFound, "%s %s has no key %q", kind, ref.Name, ref.Key)
+}
+
+// ServiceAccountToken implements providers.Env.
+func (e *Env) ServiceAccountToken(ctx context.Context, ref providers.AccountRef, audiences ...string) (providers.Token, error) {
+	if e.Token == nil {
+		return providers.Token{}, providers.Errorf(providers.ErrNotFound, "ServiceAccount %s does not exist", ref.Name)
+	}
+	return e.Token(ctx, ref, audiences...)
+}
+
+// SetSecret replaces a credential.
+func (e *Env) SetSecret(ref providers.ObjectRef, value []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.Secrets = maps.Clone(e.Secrets)
+	if e.Secrets == nil {
+		e.Secrets = map[providers.ObjectRef][]byte{}
+	}
+	e.Secrets[ref] = value
+}
+
+// patience is how long the suite waits for a real backend.
+const patience = 30 * time.Second

@@ -1,0 +1,102 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
+)
+
+// api asks Vault as one identity in one namespace.
+type api struct {
+	store     string
+	http      *jsonhttp.Client
+	namespace string
+	// header holds the token and what goes with it; it is never changed once set.
+	header http.Header
+}
+
+// reply is an answer of Vault.
+type reply struct {
+	status int
+	envelope
+	// genuine is false when the answer is not Vault's envelope at all.
+	genuine bool
+}
+
+// envelope is the form of Vault's answers (HTTP API, "API operations"). What is in Errors and Warnings is matched against
+// known phrases and never shown: it can quote what was sent.
+type envelope struct {
+	Data     json.RawMessage `json:"data"`
+	Auth     *authReply      `json:"auth"`
+	Errors   []string        `json:"errors"`
+	Warnings []string        `json:"warnings"`
+	// index is the replication state of the answer (Enterprise).
+	index []string
+}
+
+// authReply is the answer to a login.
+type authReply struct {
+	ClientToken string `json:"client_token"`
+	// LeaseDuration is in seconds; 0 for a token that never expires.
+	LeaseDuration int64  `json:"lease_duration"`
+	TokenType     string `json:"token_type"`
+}
+
+// says reports whether an error or warning holds the phrase.
+func (r *reply) says(phrase string) bool {
+	return slices.ContainsFunc(slices.Concat(r.Errors, r.Warnings), func(s string) bool { return strings.Contains(s, phrase) })
+}
+
+// do makes one request below /v1/. Its error says that Vault cannot or will not answer anybody now; an answer that refuses
+// this request is a reply.
+func (a api) do(ctx context.Context, method, path string, query url.Values, body any) (*reply, error) {
+	header := http.Header{}
+	maps.Copy(header, a.header)
+	if a.namespace != "" {
+		header.Set(headerNamespace, a.namespace)
+	}
+	answer, err := a.http.Do(ctx, jsonhttp.Request{Method: method, Path: "v1/" + path, Query: query, Header: header, Body: body})
+	switch {
+	case errors.Is(err, jsonhttp.ErrTooLarge):
+		return nil, a.errorf(providers.ErrInvalid, "vault %s: %w", path, err)
+	case err != nil:
+		return nil, a.errorf(providers.ErrUnavailable, "vault: %w", err)
+	}
+	r := &reply{status: answer.Status}
+	if err := json.Unmarshal(answer.Body, &r.envelope); err != nil {
+		r.envelope = envelope{}
+	}
+	r.index = answer.Header.Values(headerIndex)
+	r.genuine = r.status == http.StatusNoContent || r.Data != nil || r.Auth != nil || r.Errors != nil
+	return r, a.refusal(r, answer)
+}
+
+// refusal returns the error of an answer that is about Vault and not about what was asked.
+func (a api) refusal(r *reply, answer *jsonhttp.Answer) error {
+	switch {
+	case r.status == http.StatusTooManyRequests:
+		return fmt.Errorf("%s: vault: %w", a.store, &providers.ThrottledError{After: answer.RetryAfter()})
+	case r.status == http.StatusServiceUnavailable && r.says("sealed"):
+		return a.errorf(providers.ErrUnavailable, "vault is sealed; unseal it")
+	case r.status == http.StatusPreconditionFailed:
+		return a.errorf(providers.ErrUnavailable, "the vault standby that answered has not caught up; it is asked again, or set forwardInconsistent")
+	case r.status >= http.StatusInternalServerError:
+		return a.errorf(providers.ErrUnavailable, "vault answered %d %s", r.status, http.StatusText(r.status))
+	default:
+		return nil
+	}
+}
+
+// errorf makes an error of a class that begins with the store.
+func (a api) errorf(class error, format string, args ...any) error {
+	return providers.Errorf(class, "%s: "+format, append([]any{a.store}, args...)...)
+}

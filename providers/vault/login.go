@@ -1,0 +1,166 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/credential"
+)
+
+// login is what a login brought.
+type login struct {
+	// token is empty for requests that an agent authenticates.
+	token string
+	// expires is zero for a token that never does.
+	expires time.Time
+	// revocable is set for tokens that this login made and that Vault can revoke.
+	revocable bool
+	index     []string
+}
+
+// login gets a token by the first method that auth holds; without auth there is none (a Vault agent adds its own).
+func (a api) login(ctx context.Context, auth *stores.VaultAuth, creds credential.Reader) (login, error) {
+	switch {
+	case auth == nil:
+		return login{}, nil
+	case auth.TokenSecretRef != nil:
+		return a.loginToken(ctx, *auth.TokenSecretRef, creds)
+	case auth.AppRole != nil:
+		return a.loginAppRole(ctx, auth.AppRole, creds)
+	default:
+		return a.loginKubernetes(ctx, auth.Kubernetes, creds)
+	}
+}
+
+// loginToken proves that a token is accepted, and learns when it ends.
+func (a api) loginToken(ctx context.Context, sel stores.SecretKeySelector, creds credential.Reader) (login, error) {
+	token, err := creds.Text(ctx, "auth.tokenSecretRef", sel, "")
+	if err != nil {
+		return login{}, err
+	}
+	a.header = http.Header{headerToken: {token}}
+	expires, err := a.lookup(ctx)
+	return login{token: token, expires: expires}, err
+}
+
+// lookup asks Vault about the token of a and returns when it ends, zero for never.
+func (a api) lookup(ctx context.Context) (time.Time, error) {
+	r, err := a.do(ctx, http.MethodGet, "auth/token/lookup-self", nil, nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var data struct {
+		// ExpireTime is in the form of RFC 3339; null for a token that never expires.
+		ExpireTime *time.Time `json:"expire_time"`
+	}
+	switch {
+	case r.status == http.StatusForbidden && r.genuine:
+		return time.Time{}, a.errorf(providers.ErrDenied,
+			"vault refuses the token: it is wrong, has expired or was revoked (or may not read auth/token/lookup-self, which the policy \"default\" grants)")
+	case r.status != http.StatusOK || json.Unmarshal(r.Data, &data) != nil:
+		return time.Time{}, a.strange("auth/token/lookup-self", r)
+	case data.ExpireTime == nil:
+		return time.Time{}, nil
+	default:
+		return *data.ExpireTime, nil
+	}
+}
+
+func (a api) loginAppRole(ctx context.Context, role *stores.VaultAppRole, creds credential.Reader) (login, error) {
+	id := role.RoleID
+	if id == "" {
+		var err error
+		if id, err = creds.Text(ctx, "auth.appRole.roleRef", *role.RoleRef, ""); err != nil {
+			return login{}, err
+		}
+	}
+	secret, err := creds.Text(ctx, "auth.appRole.secretRef", role.SecretRef, "")
+	if err != nil {
+		return login{}, err
+	}
+	return a.loginAt(ctx, mountOr(role.Path, "approle"), map[string]string{"role_id": id, "secret_id": secret}, func(path string, _ *reply) error {
+		return a.errorf(providers.ErrDenied,
+			"vault refuses the AppRole login at %s: the role id or the secret id is wrong, expired or used up, or bound to other addresses; make a new secret id", path)
+	})
+}
+
+func (a api) loginKubernetes(ctx context.Context, auth *stores.VaultKubernetesAuth, creds credential.Reader) (login, error) {
+	jwt, who, err := serviceAccountJWT(ctx, auth, creds)
+	if err != nil {
+		return login{}, err
+	}
+	return a.loginAt(ctx, mountOr(auth.Path, "kubernetes"), map[string]string{"role": auth.Role, "jwt": jwt}, func(path string, r *reply) error {
+		if r.says("invalid role name") {
+			return a.errorf(providers.ErrInvalid, "vault has no role %q at %s; create it or correct auth.kubernetes.role", auth.Role, path)
+		}
+		return a.errorf(providers.ErrDenied,
+			"vault role %q at %s refuses %s; check the role's bound_service_account_names, bound_service_account_namespaces and audience, "+
+				"and that vault's reviewer may create tokenreviews", auth.Role, path, who)
+	})
+}
+
+// serviceAccountJWT returns the token to log in with, and whose it is.
+func serviceAccountJWT(ctx context.Context, auth *stores.VaultKubernetesAuth, creds credential.Reader) (jwt, who string, err error) {
+	if sel := auth.ServiceAccountRef; sel != nil {
+		token, err := creds.Token(ctx, "auth.kubernetes.serviceAccountRef", *sel)
+		who = "ServiceAccount " + sel.Name
+		if sel.Namespace != "" {
+			who = "ServiceAccount " + sel.Namespace + "/" + sel.Name
+		}
+		return string(token.Value.Bytes()), who, err
+	}
+	jwt, err = creds.Text(ctx, "auth.kubernetes.secretRef", *auth.SecretRef, "token")
+	return jwt, "the token in Secret " + auth.SecretRef.Name, err
+}
+
+func mountOr(mount, usual string) string {
+	if mount = clean(mount); mount == "" {
+		return usual
+	}
+	return mount
+}
+
+// loginAt logs in at an auth method. refused says what an answer of Vault that refuses means there.
+func (a api) loginAt(ctx context.Context, mount string, body map[string]string, refused func(path string, r *reply) error) (login, error) {
+	path := "auth/" + mount
+	began := time.Now()
+	r, err := a.do(ctx, http.MethodPost, path+"/login", nil, body)
+	switch {
+	case err != nil:
+		return login{}, err
+	case r.genuine && (r.status == http.StatusNotFound || r.says("no handler for route") || r.says("unsupported path")):
+		return login{}, a.errorf(providers.ErrInvalid, "vault has no such auth method at %s; enable it or correct the mount path in auth", path)
+	case r.genuine && (r.status == http.StatusBadRequest || r.status == http.StatusForbidden):
+		return login{}, refused(path, r)
+	case r.status != http.StatusOK || r.Auth == nil:
+		return login{}, a.strange(path+"/login", r)
+	case !credential.Printable(r.Auth.ClientToken):
+		return login{}, a.errorf(providers.ErrDenied, "vault gave no token at %s; multi-factor logins cannot be used here", path)
+	}
+	l := login{token: r.Auth.ClientToken, revocable: r.Auth.TokenType != "batch", index: r.index}
+	if r.Auth.LeaseDuration > 0 {
+		l.expires = began.Add(time.Duration(r.Auth.LeaseDuration) * time.Second)
+	}
+	return l, nil
+}
+
+// revoke ends the token of a. A token that is gone already is no error.
+func (a api) revoke(ctx context.Context) error {
+	r, err := a.do(ctx, http.MethodPost, "auth/token/revoke-self", nil, nil)
+	if err != nil {
+		return err
+	}
+	if r.status >= http.StatusMultipleChoices && r.status != http.StatusForbidden {
+		return a.strange("auth/token/revoke-self", r)
+	}
+	return nil
+}
+
+// strange is the error for an answer that Vault does not give.
+func (a api) strange(path string, r *reply) error {
+	return a.errorf(providers.ErrUnavailable, "the answer for %s (status %d) is not one of vault's; check server and what is between", path, r.status)
+}

@@ -1,0 +1,127 @@
+package vault
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/credential"
+	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
+)
+
+// Provider opens sessions on KV engines of Vault.
+type Provider struct{}
+
+// Name implements providers.Provider.
+func (Provider) Name() string { return "vault" }
+
+// The headers of Vault's HTTP API (Vault 1.13, "HTTP API" and "Vault Enterprise eventual consistency").
+const (
+	headerToken        = "X-Vault-Token"        //nolint:gosec // the name of a header, not a credential
+	headerNamespace    = "X-Vault-Namespace"    // Enterprise
+	headerRequest      = "X-Vault-Request"      // what an agent demands of its clients
+	headerIndex        = "X-Vault-Index"        // Enterprise: the replication state that an answer must include
+	headerInconsistent = "X-Vault-Inconsistent" // Enterprise: what a standby does that is behind that state
+)
+
+// Open implements providers.Provider: it logs in, or proves that the configured token is accepted.
+func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
+	if problems := p.Validate(cfg); len(problems) > 0 {
+		return nil, providers.Errorf(providers.ErrInvalid, "%s: %s", cfg.Store, problems[0])
+	}
+	spec := cfg.Spec.(*stores.Vault) //nolint:forcetypeassert // Validate has looked
+	creds := credential.Reader{Store: cfg.Store, Env: env}
+	client, err := connect(ctx, spec, creds)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		api:    api{store: cfg.Store, http: client, namespace: spec.Namespace},
+		engine: engine{mount: spec.Path, v1: spec.Version == stores.VaultKVv1},
+		role:   roleOf(spec.Auth),
+		proven: spec.Auth != nil && spec.Auth.TokenSecretRef != nil,
+	}
+	if err := s.logIn(ctx, spec, creds); err != nil {
+		client.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func connect(ctx context.Context, spec *stores.Vault, creds credential.Reader) (*jsonhttp.Client, error) {
+	var checks credential.Checks
+	o := jsonhttp.Options{Base: checks.Address("server", spec.Server), Header: http.Header{}}
+	for name, value := range spec.Headers {
+		o.Header.Set(name, value)
+	}
+	o.Header.Set(headerRequest, "true")
+	if spec.ReadYourWrites && spec.ForwardInconsistent {
+		o.Header.Set(headerInconsistent, "forward-active-node")
+	}
+	if o.Base.Scheme != "https" {
+		return jsonhttp.New(o), nil
+	}
+	var err error
+	if o.Roots, err = creds.Roots(ctx, "", spec.CABundle, spec.CAProvider); err != nil {
+		return nil, err
+	}
+	if cert, key := spec.ClientTLS.CertSecretRef, spec.ClientTLS.KeySecretRef; cert != nil && key != nil {
+		if o.Certificate, err = creds.KeyPair(ctx, "tls.certSecretRef", *cert, "tls.keySecretRef", *key); err != nil {
+			return nil, err
+		}
+	}
+	return jsonhttp.New(o), nil
+}
+
+// logIn sets the session's token and what follows from it.
+func (s *session) logIn(ctx context.Context, spec *stores.Vault, creds credential.Reader) error {
+	at := s.api
+	if spec.Auth != nil && spec.Auth.Namespace != "" {
+		at.namespace = spec.Auth.Namespace
+	}
+	l, err := at.login(ctx, spec.Auth, creds)
+	if err != nil {
+		return err
+	}
+	s.api.header = http.Header{}
+	if l.token != "" {
+		s.api.header.Set(headerToken, l.token)
+	}
+	if spec.ReadYourWrites || spec.ForwardInconsistent {
+		// A login is a write: a standby that has not seen it yet does not know the token.
+		s.api.header[headerIndex] = l.index
+	}
+	s.expires = l.expires
+	at.header = maps.Clone(s.api.header)
+	detached := context.WithoutCancel(ctx)
+	s.end = func() error {
+		if !l.revocable {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(detached, endTimeout)
+		defer cancel()
+		return at.revoke(ctx)
+	}
+	return nil
+}
+
+// endTimeout bounds the last request of a session.
+const endTimeout = 5 * time.Second
+
+// roleOf names the identity for messages that say whose rights are missing.
+func roleOf(auth *stores.VaultAuth) string {
+	switch {
+	case auth == nil:
+		return "of the agent's token"
+	case auth.TokenSecretRef != nil:
+		return "of the token"
+	case auth.AppRole != nil:
+		return "of the AppRole"
+	default:
+		return "of role " + strconv.Quote(auth.Kubernetes.Role)
+	}
+}

@@ -1,0 +1,238 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealbridge/sealbridge/internal/property"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// parallel is how many reads of one Fetch run at once.
+const parallel = 8
+
+type session struct {
+	api    api
+	engine engine
+	// role names the identity in messages.
+	role string
+	// proven is set for a configured token, which was looked up when the session was opened.
+	proven  bool
+	expires time.Time
+	end     func() error
+}
+
+var (
+	_ providers.Checker = (*session)(nil)
+	_ providers.Expirer = (*session)(nil)
+)
+
+// Expires implements providers.Expirer.
+func (s *session) Expires() time.Time { return s.expires }
+
+// Close ends the login, if it was made for this session, and the connections.
+func (s *session) Close() error {
+	err := s.end()
+	s.api.http.Close()
+	return err
+}
+
+// Fetch implements providers.Session: one read for each distinct ref.
+func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.Result, error) {
+	index := make(map[providers.Ref]int, len(refs))
+	var distinct []providers.Ref
+	for _, ref := range refs {
+		if _, ok := index[ref]; !ok {
+			index[ref] = len(distinct)
+			distinct = append(distinct, ref)
+		}
+	}
+	read := make([]providers.Result, len(distinct))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, ref := range distinct {
+		group.Go(func() error {
+			read[i] = s.read(ctx, ref)
+			return nil
+		})
+	}
+	_ = group.Wait() // each error is in its result
+	if err := down(read); err != nil {
+		return nil, err
+	}
+	out := make([]providers.Result, len(refs))
+	for i, ref := range refs {
+		out[i] = read[index[ref]]
+	}
+	return out, nil
+}
+
+// down returns an error when Vault answered nothing at all.
+func down(results []providers.Result) error {
+	for _, r := range results {
+		throttled := new(providers.ThrottledError)
+		if !errors.Is(r.Err, providers.ErrUnavailable) && !errors.As(r.Err, &throttled) {
+			return nil
+		}
+	}
+	if len(results) == 0 {
+		return nil
+	}
+	return results[0].Err
+}
+
+func (s *session) read(ctx context.Context, ref providers.Ref) providers.Result {
+	result, err := s.readRef(ctx, ref)
+	if err != nil {
+		return providers.Result{Err: err}
+	}
+	return result
+}
+
+func (s *session) readRef(ctx context.Context, ref providers.Ref) (providers.Result, error) {
+	path := s.engine.dataPath(ref.Key)
+	switch {
+	case clean(ref.Key) == "" || strings.HasSuffix(path, "/"):
+		return providers.Result{}, s.api.errorf(providers.ErrInvalid, "key %q names no secret", ref.Key)
+	case !safePath(ref.Key):
+		return providers.Result{}, s.api.errorf(providers.ErrInvalid, "key %q must not hold . or .. as a part of the path, or control characters", ref.Key)
+	case ref.Metadata && s.engine.v1:
+		return providers.Result{}, s.api.errorf(providers.ErrInvalid, "key %q: KV version v1 has no metadata; remove metadataPolicy or set version v2", ref.Key)
+	case ref.Metadata:
+		return s.readMetadata(ctx, s.engine.metadataPath(ref.Key))
+	}
+	var query url.Values
+	if ref.Version != "" {
+		query = url.Values{"version": {ref.Version}}
+	}
+	r, err := s.api.do(ctx, http.MethodGet, path, query, nil)
+	if err != nil {
+		return providers.Result{}, err
+	}
+	if err := s.refused(r, path, ref.Version); err != nil {
+		return providers.Result{}, err
+	}
+	if s.engine.v1 {
+		return s.document(path, r, r.Data, "")
+	}
+	var versioned kv2
+	if err := json.Unmarshal(r.Data, &versioned); err != nil {
+		return providers.Result{}, s.api.strange(path, r)
+	}
+	if versioned.gone() {
+		return providers.Result{}, s.deleted(path, versioned.Metadata)
+	}
+	return s.document(path, r, versioned.Data, versioned.Metadata.Version.String())
+}
+
+// kv2 is what KV version 2 answers for a path (KV secrets engine, "Read secret version").
+type kv2 struct {
+	Data     json.RawMessage `json:"data"`
+	Metadata kv2Metadata     `json:"metadata"`
+}
+
+type kv2Metadata struct {
+	Version      json.Number `json:"version"`
+	DeletionTime string      `json:"deletion_time"`
+	Destroyed    bool        `json:"destroyed"`
+}
+
+// gone reports that the version has no content any more, and that Vault says so.
+func (k kv2) gone() bool {
+	return (len(k.Data) == 0 || string(k.Data) == "null") && (k.Metadata.Destroyed || k.Metadata.DeletionTime != "")
+}
+
+func (s *session) deleted(path string, m kv2Metadata) error {
+	if m.Destroyed {
+		return s.api.errorf(providers.ErrNotFound, "version %s of %s is destroyed; write a new one or reference another", m.Version, path)
+	}
+	return s.api.errorf(providers.ErrNotFound, "version %s of %s is deleted; undelete it, write a new one or reference another", m.Version, path)
+}
+
+func (s *session) document(path string, r *reply, raw json.RawMessage, version string) (providers.Result, error) {
+	data, ok := property.Object(raw)
+	if !ok {
+		return providers.Result{}, s.api.strange(path, r)
+	}
+	doc, err := newDocument(s.api.store+": "+path, data)
+	if err != nil {
+		return providers.Result{}, s.api.strange(path, r)
+	}
+	return providers.Result{Document: doc, Version: version}, nil
+}
+
+// refused returns the error of an answer that has no content, nil when it has.
+func (s *session) refused(r *reply, path, version string) error {
+	var versioned kv2
+	switch {
+	case r.status == http.StatusOK && r.Data != nil:
+		return nil
+	case !r.genuine:
+		return s.api.strange(path, r)
+	case r.status == http.StatusForbidden:
+		return s.api.errorf(providers.ErrDenied, "vault refuses to read %s: the policies %s must grant \"read\" on that path", path, s.role)
+	case r.status == http.StatusNotFound && r.says("versioned K/V"):
+		return s.api.errorf(providers.ErrInvalid, "the engine of %s is KV version 2; set version: v2 in the store", path)
+	case r.status == http.StatusNotFound && r.says("no handler for route"):
+		return s.api.errorf(providers.ErrInvalid, "vault has no secrets engine for %s; mount one or correct path in the store", path)
+	case r.status == http.StatusNotFound && json.Unmarshal(r.Data, &versioned) == nil && versioned.gone():
+		return s.deleted(path, versioned.Metadata)
+	case r.status == http.StatusNotFound && len(r.Errors) == 0 && version != "":
+		return s.api.errorf(providers.ErrNotFound, "vault has no version %q of %s", version, path)
+	case r.status == http.StatusNotFound && len(r.Errors) == 0:
+		return s.api.errorf(providers.ErrNotFound, "vault has nothing at %s", path)
+	case r.status == http.StatusBadRequest && version != "":
+		return s.api.errorf(providers.ErrInvalid, "vault does not accept version %q of %s; a version is a number", version, path)
+	case r.status == http.StatusBadRequest || r.status == http.StatusMethodNotAllowed:
+		return s.api.errorf(providers.ErrInvalid, "vault cannot read %s (status %d); correct the key or path and version in the store", path, r.status)
+	default:
+		return s.api.strange(path, r)
+	}
+}
+
+// systemMetadata are the fields of KV metadata that are part of the document, beside the custom ones.
+func systemMetadata() []string {
+	return []string{"created_time", "current_version", "delete_version_after"}
+}
+
+// readMetadata reads what Vault records about a secret: the custom metadata and systemMetadata, as text.
+func (s *session) readMetadata(ctx context.Context, path string) (providers.Result, error) {
+	r, err := s.api.do(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return providers.Result{}, err
+	}
+	if err := s.refused(r, path, ""); err != nil {
+		return providers.Result{}, err
+	}
+	all, ok := property.Object(r.Data)
+	if !ok {
+		return providers.Result{}, s.api.strange(path, r)
+	}
+	data := map[string]any{}
+	add := func(name string, value any) {
+		if text, err := property.Text(value); err == nil {
+			data[name] = string(text)
+		}
+	}
+	for _, name := range systemMetadata() {
+		if v, ok := all[name]; ok && v != nil {
+			add(name, v)
+		}
+	}
+	custom, _ := all["custom_metadata"].(map[string]any)
+	for name, v := range custom {
+		add(name, v)
+	}
+	doc, err := newDocument(s.api.store+": "+path, data)
+	if err != nil {
+		return providers.Result{}, s.api.strange(path, r)
+	}
+	return providers.Result{Document: doc}, nil
+}
