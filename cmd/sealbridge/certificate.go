@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/internal/sealing"
+)
+
+// timeout bounds every request of a run; a cluster's proxy that does not answer must not hold a pipeline.
+const timeout = 30 * time.Second
+
+// certificate returns the certificate to seal to in PEM: the one that --cert names, else the controller's.
+func (r *sealRun) certificate(ctx context.Context) ([]byte, error) {
+	text, err := r.fetchCertificate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// An expired certificate may be fetched and looked at, but what is no certificate at all (a login page) is not handed on.
+	if _, err := keyring.ParseRecipient(text, time.Time{}); err != nil {
+		return nil, certificateError(err)
+	}
+	return text, nil
+}
+
+func (r *sealRun) fetchCertificate(ctx context.Context) ([]byte, error) {
+	from := r.flags.cert
+	switch {
+	case from == "":
+		c, err := r.cluster()
+		if err != nil {
+			return nil, err
+		}
+		return c.certificate(ctx)
+	case strings.HasPrefix(from, "http://"), strings.HasPrefix(from, "https://"):
+		return download(ctx, from)
+	case strings.HasPrefix(from, "file:"):
+		u, err := url.Parse(from)
+		if err != nil || u.Path == "" || (u.Host != "" && u.Host != "localhost") {
+			return nil, usage("write file:///absolute/path, or the path alone", "--cert is no file URL")
+		}
+		return readFile(u.Path)
+	default:
+		return readFile(from)
+	}
+}
+
+// download gets a certificate from a web server, through the proxy that the environment names.
+func download(ctx context.Context, from string) ([]byte, error) {
+	u, err := url.Parse(from)
+	if err != nil {
+		return nil, usage("check its spelling", "--cert is no URL")
+	}
+	shown := u.Scheme + "://" + u.Host + u.Path // without user, password and query, which may be credentials
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return nil, usage("check its spelling", "--cert is no URL")
+	}
+	response, err := (&http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}}).Do(request)
+	if err != nil {
+		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot fetch %q: %s", shown, transportError(err)), Hint: "check the URL and the network, or give --cert a file", Cause: err}
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot fetch %q: %s", shown, response.Status), Hint: "check the URL, or give --cert a file"}
+	}
+	return readBounded(response.Body, shown)
+}
+
+// transportError returns what went wrong on the way, without the URL.
+func transportError(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("no answer in time")
+	}
+	if errors.Is(err, io.EOF) {
+		return errors.New("the connection was closed without an answer")
+	}
+	return err
+}
+
+func certificateError(err error) error {
+	hint := "give --cert a file that --fetch-cert wrote, or leave it out to ask the controller"
+	var expired *keyring.ExpiredError
+	switch {
+	case errors.As(err, &expired):
+		return &sealing.Error{Problem: err.Error(), Hint: "get the current certificate with --fetch-cert", Cause: err}
+	case errors.Is(err, keyring.ErrNotRSA):
+		return &sealing.Error{Problem: "expected RSA public key: " + err.Error(), Hint: hint, Cause: err}
+	default:
+		return &sealing.Error{Problem: "cannot read the certificate: " + err.Error(), Hint: hint, Cause: err}
+	}
+}

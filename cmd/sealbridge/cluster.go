@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+
+	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // kubeconfigs may log in by OpenID Connect, as with kubectl
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/sealbridge/sealbridge/internal/sealing"
+)
+
+// cluster reaches the controller's HTTP API through the API server's service proxy, with plain requests: the typed
+// clients would multiply the time that the command takes to start.
+type cluster struct {
+	client    *http.Client
+	base      *url.URL
+	namespace string
+	name      string
+}
+
+func (r *sealRun) clientConfig() clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = r.flags.kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &r.flags.overrides)
+}
+
+// namespace returns the namespace of --namespace (explicit) or, when one is needed, that of the kubeconfig's context.
+// Without any kubeconfig there is none.
+func (r *sealRun) namespace(needed bool) (namespace string, explicit bool, err error) {
+	if n := r.flags.overrides.Context.Namespace; n != "" {
+		return n, true, nil
+	}
+	if !needed {
+		return "", false, nil
+	}
+	config := r.clientConfig()
+	raw, err := config.RawConfig()
+	if err != nil {
+		return "", false, kubeconfigError(err)
+	}
+	if len(raw.Contexts) == 0 && r.flags.overrides.CurrentContext == "" {
+		return "", false, nil
+	}
+	namespace, _, err = config.Namespace()
+	if err != nil {
+		return "", false, kubeconfigError(err)
+	}
+	return namespace, false, nil
+}
+
+func (r *sealRun) cluster() (*cluster, error) {
+	config, err := r.clientConfig().ClientConfig()
+	if err != nil {
+		return nil, kubeconfigError(err)
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, kubeconfigError(err)
+	}
+	base, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, kubeconfigError(err)
+	}
+	return &cluster{client: client, base: base, namespace: r.flags.controllerNS, name: r.flags.controllerName}, nil
+}
+
+// kubeconfigError reduces an error about a kubeconfig to what may be shown: the file holds credentials, and parsers quote.
+func kubeconfigError(err error) error {
+	const hint = "give --cert to work without a cluster, or check KUBECONFIG, --kubeconfig and --context"
+	var path *fs.PathError
+	switch {
+	case clientcmd.IsEmptyConfig(err):
+		return &sealing.Error{Problem: "no kubeconfig was found", Hint: hint, Cause: err}
+	case clientcmd.IsContextNotFound(err):
+		return &sealing.Error{Problem: "the kubeconfig has no such context", Hint: "kubectl config get-contexts lists them", Cause: err}
+	case errors.As(err, &path):
+		return &sealing.Error{Problem: "kubeconfig: " + path.Error(), Hint: hint, Cause: err}
+	default:
+		return &sealing.Error{Problem: "the kubeconfig is not valid", Hint: hint, Cause: err}
+	}
+}
+
+const useFlags = "use --controller-name and --controller-namespace to say which service the controller has"
+
+// certificate returns the controller's newest certificate in PEM.
+func (c *cluster) certificate(ctx context.Context) ([]byte, error) {
+	proxy, err := c.proxy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	text, err := c.do(ctx, http.MethodGet, proxy+"/v1/cert.pem", nil)
+	if err != nil {
+		return nil, &sealing.Error{Problem: "cannot fetch certificate: " + err.Error(), Hint: "check that the controller runs and that you may get services/proxy in its namespace", Cause: err}
+	}
+	return text, nil
+}
+
+// proxy returns the path of the API server under which the first port of the controller's service is proxied.
+func (c *cluster) proxy(ctx context.Context) (string, error) {
+	path := "/api/v1/namespaces/" + url.PathEscape(c.namespace) + "/services/"
+	data, err := c.do(ctx, http.MethodGet, path+url.PathEscape(c.name), nil)
+	if err != nil {
+		return "", &sealing.Error{Problem: fmt.Sprintf("cannot get sealed secret service %s/%s: %s", c.namespace, c.name, err), Hint: useFlags, Cause: err}
+	}
+	var service struct {
+		Spec struct {
+			Ports []struct{ Name string }
+		}
+	}
+	if err := json.Unmarshal(data, &service); err != nil || len(service.Spec.Ports) == 0 {
+		return "", &sealing.Error{Problem: fmt.Sprintf("the service %s/%s has no port", c.namespace, c.name), Hint: useFlags}
+	}
+	return path + "http:" + url.PathEscape(c.name) + ":" + url.PathEscape(service.Spec.Ports[0].Name) + "/proxy", nil
+}
+
+// answerError is an answer that is not success. Its text is the status and, where the API server gave one, its reason.
+type answerError struct {
+	code   int
+	reason string
+}
+
+func (e *answerError) Error() string {
+	text := fmt.Sprintf("the API server answered %d", e.code)
+	if e.reason != "" {
+		text += " " + e.reason
+	}
+	return text
+}
+
+// do sends one request to the API server and returns the body of a successful answer.
+func (c *cluster) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the address of the API server is not valid")
+	}
+	request.Header.Set("Accept", "application/json, application/x-pem-file, */*")
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := c.client.Do(request)
+	if err != nil {
+		return nil, transportError(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	data, err := readBounded(response.Body, "the answer")
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode/100 != 2 {
+		var status struct{ Kind, Reason string }
+		_ = json.Unmarshal(data, &status) // an answer of the controller behind the proxy is no Status
+		if status.Kind != "Status" {
+			status.Reason = ""
+		}
+		return nil, &answerError{code: response.StatusCode, reason: status.Reason}
+	}
+	return data, nil
+}
+
+// validate asks the controller about every SealedSecret of the input.
+func (r *sealRun) validate(ctx context.Context) error {
+	return r.each(ctx, "/v1/verify", func(s sealing.Manifest, _ []byte, err error) error {
+		var answer *answerError
+		switch {
+		case errors.As(err, &answer) && answer.code == http.StatusConflict:
+			return &sealing.Error{Problem: "unable to decrypt sealed secret: " + s.Name, Hint: "seal it again, for the namespace, name and scope it has", Cause: err}
+		case errors.As(err, &answer) && answer.code == http.StatusNotFound:
+			return notServed("--validate", "apply the SealedSecret and read its Synced condition", err)
+		case err != nil:
+			return &sealing.Error{Problem: "cannot validate sealed secret: " + err.Error(), Hint: useFlags, Cause: err}
+		}
+		return nil
+	})
+}
+
+// reEncrypt has the controller seal every SealedSecret of the input again. With an input file alone it replaces that.
+func (r *sealRun) reEncrypt(ctx context.Context, format sealing.Format) error {
+	if r.flags.output == "" && r.flags.input != "" {
+		r.flags.output = r.flags.input
+		var err error
+		if format, err = r.flags.outputFormat(); err != nil {
+			return err
+		}
+	}
+	var out bytes.Buffer
+	err := r.each(ctx, "/v1/rotate", func(_ sealing.Manifest, body []byte, err error) error {
+		var answer *answerError
+		switch {
+		case errors.As(err, &answer) && answer.code == http.StatusConflict:
+			return &sealing.Error{Problem: "unable to rotate secret", Hint: "--validate says whether the controller can open it", Cause: err}
+		case errors.As(err, &answer) && answer.code == http.StatusNotFound:
+			return notServed("--re-encrypt", "seal the Secret again", err)
+		case err != nil:
+			return &sealing.Error{Problem: "cannot re-encrypt secret: " + err.Error(), Hint: useFlags, Cause: err}
+		}
+		text, err := sealing.Rewrite(format, body)
+		out.Write(text)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.write(out.Bytes())
+}
+
+func notServed(flag, instead string, err error) error {
+	return &sealing.Error{Problem: "the controller does not offer " + flag, Hint: instead, Cause: err}
+}
+
+// each posts every SealedSecret of the input to the controller and hands on what it answered.
+func (r *sealRun) each(ctx context.Context, path string, answer func(sealing.Manifest, []byte, error) error) error {
+	var input io.Reader
+	input, done, err := r.input()
+	if err != nil {
+		return err
+	}
+	defer done()
+	manifests, err := sealing.ReadManifests(input)
+	if err != nil {
+		return err
+	}
+	c, err := r.cluster()
+	if err != nil {
+		return err
+	}
+	proxy, err := c.proxy(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range manifests {
+		body, err := c.do(ctx, http.MethodPost, proxy+path, m.JSON)
+		if err := answer(m, body, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}

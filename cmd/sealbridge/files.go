@@ -1,0 +1,101 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sealbridge/sealbridge/internal/sealing"
+)
+
+// maxFile bounds what is read of certificates, keys and SealedSecrets.
+const maxFile = 16 << 20
+
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, &sealing.Error{Problem: err.Error(), Hint: "check the path", Cause: err}
+	}
+	defer func() { _ = file.Close() }()
+	return readBounded(file, path)
+}
+
+func readBounded(r io.Reader, what string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	if len(data) > maxFile {
+		return nil, &sealing.Error{Problem: fmt.Sprintf("%s has over %d bytes", what, maxFile)}
+	}
+	return data, nil
+}
+
+// replaceFile gives a file new content at once: whoever reads it sees the old content or the new. A symbolic link stays
+// one, a file keeps its mode, and what is no file (a pipe, a terminal) is written to. The content is not secret.
+func replaceFile(path string, content []byte) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	mode, exists := fs.FileMode(0o644), false
+	switch info, err := os.Stat(path); {
+	case err == nil && info.IsDir():
+		return &sealing.Error{Problem: path + " is a directory", Hint: "name a file"}
+	case err == nil && !info.Mode().IsRegular():
+		return os.WriteFile(path, content, mode) //nolint:gosec // public content
+	case err == nil:
+		mode, exists = info.Mode().Perm(), true
+	}
+	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:8])
+	err := writeNew(temporary, content, mode)
+	if err == nil && exists {
+		err = os.Chmod(temporary, mode) // beyond what the umask leaves to a new file
+	}
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		_ = os.Remove(temporary)
+		return &sealing.Error{Problem: fmt.Sprintf("write %s: %s", path, cause(err)), Hint: "the file is as it was; check the folder and its permissions", Cause: err}
+	}
+	return nil
+}
+
+// createPrivateFile writes plaintext that the user asked to have in a file: a new one, that only the user can read, and
+// without a temporary one beside it.
+func createPrivateFile(path string, content []byte) error {
+	err := writeNew(path, content, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return &sealing.Error{Problem: path + " exists; a plain Secret is only written to a new file", Hint: "remove it, or leave --sealed-secret-file out and use the output", Cause: err}
+	}
+	return err
+}
+
+func writeNew(path string, content []byte, mode fs.FileMode) (err error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // the user names the file
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// cause is what the operating system says of a path, without the path (a temporary one means nothing to the user).
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return link.Err
+	}
+	return err
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"flag"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/sealing"
+)
+
+// sealFlags are the flags of kubeseal v0.40.0, under the same names and with the same defaults.
+type sealFlags struct {
+	cert           string
+	controllerNS   string
+	controllerName string
+	format         string
+	output         string
+	input          string
+	name           string
+	fromFile       []string
+	privateKeys    []string
+	scope          scopeFlag
+	allowEmpty     bool
+	version        bool
+
+	fetchCert bool
+	validate  bool
+	mergeInto string
+	raw       bool
+	reEncrypt bool
+	rotate    bool
+	unseal    bool
+
+	kubeconfig string
+	overrides  clientcmd.ConfigOverrides
+}
+
+// scopeFlag is a scope that was asked for; the empty one was not.
+type scopeFlag struct{ scope seal.Scope }
+
+func (s *scopeFlag) String() string { return string(s.scope) }
+func (s *scopeFlag) Type() string   { return "string" }
+
+func (s *scopeFlag) Set(name string) error {
+	scope, err := seal.ParseScope(name)
+	if err == nil && name != "" {
+		s.scope = scope
+	}
+	return err
+}
+
+// orStrict is the scope of a value that no annotation speaks for.
+func (s *scopeFlag) orStrict() seal.Scope {
+	if s.scope == "" {
+		return seal.Strict
+	}
+	return s.scope
+}
+
+func (f *sealFlags) bind(fs *pflag.FlagSet) {
+	fs.SortFlags = true
+	fs.StringVar(&f.cert, "cert", "", "certificate to seal to: a file, or a file:, http: or https: URL; without it the controller is asked")
+	fs.StringVar(&f.controllerNS, "controller-namespace", "kube-system", "namespace of the controller's service")
+	fs.StringVar(&f.controllerName, "controller-name", "sealed-secrets-controller", "name of the controller's service")
+	fs.StringVarP(&f.format, "format", "o", "json", "output format, json or yaml")
+	fs.StringVarP(&f.output, "sealed-secret-file", "w", "", "write to this file, replacing it at once; .yaml and .yml choose the format")
+	fs.StringVarP(&f.input, "secret-file", "f", "", "read from this file instead of standard input")
+	fs.BoolVar(&f.fetchCert, "fetch-cert", false, "write the controller's certificate, for later use with --cert")
+	fs.BoolVar(&f.allowEmpty, "allow-empty-data", false, "accept a Secret without data")
+	fs.BoolVar(&f.validate, "validate", false, "ask the controller whether it can open the SealedSecret")
+	fs.StringVar(&f.mergeInto, "merge-into", "", "seal the Secret's values into the SealedSecret in this file")
+	fs.BoolVar(&f.raw, "raw", false, "seal one value, from --from-file or standard input, and write nothing else")
+	fs.StringVar(&f.name, "name", "", "name of the Secret (--raw with the strict scope needs it)")
+	fs.StringSliceVar(&f.fromFile, "from-file", nil, "the file with the value for --raw, as path or key=path")
+	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "path to a kubeconfig")
+	fs.Var(&f.scope, "scope", "where the values may be opened: strict, namespace-wide or cluster-wide; without it the Secret's annotations decide, then strict")
+	fs.BoolVar(&f.reEncrypt, "re-encrypt", false, "have the controller seal a SealedSecret again to its newest key")
+	fs.BoolVar(&f.rotate, "rotate", false, "")
+	_ = fs.MarkDeprecated("rotate", "please use --re-encrypt instead")
+	fs.BoolVar(&f.unseal, "recovery-unseal", false, "open a SealedSecret with --recovery-private-key and write the plain Secret; for disaster recovery")
+	fs.StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys for --recovery-unseal: PEM, or sealing-key Secrets (also a v1 List) in YAML or JSON")
+	fs.BoolVar(&f.version, "version", false, "print the version")
+	clientcmd.BindOverrideFlags(&f.overrides, fs, clientcmd.RecommendedConfigOverrideFlags(""))
+}
+
+// setFromEnvironment gives every flag that the command line left alone the value of its environment variable, as
+// kubeseal does: SEALED_SECRETS_CONTROLLER_NAME for --controller-name. Unlike in kubeseal, a value that the flag does
+// not take is an error; it is not quoted.
+func setFromEnvironment(fs *pflag.FlagSet, env func(string) (string, bool)) error {
+	var err error
+	fs.VisitAll(func(f *pflag.Flag) {
+		if err != nil || f.Changed || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		variable := "SEALED_SECRETS_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, ok := env(variable)
+		if !ok {
+			return
+		}
+		if f.Value.Set(value) != nil {
+			err = usage("correct it or unset it", "the environment variable %s has a value that --%s does not take", variable, f.Name)
+		}
+	})
+	return err
+}
+
+// bindLogging adds client-go's logging flags (-v and so on), hidden, as kubeseal has them.
+func bindLogging(fs *pflag.FlagSet) {
+	logging := flag.NewFlagSet("logging", flag.ContinueOnError)
+	klog.InitFlags(logging)
+	logging.VisitAll(func(f *flag.Flag) {
+		p := pflag.PFlagFromGoFlag(f)
+		p.Hidden = true
+		fs.AddFlag(p)
+	})
+}
+
+// mode is what one run of the seal command does.
+type mode string
+
+const (
+	modeSeal      mode = "sealing a Secret"
+	modeRaw       mode = "--raw"
+	modeFetchCert mode = "--fetch-cert"
+	modeMerge     mode = "--merge-into"
+	modeValidate  mode = "--validate"
+	modeReEncrypt mode = "--re-encrypt"
+	modeUnseal    mode = "--recovery-unseal"
+)
+
+// mode returns what the flags ask for, or an error when they contradict each other. kubeseal takes the first of them and
+// ignores the others.
+func (f *sealFlags) mode() (mode, error) {
+	var asked []mode
+	for _, m := range []struct {
+		set  bool
+		mode mode
+	}{
+		{f.unseal, modeUnseal},
+		{f.validate, modeValidate},
+		{f.reEncrypt || f.rotate, modeReEncrypt},
+		{f.fetchCert, modeFetchCert},
+		{f.mergeInto != "", modeMerge},
+		{f.raw, modeRaw},
+	} {
+		if m.set {
+			asked = append(asked, m.mode)
+		}
+	}
+	switch {
+	case len(asked) > 1:
+		return "", usage("give one of them", "%s and %s exclude each other", asked[0], asked[1])
+	case len(f.fromFile) != 0 && !f.raw:
+		return "", usage("kubectl create secret --from-file ... --dry-run=client -o yaml makes a Secret to seal", "--from-file requires --raw")
+	case len(f.privateKeys) != 0 && !f.unseal:
+		return "", usage("add --recovery-unseal to open a SealedSecret", "--recovery-private-key requires --recovery-unseal")
+	case f.unseal && len(f.privateKeys) == 0:
+		return "", usage("give the file with the private key", "--recovery-unseal requires --recovery-private-key")
+	case f.raw && f.input != "":
+		return "", usage("give the value with --from-file or on standard input", "--raw does not read --secret-file")
+	case f.mergeInto != "" && f.output != "":
+		return "", usage("--merge-into writes to the file that it names", "--merge-into and --sealed-secret-file exclude each other")
+	case len(asked) == 0:
+		return modeSeal, nil
+	default:
+		return asked[0], nil
+	}
+}
+
+// outputFormat returns the format to write: that of the output file's extension, else --format.
+func (f *sealFlags) outputFormat() (sealing.Format, error) {
+	format, err := sealing.ParseFormat(f.format)
+	if err != nil {
+		return "", &usageError{err}
+	}
+	if strings.HasSuffix(f.output, ".yaml") || strings.HasSuffix(f.output, ".yml") {
+		format = sealing.YAML
+	}
+	return format, nil
+}
+
+func newSeal(name string, h host) *cobra.Command {
+	f := &sealFlags{}
+	cmd := &cobra.Command{
+		Use:   name,
+		Short: "Seal a Secret for one cluster, with the flags of kubeseal",
+		Long: "Reads Secrets in YAML or JSON and writes SealedSecrets that only the controller can open.\n" +
+			"Every flag can be set by an environment variable too: SEALED_SECRETS_CONTROLLER_NAME for --controller-name.",
+		Example:       "  kubectl create secret generic db --from-file=password --dry-run=client -o yaml | " + example(name) + " --cert cert.pem -o yaml > db.yaml",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noArguments("give the Secret with --secret-file (-f) or on standard input"),
+	}
+	f.bind(cmd.Flags())
+	cmd.SetFlagErrorFunc(badFlag)
+	named := cmd.Flags()
+	kubeseal := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	kubeseal.AddFlagSet(named)
+	bindLogging(named)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := setFromEnvironment(kubeseal, h.env); err != nil {
+			return err
+		}
+		return (&sealRun{flags: f, host: h, name: name, formatAsked: cmd.Flags().Changed("format")}).run(cmd.Context())
+	}
+	return cmd
+}
+
+func example(name string) string {
+	if name == "kubeseal" {
+		return name
+	}
+	return "sealbridge " + name
+}

@@ -1,0 +1,115 @@
+// Command sealbridge is SealBridge's command line. Under the name kubeseal it takes kubeseal's flags and does what
+// kubeseal does.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/sealbridge/sealbridge/internal/sealing"
+)
+
+// version is set by the linker (make build).
+var version = "devel" //nolint:gochecknoglobals // the linker writes it
+
+// kubesealVersion is the kubeseal whose behaviour the seal command has.
+const kubesealVersion = "v0.40.0"
+
+// host is what a command may use of the process it runs in.
+type host struct {
+	stdin    io.Reader
+	stdout   io.Writer
+	stderr   io.Writer
+	env      func(name string) (string, bool)
+	terminal bool // whether somebody sits at stdin
+}
+
+func main() {
+	// No signal handler: a command that waits for its input ends at the first Ctrl-C, and files are replaced atomically.
+	os.Exit(run(context.Background(), os.Args, host{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv,
+		terminal: term.IsTerminal(int(os.Stdin.Fd())), //nolint:gosec // a file descriptor is a small number
+	}))
+}
+
+// run runs the command that args name, the program's own name included, and returns the exit code: 0, 1 for a command
+// that failed, 2 for a command line that makes no sense.
+func run(ctx context.Context, args []string, h host) int {
+	cmd := newRoot(h)
+	if strings.TrimSuffix(filepath.Base(args[0]), ".exe") == "kubeseal" {
+		cmd = newSeal("kubeseal", h)
+	}
+	cmd.SetArgs(args[1:])
+	cmd.SetIn(h.stdin)
+	cmd.SetOut(h.stdout)
+	cmd.SetErr(h.stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintln(h.stderr, "error:", err)
+	var known *sealing.Error
+	if errors.As(err, &known) && known.Hint != "" {
+		_, _ = fmt.Fprintln(h.stderr, "hint:", known.Hint)
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+func newRoot(h host) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sealbridge",
+		Short:         "Keeps secrets out of Git: seals them for one cluster",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noArguments("see sealbridge --help for the commands"),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(badFlag)
+	root.AddCommand(newSeal("seal", h), &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  noArguments("sealbridge version takes none"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "sealbridge", version)
+			return err
+		},
+	})
+	root.Version = version
+	root.SetVersionTemplate("sealbridge {{.Version}}\n")
+	return root
+}
+
+// usageError marks an error of the command line itself.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usage(hint, format string, args ...any) error {
+	return &usageError{&sealing.Error{Problem: fmt.Sprintf(format, args...), Hint: hint}}
+}
+
+func badFlag(cmd *cobra.Command, err error) error {
+	return usage("see "+cmd.CommandPath()+" --help", "%s", err)
+}
+
+func noArguments(hint string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage(hint, "unexpected argument %q", args[0])
+		}
+		return nil
+	}
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/sealing"
+)
+
+// sealRun is one run of the seal command.
+type sealRun struct {
+	flags       *sealFlags
+	host        host
+	name        string
+	formatAsked bool
+}
+
+// run finds out what to do, does it in memory and only then writes anything, so that a command that fails leaves every
+// file as it was.
+func (r *sealRun) run(ctx context.Context) error {
+	if r.flags.version {
+		_, err := fmt.Fprintf(r.host.stdout, "%s version: %s (SealBridge; does what kubeseal %s does)\n", r.name, version, kubesealVersion)
+		return err
+	}
+	mode, err := r.flags.mode()
+	if err != nil {
+		return err
+	}
+	format, err := r.flags.outputFormat()
+	if err != nil {
+		return err
+	}
+	switch mode {
+	case modeUnseal:
+		return r.unseal(ctx, format)
+	case modeValidate:
+		return r.validate(ctx)
+	case modeReEncrypt:
+		return r.reEncrypt(ctx, format)
+	case modeMerge:
+		return r.merge(ctx, format)
+	case modeRaw:
+		return r.raw(ctx)
+	case modeFetchCert:
+		text, err := r.certificate(ctx)
+		if err != nil {
+			return err
+		}
+		return r.write(text)
+	default:
+		return r.seal(ctx, format)
+	}
+}
+
+func (r *sealRun) seal(ctx context.Context, format sealing.Format) error {
+	secrets, err := r.secrets()
+	if err != nil {
+		return err
+	}
+	options, err := r.options(ctx)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	for _, secret := range secrets {
+		sealed, err := sealing.Seal(secret, options)
+		if err != nil {
+			return err
+		}
+		text, err := sealing.Encode(format, sealed)
+		if err != nil {
+			return err
+		}
+		out.Write(text)
+	}
+	return r.write(out.Bytes())
+}
+
+func (r *sealRun) merge(ctx context.Context, format sealing.Format) error {
+	secrets, err := r.secrets()
+	if err != nil {
+		return err
+	}
+	if len(secrets) != 1 {
+		return &sealing.Error{Problem: fmt.Sprintf("--merge-into takes one Secret, not %d", len(secrets)), Hint: "merge them one by one"}
+	}
+	existing, err := readFile(r.flags.mergeInto)
+	if err != nil {
+		return err
+	}
+	options, err := r.options(ctx)
+	if err != nil {
+		return err
+	}
+	if !r.formatAsked {
+		format = "" // the file's own
+	}
+	merged, err := sealing.Merge(existing, secrets[0], options, format)
+	if err != nil {
+		return err
+	}
+	return replaceFile(r.flags.mergeInto, merged)
+}
+
+// raw seals one value. kubeseal's texts for what is missing.
+func (r *sealRun) raw(ctx context.Context) error {
+	scope := r.flags.scope.orStrict()
+	namespace := ""
+	if scope != seal.ClusterWide {
+		var err error
+		if namespace, _, err = r.namespace(true); err != nil {
+			return err
+		}
+		if namespace == "" {
+			return usage("", "must provide the --namespace flag with --raw and --scope %s", scope)
+		}
+		if scope == seal.Strict && r.flags.name == "" {
+			return usage("", "must provide the --name flag with --raw and --scope %s", scope)
+		}
+	}
+	key, err := r.recipient(ctx)
+	if err != nil {
+		return err
+	}
+	value, err := r.rawValue()
+	if err != nil {
+		return err
+	}
+	text, err := seal.Seal(rand.Reader, key, scope, namespace, r.flags.name, value)
+	if err != nil {
+		return err
+	}
+	return r.write([]byte(text))
+}
+
+// rawValue reads the value of --raw whole, its last newline included.
+func (r *sealRun) rawValue() ([]byte, error) {
+	from := r.host.stdin
+	switch {
+	case len(r.flags.fromFile) > 1:
+		return nil, usage("", "must provide only one --from-file when encrypting a single item with --raw")
+	case len(r.flags.fromFile) == 1:
+		path := r.flags.fromFile[0]
+		if _, after, ok := strings.Cut(path, "="); ok { // the key has no meaning for a single value
+			path = after
+		}
+		file, err := os.Open(path) //nolint:gosec // the user names the file
+		if err != nil {
+			return nil, fmt.Errorf("read --from-file: %w", err)
+		}
+		defer func() { _ = file.Close() }()
+		from = file
+	case r.host.terminal:
+		r.note("(tty detected: expecting a secret to encrypt in stdin)")
+	}
+	value, err := io.ReadAll(io.LimitReader(from, seal.MaxValue+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the value: %w", err)
+	}
+	return value, nil
+}
+
+func (r *sealRun) unseal(ctx context.Context, format sealing.Format) error {
+	var keys sealing.PrivateKeys
+	for _, path := range r.flags.privateKeys {
+		data, err := readFile(path)
+		if err != nil {
+			return err
+		}
+		more, err := sealing.ReadPrivateKeys(data)
+		if err != nil {
+			var known *sealing.Error
+			if errors.As(err, &known) {
+				return &sealing.Error{Problem: path + ": " + known.Problem, Hint: known.Hint, Cause: err}
+			}
+			return err
+		}
+		keys = append(keys, more...)
+	}
+	input, done, err := r.input()
+	if err != nil {
+		return err
+	}
+	defer done()
+	secrets, err := sealing.Unseal(ctx, input, keys)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	for _, secret := range secrets {
+		text, err := sealing.Encode(format, secret)
+		if err != nil {
+			return err
+		}
+		out.Write(text)
+	}
+	if r.flags.output != "" {
+		return createPrivateFile(r.flags.output, out.Bytes())
+	}
+	return r.write(out.Bytes())
+}
+
+// options is how Secrets are sealed in this run.
+func (r *sealRun) options(ctx context.Context) (sealing.Options, error) {
+	key, err := r.recipient(ctx)
+	return sealing.Options{
+		Key: key, Random: rand.Reader, Scope: r.flags.scope.scope, Name: r.flags.name,
+		AllowEmpty: r.flags.allowEmpty, Namespace: r.namespace,
+	}, err
+}
+
+func (r *sealRun) recipient(ctx context.Context) (*rsa.PublicKey, error) {
+	text, err := r.certificate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := keyring.ParseRecipient(text, time.Now())
+	if err != nil {
+		return nil, certificateError(err)
+	}
+	return key, nil
+}
+
+func (r *sealRun) secrets() ([]sealing.Secret, error) {
+	input, done, err := r.input()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return sealing.ReadSecrets(input)
+}
+
+// input opens what --secret-file names, or standard input; done closes it.
+func (r *sealRun) input() (in io.Reader, done func(), err error) {
+	if r.flags.input == "" {
+		if r.host.terminal {
+			r.note("(tty detected: expecting json/yaml k8s resource in stdin)")
+		}
+		return r.host.stdin, func() {}, nil
+	}
+	file, err := os.Open(r.flags.input)
+	if err != nil {
+		return nil, nil, &sealing.Error{Problem: fmt.Sprintf("Could not read file specified with --secret-file: %s", err), Hint: "check the path", Cause: err}
+	}
+	return file, func() { _ = file.Close() }, nil
+}
+
+// write puts the result where the user wants it.
+func (r *sealRun) write(text []byte) error {
+	if r.flags.output != "" {
+		return replaceFile(r.flags.output, text)
+	}
+	if _, err := r.host.stdout.Write(text); err != nil {
+		return fmt.Errorf("write the output: %w", err)
+	}
+	return nil
+}
+
+func (r *sealRun) note(text string) { _, _ = fmt.Fprintln(r.host.stderr, text) }

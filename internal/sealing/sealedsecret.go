@@ -1,0 +1,196 @@
+package sealing
+
+import (
+	"bytes"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/sealbridge/sealbridge/crypto/seal"
+)
+
+// APIVersion and Kind of what is written.
+const (
+	APIVersion = "bitnami.com/v1alpha1"
+	Kind       = "SealedSecret"
+)
+
+// SealedSecret is a SealedSecret as it is written, in kubeseal's order of fields.
+type SealedSecret struct {
+	Kind       string           `json:"kind"`
+	APIVersion string           `json:"apiVersion"`
+	Metadata   Metadata         `json:"metadata"`
+	Spec       SealedSecretSpec `json:"spec"`
+}
+
+// SealedSecretSpec holds the sealed values and what the Secret will look like around them.
+type SealedSecretSpec struct {
+	Template      Template          `json:"template"`
+	EncryptedData map[string]string `json:"encryptedData"`
+}
+
+// Template is the Secret without its values.
+type Template struct {
+	Metadata  Metadata `json:"metadata"`
+	Type      string   `json:"type,omitempty"`
+	Immutable *bool    `json:"immutable,omitempty"`
+}
+
+// Options say how Secrets are sealed.
+type Options struct {
+	// Key is what values are sealed to.
+	Key *rsa.PublicKey
+	// Random is crypto/rand.Reader outside of tests.
+	Random io.Reader
+	// Scope is the scope that was asked for; "" leaves it to the Secret's annotations.
+	Scope seal.Scope
+	// Name replaces the Secret's own; "" keeps that.
+	Name string
+	// AllowEmpty accepts Secrets without any data.
+	AllowEmpty bool
+	// Namespace returns the namespace that applies to Secrets without one, and whether it was asked for explicitly, in
+	// which case Secrets must not name another. It is not called for cluster-wide Secrets.
+	Namespace func(needed bool) (namespace string, explicit bool, err error)
+}
+
+// Seal returns the SealedSecret of a Secret. Its errors have kubeseal's texts where kubeseal has them.
+func Seal(s Secret, o Options) (*SealedSecret, error) {
+	if len(s.Data) == 0 && !o.AllowEmpty {
+		return nil, problem(s.where+" has neither data nor stringData",
+			"secret.data is empty in input Secret, assuming this is an error and aborting. To work with empty data, --allow-empty-data can be used")
+	}
+	meta := s.Metadata
+	if o.Name != "" {
+		meta.Name = o.Name
+	}
+	if meta.Name == "" {
+		return nil, problem(s.where+": set metadata.name, or give --name", "missing metadata.name in input Secret")
+	}
+	meta.Annotations = scopedAnnotations(withoutLastApplied(meta.Annotations), o.Scope)
+	scope := seal.ScopeOf(meta.Annotations)
+	if scope != seal.ClusterWide {
+		namespace, err := namespaceOf(s, o)
+		if err != nil {
+			return nil, err
+		}
+		meta.Namespace = namespace
+	}
+	sealed := &SealedSecret{
+		Kind:       Kind,
+		APIVersion: APIVersion,
+		Metadata:   Metadata{Name: meta.Name, Namespace: meta.Namespace, Annotations: scopedAnnotations(nil, scope)},
+		Spec: SealedSecretSpec{
+			Template:      Template{Metadata: meta, Type: s.Type, Immutable: s.Immutable},
+			EncryptedData: make(map[string]string, len(s.Data)),
+		},
+	}
+	for _, key := range sortedKeys(s.Data) {
+		text, err := seal.Seal(o.Random, o.Key, scope, meta.Namespace, meta.Name, s.Data[key])
+		if err != nil {
+			return nil, sealError(s.where, key, err)
+		}
+		sealed.Spec.EncryptedData[key] = text
+	}
+	return sealed, nil
+}
+
+func sealError(where, key string, err error) error {
+	hint := ""
+	if errors.Is(err, seal.ErrTooLarge) {
+		hint = "split the value; Kubernetes holds at most 1 MiB in one Secret"
+	}
+	return &Error{Problem: where + ": seal " + key + ": " + err.Error(), Hint: hint, Cause: err}
+}
+
+// namespaceOf returns the namespace that a Secret's values are bound to.
+func namespaceOf(s Secret, o Options) (string, error) {
+	namespace, explicit, err := o.Namespace(s.Metadata.Namespace == "")
+	if err != nil {
+		return "", err
+	}
+	own := s.Metadata.Namespace
+	switch {
+	case own != "" && explicit && own != namespace:
+		return "", problem(s.where+": leave --namespace out, or seal Secrets of different namespaces one by one",
+			"namespace mismatch: input secret is in namespace %q but %q was specified", own, namespace)
+	case own != "":
+		return own, nil
+	case namespace == "":
+		return "", problem(s.where+": set metadata.namespace, or give --namespace", "secret must declare a namespace")
+	default:
+		return namespace, nil
+	}
+}
+
+// scopedAnnotations returns a copy of some annotations that asks for a scope; "" keeps what they ask for.
+func scopedAnnotations(annotations map[string]string, scope seal.Scope) map[string]string {
+	out := maps.Clone(annotations)
+	if scope == "" {
+		return out
+	}
+	if out == nil {
+		out = map[string]string{}
+	}
+	delete(out, seal.AnnotationNamespaceWide)
+	delete(out, seal.AnnotationClusterWide)
+	switch scope {
+	case seal.NamespaceWide:
+		out[seal.AnnotationNamespaceWide] = "true"
+	case seal.ClusterWide:
+		out[seal.AnnotationClusterWide] = "true"
+	}
+	return out
+}
+
+// withoutLastApplied returns a copy of some annotations without those in which client-side apply keeps the whole object,
+// plaintext included.
+func withoutLastApplied(annotations map[string]string) map[string]string {
+	out := maps.Clone(annotations)
+	delete(out, "kubectl.kubernetes.io/last-applied-configuration")
+	delete(out, "kubecfg.ksonnet.io/last-applied-configuration")
+	return out
+}
+
+// Format is how manifests are written.
+type Format string
+
+// The formats of kubeseal's -o.
+const (
+	JSON Format = "json"
+	YAML Format = "yaml"
+)
+
+// ParseFormat returns the format of that name in any case; no name is JSON.
+func ParseFormat(name string) (Format, error) {
+	switch f := Format(strings.ToLower(name)); f {
+	case "":
+		return JSON, nil
+	case JSON, YAML:
+		return f, nil
+	default:
+		return "", problem("use json or yaml", "unsupported output format: %s", name)
+	}
+}
+
+// Encode returns an object as a manifest: YAML begins with a separator, JSON is indented by two, both end with a newline.
+func Encode(f Format, object any) ([]byte, error) {
+	if f == YAML {
+		out, err := yaml.Marshal(object)
+		if err != nil {
+			return nil, err
+		}
+		return append([]byte("---\n"), out...), nil
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetIndent("", "  ")
+	if err := e.Encode(object); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}

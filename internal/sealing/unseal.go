@@ -1,0 +1,219 @@
+package sealing
+
+import (
+	"bytes"
+	"context"
+	"crypto/rsa"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/manifest"
+	"github.com/sealbridge/sealbridge/internal/template"
+)
+
+// Recovered is a v1 Secret as recovery writes it, in the order of fields of kubeseal. It is plaintext.
+type Recovered struct {
+	Kind       string            `json:"kind"`
+	APIVersion string            `json:"apiVersion"`
+	Metadata   Metadata          `json:"metadata"`
+	Immutable  *bool             `json:"immutable,omitempty"`
+	Data       map[string][]byte `json:"data,omitempty"`
+	Type       string            `json:"type,omitempty"`
+}
+
+// PrivateKeys are sealing keys without their certificates, as a backup may hold them.
+type PrivateKeys []*rsa.PrivateKey
+
+// Candidates implements seal.Keys, in the order in which the keys were given.
+func (k PrivateKeys) Candidates(size int, hint string) []keyring.Key {
+	var out []keyring.Key
+	for _, key := range k {
+		switch p := (privateKey{key}); {
+		case key.Size() != size:
+		case p.Fingerprint() == hint:
+			out = slices.Insert(out, 0, keyring.Key(p))
+		default:
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+type privateKey struct{ key *rsa.PrivateKey }
+
+func (p privateKey) Fingerprint() string { return keyring.Fingerprint(&p.key.PublicKey) }
+
+func (p privateKey) Unwrap(_ context.Context, wrapped, label []byte) ([]byte, error) {
+	return rsahybrid.Unwrap(p.key, p.key.Size(), wrapped, label)
+}
+
+// ReadPrivateKeys returns the RSA private keys of a backup: one in PEM, or kubernetes.io/tls Secrets in YAML or JSON,
+// also in a v1 List. It refuses a backup without any, and a Secret without a usable tls.key. It quotes nothing.
+func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
+	if key, err := keyring.ParsePrivateKey(data); err == nil {
+		return PrivateKeys{key}, nil
+	}
+	const hint = "give a PEM file, or the sealing-key Secrets: kubectl get secret -l sealedsecrets.bitnami.com/sealed-secrets-key -o yaml"
+	documents, err := readDocuments(bytes.NewReader(data))
+	if err != nil {
+		return nil, &Error{Problem: "neither a private key in PEM nor Secrets in YAML or JSON", Hint: hint, Cause: err}
+	}
+	var keys PrivateKeys
+	for _, d := range documents {
+		secret, err := parseSecret(d)
+		if err != nil {
+			return nil, err
+		}
+		text, ok := secret.Data["tls.key"]
+		if !ok {
+			return nil, problem(hint, "%s: secret must contain a 'tls.key' key", secret.where)
+		}
+		key, err := keyring.ParsePrivateKey(text)
+		if err != nil {
+			return nil, &Error{Problem: secret.where + ": tls.key: " + err.Error(), Hint: hint, Cause: err}
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, problem(hint, "no private key found")
+	}
+	return keys, nil
+}
+
+// Unseal returns the Secrets of a stream of SealedSecrets, with their templates rendered. The Secrets have no owner: an
+// owner reference to an object of a lost cluster would make the garbage collector delete them.
+func Unseal(ctx context.Context, r io.Reader, keys seal.Keys) ([]Recovered, error) {
+	documents, err := readDocuments(r)
+	if err != nil {
+		return nil, err
+	}
+	var out []Recovered
+	for _, d := range documents {
+		secret, err := unseal(ctx, d, keys)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *secret)
+	}
+	if len(out) == 0 {
+		return nil, noSealedSecrets()
+	}
+	return out, nil
+}
+
+func unseal(ctx context.Context, d manifest.Document, keys seal.Keys) (*Recovered, error) {
+	o := newObject(d)
+	requireSealedSecret(o, d)
+	own, meta := o.metadata("metadata"), o.metadata("spec", "template", "metadata")
+	meta.Name, meta.Namespace, meta.GenerateName = own.Name, own.Namespace, ""
+	secret := &Recovered{
+		Kind: "Secret", APIVersion: "v1", Metadata: meta,
+		Type: o.text("spec", "template", "type"), Immutable: o.boolean("spec", "template", "immutable"),
+	}
+	sealed, templates := o.texts("spec", "encryptedData"), o.mapping("spec", "template", "data")
+	sources := o.nonNull(templates, "spec", "template", "data")
+	if o.at("spec", "data") != nil {
+		o.fail("apply it to a cluster, whose controller still opens the old format", "using deprecated 'data' field, use 'encryptedData'")
+	}
+	if o.err != nil {
+		return nil, o.err
+	}
+	values, err := openAll(ctx, seal.NewOpener(keys, "", 0), own, sealed)
+	if err != nil {
+		return nil, err
+	}
+	secret.Data, err = render(ctx, o.where, values, sources)
+	if err != nil {
+		return nil, err
+	}
+	for key, source := range templates {
+		if source == nil { // Sealed Secrets v0.40: a null keeps a sealed value for the templates and out of the Secret.
+			delete(secret.Data, key)
+		}
+	}
+	return secret, nil
+}
+
+func requireSealedSecret(o *object, d manifest.Document) {
+	apiVersion, kind := d.Kind()
+	if kind != Kind {
+		o.fail("", "is a %s, not a SealedSecret", readable(kind))
+	} else if apiVersion != APIVersion {
+		o.fail("", "the apiVersion is not "+APIVersion)
+	}
+}
+
+// nonNull returns the string values of a map field.
+func (o *object) nonNull(fields map[string]any, path ...string) map[string]string {
+	out := make(map[string]string, len(fields))
+	for key, value := range fields {
+		text, ok := value.(string)
+		if !ok && value != nil {
+			o.fail(quote, "%s[%q] is not a string", dotted(path), key)
+		}
+		if ok {
+			out[key] = text
+		}
+	}
+	return out
+}
+
+// openAll opens every value, or says which keys cannot be opened, with Sealed Secrets' text for it.
+func openAll(ctx context.Context, opener *seal.Opener, meta Metadata, sealed map[string]string) (map[string][]byte, error) {
+	values := make(map[string][]byte, len(sealed))
+	var reasons []string
+	failed := map[string][]string{}
+	for _, key := range sortedKeys(sealed) {
+		value, err := opener.Open(ctx, seal.ScopeOf(meta.Annotations), meta.Namespace, meta.Name, sealed[key])
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			if len(failed[err.Error()]) == 0 {
+				reasons = append(reasons, err.Error())
+			}
+			failed[err.Error()] = append(failed[err.Error()], key)
+			continue
+		}
+		values[key] = value
+	}
+	if len(reasons) == 0 {
+		return values, nil
+	}
+	for i, reason := range reasons {
+		reasons[i] = reason + " (" + strings.Join(failed[reason], ", ") + ")"
+	}
+	return nil, problem("a value opens under the namespace, name and scope that it was sealed for, and with the key that it was sealed to",
+		"%s", strings.Join(reasons, "; "))
+}
+
+// render adds what the templates print to the values; a sealed value wins over a template of the same key.
+func render(ctx context.Context, where string, values map[string][]byte, sources map[string]string) (map[string][]byte, error) {
+	data := make(map[string]string, len(values)+len(sources))
+	for key, source := range sources {
+		data[key] = source
+	}
+	for key, value := range values {
+		data[key] = string(value)
+	}
+	renderer := template.New(template.Options{MissingKey: template.MissingKeyNoValue})
+	for _, key := range sortedKeys(sources) {
+		text, err := renderer.Render(ctx, key, sources[key], data)
+		if err != nil {
+			var fault *template.Error
+			if errors.As(err, &fault) {
+				return nil, problem("correct spec.template.data", "%s: %s", where, fault)
+			}
+			return nil, err
+		}
+		if _, isSealed := values[key]; !isSealed {
+			values[key] = text
+		}
+	}
+	return values, nil
+}
