@@ -62,7 +62,7 @@ func (a api) lookup(ctx context.Context) (time.Time, error) {
 		return time.Time{}, a.errorf(providers.ErrDenied,
 			"vault refuses the token: it is wrong, has expired or was revoked (or may not read auth/token/lookup-self, which the policy \"default\" grants)")
 	case r.status != http.StatusOK || json.Unmarshal(r.Data, &data) != nil:
-		return time.Time{}, a.strange("auth/token/lookup-self", r)
+		return time.Time{}, a.unexpected("auth/token/lookup-self", r)
 	case data.ExpireTime == nil:
 		return time.Time{}, nil
 	default:
@@ -84,7 +84,7 @@ func (a api) loginAppRole(ctx context.Context, role *stores.VaultAppRole, creds 
 	}
 	return a.loginAt(ctx, mountOr(role.Path, "approle"), map[string]string{"role_id": id, "secret_id": secret}, func(path string, _ *reply) error {
 		return a.errorf(providers.ErrDenied,
-			"vault refuses the AppRole login at %s: the role id or the secret id is wrong, expired or used up, or bound to other addresses; make a new secret id", path)
+			"vault refuses the AppRole login at %s: the role id or the secret id is wrong, expired or used up, or bound to other addresses, or nothing is mounted there; make a new secret id or correct the mount path", path)
 	})
 }
 
@@ -99,7 +99,7 @@ func (a api) loginKubernetes(ctx context.Context, auth *stores.VaultKubernetesAu
 		}
 		return a.errorf(providers.ErrDenied,
 			"vault role %q at %s refuses %s; check the role's bound_service_account_names, bound_service_account_namespaces and audience, "+
-				"and that vault's reviewer may create tokenreviews", auth.Role, path, who)
+				"that vault's reviewer may create tokenreviews, and the mount path", auth.Role, path, who)
 	})
 }
 
@@ -134,10 +134,13 @@ func (a api) loginAt(ctx context.Context, mount string, body map[string]string, 
 		return login{}, err
 	case r.genuine && (r.status == http.StatusNotFound || r.says("no handler for route") || r.says("unsupported path")):
 		return login{}, a.errorf(providers.ErrInvalid, "vault has no such auth method at %s; enable it or correct the mount path in auth", path)
-	case r.genuine && (r.status == http.StatusBadRequest || r.status == http.StatusForbidden):
+	case r.genuine && r.says("could not load backend configuration"):
+		return login{}, a.errorf(providers.ErrUnavailable, "vault's auth method at %s has no configuration yet; write %s/config", path, path)
+	case r.genuine && (r.status == http.StatusBadRequest || r.status == http.StatusForbidden || r.says("invalid secret id")):
+		// Vault 1.13 answers 500 to a wrong secret id.
 		return login{}, refused(path, r)
 	case r.status != http.StatusOK || r.Auth == nil:
-		return login{}, a.strange(path+"/login", r)
+		return login{}, a.unexpected(path+"/login", r)
 	case !credential.Printable(r.Auth.ClientToken):
 		return login{}, a.errorf(providers.ErrDenied, "vault gave no token at %s; multi-factor logins cannot be used here", path)
 	}
@@ -155,12 +158,7 @@ func (a api) revoke(ctx context.Context) error {
 		return err
 	}
 	if r.status >= http.StatusMultipleChoices && r.status != http.StatusForbidden {
-		return a.strange("auth/token/revoke-self", r)
+		return a.unexpected("auth/token/revoke-self", r)
 	}
 	return nil
-}
-
-// strange is the error for an answer that Vault does not give.
-func (a api) strange(path string, r *reply) error {
-	return a.errorf(providers.ErrUnavailable, "the answer for %s (status %d) is not one of vault's; check server and what is between", path, r.status)
 }

@@ -1,0 +1,106 @@
+package vault
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+func TestAPathIsBuiltFromMountAndKey(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		mount, key         string
+		v1                 bool
+		data, wantMetadata string
+	}{
+		"mount and key":                       {mount: "secret/path", key: "test", data: "secret/path/data/test", wantMetadata: "secret/path/metadata/test"},
+		"the key repeats the mount":           {mount: "secret/path", key: "secret/path/test", data: "secret/path/data/test", wantMetadata: "secret/path/metadata/test"},
+		"the key repeats the mount and data":  {mount: "secret/path", key: "secret/path/data/test", data: "secret/path/data/test", wantMetadata: "secret/path/metadata/test"},
+		"data that is part of the name stays": {mount: "secret", key: "data/test", data: "secret/data/data/test", wantMetadata: "secret/metadata/data/test"},
+		"the key is the mount's name":         {mount: "secret", key: "secret", data: "secret/data/secret", wantMetadata: "secret/metadata/secret"},
+		"the key begins like the mount":       {mount: "sec", key: "secret/x", data: "sec/data/secret/x", wantMetadata: "sec/metadata/secret/x"},
+		"no mount":                            {key: "secret/test/big/path", data: "secret/data/test/big/path", wantMetadata: "secret/metadata/test/big/path"},
+		"no mount and data": {
+			key: "secret/test/data/not/the/first/and/data/twice", data: "secret/test/data/not/the/first/and/data/twice",
+			wantMetadata: "secret/test/metadata/not/the/first/and/data/twice",
+		},
+		"superfluous slashes":       {mount: "/secret/", key: "/a//b/", data: "secret/data/a/b", wantMetadata: "secret/metadata/a/b"},
+		"version 1":                 {v1: true, mount: "secret/path", key: "test", data: "secret/path/test"},
+		"version 1 with the mount":  {v1: true, mount: "secret/path", key: "secret/path/test", data: "secret/path/test"},
+		"version 1 with a data key": {v1: true, mount: "secret", key: "secret/data/test", data: "secret/data/test"},
+		"version 1 without a mount": {v1: true, key: "secret/test", data: "secret/test"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := engine{mount: tc.mount, v1: tc.v1}
+			if got := e.dataPath(tc.key); got != tc.data {
+				t.Errorf("data path is %s, want %s", got, tc.data)
+			}
+			if got := e.metadataPath(tc.key); !tc.v1 && got != tc.wantMetadata {
+				t.Errorf("metadata path is %s, want %s", got, tc.wantMetadata)
+			}
+		})
+	}
+}
+
+func TestAProblemNamesTheField(t *testing.T) {
+	t.Parallel()
+	sel := &stores.SecretKeySelector{Name: "s", Key: "k"}
+	with := func(change func(*stores.Vault)) *stores.Vault {
+		spec := &stores.Vault{Server: "https://vault:8200", Auth: &stores.VaultAuth{TokenSecretRef: sel}}
+		change(spec)
+		return spec
+	}
+	auth := func(a stores.VaultAuth) *stores.Vault {
+		return with(func(v *stores.Vault) { v.Auth = &a })
+	}
+	for name, tc := range map[string]struct {
+		spec *stores.Vault
+		want []string
+	}{
+		"a token":                         {with(func(*stores.Vault) {}), nil},
+		"plain http and no auth":          {with(func(v *stores.Vault) { v.Server, v.Auth = "http://vault", nil }), nil},
+		"a base path":                     {with(func(v *stores.Vault) { v.Server = "https://proxy/vault/" }), nil},
+		"no server":                       {with(func(v *stores.Vault) { v.Server = "" }), []string{"server"}},
+		"a server without scheme":         {with(func(v *stores.Vault) { v.Server = "vault:8200" }), []string{"server"}},
+		"a socket":                        {with(func(v *stores.Vault) { v.Server = "unix:///run/vault.sock" }), []string{"server"}},
+		"a server with a query":           {with(func(v *stores.Vault) { v.Server = "https://vault/?x=y" }), []string{"server"}},
+		"version 3":                       {with(func(v *stores.Vault) { v.Version = "v3" }), []string{"version"}},
+		"a path that climbs":              {with(func(v *stores.Vault) { v.Path = "kv/../sys" }), []string{"path"}},
+		"check-and-set for version 1":     {with(func(v *stores.Vault) { v.Version, v.CheckAndSet = "v1", &stores.VaultCheckAndSet{Required: true} }), []string{"checkAndSet.required"}},
+		"a CA bundle that is none":        {with(func(v *stores.Vault) { v.CABundle = []byte("x") }), []string{"caBundle"}},
+		"an empty CA provider":            {with(func(v *stores.Vault) { v.CAProvider = &stores.CAProvider{} }), []string{"caProvider.type", "caProvider.name", "caProvider.key"}},
+		"a token as a header":             {with(func(v *stores.Vault) { v.Headers = map[string]string{"x-vault-token": "x"} }), []string{"headers[x-vault-token]"}},
+		"a header that splits":            {with(func(v *stores.Vault) { v.Headers = map[string]string{"A": "x\r\nB: y", "C:": "x"} }), []string{"headers[A]", "headers"}},
+		"a namespace that splits":         {with(func(v *stores.Vault) { v.Namespace = "a\nb" }), []string{"namespace"}},
+		"half a client certificate":       {with(func(v *stores.Vault) { v.ClientTLS.CertSecretRef = sel }), []string{"tls.keySecretRef"}},
+		"the other half":                  {with(func(v *stores.Vault) { v.ClientTLS.KeySecretRef = sel }), []string{"tls.certSecretRef"}},
+		"empty auth":                      {auth(stores.VaultAuth{}), []string{"auth"}},
+		"a token without key":             {auth(stores.VaultAuth{TokenSecretRef: &stores.SecretKeySelector{Name: "x"}}), []string{"auth.tokenSecretRef.key"}},
+		"an AppRole without id":           {auth(stores.VaultAuth{AppRole: &stores.VaultAppRole{SecretRef: *sel}}), []string{"auth.appRole"}},
+		"an AppRole without secret":       {auth(stores.VaultAuth{AppRole: &stores.VaultAppRole{RoleRef: sel}}), []string{"auth.appRole.secretRef.name"}},
+		"kubernetes without role":         {auth(stores.VaultAuth{Kubernetes: &stores.VaultKubernetesAuth{SecretRef: sel}}), []string{"auth.kubernetes.role"}},
+		"kubernetes with our own token":   {auth(stores.VaultAuth{Kubernetes: &stores.VaultKubernetesAuth{Role: "r"}}), []string{"auth.kubernetes.serviceAccountRef"}},
+		"a mount that climbs":             {auth(stores.VaultAuth{Kubernetes: &stores.VaultKubernetesAuth{Role: "r", Path: "../x", SecretRef: sel}}), []string{"auth.kubernetes.mountPath"}},
+		"ldap":                            {auth(stores.VaultAuth{LDAP: &stores.VaultUserAuth{}}), []string{"auth.ldap"}},
+		"userPass":                        {auth(stores.VaultAuth{UserPass: &stores.VaultUserAuth{}}), []string{"auth.userPass"}},
+		"jwt":                             {auth(stores.VaultAuth{JWT: &stores.VaultJWTAuth{}}), []string{"auth.jwt"}},
+		"cert":                            {auth(stores.VaultAuth{Cert: &stores.VaultCertAuth{}}), []string{"auth.cert"}},
+		"iam":                             {auth(stores.VaultAuth{IAM: &stores.VaultIAMAuth{}}), []string{"auth.iam"}},
+		"gcp":                             {auth(stores.VaultAuth{GCP: &stores.VaultGCPAuth{}}), []string{"auth.gcp"}},
+		"of two methods the first counts": {auth(stores.VaultAuth{TokenSecretRef: sel, LDAP: &stores.VaultUserAuth{}}), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for _, p := range (Provider{}).Validate(providers.Config{Spec: tc.spec}) {
+				got = append(got, p.Field)
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("problems with %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
