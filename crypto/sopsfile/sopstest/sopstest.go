@@ -1,10 +1,12 @@
-// Package sopstest encrypts documents for tests with the SOPS library itself.
+// Package sopstest encrypts documents for tests and the demo with the SOPS library itself.
 //
 // It takes a plain document and age recipients and gives back what the sops command would write; the metadata can be
 // changed before (rules) and the tree after (damage) it is encrypted.
 package sopstest
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -45,16 +47,25 @@ func Identity(tb testing.TB) (secret, recipient string) {
 // Encrypt returns the file as SOPS writes it.
 func Encrypt(tb testing.TB, file File) []byte {
 	tb.Helper()
+	out, err := file.Write()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
+}
+
+// Write returns the file as SOPS writes it.
+func (file File) Write() ([]byte, error) {
 	store := storeOf(file.Format)
 	branches, err := store.LoadPlainFile([]byte(file.Plain))
 	if err != nil {
-		tb.Fatalf("load plain document: %v", err)
+		return nil, fmt.Errorf("load plain document: %w", err)
 	}
 	var group sops.KeyGroup
 	for _, recipient := range file.Recipients {
 		key, err := sopsage.MasterKeyFromRecipient(recipient)
 		if err != nil {
-			tb.Fatalf("recipient %s: %v", recipient, err)
+			return nil, fmt.Errorf("recipient %s: %w", recipient, err)
 		}
 		group = append(group, key)
 	}
@@ -62,19 +73,20 @@ func Encrypt(tb testing.TB, file File) []byte {
 	if file.Rules != nil {
 		file.Rules(&tree.Metadata)
 	}
-	seal(tb, &tree)
+	if err := seal(&tree); err != nil {
+		return nil, err
+	}
 	if file.Damage != nil {
 		file.Damage(&tree)
 	}
 	out, err := store.EmitEncryptedFile(tree)
 	if err != nil {
-		tb.Fatalf("write encrypted document: %v", err)
+		return nil, fmt.Errorf("write encrypted document: %w", err)
 	}
-	return out
+	return out, nil
 }
 
-func seal(tb testing.TB, tree *sops.Tree) {
-	tb.Helper()
+func seal(tree *sops.Tree) error {
 	m := &tree.Metadata
 	if m.UnencryptedSuffix+m.EncryptedSuffix+m.EncryptedRegex+m.UnencryptedRegex+
 		m.EncryptedCommentRegex+m.UnencryptedCommentRegex == "" {
@@ -82,18 +94,19 @@ func seal(tb testing.TB, tree *sops.Tree) {
 	}
 	key, errs := tree.GenerateDataKeyWithKeyServices([]keyservice.KeyServiceClient{keyservice.NewLocalClient()})
 	if len(errs) > 0 {
-		tb.Fatalf("wrap data key: %v", errs)
+		return fmt.Errorf("wrap data key: %w", errors.Join(errs...))
 	}
 	cipher := aes.NewCipher()
 	mac, err := tree.Encrypt(key, cipher)
 	if err != nil {
-		tb.Fatalf("encrypt tree: %v", err)
+		return fmt.Errorf("encrypt tree: %w", err)
 	}
 	m.LastModified = time.Now().UTC()
 	m.MessageAuthenticationCode, err = cipher.Encrypt(mac, key, m.LastModified.Format(time.RFC3339))
 	if err != nil {
-		tb.Fatalf("encrypt mac: %v", err)
+		return fmt.Errorf("encrypt mac: %w", err)
 	}
+	return nil
 }
 
 func storeOf(format sopsfile.Format) sops.Store {
