@@ -39,7 +39,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		host    x509.HostnameError
 		invalid x509.CertificateInvalidError
 		verify  *tls.CertificateVerificationError
-		alert   tls.AlertError
+		op      *net.OpError
 		network net.Error
 	)
 	switch {
@@ -61,7 +61,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		return c.unreachable("its certificate has expired or is not valid yet", nil)
 	case errors.As(err, &verify):
 		return c.unreachable("its certificate is not valid", nil)
-	case errors.As(err, &alert):
+	case errors.As(err, &op) && op.Op == "remote error": // crypto/tls wraps the alerts of the other side like this
 		return c.unreachable("it refuses the TLS handshake; check the client certificate", nil)
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return c.unreachable("it speaks http, not https", nil)

@@ -1,0 +1,146 @@
+package vault_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/providertest"
+	"github.com/sealbridge/sealbridge/providers/vault"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	harness "github.com/sealbridge/sealbridge/test/harness/vault"
+)
+
+// cluster is a Vault that a real cluster's service accounts log in to, at a mount of its own.
+type cluster struct {
+	server    *harness.Server
+	cp        *controlplane.ControlPlane
+	namespace string
+	mount     string
+}
+
+func newCluster(t *testing.T) cluster {
+	t.Helper()
+	cp := controlplane.New(t)
+	c := cluster{server: harness.New(t), cp: cp, namespace: cp.Namespace(t)}
+	c.mount = c.server.KV(t, 2)
+	reviewer, err := cp.TokenReviewer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.server.EnableKubernetes(t.Context(), c.mount, harness.Cluster{Host: cp.URL(), CA: cp.CA(), ReviewerToken: reviewer}); err != nil {
+		t.Fatal(err)
+	}
+	reader(t, c.server, c.mount)
+	if err := c.server.KubernetesRole(t.Context(), c.mount, "app", harness.KubernetesRole{
+		ServiceAccounts: []string{"app"}, Namespaces: []string{c.namespace}, Audience: "vault", Policies: []string{c.mount}, TTL: 20 * time.Minute,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// env mints tokens of the cluster as the session pool does.
+func (c cluster) env(t *testing.T) *providertest.Env {
+	t.Helper()
+	return &providertest.Env{Token: func(ctx context.Context, ref providers.AccountRef, audiences ...string) (providers.Token, error) {
+		token, err := c.cp.ServiceAccountToken(ctx, ref.Namespace, ref.Name, audiences...)
+		return providers.Token{Value: providers.NewValue([]byte(token)), Expires: time.Now().Add(time.Hour)}, err
+	}}
+}
+
+func (c cluster) store(role, account string, audiences ...string) *stores.Vault {
+	return &stores.Vault{Server: c.server.Address(), Path: c.mount, Auth: &stores.VaultAuth{Kubernetes: &stores.VaultKubernetesAuth{
+		Path: c.mount, Role: role,
+		ServiceAccountRef: &stores.ServiceAccountSelector{Namespace: c.namespace, Name: account, Audiences: audiences},
+	}}}
+}
+
+func TestAServiceAccountLogsIn(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	if _, err := c.server.Put(t.Context(), c.mount, "app", map[string]any{"k": canary}); err != nil {
+		t.Fatal(err)
+	}
+	session := open(t, c.store("app", "app", "vault"), c.env(t))
+	if got := value(t, fetchOne(t, session, providers.Ref{Key: "app"}), "k"); got != canary {
+		t.Error("the value was not read")
+	}
+	mustCheck(t, session, "")
+	e, _ := providers.As[providers.Expirer](session)
+	if left := time.Until(e.Expires()); left > 20*time.Minute || left < 19*time.Minute {
+		t.Errorf("the login ends in %s, want that of the Vault token, not of the ServiceAccount's", left)
+	}
+	mustFail(t, fetchOne(t, session, providers.Ref{Key: "nope"}), "SecretStore team-a/vault: vault has nothing at "+c.mount+"/data/nope")
+}
+
+func TestATokenFromASecretLogsIn(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	if _, err := c.server.Put(t.Context(), c.mount, "app", map[string]any{"k": canary}); err != nil {
+		t.Fatal(err)
+	}
+	jwt, err := c.cp.ServiceAccountToken(t.Context(), c.namespace, "app", "vault")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := c.store("app", "app")
+	spec.Auth.Kubernetes.ServiceAccountRef, spec.Auth.Kubernetes.SecretRef = nil, &stores.SecretKeySelector{Name: "jwt"}
+	env := &providertest.Env{}
+	env.SetSecret(providers.ObjectRef{Name: "jwt", Key: "token"}, []byte(jwt))
+	if got := value(t, fetchOne(t, open(t, spec, env), providers.Ref{Key: "app"}), "k"); got != canary {
+		t.Error("the value was not read")
+	}
+}
+
+func TestARefusedServiceAccountIsToldWhatToCheck(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	for name, tc := range map[string]struct {
+		spec  *stores.Vault
+		class error
+		want  string
+	}{
+		"another account":  {c.store("app", "stranger", "vault"), providers.ErrDenied, `vault role "app" at auth/` + c.mount + " refuses ServiceAccount " + c.namespace + "/stranger; check the role's bound_service_account_names"},
+		"another audience": {c.store("app", "app", "elsewhere"), providers.ErrDenied, "audience"},
+		"no such role":     {c.store("nope", "app", "vault"), providers.ErrInvalid, `vault has no role "nope" at auth/` + c.mount + "; create it or correct auth.kubernetes.role"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := vault.Provider{}.Open(t.Context(), config(tc.spec), c.env(t))
+			if !errors.Is(err, tc.class) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	_, err := vault.Provider{}.Open(t.Context(), config(c.store("app", "app")), &providertest.Env{})
+	if want := "SecretStore team-a/vault: auth.kubernetes.serviceAccountRef: ServiceAccount app does not exist"; errText(err) != want || !errors.Is(err, providers.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAKubernetesRoleWithoutAClusterIsDenied(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	gone := c.mount + "-gone"
+	reviewer, err := c.cp.TokenReviewer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.server.EnableKubernetes(t.Context(), gone, harness.Cluster{Host: "https://127.0.0.1:1", CA: c.cp.CA(), ReviewerToken: reviewer}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.server.KubernetesRole(t.Context(), gone, "app", harness.KubernetesRole{ServiceAccounts: []string{"*"}, Namespaces: []string{c.namespace}, TTL: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	spec := c.store("app", "app")
+	spec.Auth.Kubernetes.Path = gone
+	_, err = vault.Provider{}.Open(t.Context(), config(spec), c.env(t))
+	if !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), "reviewer may create tokenreviews") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,208 @@
+package vault_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/providertest"
+	"github.com/sealbridge/sealbridge/providers/vault"
+	harness "github.com/sealbridge/sealbridge/test/harness/vault"
+)
+
+// seen is what a request carried of what matters here.
+type seen struct{ Path, Token, Namespace, Index, Inconsistent, Custom string }
+
+// enterprise plays the parts of Vault that are not in the open-source server: namespaces and replication.
+type enterprise struct {
+	mu   sync.Mutex
+	seen []seen
+}
+
+func (e *enterprise) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := r.Header
+	e.seen = append(e.seen, seen{
+		Path: r.URL.Path, Token: h.Get("X-Vault-Token"), Namespace: h.Get("X-Vault-Namespace"), Index: strings.Join(h.Values("X-Vault-Index"), ","),
+		Inconsistent: h.Get("X-Vault-Inconsistent"), Custom: h.Get("X-Custom"),
+	})
+	if h.Get("X-Vault-Request") != "true" {
+		w.WriteHeader(http.StatusPreconditionFailed)
+	}
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/login"):
+		w.Header().Add("X-Vault-Index", "state-1")
+		_, _ = fmt.Fprint(w, `{"auth":{"client_token":"hvs.minted","lease_duration":60,"token_type":"service"}}`)
+	case strings.HasSuffix(r.URL.Path, "/revoke-self"):
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		w.Header().Add("X-Vault-Index", "state-of-a-read")
+		_, _ = fmt.Fprint(w, `{"data":{"data":{"k":"v"},"metadata":{"version":7}}}`)
+	}
+}
+
+func TestNamespacesHeadersAndReplicationStateAreSent(t *testing.T) {
+	t.Parallel()
+	e := &enterprise{}
+	server := httptest.NewServer(e)
+	defer server.Close()
+	spec := &stores.Vault{
+		Server: server.URL + "/base/", Path: "kv", Namespace: "team", Headers: map[string]string{"X-Custom": "c"}, ReadYourWrites: true, ForwardInconsistent: true,
+		Auth: &stores.VaultAuth{Namespace: "admin", AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: stores.SecretKeySelector{Name: tokenRef().Name, Key: tokenRef().Key}}},
+	}
+	session, err := vault.Provider{}.Open(t.Context(), config(spec), tokenEnv(canary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if r := fetchOne(t, session, providers.Ref{Key: "a b/c?d%2F"}); r.Version != "7" {
+			t.Error(r)
+		}
+	}
+	closeNow(t, session)
+	read := seen{"/base/v1/kv/data/a b/c?d%2F", "hvs.minted", "team", "state-1", "forward-active-node", "c"}
+	want := []seen{
+		{"/base/v1/auth/approle/login", "", "admin", "", "forward-active-node", "c"}, read, read,
+		{"/base/v1/auth/token/revoke-self", "hvs.minted", "admin", "state-1", "forward-active-node", "c"},
+	}
+	if diff := cmp.Diff(want, e.seen); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestABatchTokenIsNotRevoked(t *testing.T) {
+	t.Parallel()
+	cfg, env := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/login") {
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+		answer(w, http.StatusOK, `{"auth":{"client_token":"hvb.x","lease_duration":60,"token_type":"batch"}}`)
+	})
+	spec := cfg.Spec.(*stores.Vault)
+	spec.Auth = &stores.VaultAuth{AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: *spec.Auth.TokenSecretRef}}
+	closeNow(t, open(t, spec, env))
+}
+
+func TestALoginThatGivesNoTokenIsAnError(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status     int
+		body, want string
+	}{
+		"multi-factor":   {200, `{"auth":{"client_token":"","mfa_requirement":{}}}`, "vault gave no token at auth/approle; multi-factor logins cannot be used here"},
+		"a strange one":  {200, `{"auth":{"client_token":"a\nb"}}`, "vault gave no token at auth/approle"},
+		"a page":         {200, "<html>" + canary, "not one of vault's"},
+		"no method":      {404, `{"errors":["no handler for route \"x\" ` + canary + `"]}`, "vault has no such auth method at auth/approle; enable it or correct the mount path in auth"},
+		"no config":      {500, `{"errors":["could not load backend configuration"]}`, "vault's auth method at auth/approle has no configuration yet; write auth/approle/config"},
+		"internal error": {500, `{"errors":["` + canary + `"]}`, "vault answered 500 Internal Server Error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg, env := serve(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, tc.status, tc.body) })
+			spec := cfg.Spec.(*stores.Vault)
+			spec.Auth = &stores.VaultAuth{AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: *spec.Auth.TokenSecretRef}}
+			_, err := vault.Provider{}.Open(t.Context(), cfg, env)
+			if got := errText(err); !strings.Contains(got, tc.want) || strings.Contains(got, canary) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+func TestTLSIsCheckedAgainstTheBundleOfTheStore(t *testing.T) {
+	t.Parallel()
+	server, err := harness.Start(t.Context(), harness.Options{TLS: true})
+	if err != nil {
+		harness.New(t) // skips or fails as it should
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	env := tokenEnv(server.Token())
+	env.ConfigMaps = map[providers.ObjectRef][]byte{{Name: "ca", Key: "ca.crt"}: server.CA()}
+	env.SetSecret(providers.ObjectRef{Namespace: "x", Name: "ca", Key: "ca.crt"}, server.CA())
+	env.SetSecret(providers.ObjectRef{Name: "empty", Key: "ca.crt"}, []byte(canary))
+	for name, tc := range map[string]struct {
+		change func(*stores.Vault)
+		want   string
+	}{
+		"a bundle": {func(v *stores.Vault) { v.CABundle = server.CA() }, ""},
+		"a bundle that was encoded twice": {func(v *stores.Vault) {
+			v.CABundle = []byte(base64.StdEncoding.EncodeToString(server.CA()) + "\n")
+		}, ""},
+		"a ConfigMap": {func(v *stores.Vault) {
+			v.CAProvider = &stores.CAProvider{Type: stores.CAProviderConfigMap, Name: "ca", Key: "ca.crt"}
+		}, ""},
+		"a Secret": {func(v *stores.Vault) {
+			v.CAProvider = &stores.CAProvider{Type: stores.CAProviderSecret, Namespace: "x", Name: "ca", Key: "ca.crt"}
+		}, ""},
+		"a Secret without a certificate": {func(v *stores.Vault) {
+			v.CAProvider = &stores.CAProvider{Type: stores.CAProviderSecret, Name: "empty", Key: "ca.crt"}
+		}, "caProvider holds no PEM certificate"},
+		"a Secret that is missing": {func(v *stores.Vault) {
+			v.CAProvider = &stores.CAProvider{Type: stores.CAProviderSecret, Name: "none", Key: "ca.crt"}
+		}, "caProvider: Secret none"},
+		"the system's roots": {func(*stores.Vault) {}, "its certificate is signed by an unknown authority; set caBundle or caProvider"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := tokenStore(server.Address(), "secret")
+			tc.change(spec)
+			session, err := vault.Provider{}.Open(t.Context(), config(spec), env)
+			if got := errText(err); (tc.want == "") != (err == nil) || !strings.Contains(got, tc.want) || strings.Contains(got, canary) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+			if err == nil {
+				closeNow(t, session)
+			}
+		})
+	}
+}
+
+func TestAClientCertificateIsShown(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) == 0 {
+			t.Error("no client certificate")
+		}
+		lookedUp(w)
+	}))
+	// With TLS 1.2 the refusal is part of the handshake; with 1.3 it races with the request.
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12}
+	server.Config.ErrorLog = nil
+	server.StartTLS()
+	defer server.Close()
+	pair := server.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})
+	env := tokenEnv(canary)
+	env.SetSecret(providers.ObjectRef{Name: "client", Key: "tls.crt"}, cert)
+	env.SetSecret(providers.ObjectRef{Name: "client", Key: "tls.key"}, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	env.SetSecret(providers.ObjectRef{Name: "broken", Key: "tls.key"}, []byte("-----BEGIN PRIVATE KEY-----\n"+canary+"\n-----END PRIVATE KEY-----\n"))
+	spec := tokenStore(server.URL, "kv")
+	spec.CABundle = cert
+	_, err = vault.Provider{}.Open(t.Context(), config(spec), env)
+	if !strings.Contains(errText(err), "refuses the TLS handshake; check the client certificate") {
+		t.Errorf("without a certificate: %v", err)
+	}
+	spec.ClientTLS = stores.VaultClientTLS{CertSecretRef: &stores.SecretKeySelector{Name: "client"}, KeySecretRef: &stores.SecretKeySelector{Name: "client"}}
+	open(t, spec, env)
+	spec.ClientTLS.KeySecretRef = &stores.SecretKeySelector{Name: "broken"}
+	_, err = vault.Provider{}.Open(t.Context(), config(spec), env)
+	if got := errText(err); !strings.Contains(got, "tls.certSecretRef and tls.keySecretRef do not hold a certificate and its key in PEM") || strings.Contains(got, providertest.Canary) {
+		t.Error(got)
+	}
+}
