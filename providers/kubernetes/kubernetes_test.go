@@ -16,7 +16,6 @@ import (
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/kubernetes"
-	"github.com/sealbridge/sealbridge/providers/providertest"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
