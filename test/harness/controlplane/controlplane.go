@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/sealbridge/sealbridge/test/harness/pki"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
@@ -37,7 +38,7 @@ type ControlPlane struct {
 	dir       string
 	temporary bool
 	kubectl   string
-	ca        *authority
+	ca        *pki.Authority
 	admin     *rest.Config
 	// in the order of their start
 	processes []*process.Process
@@ -106,24 +107,24 @@ func (c *ControlPlane) prepare(port int) error {
 		return fmt.Errorf("create data folder: %w", err)
 	}
 	var err error
-	if c.ca, err = newAuthority(); err != nil {
+	if c.ca, err = pki.NewAuthority("controlplane"); err != nil {
 		return err
 	}
 	c.admin = &rest.Config{
 		Host: "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 		// A client-side limit would hide what the API server's own priority and fairness does.
 		QPS:             -1,
-		TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.pem},
+		TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.PEM()},
 	}
-	cert, key, err := c.ca.server()
+	cert, key, err := c.ca.Server("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 	if err != nil {
 		return err
 	}
-	signing, err := newSigningKey()
+	signing, err := pki.NewSigningKey()
 	if err != nil {
 		return err
 	}
-	for name, data := range map[string][]byte{"ca.crt": c.ca.pem, "apiserver.crt": cert, "apiserver.key": key, "sa.key": signing} {
+	for name, data := range map[string][]byte{"ca.crt": c.ca.PEM(), "apiserver.crt": cert, "apiserver.key": key, "sa.key": signing} {
 		if err := os.WriteFile(c.path(name), data, 0o600); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}
@@ -274,7 +275,7 @@ func (c *ControlPlane) Dir() string { return c.dir }
 func (c *ControlPlane) URL() string { return c.admin.Host }
 
 // CA returns the PEM of the certificate authority that signed the API server's certificate.
-func (c *ControlPlane) CA() []byte { return append([]byte(nil), c.ca.pem...) }
+func (c *ControlPlane) CA() []byte { return c.ca.PEM() }
 
 // Config returns a copy of the administrator's client configuration, without a client-side rate limit.
 func (c *ControlPlane) Config() *rest.Config { return rest.CopyConfig(c.admin) }

@@ -19,7 +19,7 @@ import (
 // UserConfig returns a client configuration of the user in the groups, by a client certificate. A new user may do what
 // every authenticated user may, which is nearly nothing; Allow grants more.
 func (c *ControlPlane) UserConfig(name string, groups ...string) (*rest.Config, error) {
-	cert, key, err := c.ca.user(name, groups)
+	cert, key, err := c.ca.Client(name, groups...)
 	if err != nil {
 		return nil, err
 	}

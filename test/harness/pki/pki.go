@@ -1,4 +1,6 @@
-package controlplane
+// Package pki makes the certificates of the servers that the harness starts: an authority of its own for each server,
+// server certificates for loopback, and client certificates. It takes names and returns PEM; nothing is stored.
+package pki
 
 import (
 	"crypto/ecdsa"
@@ -13,22 +15,22 @@ import (
 	"time"
 )
 
-// authority is the certificate authority of one control plane: it signs the API server's certificate and those of
-// its users.
-type authority struct {
+// Authority is a certificate authority. Its certificates are valid for a year.
+type Authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	pem  []byte
 }
 
-func newAuthority() (*authority, error) {
+// NewAuthority returns a new authority with the common name.
+func NewAuthority(name string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("create certificate authority: %w", err)
+		return nil, fmt.Errorf("create authority %s: %w", name, err)
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "controlplane-ca"},
+		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().AddDate(1, 0, 0),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
@@ -37,34 +39,38 @@ func newAuthority() (*authority, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("create certificate authority: %w", err)
+		return nil, fmt.Errorf("create authority %s: %w", name, err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("create certificate authority: %w", err)
+		return nil, fmt.Errorf("create authority %s: %w", name, err)
 	}
-	return &authority{cert: cert, key: key, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, nil
+	return &Authority{cert: cert, key: key, pem: encodeCert(der)}, nil
 }
 
-// server returns a certificate and key, in PEM, for the API server on loopback.
-func (a *authority) server() (certPEM, keyPEM []byte, err error) {
+// PEM returns the authority's certificate.
+func (a *Authority) PEM() []byte { return append([]byte(nil), a.pem...) }
+
+// Server returns a certificate and key, in PEM, for a server on loopback that also answers to the names.
+func (a *Authority) Server(names ...string) (certPEM, keyPEM []byte, err error) {
 	return a.issue(&x509.Certificate{
-		Subject:     pkix.Name{CommonName: "kube-apiserver"},
+		Subject:     pkix.Name{CommonName: "localhost"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 0, 0, 1)},
-		DNSNames:    []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames:    append([]string{"localhost"}, names...),
 	})
 }
 
-// user returns a client certificate and key, in PEM, that the API server takes for the user in the groups.
-func (a *authority) user(name string, groups []string) (certPEM, keyPEM []byte, err error) {
+// Client returns a certificate and key, in PEM, for a client: Kubernetes reads the name as the user, the organizations
+// as the groups.
+func (a *Authority) Client(name string, organizations ...string) (certPEM, keyPEM []byte, err error) {
 	return a.issue(&x509.Certificate{
-		Subject:     pkix.Name{CommonName: name, Organization: groups},
+		Subject:     pkix.Name{CommonName: name, Organization: organizations},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 }
 
-func (a *authority) issue(tmpl *x509.Certificate) (certPEM, keyPEM []byte, err error) {
+func (a *Authority) issue(tmpl *x509.Certificate) (certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("issue certificate for %s: %w", tmpl.Subject.CommonName, err)
@@ -84,16 +90,20 @@ func (a *authority) issue(tmpl *x509.Certificate) (certPEM, keyPEM []byte, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), keyPEM, nil
+	return encodeCert(der), keyPEM, nil
 }
 
-// newSigningKey returns a key, in PEM, that signs ServiceAccount tokens (ES256).
-func newSigningKey() ([]byte, error) {
+// NewSigningKey returns a P-256 key in PEM.
+func NewSigningKey() ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("create token signing key: %w", err)
+		return nil, fmt.Errorf("create signing key: %w", err)
 	}
 	return encodeKey(key)
+}
+
+func encodeCert(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
