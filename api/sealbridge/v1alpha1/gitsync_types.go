@@ -8,7 +8,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 type GitSyncSpec struct {
 	// URL of the repository: https://host/path or ssh://user@host/path.
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(https|ssh)://[^/]')",message="use a URL that starts with https:// or ssh://"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https|ssh)://([A-Za-z0-9_][^/@]*@)?[A-Za-z0-9\\\\[][^/@]*(/|$)')",message="use a URL that starts with https:// or ssh:// and a host"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^https://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/]*@')",message="remove the user and password from the URL, and name a Secret that holds them in secretRef"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[?#\\\\s]')",message="remove the query, the fragment and white space from the URL; a branch or tag belongs into ref"
 	URL string `json:"url"`

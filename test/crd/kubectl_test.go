@@ -1,0 +1,180 @@
+package crd_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	sealbridge "github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
+	sealed "github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+func TestDefinitionsInstallWithPlainKubectlApply(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	folder, err := filepath.Abs(filepath.Join("..", "..", "config", "crd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := cp.Kubectl(t.Context(), "", "apply", "--server-side=false", "-f", folder); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := cp.Kubectl(t.Context(), "", "get", "customresourcedefinitions", "-o", "name")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, name := range []string{
+		"externalsecrets.external-secrets.io", "secretstores.external-secrets.io", "clustersecretstores.external-secrets.io",
+		"sealedsecrets.bitnami.com", "gitsyncs.sealbridge.dev",
+	} {
+		if !strings.Contains(out, "/"+name+"\n") {
+			t.Errorf("%s is not installed:\n%s", name, out)
+		}
+	}
+}
+
+func TestKubectlGetShowsTheColumnsThatPeopleKnow(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	c := newClient(t, cp)
+	namespace := cp.Namespace(t)
+	for _, obj := range reported(namespace) {
+		status := obj.DeepCopyObject().(client.Object)
+		if err := c.Create(t.Context(), obj); err != nil {
+			t.Fatal(err)
+		}
+		status.SetResourceVersion(obj.GetResourceVersion())
+		if err := c.Status().Update(t.Context(), status); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tables := map[string][]string{
+		"es": {"NAME STORETYPE STORE REFRESH INTERVAL STATUS READY LAST SYNC", "a ClusterSecretStore vault 1h0m0s SecretSynced True AGE"},
+		"externalsecrets.v1beta1.external-secrets.io": {"NAME STORETYPE STORE REFRESH INTERVAL STATUS READY LAST SYNC", "a ClusterSecretStore vault 1h0m0s SecretSynced True AGE"},
+		"ss":            {"NAME AGE STATUS CAPABILITIES READY", "a AGE Valid ReadOnly True"},
+		"sealedsecrets": {"NAME STATUS SYNCED AGE", "a no key could decrypt secret (a) False AGE"},
+		"gsync":         {"NAME READY REVISION STATUS AGE", "a True main@sha1:5394cb7 applied AGE"},
+		"externalsecrets --field-selector=spec.secretStoreRef.name=vault,spec.target.name=t": {"NAME STORETYPE STORE REFRESH INTERVAL STATUS READY LAST SYNC", "a ClusterSecretStore vault 1h0m0s SecretSynced True AGE"},
+		"externalsecrets --field-selector=spec.secretStoreRef.kind=SecretStore":              nil,
+	}
+	for args, want := range tables {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			out, err := cp.Kubectl(t.Context(), "", append([]string{"get", "--namespace=" + namespace}, strings.Fields(args)...)...)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if diff := cmp.Diff(want, rows(out)); diff != "" {
+				t.Errorf("table (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAllKindsOfStoresAndExternalSecretsAreListedByTheirCategory(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	for category, want := range map[string]string{
+		"external-secrets": "clustersecretstores.external-secrets.io externalsecrets.external-secrets.io secretstores.external-secrets.io",
+		"sealbridge":       "gitsyncs.sealbridge.dev",
+	} {
+		out, err := cp.Kubectl(t.Context(), "", "api-resources", "--categories="+category, "-o", "name", "--sort-by=name")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if diff := cmp.Diff(strings.Fields(want), strings.Fields(out)); diff != "" {
+			t.Errorf("category %s (-want +got):\n%s", category, diff)
+		}
+	}
+}
+
+func TestKubectlExplainHasWords(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	for field, want := range map[string]string{
+		"externalsecret.spec.refreshInterval":                              "1h when empty",
+		"secretstore.spec.provider.vault.auth.kubernetes.mountPath":        `"kubernetes" when empty`,
+		"gitsync.spec.plaintextSecrets":                                    "Deny when empty",
+		"sealedsecret.spec.encryptedData":                                  "sealed values",
+		"clustersecretstore.spec.conditions.namespaceRegexes":              "RE2",
+		"externalsecret.spec.target.template.templateFrom.configMap.items": "keys that hold templates",
+	} {
+		out, err := cp.Kubectl(t.Context(), "", "explain", field)
+		if err != nil {
+			t.Errorf("%s: %v\n%s", field, err, out)
+			continue
+		}
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("%s does not say %q:\n%s", field, want, out)
+		}
+	}
+}
+
+// reported returns an object of each namespaced kind as its controller leaves it.
+func reported(namespace string) []client.Object {
+	meta := metav1.ObjectMeta{Name: "a", Namespace: namespace}
+	now := metav1.Now()
+	ready := []esv1.Condition{{Type: esv1.ConditionReady, Status: metav1.ConditionTrue, Reason: esv1.ReasonSecretSynced, LastTransitionTime: now}}
+	valid := []esv1.Condition{{Type: esv1.ConditionReady, Status: metav1.ConditionTrue, Reason: esv1.ReasonStoreValid, LastTransitionTime: now}}
+	store := esv1.SecretStore{ObjectMeta: meta, Status: esv1.SecretStoreStatus{Conditions: valid, Capabilities: esv1.StoreReadOnly}}
+	store.Spec.Provider.Other = map[string]json.RawMessage{"akeyless": json.RawMessage("{}")}
+	return []client.Object{
+		&esv1.ExternalSecret{
+			ObjectMeta: meta,
+			Spec: esv1.ExternalSecretSpec{
+				SecretStoreRef:  esv1.StoreRef{Name: "vault", Kind: esv1.KindClusterSecretStore},
+				RefreshInterval: &metav1.Duration{Duration: time.Hour},
+				Target:          esv1.Target{Name: "t"},
+				Data:            []esv1.Data{{SecretKey: "a", RemoteRef: esv1.RemoteRef{Key: "a"}}},
+			},
+			Status: esv1.ExternalSecretStatus{
+				RefreshTime: now, SyncedResourceVersion: "1-abc", Conditions: ready,
+				Binding: esv1.Binding{Name: "t"}, Target: esv1.TargetStatus{UID: "u", ResourceVersion: "1"},
+			},
+		},
+		&store,
+		&sealed.SealedSecret{
+			ObjectMeta: meta,
+			Spec:       sealed.SealedSecretSpec{EncryptedData: map[string]string{"a": "AgA="}},
+			Status: sealed.SealedSecretStatus{Conditions: []sealed.Condition{
+				{Type: sealed.ConditionSynced, Status: metav1.ConditionFalse, Message: "no key could decrypt secret (a)", LastUpdateTime: now, LastTransitionTime: now},
+				{Type: sealed.ConditionReady, Status: metav1.ConditionFalse, Reason: sealed.ReasonUnsealFailed, LastUpdateTime: now, LastTransitionTime: now},
+			}},
+		},
+		&sealbridge.GitSync{
+			ObjectMeta: meta,
+			Spec:       sealbridge.GitSyncSpec{URL: "https://git.example.com/a", Interval: metav1.Duration{Duration: time.Minute}},
+			Status: sealbridge.GitSyncStatus{
+				ObservedGeneration: 1, Revision: "main@sha1:5394cb7",
+				Conditions: []metav1.Condition{{Type: sealbridge.ConditionReady, Status: metav1.ConditionTrue, Reason: sealbridge.ReasonSucceeded, Message: "applied", LastTransitionTime: now}},
+				Inventory:  &sealbridge.Inventory{Entries: []sealbridge.InventoryEntry{{ID: "a_b__ConfigMap", Version: "v1"}}},
+				History:    []sealbridge.Snapshot{{Digest: "sha256:a", Revision: "main@sha1:5394cb7", Status: sealbridge.ReasonSucceeded, At: now, Duration: metav1.Duration{Duration: time.Second}}},
+			},
+		},
+	}
+}
+
+// rows returns the lines of a table with single spaces, and AGE for an age of seconds.
+func rows(table string) []string {
+	var out []string
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		for i, field := range fields {
+			if n := strings.TrimSuffix(field, "s"); n != field && strings.Trim(n, "0123456789") == "" {
+				fields[i] = "AGE"
+			}
+		}
+		if line := strings.Join(fields, " "); !strings.HasPrefix(line, "No resources found") {
+			out = append(out, line)
+		}
+	}
+	return out
+}
