@@ -5,7 +5,9 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,7 +40,9 @@ func (i *identities) as(account types.NamespacedName) (client.Client, error) {
 	if account.Name != "" {
 		config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + account.Namespace + ":" + account.Name}
 	}
-	c, err := client.New(config, client.Options{Scheme: runtime.NewScheme(), Mapper: i.mapper})
+	scheme := runtime.NewScheme()
+	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"}) // a deletion answers with a Status
+	c, err := client.New(config, client.Options{Scheme: scheme, Mapper: i.mapper})
 	if err != nil {
 		return nil, fmt.Errorf("act as ServiceAccount %s: %w", account, err)
 	}

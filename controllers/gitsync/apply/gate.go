@@ -63,6 +63,16 @@ func synced(u *unstructured.Unstructured) (ok bool, why string) {
 	}
 }
 
+// Materialised tells whether the Secret of a live ExternalSecret, SealedSecret or ClusterExternalSecret is materialised
+// as the object is now; applies is false for all other kinds.
+func Materialised(u *unstructured.Unstructured) (ok, applies bool) {
+	if stageOf(RefOf(u).GroupKind()) != secrets {
+		return false, false
+	}
+	ok, _ = synced(u)
+	return ok, true
+}
+
 // served tells whether the Secret may be used although the last sync failed: the object has not changed since a sync
 // that succeeded, so what is materialised is still what Git asks for.
 func served(u *unstructured.Unstructured) bool {

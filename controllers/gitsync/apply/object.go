@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -103,6 +104,9 @@ func mergeStringData(ref Ref, secret map[string]any) error {
 	return nil
 }
 
+// secretKeys is what Kubernetes accepts as a key of a Secret.
+var secretKeys = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`)
+
 func stringMap(ref Ref, secret map[string]any, field string) (map[string]string, error) {
 	raw, ok := secret[field]
 	if !ok || raw == nil {
@@ -114,6 +118,10 @@ func stringMap(ref Ref, secret map[string]any, field string) (map[string]string,
 	}
 	out := make(map[string]string, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if !secretKeys.MatchString(k) { // it is not quoted: it may be a value in the wrong place
+			return nil, providers.Errorf(providers.ErrInvalid,
+				"%s: a key of %s has characters other than letters, digits, '-', '_' and '.'; rename it", ref, field)
+		}
 		switch v := m[k].(type) {
 		case string:
 			out[k] = v
