@@ -25,6 +25,8 @@ const (
 	KindFail Kind = "Fail"
 	// KindLimit: the template is too large, runs too long or grows without end; Error.Detail says which.
 	KindLimit Kind = "Limit"
+	// KindTimeout: the rendering took longer than it may. Alone among the kinds it depends on the machine's load.
+	KindTimeout Kind = "Timeout"
 	// KindEvaluation: an expression has no meaning for the values that it met.
 	KindEvaluation Kind = "Evaluation"
 )
@@ -68,6 +70,8 @@ func (e *Error) what() string {
 		return "the template called fail (its message is withheld, it may hold a value)"
 	case KindLimit:
 		return e.Detail
+	case KindTimeout:
+		return "it takes too long"
 	default:
 		return "an expression cannot be evaluated"
 	}
@@ -111,6 +115,8 @@ func executionError(m *meter, err error) *Error {
 		e.Line, e.Column = place(inDefinition, text)
 	}
 	switch {
+	case m.late:
+		e.Kind = KindTimeout
 	case m.exceeded != "":
 		e.Kind, e.Detail = KindLimit, m.exceeded
 	case errors.Is(err, errFail):

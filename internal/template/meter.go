@@ -18,10 +18,12 @@ type meter struct {
 	calling string
 	// exceeded says which limit was hit.
 	exceeded string
+	// late is set when the time ran out.
+	late bool
 }
 
 func (m *meter) begin(ctx context.Context) {
-	m.ctx, m.depth, m.calling, m.exceeded = ctx, 0, "", ""
+	m.ctx, m.depth, m.calling, m.exceeded, m.late = ctx, 0, "", "", false
 }
 
 var errLimit = errors.New("limit exceeded")
@@ -38,7 +40,8 @@ func (m *meter) step() error {
 		return m.exceed("it takes too many steps")
 	}
 	if m.ctx.Err() != nil {
-		return m.exceed("it takes too long")
+		m.late = true
+		return errLimit
 	}
 	return nil
 }

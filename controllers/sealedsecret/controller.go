@@ -1,0 +1,229 @@
+package sealedsecret
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/redact"
+)
+
+// fieldOwner is the manager of the fields that this controller writes.
+const fieldOwner = "sealbridge-sealedsecret"
+
+// Keys gives the current ring of sealing keys; *sealingkey.Keeper is one.
+type Keys interface {
+	// Ring returns the keys, nil before they were read for the first time, and a channel that is closed when they have
+	// been replaced.
+	Ring() (ring *keyring.Ring, replaced <-chan struct{})
+}
+
+// Deps are what a Controller needs; all but Namespaces are required.
+type Deps struct {
+	Keys   Keys
+	Engine flow.Engine
+	// Metrics receives the controller's own metrics.
+	Metrics prometheus.Registerer
+	Now     func() time.Time
+	// Concurrent is how many objects are reconciled at once.
+	Concurrent int
+	// Namespaces limits where Secrets are watched; empty means everywhere. The manager's cache has the same limit.
+	Namespaces []string
+}
+
+// Controller materializes SealedSecrets.
+type Controller struct {
+	deps       Deps
+	operations prometheus.Counter
+	memory     *memory
+	blockers   *blockers
+	// client reads SealedSecrets from the manager's cache and writes, marked reads the metadata of the Secrets that bear
+	// our label from a cache, live asks the API server.
+	client client.Client
+	marked client.Reader
+	live   client.Reader
+}
+
+// New returns a Controller. It fails when its metrics are registered already.
+func New(deps Deps) (*Controller, error) {
+	operations := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "sealbridge_sealedsecret_private_key_operations_total",
+		Help: "Private-key operations done to open sealed values.",
+	})
+	if err := deps.Metrics.Register(operations); err != nil {
+		return nil, fmt.Errorf("register metrics of the SealedSecret controller: %w", err)
+	}
+	return &Controller{deps: deps, operations: operations, memory: newMemory()}, nil
+}
+
+// +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// SetupWithManager registers the controller and a cache of its own, which holds the metadata of the Secrets that the
+// controller has written.
+func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
+	selector, err := markedSecrets()
+	if err != nil {
+		return err
+	}
+	namespaces := map[string]cache.Config{}
+	for _, ns := range c.deps.Namespaces {
+		namespaces[ns] = cache.Config{}
+	}
+	marked, err := cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		DefaultNamespaces: namespaces, DefaultLabelSelector: selector, DefaultTransform: cache.TransformStripManagedFields(),
+	})
+	if err != nil {
+		return fmt.Errorf("make the cache of materialized Secrets: %w", err)
+	}
+	if err := mgr.Add(ownCache{marked}); err != nil {
+		return fmt.Errorf("add the cache of materialized Secrets: %w", err)
+	}
+	watcher, err := client.NewWithWatch(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+	})
+	if err != nil {
+		return fmt.Errorf("make the client for watches of blocking Secrets: %w", err)
+	}
+	c.client, c.marked, c.live = mgr.GetClient(), marked, mgr.GetAPIReader()
+	c.blockers = &blockers{client: watcher, limit: maxBlockers}
+	return ctrl.NewControllerManagedBy(mgr).Named("sealedsecret").
+		For(&v1alpha1.SealedSecret{}, builder.WithPredicates(predicate.Or[client.Object](
+			predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: scopeChanged}))).
+		WatchesRawSource(source.Kind(marked, secretMetadata(), handler.TypedEnqueueRequestsFromMapFunc(sameName))).
+		WatchesRawSource(&keyWatch{keys: c.deps.Keys, objects: mgr.GetClient()}).
+		WatchesRawSource(c.blockers).
+		WithOptions(flow.Options(c.deps.Concurrent)).
+		Complete(c)
+}
+
+// ownCache makes the manager start the cache before the controllers, and wait for it.
+type ownCache struct{ cache.Cache }
+
+// GetCache is how the manager recognises a cache.
+func (o ownCache) GetCache() cache.Cache { return o.Cache }
+
+// markedSecrets selects the Secrets that the controller has written.
+func markedSecrets() (labels.Selector, error) {
+	exists, err := labels.NewRequirement(LabelSealedBy, selection.Exists, nil)
+	if err != nil {
+		return nil, fmt.Errorf("select by label %s: %w", LabelSealedBy, err)
+	}
+	return labels.NewSelector().Add(*exists), nil
+}
+
+// scopeChanged notices the one thing outside of the spec that matters: the annotations that choose the scope.
+func scopeChanged(e event.UpdateEvent) bool {
+	return seal.ScopeOf(e.ObjectOld.GetAnnotations()) != seal.ScopeOf(e.ObjectNew.GetAnnotations())
+}
+
+func sameName(_ context.Context, secret *metav1.PartialObjectMetadata) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(secret)}}
+}
+
+// Reconcile brings one SealedSecret's Secret into the cluster.
+func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	obj := &v1alpha1.SealedSecret{}
+	err := c.client.Get(ctx, req.NamespacedName, obj)
+	if apierrors.IsNotFound(err) {
+		c.memory.forget(req.NamespacedName)
+		c.blockers.forget(req.NamespacedName)
+		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("read SealedSecret %s: %w", req, redact.API(err))
+	}
+	s := &scope{
+		obj: obj, record: c.memory.of(req.NamespacedName, obj.UID),
+		sealScope: seal.ScopeOf(obj.Annotations), now: c.deps.Now(),
+	}
+	result, err := flow.Run(ctx, c.deps.Engine, obj, s, report,
+		flow.Step[scope]{Name: "look whether the Secret is current", Do: c.skipCurrent},
+		flow.Step[scope]{Name: "check the spec", Do: c.checkSpec},
+		flow.Step[scope]{Name: "look whether a Secret is in the way", Do: c.checkBlocked},
+		flow.Step[scope]{Name: "open the values", Do: c.open},
+		flow.Step[scope]{Name: "render the templates", Do: c.render},
+		flow.Step[scope]{Name: "write the Secret", Do: c.write},
+	)
+	if !s.current {
+		s.record.reported = err == nil && synced(obj)
+	}
+	return result, err
+}
+
+// keyWatch enqueues the SealedSecrets that are not synced whenever the sealing keys have changed. As a source that has
+// to sync, it holds the controller back until the keys were read for the first time.
+type keyWatch struct {
+	keys    Keys
+	objects client.Reader
+}
+
+// Start implements source.Source.
+func (k *keyWatch) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	_, replaced := k.keys.Ring()
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-replaced:
+				// Before the objects are looked at, so that a change in between is not missed.
+				_, replaced = k.keys.Ring()
+				k.enqueue(ctx, queue)
+			}
+		}
+	}()
+	return nil
+}
+
+// WaitForSync implements source.SyncingSource.
+func (k *keyWatch) WaitForSync(ctx context.Context) error {
+	for {
+		ring, replaced := k.keys.Ring()
+		if ring != nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the sealing keys to be read: %w", context.Cause(ctx))
+		case <-replaced:
+		}
+	}
+}
+
+func (k *keyWatch) enqueue(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	var list v1alpha1.SealedSecretList
+	if err := k.objects.List(ctx, &list); err != nil {
+		log.FromContext(ctx).Error(redact.API(err), "the sealing keys have changed, and SealedSecrets cannot be listed")
+		return
+	}
+	for i := range list.Items {
+		if !upToDate(&list.Items[i]) {
+			queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+}

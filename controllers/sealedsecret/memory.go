@@ -1,0 +1,99 @@
+package sealedsecret
+
+import (
+	"crypto/sha256"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+)
+
+// memory is what the controller knows of its objects beyond their status, until it ends: what it wrote before the cache
+// shows it, and which keys do not open which values. A lost memory costs work and nothing else.
+type memory struct {
+	mu      sync.Mutex
+	objects map[types.NamespacedName]*record
+}
+
+// record is the memory of one object. The queue hands an object to one worker at a time, so only the map is locked.
+type record struct {
+	uid types.UID
+	// written is what was written last, and for what; reported is set once the status says so too.
+	written    v1alpha1.SecretVersion
+	generation int64
+	scope      seal.Scope
+	sealingKey string
+	reported   bool
+	// attempts are the values that are not opened yet, by key; empty when all were.
+	attempts map[string]*attempt
+}
+
+// attempt is the memory of one value that was not opened, or was opened in a run that did not come to its end.
+type attempt struct {
+	// digest is of the sealed bytes and what they are bound to; another digest is another value.
+	digest [sha256.Size]byte
+	// opens is the fingerprint of the key that opened it.
+	opens string
+	// failed are the keys that did not open it, as far as one ring has been tried, exhausted is a ring that was tried
+	// to its end.
+	failed    map[string]bool
+	exhausted *keyring.Ring
+	// broken is set when no other key can help: the value is no sealed value, or was changed after sealing.
+	broken error
+}
+
+func newMemory() *memory { return &memory{objects: map[types.NamespacedName]*record{}} }
+
+// of returns the record of an object, a new one when another object has had its name.
+func (m *memory) of(name types.NamespacedName, uid types.UID) *record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.objects[name]
+	if r == nil || r.uid != uid {
+		r = &record{uid: uid}
+		m.objects[name] = r
+	}
+	return r
+}
+
+func (m *memory) forget(name types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.objects, name)
+}
+
+// keep takes over the attempts of the values that are still the same and starts the others.
+func (r *record) keep(digests map[string][sha256.Size]byte) {
+	kept := make(map[string]*attempt, len(digests))
+	for key, digest := range digests {
+		kept[key] = r.attempts[key]
+		if kept[key] == nil || kept[key].digest != digest {
+			kept[key] = &attempt{digest: digest}
+		}
+	}
+	r.attempts = kept
+}
+
+// tried says whether a key is known not to open the value.
+func (a *attempt) tried(fingerprint string) bool {
+	if a.failed[fingerprint] {
+		return true
+	}
+	for pair := range a.exhausted.All() {
+		if pair.Fingerprint() == fingerprint {
+			return true
+		}
+	}
+	return false
+}
+
+// hopeless says whether no key of the ring can open the value.
+func (a *attempt) hopeless(ring *keyring.Ring) bool {
+	return a.broken != nil || a.exhausted == ring
+}
+
+// exhaust notes that every key of a ring was tried.
+func (a *attempt) exhaust(ring *keyring.Ring) { a.exhausted, a.failed, a.opens = ring, nil, "" }

@@ -1,0 +1,242 @@
+package sealedsecret
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+const (
+	// maxWasted is how many private-key operations of a run may fail: about a second of an idle core. What is left is
+	// done in later runs, between those of other objects.
+	maxWasted = 128
+	// pause is between such runs.
+	pause = time.Second
+	// deprecatedKey names spec.data in messages and in memory; no key of a Secret can be spelled so.
+	deprecatedKey = "spec.data"
+)
+
+// open opens all values. The values that no known key opens are tried first, so that an object with one that cannot be
+// opened costs nothing for the others, and a key that has failed for a value is never asked again for the same bytes.
+func (c *Controller) open(ctx context.Context, s *scope) error {
+	ring, _ := c.deps.Keys.Ring()
+	if ring.Len() == 0 {
+		return flow.Stall(v1alpha1.ReasonUnsealFailed, providers.Errorf(providers.ErrInvalid,
+			"there is no sealing key that can be used; see the log of the controller and the events of its key Secrets"))
+	}
+	values := sealedValues(s.obj)
+	s.record.keep(digests(values, s))
+	run := &opening{scope: s, ring: ring, values: values, hint: s.obj.Status.SealingKey, count: c.operations.Inc}
+	s.opened = make(map[string][]byte, len(values))
+
+	unknown, known := run.split()
+	if err := run.openAll(ctx, unknown); err != nil {
+		return err
+	}
+	if err := run.failure(); err != nil {
+		return err
+	}
+	if err := run.openAll(ctx, known); err != nil {
+		return err
+	}
+	if err := run.failure(); err != nil {
+		return err
+	}
+	s.sealingKey = run.hint
+	return nil
+}
+
+// sealedValues returns the sealed values by key.
+func sealedValues(obj *v1alpha1.SealedSecret) map[string]string {
+	if len(obj.Spec.Data) > 0 {
+		return map[string]string{deprecatedKey: string(obj.Spec.Data)}
+	}
+	return obj.Spec.EncryptedData
+}
+
+func digests(values map[string]string, s *scope) map[string][sha256.Size]byte {
+	label := seal.Label(s.sealScope, s.obj.Namespace, s.obj.Name)
+	prefix := append([]byte(s.sealScope+"\x00"), label...)
+	prefix = append(prefix, 0)
+	out := make(map[string][sha256.Size]byte, len(values))
+	for key, value := range values {
+		out[key] = sha256.Sum256(append(slices.Clip(prefix), value...))
+	}
+	return out
+}
+
+// opening is the work of one run on the values of one object.
+type opening struct {
+	scope  *scope
+	ring   *keyring.Ring
+	values map[string]string
+	hint   string
+	// wasted counts private-key operations that failed; count is told of every one.
+	wasted int
+	count  func()
+}
+
+// split returns the keys whose sealing key is not known, and those where it is, each in order.
+func (o *opening) split() (unknown, known []string) {
+	for _, key := range slices.Sorted(maps.Keys(o.values)) {
+		if o.scope.record.attempts[key].opens == "" {
+			unknown = append(unknown, key)
+		} else {
+			known = append(known, key)
+		}
+	}
+	return unknown, known
+}
+
+// openAll opens the values of keys, or gives up for this run when too many operations have failed.
+func (o *opening) openAll(ctx context.Context, keys []string) error {
+	for _, key := range keys {
+		a := o.scope.record.attempts[key]
+		if a.hopeless(o.ring) {
+			continue
+		}
+		err := o.openOne(ctx, key, a)
+		switch {
+		case err == nil:
+		case errors.Is(err, seal.ErrLimit):
+			o.scope.unfinished = true
+			return flow.Wait(reasonOpening, pause, errOpening)
+		case isFault(err) && a.broken == nil:
+			a.broken = err
+		case errors.Is(err, seal.ErrNoKey):
+			a.exhaust(o.ring)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default:
+			return flow.Fail(v1alpha1.ReasonUnsealFailed, providers.Errorf(providers.ErrUnavailable, "a sealing key could not be asked"))
+		}
+	}
+	return nil
+}
+
+// openOne opens one value with the keys that are left for it.
+func (o *opening) openOne(ctx context.Context, key string, a *attempt) error {
+	if o.wasted >= maxWasted {
+		return seal.ErrLimit
+	}
+	hint := o.hint
+	if a.opens != "" {
+		hint = a.opens
+	}
+	left := &untried{opening: o, attempt: a}
+	opener := seal.NewOpener(left, hint, maxWasted-o.wasted)
+	namespace, name := o.scope.obj.Namespace, o.scope.obj.Name
+	var plaintext []byte
+	var err error
+	if key == deprecatedKey {
+		plaintext, err = opener.OpenBytes(ctx, o.scope.sealScope, namespace, name, []byte(o.values[key]))
+	} else {
+		plaintext, err = opener.Open(ctx, o.scope.sealScope, namespace, name, o.values[key])
+	}
+	if errors.Is(err, seal.ErrNoKey) && left.unwrapped {
+		a.broken = seal.ErrNoKey // the right key, and bytes that were changed
+	}
+	if err != nil {
+		return err
+	}
+	o.hint = opener.Hint()
+	a.opens, a.failed = o.hint, nil
+	o.scope.opened[key] = plaintext
+	return nil
+}
+
+// isFault says whether a value is at fault that no key can open.
+func isFault(err error) bool {
+	for _, fault := range []error{
+		seal.ErrEncoding, seal.ErrPlace, rsahybrid.ErrTooShort, rsahybrid.ErrTooLarge, rsahybrid.ErrMalformed,
+	} {
+		if errors.Is(err, fault) {
+			return true
+		}
+	}
+	return false
+}
+
+// failure reports the values that cannot be opened, by cause and key; nil when there is none.
+func (o *opening) failure() error {
+	byCause := map[string][]string{}
+	for _, key := range slices.Sorted(maps.Keys(o.values)) {
+		a := o.scope.record.attempts[key]
+		if !a.hopeless(o.ring) {
+			continue
+		}
+		cause := seal.ErrNoKey.Error()
+		if a.broken != nil {
+			cause = a.broken.Error()
+		}
+		byCause[cause] = append(byCause[cause], key)
+	}
+	if len(byCause) == 0 {
+		return nil
+	}
+	var parts []string
+	for _, cause := range slices.Sorted(maps.Keys(byCause)) {
+		parts = append(parts, fmt.Sprintf("%s (%s)", cause, strings.Join(byCause[cause], ", ")))
+	}
+	return flow.Stall(v1alpha1.ReasonUnsealFailed, providers.Errorf(providers.ErrInvalid,
+		"%s: seal again with this cluster's certificate, as %s of %s/%s",
+		strings.Join(parts, "; "), o.scope.sealScope, o.scope.obj.Namespace, o.scope.obj.Name))
+}
+
+// reasonOpening is of runs that are continued; it is never shown.
+const reasonOpening = "Opening"
+
+var errOpening = errors.New("more sealing keys are left to try")
+
+// untried gives an opener the keys that have not failed for a value, and notes those that do.
+type untried struct {
+	*opening
+	attempt   *attempt
+	unwrapped bool
+}
+
+// Candidates implements seal.Keys.
+func (u *untried) Candidates(size int, hint string) []keyring.Key {
+	var left []keyring.Key
+	for _, key := range u.ring.Candidates(size, hint) {
+		if !u.attempt.tried(key.Fingerprint()) {
+			left = append(left, observed{Key: key, by: u})
+		}
+	}
+	return left
+}
+
+// observed is a sealing key whose answers are noted.
+type observed struct {
+	keyring.Key
+	by *untried
+}
+
+// Unwrap implements keyring.Key.
+func (k observed) Unwrap(ctx context.Context, wrapped, label []byte) ([]byte, error) {
+	k.by.count()
+	sessionKey, err := k.Key.Unwrap(ctx, wrapped, label)
+	switch {
+	case err == nil:
+		k.by.unwrapped = true
+	case errors.Is(err, rsahybrid.ErrDecrypt):
+		k.by.wasted++
+		if k.by.attempt.failed == nil {
+			k.by.attempt.failed = map[string]bool{}
+		}
+		k.by.attempt.failed[k.Fingerprint()] = true
+	}
+	return sessionKey, err
+}

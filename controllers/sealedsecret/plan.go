@@ -1,0 +1,245 @@
+package sealedsecret
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// LabelSealedBy marks each Secret that this controller wrote with the UID of the SealedSecret that it came from. The
+// watch for drift selects by it, and it is the ownership of a Secret that was made without an owner reference.
+const LabelSealedBy = "sealbridge.dev/sealed-by"
+
+// expected returns the version of the Secret that was written for the object as it is now, and by which key; false when
+// none was. What this process remembers counts before the status, which the cache may show late.
+func expected(obj *v1alpha1.SealedSecret, r *record, scope seal.Scope) (v1alpha1.SecretVersion, bool) {
+	if r.written.UID != "" {
+		return r.written, r.generation == obj.Generation && r.scope == scope
+	}
+	return obj.Status.Secret, obj.Status.Secret.UID != "" && upToDate(obj)
+}
+
+// upToDate says whether the status is a success for the object as it is now.
+func upToDate(obj *v1alpha1.SealedSecret) bool {
+	st := obj.Status
+	return synced(obj) && st.ObservedGeneration == obj.Generation && st.Scope == string(seal.ScopeOf(obj.Annotations))
+}
+
+func synced(obj *v1alpha1.SealedSecret) bool {
+	for _, c := range obj.Status.Conditions {
+		if c.Type == v1alpha1.ConditionSynced {
+			return c.Status == metav1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// is says whether a Secret is at this version.
+func is(live *metav1.PartialObjectMetadata, v v1alpha1.SecretVersion) bool {
+	return live != nil && live.UID == v.UID && live.ResourceVersion == v.ResourceVersion
+}
+
+// checkType refuses the Secrets by which a template would make a credential of the cluster itself out of nothing: a
+// token of any ServiceAccount of the namespace, or one that lets a node join.
+func checkType(t corev1.SecretType) error {
+	switch t {
+	case corev1.SecretTypeServiceAccountToken, corev1.SecretTypeBootstrapToken:
+		return providers.Errorf(providers.ErrInvalid,
+			"a SealedSecret must not make a Secret of type %s, which is a credential of the cluster; use another type", t)
+	default:
+		return nil
+	}
+}
+
+// action is how the Secret is written.
+type action int
+
+const (
+	// create: there is no Secret.
+	create action = iota
+	// replace: the Secret is ours, or its owner left it to us.
+	replace
+	// merge: its owner lets us add to it.
+	merge
+	// refuse: the Secret belongs to somebody else.
+	refuse
+)
+
+// decide returns how the Secret is written, given the metadata of the one that is there, nil for none.
+func decide(obj *v1alpha1.SealedSecret, live *metav1.PartialObjectMetadata) action {
+	switch {
+	case live == nil:
+		return create
+	case live.Annotations[v1alpha1.AnnotationPatch] == "true":
+		return merge
+	case metav1.IsControlledBy(live, obj), live.Labels[LabelSealedBy] == string(obj.UID), isManaged(live):
+		return replace
+	default:
+		return refuse
+	}
+}
+
+func isManaged(live *metav1.PartialObjectMetadata) bool {
+	return live.Annotations[v1alpha1.AnnotationManaged] == "true"
+}
+
+// fromTemplate returns the Secret that the template shapes, without its data.
+func fromTemplate(obj *v1alpha1.SealedSecret) *corev1.Secret {
+	t := obj.Spec.Template
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Labels: maps.Clone(t.Metadata.Labels), Annotations: maps.Clone(t.Metadata.Annotations),
+			Finalizers: slices.Clone(t.Metadata.Finalizers),
+		},
+		Type: corev1.SecretType(t.Type), Immutable: t.Immutable,
+	}
+}
+
+// fromDeprecated returns the Secret that the plaintext of spec.data is. Its error quotes nothing of it.
+func fromDeprecated(plaintext []byte) (*corev1.Secret, error) {
+	var in corev1.Secret
+	if err := json.Unmarshal(plaintext, &in); err != nil {
+		return nil, providers.Errorf(providers.ErrInvalid, "the opened spec.data is not a Secret in JSON: seal it again as encryptedData")
+	}
+	out := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Labels: in.Labels, Annotations: in.Annotations, Finalizers: in.Finalizers},
+		Type:       in.Type, Immutable: in.Immutable, Data: in.Data,
+	}
+	for key, value := range in.StringData {
+		if out.Data == nil {
+			out.Data = map[string][]byte{}
+		}
+		out.Data[key] = []byte(value)
+	}
+	return out, nil
+}
+
+// finish gives the Secret its name, its owner and our label, which nothing in a template or sealed blob can change.
+func finish(obj *v1alpha1.SealedSecret, secret *corev1.Secret) {
+	secret.Namespace, secret.Name = obj.Namespace, obj.Name
+	if secret.Type == "" {
+		secret.Type = corev1.SecretTypeOpaque
+	}
+	if secret.Labels == nil {
+		secret.Labels = map[string]string{}
+	}
+	secret.Labels[LabelSealedBy] = string(obj.UID)
+	secret.OwnerReferences = nil
+	if secret.Annotations[v1alpha1.AnnotationSkipSetOwnerReferences] != "true" {
+		controller := true
+		secret.OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: v1alpha1.GroupVersion().String(), Kind: v1alpha1.KindSealedSecret,
+			Name: obj.Name, UID: obj.UID, Controller: &controller,
+		}}
+	}
+}
+
+// templateInput returns what templates are rendered over: the raw templates themselves, and the opened values, which
+// win.
+func templateInput(obj *v1alpha1.SealedSecret, opened map[string][]byte) map[string]string {
+	input := make(map[string]string, len(opened)+len(obj.Spec.Template.Data))
+	for key, text := range obj.Spec.Template.Data {
+		if text != nil {
+			input[key] = *text
+		}
+	}
+	for key, value := range opened {
+		input[key] = string(value)
+	}
+	return input
+}
+
+// rendered returns the keys of template.data that are rendered, in order: a null is none, and an opened value wins.
+func rendered(obj *v1alpha1.SealedSecret, opened map[string][]byte) []string {
+	var keys []string
+	for key, text := range obj.Spec.Template.Data {
+		if _, sealed := opened[key]; text != nil && !sealed {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// published returns the opened values that go into the Secret: a null in template.data keeps one out.
+func published(obj *v1alpha1.SealedSecret, opened map[string][]byte) map[string][]byte {
+	data := make(map[string][]byte, len(opened))
+	for key, value := range opened {
+		if text, named := obj.Spec.Template.Data[key]; named && text == nil {
+			continue
+		}
+		data[key] = value
+	}
+	return data
+}
+
+// replacement returns the object for an update of the Secret that is there: the whole of ours, on the version that was
+// seen. Finalizers of others stay. In a repair, where our own part of the metadata has not changed since it was written,
+// labels, annotations and owners of others stay too: taking them away would start a fight with whoever put them there.
+func replacement(secret *corev1.Secret, live *metav1.PartialObjectMetadata, repair bool) *corev1.Secret {
+	out := secret.DeepCopy()
+	out.UID, out.ResourceVersion = live.UID, live.ResourceVersion
+	out.Finalizers = union(live.Finalizers, secret.Finalizers)
+	if !repair {
+		return out
+	}
+	out.Labels = overlay(live.Labels, secret.Labels)
+	out.Annotations = overlay(live.Annotations, secret.Annotations)
+	for _, owner := range live.OwnerReferences {
+		isController := owner.Controller != nil && *owner.Controller
+		if !isController && !slices.ContainsFunc(out.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == owner.UID }) {
+			out.OwnerReferences = append(out.OwnerReferences, owner)
+		}
+	}
+	return out
+}
+
+// mergePatch returns what is applied onto a Secret whose owner lets us add to it: data, labels and annotations, and the
+// owner only when it may be taken over too. Its type stays.
+func mergePatch(secret *corev1.Secret, live *metav1.PartialObjectMetadata) *applycorev1.SecretApplyConfiguration {
+	patch := applycorev1.Secret(secret.Name, secret.Namespace).WithUID(live.UID).
+		WithLabels(secret.Labels).WithAnnotations(secret.Annotations).WithData(secret.Data)
+	if !isManaged(live) {
+		return patch
+	}
+	for _, owner := range secret.OwnerReferences {
+		patch.WithOwnerReferences(applymetav1.OwnerReference().WithAPIVersion(owner.APIVersion).WithKind(owner.Kind).
+			WithName(owner.Name).WithUID(owner.UID).WithController(true))
+	}
+	return patch
+}
+
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func overlay(under, over map[string]string) map[string]string {
+	out := make(map[string]string, len(under)+len(over))
+	maps.Copy(out, under)
+	maps.Copy(out, over)
+	return out
+}
+
+// notManaged is the refusal to touch a Secret of somebody else, in Sealed Secrets' words, which people grep.
+func notManaged(obj *v1alpha1.SealedSecret) error {
+	return providers.Errorf(providers.ErrInvalid,
+		"failed update: Resource %q already exists and is not managed by SealedSecret: delete Secret %s/%s, or annotate it with %s=true to let it be taken over",
+		obj.Name, obj.Namespace, obj.Name, v1alpha1.AnnotationManaged)
+}
+
+// place names the Secret in messages.
+func place(obj *v1alpha1.SealedSecret) string {
+	return fmt.Sprintf("Secret %s/%s", obj.Namespace, obj.Name)
+}

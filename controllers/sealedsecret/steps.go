@@ -1,0 +1,258 @@
+package sealedsecret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/internal/redact"
+	"github.com/sealbridge/sealbridge/internal/template"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// skipCurrent ends the run when the Secret is as it was written for this very object: without opening anything, and on
+// the caches' word alone unless they contradict what this process has just written.
+func (c *Controller) skipCurrent(ctx context.Context, s *scope) error {
+	if s.obj.DeletionTimestamp != nil {
+		s.current = true // the garbage collector removes the Secret
+		return flow.Done()
+	}
+	live, err := c.cachedSecret(ctx, s.obj)
+	if err != nil {
+		return err
+	}
+	s.live = live
+	want, ok := expected(s.obj, s.record, s.sealScope)
+	if !ok {
+		return nil
+	}
+	if !is(s.live, want) && s.record.written.UID != "" {
+		if s.live, err = c.liveSecret(ctx, s.obj); err != nil {
+			return err
+		}
+	}
+	if !is(s.live, want) {
+		s.repair = true
+		return nil
+	}
+	if s.record.written.UID != "" && !s.record.reported {
+		s.written, s.sealingKey = want, s.record.sealingKey
+		return flow.Done()
+	}
+	s.current = true
+	return flow.Done()
+}
+
+// checkSpec refuses what no key and no retry can make right.
+func (*Controller) checkSpec(_ context.Context, s *scope) error {
+	if len(s.obj.Spec.Data) > 0 && len(s.obj.Spec.EncryptedData) > 0 {
+		return flow.Stall(v1alpha1.ReasonInvalid, providers.Errorf(providers.ErrInvalid,
+			"remove spec.data (the deprecated format) or spec.encryptedData: a SealedSecret holds one of them"))
+	}
+	if err := checkType(corev1.SecretType(s.obj.Spec.Template.Type)); err != nil {
+		return flow.Stall(v1alpha1.ReasonInvalid, err)
+	}
+	return nil
+}
+
+// checkBlocked looks, before anything is opened, whether the Secret of somebody else that was in the way is still there.
+func (c *Controller) checkBlocked(ctx context.Context, s *scope) error {
+	if reasonOf(s.obj) != v1alpha1.ReasonNotManaged {
+		return nil
+	}
+	live, err := c.liveSecret(ctx, s.obj)
+	if err != nil {
+		return err
+	}
+	if s.live = live; decide(s.obj, live) == refuse {
+		return c.refuse(s)
+	}
+	return nil
+}
+
+// refuse stalls until the Secret that is in the way changes.
+func (c *Controller) refuse(s *scope) error {
+	if !c.blockers.watch(client.ObjectKeyFromObject(s.obj), s.live.ResourceVersion) {
+		return flow.Wait(v1alpha1.ReasonNotManaged, blockedPoll, notManaged(s.obj))
+	}
+	return flow.Stall(v1alpha1.ReasonNotManaged, notManaged(s.obj))
+}
+
+// render shapes the Secret from the opened values and the templates.
+func (*Controller) render(ctx context.Context, s *scope) error {
+	if len(s.obj.Spec.Data) > 0 {
+		secret, err := fromDeprecated(s.opened[deprecatedKey])
+		if err != nil {
+			return flow.Stall(v1alpha1.ReasonUnsealFailed, err)
+		}
+		if err := checkType(secret.Type); err != nil {
+			return flow.Stall(v1alpha1.ReasonInvalid, err)
+		}
+		s.secret = secret
+		finish(s.obj, s.secret)
+		return nil
+	}
+	s.secret = fromTemplate(s.obj)
+	s.secret.Data = published(s.obj, s.opened)
+	keys := rendered(s.obj, s.opened)
+	if len(keys) > 0 {
+		renderer := template.New(template.Options{MissingKey: template.MissingKeyNoValue})
+		input := templateInput(s.obj, s.opened)
+		for _, key := range keys {
+			out, err := renderer.Render(ctx, key, *s.obj.Spec.Template.Data[key], input)
+			if err != nil {
+				return renderFailure(err)
+			}
+			s.secret.Data[key] = out
+		}
+	}
+	finish(s.obj, s.secret)
+	return nil
+}
+
+// renderFailure stalls for a template that is at fault; one that took too long may do better on an idle machine.
+func renderFailure(err error) error {
+	var fault *template.Error
+	switch {
+	case !errors.As(err, &fault):
+		return err
+	case fault.Kind == template.KindTimeout:
+		return flow.Fail(v1alpha1.ReasonTemplateFailed, fault)
+	default:
+		return flow.Stall(v1alpha1.ReasonTemplateFailed, fault)
+	}
+}
+
+// write brings the Secret into the cluster, all keys at once. What the cache says of the Secret is tried first; when the
+// API server disagrees, its own answer is asked for.
+func (c *Controller) write(ctx context.Context, s *scope) error {
+	const tries = 3
+	var err error
+	for range tries {
+		err = c.writeOnce(ctx, s)
+		if !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) && !(apierrors.IsNotFound(err) && s.live != nil) {
+			break
+		}
+		live, getErr := c.liveSecret(ctx, s.obj)
+		if getErr != nil {
+			return getErr
+		}
+		s.live = live
+	}
+	if err != nil {
+		return writeFailure(s.obj, err)
+	}
+	c.blockers.forget(client.ObjectKeyFromObject(s.obj))
+	*s.record = record{
+		uid: s.record.uid, written: s.written, generation: s.obj.Generation, scope: s.sealScope, sealingKey: s.sealingKey,
+	}
+	return nil
+}
+
+// writeOnce writes by what s.live says and notes the version that it wrote.
+func (c *Controller) writeOnce(ctx context.Context, s *scope) error {
+	switch decide(s.obj, s.live) {
+	case refuse:
+		return c.refuse(s)
+	case merge:
+		patch := mergePatch(s.secret, s.live)
+		if err := c.client.Apply(ctx, patch, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
+			return err
+		}
+		s.written = v1alpha1.SecretVersion{UID: *patch.UID, ResourceVersion: *patch.ResourceVersion}
+		return nil
+	case replace:
+		out := replacement(s.secret, s.live, s.repair)
+		err := c.client.Update(ctx, out, client.FieldOwner(fieldOwner))
+		s.written = v1alpha1.SecretVersion{UID: out.UID, ResourceVersion: out.ResourceVersion}
+		return err
+	default:
+		out := s.secret.DeepCopy()
+		err := c.client.Create(ctx, out, client.FieldOwner(fieldOwner))
+		s.written = v1alpha1.SecretVersion{UID: out.UID, ResourceVersion: out.ResourceVersion}
+		return err
+	}
+}
+
+// cachedSecret returns the metadata of the Secret if it bears our label, nil otherwise.
+func (c *Controller) cachedSecret(ctx context.Context, obj *v1alpha1.SealedSecret) (*metav1.PartialObjectMetadata, error) {
+	return readMetadata(ctx, c.marked, obj)
+}
+
+// liveSecret asks the API server for the metadata of the Secret, nil when there is none.
+func (c *Controller) liveSecret(ctx context.Context, obj *v1alpha1.SealedSecret) (*metav1.PartialObjectMetadata, error) {
+	return readMetadata(ctx, c.live, obj)
+}
+
+func readMetadata(ctx context.Context, from client.Reader, obj *v1alpha1.SealedSecret) (*metav1.PartialObjectMetadata, error) {
+	live := secretMetadata()
+	err := from.Get(ctx, client.ObjectKeyFromObject(obj), live)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // no Secret is an answer, and what decide takes
+	}
+	if err != nil {
+		return nil, flow.Fail(v1alpha1.ReasonUpdateFailed, providers.Errorf(providers.ErrUnavailable, "read %s: %w", place(obj), redact.API(err)))
+	}
+	return live, nil
+}
+
+func secretMetadata() *metav1.PartialObjectMetadata {
+	m := &metav1.PartialObjectMetadata{}
+	m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	return m
+}
+
+// writeFailure sorts what the API server said into what only a change of a manifest cures and what is tried again. A
+// refusal of ours passes.
+func writeFailure(obj *v1alpha1.SealedSecret, err error) error {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		if errors.Is(err, providers.ErrInvalid) {
+			return err
+		}
+		return flow.Fail(v1alpha1.ReasonUpdateFailed, providers.Errorf(providers.ErrUnavailable, "write %s: %w", place(obj), redact.API(err)))
+	}
+	text := fmt.Sprintf("failed update: write %s: %s", place(obj), redact.API(err))
+	switch {
+	case isImmutable(status.Status()):
+		text = fmt.Sprintf("failed update: the target Secret is immutable: delete %s, it is created again from the SealedSecret", place(obj))
+	case complainsOf(status.Status(), "type"):
+		text = fmt.Sprintf("failed update: the type of a Secret cannot be changed: delete %s, it is created again with the new type", place(obj))
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+	default:
+		return flow.Fail(v1alpha1.ReasonUpdateFailed, providers.Errorf(providers.ErrUnavailable, "%s", text))
+	}
+	return flow.Stall(v1alpha1.ReasonUpdateFailed, providers.Errorf(providers.ErrInvalid, "%s", text))
+}
+
+// isImmutable says whether the API server refused because the Secret has immutable set.
+func isImmutable(s metav1.Status) bool {
+	if s.Details == nil {
+		return false
+	}
+	for _, cause := range s.Details.Causes {
+		if cause.Type == "FieldValueForbidden" && (cause.Field == "data" || cause.Field == "immutable") {
+			return true
+		}
+	}
+	return false
+}
+
+func complainsOf(s metav1.Status, field string) bool {
+	if s.Details == nil {
+		return false
+	}
+	for _, cause := range s.Details.Causes {
+		if cause.Field == field {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,99 @@
+package sealhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+)
+
+// Bounds of one connection. Sealed Secrets allows two minutes; nothing here takes longer than a few bytes do.
+const (
+	readTimeout     = 10 * time.Second
+	writeTimeout    = 10 * time.Second
+	idleTimeout     = time.Minute
+	maxHeaderBytes  = 16 << 10
+	shutdownTimeout = 5 * time.Second
+)
+
+// Keys gives the current ring of sealing keys; *sealingkey.Keeper is one.
+type Keys interface {
+	// Ring returns the keys, nil before they were read for the first time.
+	Ring() (*keyring.Ring, <-chan struct{})
+}
+
+// Server serves the certificate. It is a Runnable of a controller-runtime manager.
+type Server struct {
+	address string
+	keys    Keys
+}
+
+// New returns a Server that will listen on address, a host:port with either part empty as in net.Listen.
+func New(address string, keys Keys) *Server { return &Server{address: address, keys: keys} }
+
+// NeedLeaderElection is false: every replica answers.
+func (*Server) NeedLeaderElection() bool { return false }
+
+// Start serves until the context ends. It fails when it cannot listen.
+func (s *Server) Start(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.address)
+	if err != nil {
+		return fmt.Errorf("serve the sealing certificate: %w", err)
+	}
+	return s.Serve(ctx, listener)
+}
+
+// Serve serves on a listener until the context ends, and closes it.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+		BaseContext:    func(net.Listener) context.Context { return ctx },
+	}
+	log.FromContext(ctx).Info("serving the sealing certificate", "address", listener.Addr().String())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve the sealing certificate: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	err := server.Shutdown(grace)
+	<-ended
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stop serving the sealing certificate: %w", err)
+	}
+	return nil
+}
+
+// Handler answers the paths of the package; any other is 404, another method than GET and HEAD 405.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	mux.HandleFunc("GET /v1/cert.pem", s.certificate)
+	return mux
+}
+
+func (s *Server) certificate(w http.ResponseWriter, _ *http.Request) {
+	ring, _ := s.keys.Ring()
+	newest, ok := ring.Newest()
+	if !ok {
+		http.Error(w, "there is no sealing key yet", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	_, _ = w.Write(newest.CertificatePEM())
+}

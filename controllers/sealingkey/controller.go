@@ -1,0 +1,232 @@
+package sealingkey
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/internal/redact"
+)
+
+// DefaultPrefix begins the names of key Secrets, as --key-prefix of Sealed Secrets does.
+const DefaultPrefix = "sealed-secrets-key"
+
+// The reason and action of the event about a key Secret that cannot be used.
+const (
+	reasonBadKey = "ErrSealingKey"
+	actionLoad   = "Load"
+)
+
+// Deps are what a Controller needs. Namespace, Keeper, Events and Now are required.
+type Deps struct {
+	// Namespace holds the key Secrets: the controller's own.
+	Namespace string
+	// Prefix of the names of new key Secrets, and the name of the legacy one; empty means DefaultPrefix.
+	Prefix string
+	// Keeper receives the ring.
+	Keeper *Keeper
+	Events events.EventRecorder
+	Now    func() time.Time
+	// Generate shapes new keys; NotBefore is set from Now.
+	Generate keyring.Options
+}
+
+// Controller keeps a Keeper's ring equal to the key Secrets. It runs on every replica, because each of them serves the
+// certificate; only the leader creates keys.
+type Controller struct {
+	deps Deps
+	// cached holds the labelled key Secrets, live asks the API server, writer creates.
+	cached  client.Reader
+	live    client.Reader
+	writer  client.Writer
+	elected <-chan struct{}
+	// reported is the version of each faulty key Secret that was warned of.
+	reported map[string]string
+}
+
+// New returns a Controller.
+func New(deps Deps) *Controller {
+	if deps.Prefix == "" {
+		deps.Prefix = DefaultPrefix
+	}
+	return &Controller{deps: deps, reported: map[string]string{}}
+}
+
+// Secrets are read and written in the controller's own namespace only; `make generate` turns the marker into a Role.
+// +kubebuilder:rbac:groups="",namespace=system,resources=secrets,verbs=get;list;watch;create
+
+// SetupWithManager registers the controller and a cache of its own, which holds nothing but the labelled key Secrets.
+func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
+	keys, err := cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		DefaultNamespaces: map[string]cache.Config{c.deps.Namespace: {LabelSelector: activeKeys()}},
+		DefaultTransform:  cache.TransformStripManagedFields(),
+	})
+	if err != nil {
+		return fmt.Errorf("make the cache of sealing keys: %w", err)
+	}
+	if err := mgr.Add(ownCache{keys}); err != nil {
+		return fmt.Errorf("add the cache of sealing keys: %w", err)
+	}
+	c.cached, c.live, c.writer, c.elected = keys, mgr.GetAPIReader(), mgr.GetClient(), mgr.Elected()
+	options := flow.Options(1)
+	everyReplica := false
+	options.NeedLeaderElection = &everyReplica
+	return ctrl.NewControllerManagedBy(mgr).Named("sealingkey").WithOptions(options).
+		WatchesRawSource(source.Kind(keys, &corev1.Secret{}, handler.TypedEnqueueRequestsFromMapFunc(
+			func(context.Context, *corev1.Secret) []reconcile.Request { return []reconcile.Request{c.request()} }))).
+		WatchesRawSource(source.Func(c.enqueueAtStart)).
+		Complete(c)
+}
+
+// ownCache makes the manager start the cache before the controllers, and wait for it.
+type ownCache struct{ cache.Cache }
+
+// GetCache is how the manager recognises a cache.
+func (o ownCache) GetCache() cache.Cache { return o.Cache }
+
+func activeKeys() labels.Selector {
+	return labels.SelectorFromSet(labels.Set{v1alpha1.LabelSealingKey: v1alpha1.SealingKeyActive})
+}
+
+// request is the only one there is: the ring is built as a whole.
+func (c *Controller) request() reconcile.Request {
+	return reconcile.Request{NamespacedName: client.ObjectKey{Namespace: c.deps.Namespace, Name: c.deps.Prefix}}
+}
+
+// enqueueAtStart asks for a run without any key, and for another when this replica becomes the leader.
+func (c *Controller) enqueueAtStart(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	queue.Add(c.request())
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-c.elected:
+			queue.Add(c.request())
+		}
+	}()
+	return nil
+}
+
+// Reconcile reads all key Secrets, publishes their ring and creates the first key where there is none.
+func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	secrets, err := c.keySecrets(ctx, c.cached)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	ring, faults := load(secrets)
+	c.warn(ctx, newFaults(c.reported, faults))
+	if len(secrets) == 0 && c.leads() {
+		// While the first key is being made nobody is told that there is none, unless that fails.
+		err := c.createFirst(ctx)
+		if err != nil {
+			c.deps.Keeper.replace(ring)
+		}
+		return reconcile.Result{}, err
+	}
+	if c.deps.Keeper.replace(ring) {
+		newest := "none"
+		if pair, ok := ring.Newest(); ok {
+			newest = pair.Fingerprint()
+		}
+		log.FromContext(ctx).Info("sealing keys loaded", "keys", ring.Len(), "newest", newest)
+	}
+	return reconcile.Result{}, nil
+}
+
+// keySecrets returns the labelled key Secrets and the legacy one.
+func (c *Controller) keySecrets(ctx context.Context, from client.Reader) ([]corev1.Secret, error) {
+	var list corev1.SecretList
+	err := from.List(ctx, &list, client.InNamespace(c.deps.Namespace), client.MatchingLabelsSelector{Selector: activeKeys()})
+	if err != nil {
+		return nil, fmt.Errorf("list sealing keys in namespace %s: %w", c.deps.Namespace, redact.API(err))
+	}
+	var legacy corev1.Secret
+	err = c.live.Get(ctx, c.request().NamespacedName, &legacy)
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return nil, fmt.Errorf("read sealing key %s/%s: %w", c.deps.Namespace, c.deps.Prefix, redact.API(err))
+	case isLegacy(&legacy):
+		list.Items = append(list.Items, legacy)
+	}
+	return list.Items, nil
+}
+
+// warn tells of key Secrets that cannot be used: every replica in its log, the leader by an event.
+func (c *Controller) warn(ctx context.Context, faults []fault) {
+	for _, f := range faults {
+		log.FromContext(ctx).Error(f.err, "sealing key left out", "secret", f.secret.Name)
+		if c.leads() {
+			c.deps.Events.Eventf(f.secret, nil, corev1.EventTypeWarning, reasonBadKey, actionLoad,
+				"sealing key left out: %s; repair or remove it", f.err.Error())
+		}
+	}
+}
+
+func (c *Controller) leads() bool {
+	select {
+	case <-c.elected:
+		return true
+	default:
+		return false
+	}
+}
+
+// createFirst makes the first key. Its Secret has a fixed name, so that of two replicas that both take themselves for
+// the leader (a lease can run out while a key is being made) only one succeeds. The watch brings the key into the ring.
+func (c *Controller) createFirst(ctx context.Context) error {
+	// The cache may lag behind a key that was created a moment ago.
+	secrets, err := c.keySecrets(ctx, c.live)
+	if err != nil || len(secrets) > 0 {
+		return err
+	}
+	options := c.deps.Generate
+	options.NotBefore = c.deps.Now()
+	pair, err := keyring.Generate(options)
+	if err != nil {
+		return fmt.Errorf("create the first sealing key: %w", err)
+	}
+	created, err := c.create(ctx, pair)
+	if err != nil {
+		return fmt.Errorf("create the first sealing key in namespace %s: %w", c.deps.Namespace, redact.API(err))
+	}
+	if created {
+		log.FromContext(ctx).Info("first sealing key created", "fingerprint", pair.Fingerprint())
+	}
+	return nil
+}
+
+// create writes the first key; false when another replica was faster. A Secret of the same name that is no active key
+// (any more) was retired on purpose: the new key gets another name.
+func (c *Controller) create(ctx context.Context, pair *keyring.Pair) (bool, error) {
+	first := client.ObjectKey{Namespace: c.deps.Namespace, Name: c.deps.Prefix + "-first"}
+	err := c.writer.Create(ctx, keySecret(first.Namespace, first.Name, c.deps.Prefix, pair))
+	if !apierrors.IsAlreadyExists(err) {
+		return err == nil, err
+	}
+	var existing corev1.Secret
+	if err := c.live.Get(ctx, first, &existing); err != nil {
+		return false, err
+	}
+	if activeKeys().Matches(labels.Set(existing.Labels)) {
+		return false, nil
+	}
+	err = c.writer.Create(ctx, keySecret(first.Namespace, "", c.deps.Prefix, pair))
+	return err == nil, err
+}
