@@ -58,8 +58,9 @@ func (p *Provider) UnmarshalJSON(data []byte) error {
 	}
 	t := reflect.TypeFor[Provider]()
 	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		delete(members, name)
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "-" {
+			delete(members, name)
+		}
 	}
 	*p = Provider(known)
 	if len(members) > 0 {
