@@ -1,0 +1,167 @@
+package jsonhttp_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
+)
+
+func client(t *testing.T, address string, header http.Header) *jsonhttp.Client {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonhttp.New(jsonhttp.Options{Base: u, Header: header})
+	t.Cleanup(c.Close)
+	return c
+}
+
+func serve(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server.URL
+}
+
+func TestARequestIsWhatWasAsked(t *testing.T) {
+	t.Parallel()
+	type seen struct{ Method, URI, Type, Fixed, Own, Body string }
+	var got seen
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = seen{r.Method, r.RequestURI, r.Header.Get("Content-Type"), r.Header.Get("X-Fixed"), r.Header.Get("X-Own"), string(body)}
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, "body")
+	})
+	c := client(t, address+"/base", http.Header{"X-Fixed": {"f"}, "X-Own": {"overridden"}})
+	answer, err := c.Do(t.Context(), jsonhttp.Request{
+		Method: http.MethodPost, Path: "v1/a b?c#d%2F", Query: url.Values{"version": {"1&2"}}, Header: http.Header{"X-Own": {"o"}}, Body: map[string]string{"k": "v"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := seen{"POST", "/base/v1/a%20b%3Fc%23d%252F?version=1%262", "application/json", "f", "o", `{"k":"v"}`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if answer.Status != http.StatusTeapot || string(answer.Body) != "body" {
+		t.Errorf("answer %d %q", answer.Status, answer.Body)
+	}
+}
+
+func TestNothingIsRepeatedAndNoRedirectFollowed(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int32
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		if r.URL.Path == "/redirect" {
+			http.Redirect(w, r, "/elsewhere?token=x", http.StatusFound)
+			return
+		}
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	c := client(t, address, nil)
+	answer, err := c.Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: "x"})
+	if err != nil || answer.Status != http.StatusServiceUnavailable || answer.RetryAfter() != time.Second {
+		t.Errorf("%v, %v", answer, err)
+	}
+	_, err = c.Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: "redirect"})
+	if err == nil || strings.Contains(err.Error(), "token") || !strings.Contains(err.Error(), "redirects") {
+		t.Error(err)
+	}
+	if n := requests.Load(); n != 2 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestALargeAnswerIsNotReadWhole(t *testing.T) {
+	t.Parallel()
+	var bomb bytes.Buffer
+	zip := gzip.NewWriter(&bomb)
+	if _, err := zip.Write(make([]byte, jsonhttp.MaxAnswer+1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/endless":
+			for r.Context().Err() == nil {
+				_, _ = w.Write(make([]byte, 64<<10))
+			}
+		case "/bomb":
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(bomb.Bytes())
+		default:
+			_, _ = w.Write(make([]byte, jsonhttp.MaxAnswer))
+		}
+	})
+	c := client(t, address, nil)
+	for _, path := range []string{"endless", "bomb"} {
+		if _, err := c.Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: path}); !errors.Is(err, jsonhttp.ErrTooLarge) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	answer, err := c.Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: "just"})
+	if err != nil || len(answer.Body) != jsonhttp.MaxAnswer {
+		t.Errorf("just as much as allowed: %v", err)
+	}
+}
+
+func TestAnEndedContextIsTheCause(t *testing.T) {
+	t.Parallel()
+	address := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	c := client(t, address, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := c.Do(ctx, jsonhttp.Request{Method: http.MethodGet, Path: "x"})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasSuffix(err.Error(), "it did not answer in time") {
+		t.Error(err)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	_, err = c.Do(ctx, jsonhttp.Request{Method: http.MethodGet, Path: "x"})
+	if !errors.Is(err, context.Canceled) || !strings.HasSuffix(err.Error(), "the request was cancelled") {
+		t.Error(err)
+	}
+}
+
+func TestAHeaderThatCannotBeSentIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	c := client(t, serve(t, func(http.ResponseWriter, *http.Request) {}), http.Header{"X-Token": {"canary-7f3e\n"}})
+	_, err := c.Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: "x"})
+	if err == nil || strings.Contains(err.Error(), "canary") {
+		t.Error(err)
+	}
+}
+
+func TestTheTimeToWaitIsBounded(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]time.Duration{
+		"": 0, "0": 0, "7": 7 * time.Second, "-1": 0, "x": 0, "Wed, 21 Oct 2015 07:28:00 GMT": 0, "9999999999999999": time.Hour,
+	} {
+		a := jsonhttp.Answer{Header: http.Header{"Retry-After": {value}}}
+		if got := a.RetryAfter(); got != want {
+			t.Errorf("%q: %s", value, got)
+		}
+	}
+}
