@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -59,18 +60,34 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 	p.cmd.Env = append(os.Environ(), spec.Env...)
 	p.cmd.Env = append(p.cmd.Env, "SEALBRIDGE_LIFELINE=stdin", "SEALBRIDGE_LIFELINE_REMOVE="+spec.Remove)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = read, out, out
-	// A process group of its own: an interrupt from the terminal reaches the starter, which then stops us in order.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{
+		// A process group of its own: an interrupt from the terminal reaches the starter, which then stops us in order.
+		Setpgid: true,
+		// For programs that do not watch the lifeline, such as the product's own.
+		Pdeathsig: syscall.SIGTERM,
+	}
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
 		_ = write.Close()
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
-	go func() {
-		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended is in its log; that it ended is what callers ask
-		_ = p.lifeline.Close()
-	}()
 	return p, nil
+}
+
+// run starts the child and waits for it on one thread of the operating system: the kernel sends the death signal when
+// the thread that started the child ends, not when the process does.
+func (p *Process) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := p.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	defer close(p.done)
+	_ = p.cmd.Wait() // how it ended is in its log; that it ended is what callers ask
+	_ = p.lifeline.Close()
 }
 
 // Name returns the name that the process was started under.
