@@ -71,7 +71,7 @@ func TestWhatIsInGitIsInTheClusterAndFollowsIt(t *testing.T) {
 	}
 	w.eventually("events name what changed", func() bool {
 		all := strings.Join(w.events(), "\n")
-		return strings.Contains(all, "3 created: Secret "+w.ns+"/db") && strings.Contains(all, "1 created, 1 configured, 1 pruned")
+		return strings.Contains(all, "3 created: ConfigMap "+w.ns+"/a") && strings.Contains(all, "1 created, 1 configured, 1 pruned")
 	})
 }
 

@@ -35,6 +35,8 @@ type scope struct {
 	// checkedHealth and unhealthy are set by health.
 	checkedHealth bool
 	unhealthy     []string
+	// blind is set by finish: an object is not watched yet, so what happened to it since it was applied is not known.
+	blind bool
 	// original is the GitSync as it was read; set for one that is being deleted.
 	original *v1alpha1.GitSync
 	// released is set by letGo: the finalizer is gone.

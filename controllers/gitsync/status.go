@@ -35,9 +35,16 @@ func report(clock func() time.Time) flow.Report[scope] {
 		if out.State == flow.Ready && !s.idle || out.State != flow.Ready && out.Reason != v1alpha1.ReasonProgressing {
 			remember(s, ready.Reason, now)
 		}
-		return flow.Verdict{Next: next(s.sync, s.state, now), Event: eventOf(s, out, before, ready)}
+		again := next(s.sync, s.state, now)
+		if s.blind {
+			again = min(again, catchUp)
+		}
+		return flow.Verdict{Next: again, Event: eventOf(s, out, before, ready)}
 	}
 }
+
+// catchUp is when to look again, without asking anybody, for objects whose watch had not begun when they were applied.
+const catchUp = 2 * time.Second
 
 // setConditions sets Ready, and Reconciling or Stalled only while they are True, as kstatus wants them.
 func setConditions(s *scope, out flow.Outcome) {
@@ -124,7 +131,11 @@ func eventOf(s *scope, out flow.Outcome, before, ready *metav1.Condition) *flow.
 		}
 		return &flow.Event{Reason: out.Reason, Action: "Reconcile", Message: short(message), Warning: true}
 	case changed != "":
-		return &flow.Event{Reason: ready.Reason, Action: "Apply", Message: short(s.state.revision + ": " + changed)}
+		reason := v1alpha1.ReasonSucceeded
+		if out.State != flow.Ready {
+			reason = v1alpha1.ReasonProgressing
+		}
+		return &flow.Event{Reason: reason, Action: "Apply", Message: short(s.state.revision + ": " + changed)}
 	default:
 		return nil
 	}

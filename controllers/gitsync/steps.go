@@ -249,10 +249,11 @@ func survivors(entries []apply.Entry, results []apply.Result) []apply.Entry {
 }
 
 // finish ends the run: what was applied is as it should be, but Git may be out of reach.
-func (r *Reconciler) finish(_ context.Context, s *scope) error {
+func (r *Reconciler) finish(ctx context.Context, s *scope) error {
 	st := s.state
 	st.watching.Store(false)
 	st.waiting = waiting{}
+	s.blind = slices.ContainsFunc(inventory(s.sync), func(e apply.Entry) bool { return !r.watch.live(ctx, e).Known })
 	if s.unreachable != nil {
 		return ending(s.sync, reasonOf(s.unreachable, v1alpha1.ReasonGitOperationFailed), s.unreachable)
 	}
