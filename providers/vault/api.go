@@ -56,6 +56,9 @@ func (r *reply) says(phrase string) bool {
 	return slices.ContainsFunc(slices.Concat(r.Errors, r.Warnings), func(s string) bool { return strings.Contains(s, phrase) })
 }
 
+// nothing reports that the answer is Vault's way to say that there is nothing: a list of errors, and the list is empty.
+func (r *reply) nothing() bool { return r.Errors != nil && len(r.Errors) == 0 }
+
 // do makes one request below /v1/. Its error says that Vault cannot or will not answer anybody now; an answer that refuses
 // this request is a reply.
 func (a api) do(ctx context.Context, method, path string, query url.Values, body any) (*reply, error) {

@@ -213,6 +213,7 @@ func faults(t *testing.T, server *harness.Server, mount string) map[string]provi
 		"no content and no reason":        {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"data":null}}`)},
 		"a page that was not found":       {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(404, "<html>"+canary)},
 		"JSON that was not found":         {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(404, `{"message":"`+canary+`"}`)},
+		"data that was not found":         {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(404, `{"data":null}`)},
 		"an error that was not found":     {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(404, quoted("upstream gone"))},
 		"an empty answer":                 {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, "")},
 		"no content at all":               {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(204, "")},

@@ -146,10 +146,13 @@ func (a api) loginAt(ctx context.Context, mount string, body map[string]string, 
 	}
 	l := login{token: r.Auth.ClientToken, revocable: r.Auth.TokenType != "batch", index: r.index}
 	if r.Auth.LeaseDuration > 0 {
-		l.expires = began.Add(time.Duration(r.Auth.LeaseDuration) * time.Second)
+		l.expires = began.Add(time.Duration(min(r.Auth.LeaseDuration, maxLease)) * time.Second)
 	}
 	return l, nil
 }
+
+// maxLease is the longest life of a token, in seconds, that is believed: ten years.
+const maxLease = 10 * 365 * 24 * 3600
 
 // revoke ends the token of a. A token that is gone already is no error.
 func (a api) revoke(ctx context.Context) error {

@@ -184,9 +184,9 @@ func (s *session) refused(r *reply, path, version string) error {
 		return s.api.errorf(providers.ErrInvalid, "vault has no secrets engine for %s; mount one or correct path in the store", path)
 	case r.status == http.StatusNotFound && json.Unmarshal(r.Data, &versioned) == nil && versioned.gone():
 		return s.deleted(path, versioned.Metadata)
-	case r.status == http.StatusNotFound && len(r.Errors) == 0 && version != "":
+	case r.status == http.StatusNotFound && r.nothing() && version != "":
 		return s.api.errorf(providers.ErrNotFound, "vault has no version %q of %s", version, path)
-	case r.status == http.StatusNotFound && len(r.Errors) == 0:
+	case r.status == http.StatusNotFound && r.nothing():
 		return s.api.errorf(providers.ErrNotFound, "vault has nothing at %s", path)
 	case r.status == http.StatusBadRequest && version != "":
 		return s.api.errorf(providers.ErrInvalid, "vault does not accept version %q of %s; a version is a number", version, path)

@@ -206,3 +206,42 @@ func TestAClientCertificateIsShown(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestASealedOrDeadServerComesBack(t *testing.T) {
+	t.Parallel()
+	server, err := harness.Start(t.Context(), harness.Options{})
+	if err != nil {
+		harness.New(t) // skips or fails as it should
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	if _, err := server.Put(t.Context(), "secret", "app", map[string]any{"k": canary}); err != nil {
+		t.Fatal(err)
+	}
+	session := open(t, tokenStore(server.Address(), "secret"), tokenEnv(server.Token()))
+	failure := func() string {
+		results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "app"}, {Key: "nope"}})
+		if results != nil {
+			t.Error("there are results")
+		}
+		return errText(err)
+	}
+	if err := server.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := failure(); got != "SecretStore team-a/vault: vault is sealed; unseal it" {
+		t.Error(got)
+	}
+	if err := server.Unseal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := value(t, fetchOne(t, session, providers.Ref{Key: "app"}), "k"); got != canary {
+		t.Error("the session did not come back")
+	}
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := failure(); !strings.Contains(got, "cannot reach "+server.Address()+": ") {
+		t.Error(got)
+	}
+}
