@@ -79,15 +79,13 @@ spec:
       9: {}
 `
 
-var esVersions = []string{esv1.Version, "v1beta1"}
-
 func TestAnObjectReadsTheSameInTheVersionThatItWasNotWrittenIn(t *testing.T) {
 	t.Parallel()
 	cp := controlplane.New(t)
 	c := newClient(t, cp)
 	manifests := map[string]string{"ExternalSecret": everything, "SecretStore": otherProvider}
 	for kind, manifest := range manifests {
-		for _, written := range esVersions {
+		for _, written := range served(t, kind) {
 			t.Run(kind+" of "+written, func(t *testing.T) {
 				t.Parallel()
 				want := parse(t, "apiVersion: external-secrets.io/"+written+"\nkind: "+kind+manifest)
@@ -95,7 +93,7 @@ func TestAnObjectReadsTheSameInTheVersionThatItWasNotWrittenIn(t *testing.T) {
 				if err := c.Create(t.Context(), want.DeepCopy(), client.FieldValidation("Strict")); err != nil {
 					t.Fatal(err)
 				}
-				for _, read := range esVersions {
+				for _, read := range served(t, kind) {
 					got := readAs(t, c, want, read)
 					if diff := cmp.Diff(want.Object["spec"], got.Object["spec"]); diff != "" {
 						t.Errorf("spec as %s (-written +read):\n%s", read, diff)

@@ -36,7 +36,7 @@ func run(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s in %s: %w", path, file, err)
 	}
-	if err := os.WriteFile(file, after, 0o644); err != nil { //nolint:gosec // G306: a generated manifest is for everyone to read
+	if err := os.WriteFile(file, after, 0o600); err != nil { // the file exists and keeps its mode
 		return fmt.Errorf("write the definition: %w", err)
 	}
 	return nil
