@@ -1,0 +1,206 @@
+package externalsecret
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/internal/redact"
+)
+
+// What the controller itself may do. Secrets are created and patched (server-side apply), deleted when a target is renamed,
+// listed and watched as metadata, and read one by one when the API server refuses a write. Credentials of stores are read
+// and ServiceAccount tokens are minted by the pool of sessions: see docs/spec/secretstore.md for those roles, which are granted per namespace.
+//
+// +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets/status,verbs=patch
+// +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets/finalizers,verbs=update
+// +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores;clustersecretstores,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// DefaultHeartbeat is how old status.refreshTime may become while nothing changes.
+const DefaultHeartbeat = 10 * time.Minute
+
+// Deps are what the Reconciler needs; Client, Live, Sessions and Events are required.
+type Deps struct {
+	// Client reads ExternalSecrets, stores and the metadata of namespaces (from caches), and writes.
+	Client client.Client
+	// Live reads Secrets from the API server itself.
+	Live     client.Reader
+	Sessions *sessions.Pool
+	Events   events.EventRecorder
+	// Class is the spec.controller of the stores that are served, beside those that name none.
+	Class string
+	// Namespaces are those that the Client's cache is limited to; all when empty.
+	Namespaces []string
+	// Heartbeat is how old status.refreshTime may become while nothing changes; 0 writes it at every refresh.
+	Heartbeat time.Duration
+	// Concurrent is how many objects are reconciled at once; 0 means one.
+	Concurrent int
+}
+
+// Reconciler materializes ExternalSecrets.
+type Reconciler struct {
+	deps    Deps
+	targets *targets
+
+	mu    sync.Mutex
+	memos map[types.NamespacedName]memo
+}
+
+// New returns a Reconciler.
+func New(d Deps) *Reconciler {
+	return &Reconciler{deps: d, memos: map[types.NamespacedName]memo{}}
+}
+
+// storeIndex finds ExternalSecrets by the stores that they name, as "<kind>/<name>".
+const storeIndex = "stores"
+
+// SetupWithManager registers the controller: it watches ExternalSecrets, the metadata of the Secrets that they maintain, and
+// the stores of both kinds. The context bounds the set-up only.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	var err error
+	if r.targets, err = newTargets(ctx, mgr, r.deps.Namespaces); err != nil {
+		return err
+	}
+	if err := mgr.Add(r.targets.cache); err != nil {
+		return fmt.Errorf("add the cache of managed Secrets: %w", err)
+	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &esv1.ExternalSecret{}, storeIndex, indexStores); err != nil {
+		return fmt.Errorf("index ExternalSecrets by store: %w", err)
+	}
+	owner := handler.TypedEnqueueRequestForOwner[*metav1.PartialObjectMetadata](
+		mgr.GetScheme(), mgr.GetRESTMapper(), &esv1.ExternalSecret{}, handler.OnlyControllerOwner())
+	changed := predicate.Or[client.Object](
+		predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}, deleting())
+	err = ctrl.NewControllerManagedBy(mgr).Named("externalsecret").
+		For(&esv1.ExternalSecret{}, builder.WithPredicates(changed)).
+		WatchesRawSource(source.Kind(r.targets.cache, secretMetadata(), owner)).
+		Watches(&esv1.SecretStore{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(storeChanged())).
+		Watches(&esv1.ClusterSecretStore{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(storeChanged())).
+		WithOptions(flow.Options(max(1, r.deps.Concurrent))).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up the controller of ExternalSecrets: %w", err)
+	}
+	return nil
+}
+
+// deleting lets the event pass that an object is to be deleted.
+func deleting() predicate.Funcs {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return e.ObjectOld.GetDeletionTimestamp().IsZero() && !e.ObjectNew.GetDeletionTimestamp().IsZero()
+		},
+	}
+}
+
+// storeChanged lets the events of a store pass after which its users may be able to do what they could not.
+func storeChanged() predicate.Funcs {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			_, _, before := sessions.Parts(e.ObjectOld)
+			_, _, after := sessions.Parts(e.ObjectNew)
+			return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+				before.ObservedGeneration != after.ObservedGeneration ||
+				conditions.Ready(before.Conditions).Status != conditions.Ready(after.Conditions).Status
+		},
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+	}
+}
+
+func indexStores(obj client.Object) []string {
+	es, ok := obj.(*esv1.ExternalSecret)
+	if !ok {
+		return nil
+	}
+	var keys []string
+	for _, ref := range storesOf(&es.Spec) {
+		keys = append(keys, ref.Kind+"/"+ref.Name)
+	}
+	return keys
+}
+
+// dependents returns the ExternalSecrets that name a store.
+func (r *Reconciler) dependents(ctx context.Context, obj client.Object) []reconcile.Request {
+	kind, _, _ := sessions.Parts(obj)
+	var list esv1.ExternalSecretList
+	err := r.deps.Client.List(ctx, &list, client.InNamespace(obj.GetNamespace()), client.UnsafeDisableDeepCopy,
+		client.MatchingFields{storeIndex: kind + "/" + obj.GetName()})
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(redact.API(err), "list the ExternalSecrets of a store", "kind", kind, "store", obj.GetName())
+		return nil
+	}
+	requests := make([]reconcile.Request, len(list.Items))
+	for i := range list.Items {
+		requests[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
+	}
+	return requests
+}
+
+// behind is how long the controller waits for a cache that does not show its own last write yet.
+const behind = 50 * time.Millisecond
+
+// Reconcile implements reconcile.Reconciler.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	es := &esv1.ExternalSecret{}
+	err := r.deps.Client.Get(ctx, req.NamespacedName, es)
+	if apierrors.IsNotFound(err) {
+		r.forget(req.NamespacedName)
+		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("read ExternalSecret: %w", redact.API(err))
+	}
+	m := r.recall(req.NamespacedName, es.UID)
+	if older(es.ResourceVersion, m.resourceVersion) {
+		return reconcile.Result{RequeueAfter: behind}, nil
+	}
+	s := &scope{es: es, now: time.Now(), memo: m, version: versionOf(es)}
+	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events}
+	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
+	s.memo.resourceVersion = es.ResourceVersion
+	r.remember(req.NamespacedName, s.memo)
+	return result, err
+}
+
+func (r *Reconciler) recall(key types.NamespacedName, uid types.UID) memo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.memos[key]; m.uid == uid {
+		return m
+	}
+	return memo{uid: uid}
+}
+
+func (r *Reconciler) remember(key types.NamespacedName, m memo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.memos[key] = m
+}
+
+func (r *Reconciler) forget(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.memos, key)
+}

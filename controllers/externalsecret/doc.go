@@ -1,0 +1,15 @@
+// Package externalsecret materializes the values that ExternalSecrets name into Secrets, and keeps them true.
+//
+// It takes an ExternalSecret, the stores that it names and the metadata of its target, decides without I/O whether
+// anything is due, fetches documents through the pool of sessions, renders the content and writes it with one server-side apply. It
+// gives back the target, the condition Ready with the reason why, status.target (what was written last) and events.
+//
+//	cache: ExternalSecret, stores, metadata of managed Secrets
+//	   │
+//	   ▼
+//	skip foreign ─► refuse ─► observe ─► skip fresh ─► admit ─► fetch ─► assemble ─► render ─► write ─► prune
+//	  (plan.go)   (refuse.go)          (plan.go)               (pool)  (values.go) (render.go)   (target.go)
+//
+// Nothing is read from the API server on the way except caches; a Secret is read live only when the API server refuses a
+// write, or once for a Secret that another controller left behind.
+package externalsecret

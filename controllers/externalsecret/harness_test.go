@@ -1,0 +1,505 @@
+package externalsecret_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/externalsecret"
+	"github.com/sealbridge/sealbridge/controllers/secretstore"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/internal/property"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+// canary is part of every value of these tests; it may be found in Secrets and nowhere else.
+const canary = "canary-7f3e91"
+
+func TestMain(m *testing.M) { os.Exit(controlplane.Run(m)) }
+
+// backend is a provider whose documents a test changes; it stands in for "fake" in the stores of a test.
+type backend struct {
+	mu        sync.Mutex
+	documents map[string]string
+	down      error
+	fetches   int
+	checks    int
+	opens     int
+}
+
+func (*backend) Name() string                                  { return "fake" }
+func (*backend) Validate(providers.Config) []providers.Problem { return nil }
+
+func (b *backend) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.opens++
+	if b.down != nil {
+		return nil, b.down
+	}
+	// The first document of the store can say which Secret holds its token: "token" -> "<namespace>/<name>/<key>".
+	for _, d := range cfg.Spec.(*stores.Fake).Data {
+		if d.Key == "token" {
+			part := strings.Split(d.Value, "/")
+			token, err := env.Secret(ctx, providers.ObjectRef{Namespace: part[0], Name: part[1], Key: part[2]})
+			if err != nil {
+				return nil, err
+			}
+			if !strings.HasPrefix(string(token), "good") {
+				return nil, providers.Errorf(providers.ErrDenied, "%s: the token was refused", cfg.Store)
+			}
+		}
+	}
+	return &session{backend: b, store: cfg.Store}, nil
+}
+
+type session struct {
+	*backend
+	store string
+}
+
+func (s *session) Check(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checks++
+	return s.down
+}
+
+func (s *session) Fetch(_ context.Context, refs []providers.Ref) ([]providers.Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fetches++
+	if s.down != nil {
+		return nil, s.down
+	}
+	out := make([]providers.Result, len(refs))
+	for i, ref := range refs {
+		if value, ok := s.documents[ref.Key]; ok {
+			out[i].Document = document{fmt.Sprintf("%s: key %q", s.store, ref.Key), []byte(value)}
+		} else {
+			out[i].Err = providers.Errorf(providers.ErrNotFound, "%s: no key %q", s.store, ref.Key)
+		}
+	}
+	return out, nil
+}
+
+type document struct {
+	name  string
+	value []byte
+}
+
+func (d document) Value(path string) (providers.Value, error) {
+	if path == "" {
+		return providers.NewValue(d.value), nil
+	}
+	part, ok := property.Get(d.value, path)
+	if !ok {
+		return providers.Value{}, providers.Errorf(providers.ErrPropertyNotFound, "%s has no property %q", d.name, path)
+	}
+	return providers.NewValue(part), nil
+}
+
+func (d document) Fields(path string) (map[string]providers.Value, error) {
+	part, err := d.Value(path)
+	if err != nil {
+		return nil, err
+	}
+	fields, ok := property.RawFields(part.Bytes())
+	if !ok {
+		return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields", d.name)
+	}
+	out := map[string]providers.Value{}
+	for k, v := range fields {
+		out[k] = providers.NewValue(v)
+	}
+	return out, nil
+}
+
+func (b *backend) put(key, value string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.documents == nil {
+		b.documents = map[string]string{}
+	}
+	b.documents[key] = value
+}
+
+func (b *backend) break_(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.down = err
+}
+
+// calls returns how often the backend was asked for documents, and how often for anything.
+func (b *backend) calls() (fetches, all int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fetches, b.fetches + b.checks + b.opens
+}
+
+// world is a namespace of the real API server with a controller of its own in it.
+type world struct {
+	t         *testing.T
+	ns        string
+	class     string
+	cfg       *rest.Config
+	c         client.Client // the user's
+	backend   *backend
+	logs      *logs
+	traffic   *traffic
+	heartbeat time.Duration
+	stop      func()
+}
+
+type logs struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// traffic counts the requests of the controller that are no watches, by verb and path.
+type traffic struct {
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (tr *traffic) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Query().Get("watch") == "" {
+			tr.mu.Lock()
+			tr.seen[req.Method+" "+req.URL.Path]++
+			tr.mu.Unlock()
+		}
+		return next.RoundTrip(req)
+	})
+}
+
+// matching returns the counted requests whose method is one of the given ones.
+func (tr *traffic) matching(methods ...string) map[string]int {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	out := map[string]int{}
+	for request, n := range tr.seen {
+		for _, m := range methods {
+			if strings.HasPrefix(request, m+" ") {
+				out[request] = n
+			}
+		}
+	}
+	return out
+}
+
+func (tr *traffic) reset() {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.seen = map[string]int{}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+func scheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	s := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(s), esv1.AddToScheme(s)); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// newWorld returns a namespace with the controllers running in it.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := prepare(t)
+	w.start()
+	return w
+}
+
+// prepare returns a namespace without controllers.
+func prepare(t *testing.T) *world {
+	t.Helper()
+	cp := controlplane.New(t)
+	w := &world{t: t, ns: cp.Namespace(t), cfg: cp.Config(), backend: &backend{}, logs: &logs{},
+		traffic: &traffic{seen: map[string]int{}}, heartbeat: externalsecret.DefaultHeartbeat}
+	w.class = "class-" + w.ns
+	w.cfg.QPS = -1
+	var err error
+	if w.c, err = client.New(w.cfg, client.Options{Scheme: scheme(t)}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if w.stop != nil {
+			w.stop()
+		}
+		w.searchCanary()
+	})
+	return w
+}
+
+// start runs the controllers until stop is called or the test ends.
+func (w *world) start() {
+	w.t.Helper()
+	cfg := rest.CopyConfig(w.cfg)
+	cfg.Wrap(w.traffic.wrap)
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme:     scheme(w.t),
+		Logger:     logr.FromSlogHandler(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{w.ns: {}}},
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pool := sessions.New(sessions.Deps{Providers: []providers.Provider{w.backend}, Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient()})
+	recorder := mgr.GetEventRecorder("external-secrets")
+	ctx, cancel := context.WithCancel(w.t.Context())
+	err = errors.Join(
+		mgr.Add(pool),
+		secretstore.New(secretstore.Deps{Client: mgr.GetClient(), Sessions: pool, Events: recorder, Class: w.class}).SetupWithManager(mgr),
+		externalsecret.New(externalsecret.Deps{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Class: w.class,
+			Namespaces: []string{w.ns}, Heartbeat: w.heartbeat, Concurrent: 10,
+		}).SetupWithManager(ctx, mgr),
+	)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("manager: %v", err)
+		}
+	})
+}
+
+// searchCanary looks for the canary wherever a value may not be.
+func (w *world) searchCanary() {
+	w.t.Helper()
+	ctx := context.Background()
+	search := func(what, text string) {
+		if strings.Contains(text, canary) {
+			at := strings.Index(text, canary)
+			w.t.Errorf("a value was found in %s: %s", what, text[max(0, at-200):min(len(text), at+100)])
+		}
+	}
+	search("the log", w.logs.String())
+	var es esv1.ExternalSecretList
+	var ss esv1.SecretStoreList
+	var ev eventsv1.EventList
+	for _, list := range []client.ObjectList{&es, &ss, &ev} {
+		if err := w.c.List(ctx, list, client.InNamespace(w.ns)); err != nil {
+			w.t.Error(err)
+			continue
+		}
+		raw, err := json.Marshal(list)
+		if err != nil {
+			w.t.Error(err)
+		}
+		search(fmt.Sprintf("%T", list), string(raw))
+	}
+}
+
+// store creates a SecretStore of this world's class; the documents are the backend's.
+func (w *world) store(name string, data ...stores.FakeData) *esv1.SecretStore {
+	w.t.Helper()
+	s := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}, Spec: w.storeSpec(data...)}
+	w.create(s)
+	return s
+}
+
+func (w *world) storeSpec(data ...stores.FakeData) esv1.SecretStoreSpec {
+	data = append(data, stores.FakeData{Key: "unused", Value: "unused"})
+	return esv1.SecretStoreSpec{Controller: w.class, Provider: stores.Provider{Fake: &stores.Fake{Data: data}}}
+}
+
+// externalSecret returns an ExternalSecret of store "store" that reads one key, refreshed once a year.
+func (w *world) externalSecret(name string, change ...func(*esv1.ExternalSecret)) *esv1.ExternalSecret {
+	es := &esv1.ExternalSecret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name},
+		Spec: esv1.ExternalSecretSpec{
+			SecretStoreRef:  esv1.StoreRef{Name: "store"},
+			RefreshInterval: &metav1.Duration{Duration: 8760 * time.Hour},
+			Data:            []esv1.Data{{SecretKey: "password", RemoteRef: esv1.RemoteRef{Key: "db", Property: "password"}}},
+		},
+	}
+	for _, f := range change {
+		f(es)
+	}
+	return es
+}
+
+func every(d time.Duration) func(*esv1.ExternalSecret) {
+	return func(es *esv1.ExternalSecret) { es.Spec.RefreshInterval = &metav1.Duration{Duration: d} }
+}
+
+func (w *world) create(objs ...client.Object) {
+	w.t.Helper()
+	for _, obj := range objs {
+		if err := w.c.Create(w.t.Context(), obj); err != nil {
+			w.t.Fatalf("create %T %s: %v", obj, obj.GetName(), err)
+		}
+	}
+}
+
+// change updates an object to what edit makes of it.
+func change[T client.Object](w *world, obj T, edit func(T)) {
+	w.t.Helper()
+	for range 20 {
+		if err := w.c.Get(w.t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
+			w.t.Fatal(err)
+		}
+		edit(obj)
+		err := w.c.Update(w.t.Context(), obj)
+		if err == nil {
+			return
+		}
+		if !strings.Contains(err.Error(), "object has been modified") {
+			w.t.Fatal(err)
+		}
+	}
+	w.t.Fatal("the object changes all the time")
+}
+
+// eventually waits until check returns nil.
+func (w *world) eventually(what string, check func() error) {
+	w.t.Helper()
+	var err error
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if err = check(); err == nil {
+			return
+		}
+	}
+	w.t.Fatalf("%s: %v\nlog:\n%s", what, err, w.logs)
+}
+
+// ready waits until the ExternalSecret is ready for its current generation, and returns it.
+func (w *world) ready(name string) *esv1.ExternalSecret {
+	w.t.Helper()
+	return w.condition(name, metav1.ConditionTrue, "")
+}
+
+// notReady waits until the ExternalSecret is not ready with text in its message.
+func (w *world) notReady(name, text string) *esv1.ExternalSecret {
+	w.t.Helper()
+	return w.condition(name, metav1.ConditionFalse, text)
+}
+
+func (w *world) condition(name string, status metav1.ConditionStatus, text string) *esv1.ExternalSecret {
+	w.t.Helper()
+	es := &esv1.ExternalSecret{}
+	w.eventually(fmt.Sprintf("ExternalSecret %s Ready=%s with %q", name, status, text), func() error {
+		if err := w.c.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: name}, es); err != nil {
+			return err
+		}
+		c := conditions.Ready(es.Status.Conditions)
+		if c.Status != status || !strings.Contains(c.Message, text) || es.Status.ObservedGeneration != es.Generation {
+			return fmt.Errorf("generation %d of %d: %+v", es.Status.ObservedGeneration, es.Generation, c)
+		}
+		return nil
+	})
+	w.invariant(es)
+	return es
+}
+
+// invariant checks what holds for every status.
+func (w *world) invariant(es *esv1.ExternalSecret) {
+	w.t.Helper()
+	c := conditions.Ready(es.Status.Conditions)
+	if len(es.Status.Conditions) != 1 || c.Reason == "" || c.Message == "" || c.LastTransitionTime.IsZero() {
+		w.t.Errorf("conditions %+v: want one, complete", es.Status.Conditions)
+	}
+	if es.Status.ObservedGeneration > es.Generation {
+		w.t.Errorf("observedGeneration %d of %d", es.Status.ObservedGeneration, es.Generation)
+	}
+	if want := map[metav1.ConditionStatus]string{"True": esv1.ReasonSecretSynced, "False": esv1.ReasonSecretSyncedError}[c.Status]; c.Reason != want {
+		w.t.Errorf("Ready=%s has reason %s, want %s", c.Status, c.Reason, want)
+	}
+}
+
+func (w *world) secret(name string) *corev1.Secret {
+	w.t.Helper()
+	s := &corev1.Secret{}
+	if err := w.c.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: name}, s); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// holds waits until the Secret holds exactly the data.
+func (w *world) holds(name string, data map[string]string) *corev1.Secret {
+	w.t.Helper()
+	s := &corev1.Secret{}
+	w.eventually(fmt.Sprintf("Secret %s holds %v", name, data), func() error {
+		*s = corev1.Secret{}
+		if err := w.c.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: name}, s); err != nil {
+			return err
+		}
+		got := map[string]string{}
+		for k, v := range s.Data {
+			got[k] = string(v)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(data) {
+			return fmt.Errorf("it holds %v", got)
+		}
+		return nil
+	})
+	return s
+}
+
+// events returns the reasons of the events about an object, oldest first.
+func (w *world) events(name string) []string {
+	w.t.Helper()
+	var list eventsv1.EventList
+	if err := w.c.List(w.t.Context(), &list, client.InNamespace(w.ns)); err != nil {
+		w.t.Fatal(err)
+	}
+	var reasons []string
+	for _, e := range list.Items {
+		if e.Regarding.Name == name {
+			reasons = append(reasons, e.Reason)
+		}
+	}
+	return reasons
+}

@@ -1,0 +1,246 @@
+package externalsecret
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+)
+
+// defaultInterval is spec.refreshInterval when it is empty.
+const defaultInterval = time.Hour
+
+// entry is one element of data or dataFrom.
+type entry struct {
+	// path is where the entry stands in the spec, for messages.
+	path string
+	// secretKey is the key of the target; empty for an entry that makes many.
+	secretKey string
+	origin    origin
+	remote    esv1.RemoteRef
+}
+
+// entriesOf returns dataFrom in order and then data, which wins.
+func entriesOf(spec *esv1.ExternalSecretSpec) []entry {
+	var out []entry
+	for i, d := range spec.DataFrom {
+		if d.Extract == nil {
+			continue
+		}
+		store := spec.SecretStoreRef
+		if d.SourceRef != nil && d.SourceRef.StoreRef != nil {
+			store = *d.SourceRef.StoreRef
+		}
+		out = append(out, newEntry(fmt.Sprintf("spec.dataFrom[%d].extract", i), "", store, *d.Extract))
+	}
+	for i, d := range spec.Data {
+		store := spec.SecretStoreRef
+		if d.SourceRef != nil && d.SourceRef.StoreRef.Name != "" {
+			store = d.SourceRef.StoreRef
+		}
+		out = append(out, newEntry(fmt.Sprintf("spec.data[%d] (%s)", i, d.SecretKey), d.SecretKey, store, d.RemoteRef))
+	}
+	return out
+}
+
+func newEntry(path, secretKey string, store esv1.StoreRef, remote esv1.RemoteRef) entry {
+	if store.Kind == "" {
+		store.Kind = esv1.KindSecretStore
+	}
+	e := entry{path: path, secretKey: secretKey, remote: remote, origin: origin{store: store}}
+	e.origin.ref.Key, e.origin.ref.Version = remote.Key, remote.Version
+	e.origin.ref.Metadata = remote.MetadataPolicy == esv1.MetadataFetch
+	return e
+}
+
+// storesOf returns the stores that a spec names, each once, also in entries that are not supported.
+func storesOf(spec *esv1.ExternalSecretSpec) []esv1.StoreRef {
+	refs := []esv1.StoreRef{spec.SecretStoreRef}
+	for _, d := range spec.Data {
+		if d.SourceRef != nil {
+			refs = append(refs, d.SourceRef.StoreRef)
+		}
+	}
+	for _, d := range spec.DataFrom {
+		if d.SourceRef != nil && d.SourceRef.StoreRef != nil {
+			refs = append(refs, *d.SourceRef.StoreRef)
+		}
+	}
+	var out []esv1.StoreRef
+	for _, ref := range refs {
+		if ref.Kind == "" {
+			ref.Kind = esv1.KindSecretStore
+		}
+		if ref.Name != "" && !slices.Contains(out, ref) {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+// intervalOf returns how often the values are read again; 0 for never.
+func intervalOf(spec *esv1.ExternalSecretSpec) time.Duration {
+	switch {
+	case spec.RefreshPolicy == esv1.RefreshCreatedOnce || spec.RefreshPolicy == esv1.RefreshOnChange:
+		return 0
+	case spec.RefreshInterval == nil:
+		return defaultInterval
+	default:
+		return max(0, spec.RefreshInterval.Duration)
+	}
+}
+
+// targetName returns the name of the Secret.
+func targetName(es *esv1.ExternalSecret) string {
+	if es.Spec.Target.Name != "" {
+		return es.Spec.Target.Name
+	}
+	return es.Name
+}
+
+// plan is what is to be done about an ExternalSecret now.
+type plan struct {
+	// refresh is set when the values are read.
+	refresh bool
+	// forced is set when somebody asked for fresh values by a change of labels or annotations.
+	forced bool
+	// verify is set when the target looks right and was written by somebody else than this controller: it is read once.
+	verify bool
+	// changed is set when the spec, labels or annotations are not those that the target was made from.
+	changed bool
+	// drifted is set when the target is not as it was written.
+	drifted bool
+}
+
+// decide is the heart of the controller: what is due, from what is known without asking anybody.
+func decide(s *scope) plan {
+	status := &s.es.Status
+	synced := status.SyncedResourceVersion != "" && !status.RefreshTime.IsZero()
+	p := plan{changed: status.SyncedResourceVersion != s.version}
+	p.forced = synced && p.changed && generationOf(status.SyncedResourceVersion) == generationOf(s.version)
+	p.drifted, p.verify = driftOf(s)
+	p.refresh = p.drifted || s.due(synced, p.changed)
+	if p.refresh {
+		p.verify = false
+	}
+	return p
+}
+
+// due reports whether the values are to be read, by the policy alone (External Secrets Operator's shouldRefresh).
+func (s *scope) due(synced, changed bool) bool {
+	switch {
+	case !synced:
+		return true
+	case s.es.Spec.RefreshPolicy == esv1.RefreshCreatedOnce:
+		return false
+	case s.es.Spec.RefreshPolicy == esv1.RefreshOnChange:
+		return changed
+	}
+	interval := intervalOf(&s.es.Spec)
+	if interval == 0 {
+		return false
+	}
+	last := s.lastRefresh()
+	return changed || last.After(s.now) || !s.now.Before(nextDue(s.es, last, interval)) ||
+		s.memo.stores != "" && s.memo.stores != fingerprint(s.stores)
+}
+
+// lastRefresh returns when the values were read last, as far as the status and this process know.
+func (s *scope) lastRefresh() time.Time {
+	last := s.es.Status.RefreshTime.Time
+	if s.memo.refreshed.After(last) {
+		return s.memo.refreshed
+	}
+	return last
+}
+
+// driftOf reports whether the target is not what was written last, and whether only a look at it can tell.
+func driftOf(s *scope) (drifted, verify bool) {
+	was := s.es.Status.Target
+	switch {
+	case !s.target.ours(s.es):
+		return true, false
+	case was.UID == "":
+		return s.target.dataHash == "", true
+	case s.target.uid != was.UID:
+		return true, false
+	default:
+		// A cache that is behind our own write is no drift.
+		return s.target.resourceVersion != was.ResourceVersion && !older(s.target.resourceVersion, was.ResourceVersion), false
+	}
+}
+
+// older reports whether resource version a was made before b. Versions of one resource are comparable as numbers;
+// those that are none are not ordered.
+func older(a, b string) bool {
+	x, errX := strconv.ParseUint(a, 10, 64)
+	y, errY := strconv.ParseUint(b, 10, 64)
+	return errX == nil && errY == nil && x < y
+}
+
+// generationOf returns the generation in a value of status.syncedResourceVersion.
+func generationOf(version string) string {
+	generation, _, _ := strings.Cut(version, "-")
+	return generation
+}
+
+// nextDue returns when an object that was refreshed at last is due: within interval, at a point of it that follows from
+// the keys that it reads, so that objects that share a key fall due within the time for which one request serves them
+// all, and others are spread over the interval. It is a pure function: a restart changes nothing.
+func nextDue(es *esv1.ExternalSecret, last time.Time, interval time.Duration) time.Time {
+	phase := phaseOf(&es.Spec, es.Namespace, interval) + jitterOf(es.UID, interval)
+	passed := (time.Duration(last.UnixNano()) - phase) % interval
+	if passed < 0 {
+		passed += interval
+	}
+	return last.Add(interval - passed)
+}
+
+// phaseOf is the smallest of the hashes of what is read: objects whose keys overlap are likely to have the same.
+func phaseOf(spec *esv1.ExternalSecretSpec, namespace string, interval time.Duration) time.Duration {
+	var smallest uint64
+	for i, e := range entriesOf(spec) {
+		owner := ""
+		if e.origin.store.Kind == esv1.KindSecretStore {
+			owner = namespace
+		}
+		if h := hashOf(e.origin.store.Kind, owner, e.origin.store.Name, e.origin.ref.Key); i == 0 || h < smallest {
+			smallest = h
+		}
+	}
+	return time.Duration(smallest % uint64(interval))
+}
+
+// jitterOf keeps objects that share a key from being reconciled in the same instant; one request still serves them.
+func jitterOf(uid types.UID, interval time.Duration) time.Duration {
+	return time.Duration(hashOf(string(uid)) % uint64(max(1, sessions.MaxAge(interval)/2)))
+}
+
+func hashOf(parts ...string) uint64 {
+	h := fnv.New64a()
+	for _, p := range parts {
+		_, _ = h.Write([]byte(p))
+		_, _ = h.Write([]byte{0})
+	}
+	return h.Sum64()
+}
+
+// fingerprint tells the configurations of stores apart.
+func fingerprint(stores map[esv1.StoreRef]client.Object) string {
+	parts := make([]string, 0, len(stores))
+	for _, obj := range stores {
+		if obj != nil {
+			parts = append(parts, fmt.Sprintf("%s/%d", obj.GetUID(), obj.GetGeneration()))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ",")
+}

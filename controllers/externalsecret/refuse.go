@@ -1,0 +1,112 @@
+package externalsecret
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// unsupported returns the fields of a spec that the API accepts and that this version does not honour. An object that
+// uses one is refused as a whole: doing a part of what it says would be a surprise.
+func unsupported(spec *esv1.ExternalSecretSpec) []string {
+	var fields []string
+	note := func(is bool, format string, args ...any) {
+		if is {
+			fields = append(fields, fmt.Sprintf(format, args...))
+		}
+	}
+	note(spec.SyncWindows != nil, "spec.syncWindows")
+	t := &spec.Target
+	note(t.CreationPolicy != "" && t.CreationPolicy != esv1.CreationOwner, "spec.target.creationPolicy %s", t.CreationPolicy)
+	note(t.DeletionPolicy != "" && t.DeletionPolicy != esv1.DeletionRetain, "spec.target.deletionPolicy %s", t.DeletionPolicy)
+	note(t.Manifest != nil, "spec.target.manifest")
+	note(t.Immutable, "spec.target.immutable")
+	if tpl := t.Template; tpl != nil {
+		note(tpl.EngineVersion != "" && tpl.EngineVersion != esv1.TemplateEngineV2, "spec.target.template.engineVersion %s", tpl.EngineVersion)
+		note(len(tpl.Metadata.Finalizers) > 0, "spec.target.template.metadata.finalizers")
+		for i, from := range tpl.TemplateFrom {
+			note(from.ConfigMap != nil, "spec.target.template.templateFrom[%d].configMap", i)
+			note(from.Secret != nil, "spec.target.template.templateFrom[%d].secret", i)
+			_, known := templateTarget(from.Target)
+			note(!known, "spec.target.template.templateFrom[%d].target", i)
+		}
+	}
+	for i, d := range spec.Data {
+		note(d.SourceRef != nil && d.SourceRef.GeneratorRef != nil, "spec.data[%d].sourceRef.generatorRef", i)
+	}
+	for i, d := range spec.DataFrom {
+		note(d.Find != nil, "spec.dataFrom[%d].find", i)
+		note(d.SourceRef != nil && d.SourceRef.GeneratorRef != nil, "spec.dataFrom[%d].sourceRef.generatorRef", i)
+		note(len(d.Rewrite) > 0, "spec.dataFrom[%d].rewrite", i)
+	}
+	return fields
+}
+
+// refuse says why a spec cannot be acted on: it uses what is not supported, or entries name no store. Nil when it can.
+func refuse(spec *esv1.ExternalSecretSpec) error {
+	if fields := unsupported(spec); len(fields) > 0 {
+		return providers.Errorf(providers.ErrInvalid,
+			"not supported by this version of SealBridge, so nothing was changed: %s", strings.Join(fields, ", "))
+	}
+	if len(spec.Data) == 0 && len(spec.DataFrom) == 0 {
+		return providers.Errorf(providers.ErrInvalid, "spec.data and spec.dataFrom are empty: there is nothing to fetch")
+	}
+	for _, e := range entriesOf(spec) {
+		if e.origin.store.Name == "" {
+			return providers.Errorf(providers.ErrInvalid, "%s names no store: set spec.secretStoreRef or its sourceRef.storeRef", e.path)
+		}
+		if e.origin.ref.Key == "" {
+			return providers.Errorf(providers.ErrInvalid, "%s names no key of the store", e.path)
+		}
+	}
+	if t := spec.Target.Template; t != nil {
+		return refuseType(corev1.SecretType(t.Type))
+	}
+	return nil
+}
+
+// refuseType says why a Secret of a type is not written: the API server takes it for a credential of the cluster, or
+// makes one of it (CVE-2026-42876 of External Secrets Operator).
+func refuseType(t corev1.SecretType) error {
+	switch t {
+	case corev1.SecretTypeServiceAccountToken, corev1.SecretTypeBootstrapToken:
+		return providers.Errorf(providers.ErrInvalid,
+			"type %s is refused: Kubernetes makes or takes credentials of the cluster through it", t)
+	default:
+		return nil
+	}
+}
+
+// refuseTarget says why a Secret that exists is not written to; nil when it may be. wants is the type that the template
+// asks for, empty for any.
+func refuseTarget(live *corev1.Secret, es *esv1.ExternalSecret, wants corev1.SecretType) error {
+	name := fmt.Sprintf("Secret %s/%s", live.Namespace, live.Name)
+	for _, ref := range live.OwnerReferences {
+		if ref.Controller != nil && *ref.Controller && ref.UID != es.UID {
+			return ownedByAnother(name, fmt.Sprintf("%s %s", ref.Kind, ref.Name))
+		}
+	}
+	if err := refuseType(live.Type); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	switch {
+	case live.DeletionTimestamp != nil:
+		return providers.Errorf(providers.ErrUnavailable, "%s is being deleted", name)
+	case live.Immutable != nil && *live.Immutable:
+		return providers.Errorf(providers.ErrInvalid, "%s is immutable: delete it, and it is written anew", name)
+	case wants != "" && live.Type != wants:
+		return providers.Errorf(providers.ErrInvalid,
+			"%s has type %s and the template asks for %s: the type of a Secret cannot change; delete it, and it is written anew", name, live.Type, wants)
+	default:
+		return nil
+	}
+}
+
+func ownedByAnother(secret, owner string) error {
+	return providers.Errorf(providers.ErrInvalid,
+		"target is owned by another: %s is controlled by %s; choose another spec.target.name, or delete one of the two", secret, owner)
+}

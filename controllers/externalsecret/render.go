@@ -1,0 +1,192 @@
+package externalsecret
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/template"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// content is what the target shall hold.
+type content struct {
+	// secretType is empty where the template does not say.
+	secretType          corev1.SecretType
+	data                map[string][]byte
+	labels, annotations map[string]string
+	// hash is that of data.
+	hash string
+}
+
+// render makes the content of the target from the values. The error names the template at fault, never a value.
+func render(ctx context.Context, es *esv1.ExternalSecret, values map[string][]byte) (content, error) {
+	c := content{data: values}
+	if tpl := es.Spec.Target.Template; tpl != nil {
+		if err := c.fill(ctx, tpl, values); err != nil {
+			return content{}, err
+		}
+	} else {
+		c.labels, c.annotations = inherited(es.Labels), inherited(es.Annotations)
+	}
+	size := 0
+	for _, key := range slices.Sorted(maps.Keys(c.data)) {
+		if err := checkKey(key); err != nil {
+			return content{}, err
+		}
+		size += len(c.data[key])
+	}
+	if size > corev1.MaxSecretSize {
+		return content{}, providers.Errorf(providers.ErrInvalid, "the values are %d bytes, a Secret holds %d at most", size, corev1.MaxSecretSize)
+	}
+	c.hash = dataHash(c.data)
+	c.mark(es)
+	return c, nil
+}
+
+// fill applies a template: templateFrom in order, then data, which wins; then labels and annotations.
+func (c *content) fill(ctx context.Context, tpl *esv1.Template, values map[string][]byte) error {
+	c.secretType = corev1.SecretType(tpl.Type)
+	c.labels, c.annotations = map[string]string{}, map[string]string{}
+	if len(tpl.Data) > 0 || len(tpl.TemplateFrom) > 0 {
+		c.data = map[string][]byte{}
+		if tpl.MergePolicy == esv1.TemplateMerge {
+			maps.Copy(c.data, values)
+		}
+	}
+	texts := make(map[string]string, len(values))
+	for key, v := range values {
+		texts[key] = string(v)
+	}
+	r := template.New(template.Options{MissingKey: template.MissingKeyError})
+	for i, from := range tpl.TemplateFrom {
+		if from.Literal == nil {
+			continue
+		}
+		path := fmt.Sprintf("spec.target.template.templateFrom[%d].literal", i)
+		if err := c.fillFrom(ctx, r, path, from, texts); err != nil {
+			return err
+		}
+	}
+	return errorsIn(
+		each(ctx, r, "data", tpl.Data, texts, func(key string, out []byte) { c.data[key] = out }),
+		each(ctx, r, "metadata.labels", tpl.Metadata.Labels, texts, func(key string, out []byte) { c.labels[key] = string(out) }),
+		each(ctx, r, "metadata.annotations", tpl.Metadata.Annotations, texts, func(key string, out []byte) { c.annotations[key] = string(out) }),
+	)
+}
+
+// fillFrom renders a template that makes a YAML map, and puts its entries where they belong.
+func (c *content) fillFrom(ctx context.Context, r *template.Renderer, path string, from esv1.TemplateFrom, texts map[string]string) error {
+	out, err := r.Render(ctx, path, *from.Literal, texts)
+	if err != nil {
+		return err
+	}
+	var entries map[string]string
+	if err := yaml.Unmarshal(out, &entries); err != nil {
+		// The parser's own error quotes what it read.
+		return providers.Errorf(providers.ErrInvalid, "%s does not make a YAML map of strings; quote its values (with toYaml, say)", path)
+	}
+	to, _ := templateTarget(from.Target)
+	for _, key := range slices.Sorted(maps.Keys(entries)) {
+		value, err := decode([]byte(entries[key]), from.ValuesDecodingStrategy)
+		if err != nil {
+			return providers.Errorf(providers.ErrInvalid, "%s: a value is not encoded as valuesDecodingStrategy %s says", path, from.ValuesDecodingStrategy)
+		}
+		switch to {
+		case esv1.TemplateTargetLabels:
+			c.labels[key] = string(value)
+		case esv1.TemplateTargetAnnotations:
+			c.annotations[key] = string(value)
+		default:
+			c.data[key] = value
+		}
+	}
+	return nil
+}
+
+// templateTarget returns which of Data, Labels and Annotations a templateFrom writes to, in any case of letters.
+func templateTarget(target string) (string, bool) {
+	for _, known := range []string{esv1.TemplateTargetData, esv1.TemplateTargetLabels, esv1.TemplateTargetAnnotations} {
+		if target == "" || strings.EqualFold(target, known) {
+			return known, true
+		}
+	}
+	return "", false
+}
+
+// each renders a map of templates in the order of their keys.
+func each(ctx context.Context, r *template.Renderer, where string, texts, values map[string]string, set func(string, []byte)) error {
+	for _, key := range slices.Sorted(maps.Keys(texts)) {
+		out, err := r.Render(ctx, "spec.target.template."+where+"."+key, texts[key], values)
+		if err != nil {
+			return err
+		}
+		set(key, out)
+	}
+	return nil
+}
+
+// errorsIn returns the first error.
+func errorsIn(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark adds what External Secrets Operator writes on the Secrets that it maintains.
+func (c *content) mark(es *esv1.ExternalSecret) {
+	if c.labels == nil {
+		c.labels = map[string]string{}
+	}
+	if c.annotations == nil {
+		c.annotations = map[string]string{}
+	}
+	c.labels[esv1.LabelManaged] = "true"
+	c.labels[esv1.LabelCreatedBy] = createdBy(es)
+	c.annotations[esv1.AnnotationDataHash] = c.hash
+}
+
+// inherited returns the labels or annotations of an ExternalSecret that its target gets when there is no template: all
+// but those by which other tools recognise the objects that they applied, because they did not apply the Secret.
+func inherited(from map[string]string) map[string]string {
+	out := maps.Clone(from)
+	maps.DeleteFunc(out, func(key, _ string) bool {
+		return key == "kubectl.kubernetes.io/last-applied-configuration" ||
+			strings.HasPrefix(key, "argocd.argoproj.io/") || strings.HasPrefix(key, "kustomize.toolkit.fluxcd.io/") ||
+			strings.HasPrefix(key, "sealbridge.dev/") || strings.Contains(key, ".sealbridge.dev/")
+	})
+	return out
+}
+
+// dynamicMetadata reports whether the labels and annotations of the target can change while the ExternalSecret does not.
+func dynamicMetadata(spec *esv1.ExternalSecretSpec) bool {
+	tpl := spec.Target.Template
+	if tpl == nil {
+		return false
+	}
+	for _, texts := range []map[string]string{tpl.Metadata.Labels, tpl.Metadata.Annotations} {
+		for _, text := range texts {
+			if strings.Contains(text, "{{") {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(tpl.TemplateFrom, func(f esv1.TemplateFrom) bool {
+		to, _ := templateTarget(f.Target)
+		return to != esv1.TemplateTargetData
+	})
+}
+
+// metadataPrint is a fingerprint of the labels and annotations, for comparison within the process.
+func (c *content) metadataPrint() string {
+	return hashText(fmt.Sprintf("%q %q", c.labels, c.annotations))
+}

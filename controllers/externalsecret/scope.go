@@ -1,0 +1,82 @@
+package externalsecret
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// scope is what one run knows about one ExternalSecret.
+type scope struct {
+	es  *esv1.ExternalSecret
+	now time.Time
+	// memo is what earlier runs of this process remember; never nil.
+	memo memo
+	// version identifies the spec, labels and annotations, in the form of status.syncedResourceVersion.
+	version string
+
+	// ignored is set for an object that is not ours to report on: it is being deleted, or another controller serves it.
+	ignored bool
+	// stores are the stores that the spec names, by reference, as the cache has them; nil for one that does not exist.
+	stores map[esv1.StoreRef]client.Object
+	// target is what the metadata cache knows about the target.
+	target target
+	// plan is what is to be done; set by skip fresh.
+	plan plan
+
+	// documents answer the refs of each store; set by fetch.
+	documents map[origin]providers.Result
+	// values are the fetched values by key, and content what the target shall hold.
+	values  map[string][]byte
+	content content
+	// dynamic is set when the metadata of the target depends on values.
+	dynamic bool
+
+	// early is set when the store is so new that there is nothing to report yet.
+	early bool
+	// retained is set when the store had no values at all and the target was left alone.
+	retained bool
+	// written and created are set when the target was changed, or made.
+	written, created bool
+}
+
+// origin is one document of one store.
+type origin struct {
+	store esv1.StoreRef
+	ref   providers.Ref
+}
+
+// target is the metadata of the Secret that the ExternalSecret names, as far as the controller watches it.
+type target struct {
+	// exists is false also for a Secret that does not carry the label of managed Secrets.
+	exists          bool
+	uid             types.UID
+	resourceVersion string
+	dataHash        string
+	// controller is the UID of the object that controls the Secret, and controllerName what to call it.
+	controller     types.UID
+	controllerName string
+}
+
+// ours reports whether the target exists and is controlled by the ExternalSecret.
+func (t target) ours(es *esv1.ExternalSecret) bool { return t.exists && t.controller == es.UID }
+
+// memo is what the process remembers about an ExternalSecret between runs. Losing it costs a repeated look, never
+// correctness.
+type memo struct {
+	uid types.UID
+	// resourceVersion is the one that our last status write made: an older object from the cache is not acted on.
+	resourceVersion string
+	// refreshed is when the values were read last; the status may say less (heartbeat).
+	refreshed time.Time
+	// stores are the configurations of the stores that the values were read with.
+	stores string
+	// metadata is the fingerprint of the target's metadata where that depends on values.
+	metadata string
+	// waiting is since when the object has waited for a store that nobody has validated yet; zero when it does not.
+	waiting time.Time
+}

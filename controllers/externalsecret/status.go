@@ -1,0 +1,93 @@
+package externalsecret
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+)
+
+// The messages of Ready=True, which are External Secrets Operator's.
+const (
+	messageSynced   = "secret synced"
+	messageRetained = "secret retained due to DeletionPolicy=Retain"
+)
+
+// report returns the function that writes the status. Heartbeat is how old status.refreshTime may become while nothing
+// changes.
+func report(heartbeat time.Duration) flow.Report[scope] {
+	return func(s *scope, out flow.Outcome) flow.Verdict {
+		if s.ignored || s.early {
+			return flow.Verdict{}
+		}
+		before := conditions.Ready(s.es.Status.Conditions)
+		now := conditionOf(s, out)
+		if out.State == flow.Ready && s.plan.refresh {
+			s.recordSync(heartbeat, before)
+		}
+		if out.State == flow.Ready && s.plan.verify && !s.plan.refresh {
+			s.es.Status.Target = esv1.TargetStatus{UID: s.target.uid, ResourceVersion: s.target.resourceVersion}
+		}
+		s.es.Status.Conditions = conditions.Set(s.es.Status.Conditions, now, s.now)
+		s.es.Status.ObservedGeneration = s.es.Generation
+		return flow.Verdict{Next: s.next(out), Event: eventOf(s, before, now)}
+	}
+}
+
+// recordSync writes down what was read and written. When nothing changed, refreshTime moves as a heartbeat only, and the
+// process remembers the rest.
+func (s *scope) recordSync(heartbeat time.Duration, before esv1.Condition) {
+	status := &s.es.Status
+	s.memo.refreshed, s.memo.stores = s.now, fingerprint(s.stores)
+	if s.dynamic {
+		s.memo.metadata = s.content.metadataPrint()
+	}
+	quiet := !s.written && !s.plan.changed && before.Status == metav1.ConditionTrue && s.now.Sub(status.RefreshTime.Time) < heartbeat
+	if !quiet {
+		status.RefreshTime = metav1.NewTime(s.now).Rfc3339Copy()
+	}
+	status.SyncedResourceVersion = s.version
+	if s.retained {
+		return
+	}
+	status.Binding.Name = targetName(s.es)
+	if status.Target.UID != s.target.uid || !older(s.target.resourceVersion, status.Target.ResourceVersion) {
+		status.Target = esv1.TargetStatus{UID: s.target.uid, ResourceVersion: s.target.resourceVersion}
+	}
+}
+
+func conditionOf(s *scope, out flow.Outcome) esv1.Condition {
+	c := esv1.Condition{Type: esv1.ConditionReady, Status: metav1.ConditionTrue, Reason: esv1.ReasonSecretSynced, Message: messageSynced}
+	switch {
+	case out.State != flow.Ready:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, esv1.ReasonSecretSyncedError, out.Message
+	case s.retained:
+		c.Message = messageRetained
+	}
+	return c
+}
+
+// next returns how long until the object is due again; zero when only an event can make it so.
+func (s *scope) next(out flow.Outcome) time.Duration {
+	interval := intervalOf(&s.es.Spec)
+	if out.State != flow.Ready || interval == 0 {
+		return 0
+	}
+	return max(time.Millisecond, nextDue(s.es, s.lastRefresh(), interval).Sub(s.now))
+}
+
+func eventOf(s *scope, before, now esv1.Condition) *flow.Event {
+	switch {
+	case now.Status != metav1.ConditionTrue && (before.Status != now.Status || before.Message != now.Message):
+		return &flow.Event{Reason: esv1.ReasonUpdateFailed, Action: "Reconcile", Message: now.Message, Warning: true}
+	case now.Status == metav1.ConditionTrue && s.created:
+		return &flow.Event{Reason: esv1.ReasonCreated, Action: "Apply", Message: "secret created"}
+	case now.Status == metav1.ConditionTrue && s.written:
+		return &flow.Event{Reason: esv1.ReasonUpdated, Action: "Apply", Message: "secret updated"}
+	default:
+		return nil
+	}
+}

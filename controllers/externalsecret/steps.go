@@ -1,0 +1,271 @@
+package externalsecret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	corev1 "k8s.io/api/core/v1"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/internal/redact"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// storeWait is how long an object waits for a store that cannot be used. What it waits for is an event of the store.
+const storeWait = 5 * time.Minute
+
+func (r *Reconciler) steps() []flow.Step[scope] {
+	return []flow.Step[scope]{
+		{Name: "resolve stores", Do: r.resolve},
+		{Name: "release", Do: r.release},
+		{Name: "refuse", Do: r.refuse},
+		{Name: "observe", Do: r.observe},
+		{Name: "skip fresh", Do: r.skipFresh},
+		{Name: "admit", Do: r.admit},
+		{Name: "fetch", Do: r.fetch},
+		{Name: "render", Do: r.render},
+		{Name: "write", Do: failing(r.write)},
+		{Name: "prune", Do: failing(r.prune)},
+	}
+}
+
+// failed makes an error end the run with ESO's reason, repeated with backoff: what is wrong may be cured outside of the
+// ExternalSecret. A store that says how long it wants to be left alone is.
+func failed(err error) error {
+	var throttled *providers.ThrottledError
+	if errors.As(err, &throttled) && throttled.After > 0 {
+		return flow.Wait(esv1.ReasonSecretSyncedError, throttled.After, err)
+	}
+	return flow.Fail(esv1.ReasonSecretSyncedError, err)
+}
+
+func failing(do func(context.Context, *scope) error) func(context.Context, *scope) error {
+	return func(ctx context.Context, s *scope) error {
+		if err := do(ctx, s); err != nil {
+			return failed(err)
+		}
+		return nil
+	}
+}
+
+// release lets an object go that is being deleted: its Secret follows by its owner reference. Objects that External Secrets
+// Operator has served carry a finalizer of it that nobody else would remove.
+func (r *Reconciler) release(ctx context.Context, s *scope) error {
+	if s.es.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	s.ignored = true
+	before := s.es.DeepCopy()
+	if !controllerutil.RemoveFinalizer(s.es, esv1.FinalizerExternalSecret) {
+		return flow.Done()
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.deps.Client.Patch(ctx, s.es.DeepCopy(), patch); client.IgnoreNotFound(err) != nil {
+		return failed(fmt.Errorf("remove the finalizer: %w", redact.API(err)))
+	}
+	s.es.Finalizers = before.Finalizers // the status patch is not about them
+	return flow.Done()
+}
+
+// resolve finds the stores, and ends the run for an object that another controller serves.
+func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
+	s.stores = map[esv1.StoreRef]client.Object{}
+	for _, ref := range storesOf(&s.es.Spec) {
+		obj, err := r.store(ctx, s.es.Namespace, ref)
+		if err != nil {
+			return failed(err)
+		}
+		s.stores[ref] = obj
+		if obj == nil {
+			continue
+		}
+		if _, spec, _ := sessions.Parts(obj); !sessions.Serves(r.deps.Class, spec) {
+			s.ignored = true
+			return flow.Done()
+		}
+	}
+	return nil
+}
+
+// store returns the store as the cache has it, which the caller must not change; nil when there is none.
+func (r *Reconciler) store(ctx context.Context, namespace string, ref esv1.StoreRef) (client.Object, error) {
+	var obj client.Object = &esv1.SecretStore{}
+	key := types.NamespacedName{Namespace: namespace, Name: ref.Name}
+	if ref.Kind == esv1.KindClusterSecretStore {
+		obj, key.Namespace = &esv1.ClusterSecretStore{}, ""
+	}
+	err := r.deps.Client.Get(ctx, key, obj, client.UnsafeDisableDeepCopy)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // a store that does not exist is a fact, not a failure
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up %s: %w", sessions.Name(ref.Kind, namespace, ref.Name), redact.API(err))
+	}
+	return obj, nil
+}
+
+// refuse sets Ready=False for a spec that cannot be acted on as a whole. Nothing that was materialized is changed.
+func (r *Reconciler) refuse(_ context.Context, s *scope) error {
+	if err := refuse(&s.es.Spec); err != nil {
+		return flow.Stall(esv1.ReasonSecretSyncedError, err)
+	}
+	return nil
+}
+
+// observe looks up the target in the metadata cache.
+func (r *Reconciler) observe(ctx context.Context, s *scope) error {
+	var err error
+	if s.target, err = r.targets.get(ctx, s.es.Namespace, targetName(s.es)); err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
+// skipFresh ends the run when nothing is due: this is where almost every run ends, without a request to anybody.
+func (r *Reconciler) skipFresh(ctx context.Context, s *scope) error {
+	s.plan = decide(s)
+	if s.plan.verify {
+		if err := r.verify(ctx, s); err != nil {
+			return failed(err)
+		}
+	}
+	if !s.plan.refresh {
+		return flow.Done()
+	}
+	if s.target.exists && s.target.controller != "" && !s.target.ours(s.es) {
+		name := fmt.Sprintf("Secret %s/%s", s.es.Namespace, targetName(s.es))
+		return failed(ownedByAnother(name, s.target.controllerName))
+	}
+	return nil
+}
+
+// admit sets Ready=False when a store does not exist, is not ready or does not admit the namespace. It waits for an event
+// of the store, and looks again after storeWait for what has none.
+func (r *Reconciler) admit(ctx context.Context, s *scope) error {
+	for _, ref := range storesOf(&s.es.Spec) {
+		name := sessions.Name(ref.Kind, s.es.Namespace, ref.Name)
+		obj := s.stores[ref]
+		if obj == nil {
+			return s.wait(providers.Errorf(providers.ErrNotFound, "%s does not exist", name), true)
+		}
+		_, spec, status := sessions.Parts(obj)
+		if err := usable(name, obj.GetGeneration(), status); err != nil {
+			return s.wait(err, !validated(obj.GetGeneration(), status))
+		}
+		if len(spec.Conditions) == 0 || ref.Kind != esv1.KindClusterSecretStore {
+			continue
+		}
+		namespace := &metav1.PartialObjectMetadata{}
+		namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+		if err := r.deps.Client.Get(ctx, types.NamespacedName{Name: s.es.Namespace}, namespace); err != nil {
+			return failed(fmt.Errorf("look up namespace %s: %w", s.es.Namespace, redact.API(err)))
+		}
+		ok, err := sessions.Admits(spec.Conditions, namespace)
+		if err == nil && !ok {
+			err = providers.Errorf(providers.ErrDenied,
+				"%s may not be used from namespace %s: none of its spec.conditions matches the namespace", name, s.es.Namespace)
+		}
+		if err != nil {
+			return s.wait(err, false)
+		}
+	}
+	s.memo.waiting = time.Time{}
+	return nil
+}
+
+// storeGrace is how long a store may be missing or not validated before the object says so: whoever applies a store and
+// its users together, or starts the controller, causes no alarm.
+const storeGrace = 2 * time.Second
+
+// wait ends the run until the store has an event. A young store is one that is missing or not validated yet.
+func (s *scope) wait(err error, young bool) error {
+	if young {
+		if s.memo.waiting.IsZero() {
+			s.memo.waiting = s.now
+		}
+		if s.early = s.now.Sub(s.memo.waiting) < storeGrace; s.early {
+			return flow.Wait(esv1.ReasonSecretSyncedError, storeGrace, err)
+		}
+	}
+	return flow.Wait(esv1.ReasonSecretSyncedError, storeWait, err)
+}
+
+// validated reports whether a store's status is about the store as it is.
+func validated(generation int64, status *esv1.SecretStoreStatus) bool {
+	return conditions.Ready(status.Conditions).Status != "" &&
+		(status.ObservedGeneration == 0 || status.ObservedGeneration == generation)
+}
+
+// usable says why a store cannot be asked now; nil when it can.
+func usable(name string, generation int64, status *esv1.SecretStoreStatus) error {
+	ready := conditions.Ready(status.Conditions)
+	switch {
+	case !validated(generation, status):
+		return providers.Errorf(providers.ErrUnavailable, "%s is not ready: it has not been validated yet", name)
+	case ready.Status != metav1.ConditionTrue:
+		return providers.Errorf(providers.ErrUnavailable, "%s is not ready (%s): %s", name, ready.Reason, ready.Message)
+	default:
+		return nil
+	}
+}
+
+// fetch asks each store for all documents at once. A store that cannot be asked fails the object; a document that cannot
+// be read is told apart by assemble.
+func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
+	s.documents = map[origin]providers.Result{}
+	wanted := map[esv1.StoreRef][]providers.Ref{}
+	for _, e := range entriesOf(&s.es.Spec) {
+		if _, twice := s.documents[e.origin]; !twice {
+			s.documents[e.origin] = providers.Result{}
+			wanted[e.origin.store] = append(wanted[e.origin.store], e.origin.ref)
+		}
+	}
+	for _, ref := range storesOf(&s.es.Spec) {
+		if len(wanted[ref]) == 0 {
+			continue
+		}
+		store, err := r.deps.Sessions.Translate(s.stores[ref])
+		if err != nil {
+			return failed(err)
+		}
+		results, err := r.deps.Sessions.Fetch(ctx, sessions.Request{
+			Store: store, Namespace: s.es.Namespace, Refs: wanted[ref],
+			MaxAge: sessions.MaxAge(intervalOf(&s.es.Spec)), Forced: s.plan.forced,
+		})
+		if err != nil {
+			return failed(err)
+		}
+		for i, result := range results {
+			s.documents[origin{ref, wanted[ref][i]}] = result
+		}
+	}
+	return nil
+}
+
+// render selects the values from the documents and makes the content. A store that has no values at all leaves the target
+// as it is (deletionPolicy Retain).
+func (r *Reconciler) render(ctx context.Context, s *scope) error {
+	var err error
+	if s.values, err = assemble(&s.es.Spec, s.documents); err != nil {
+		return failed(err)
+	}
+	if s.retained = len(s.values) == 0; s.retained {
+		return flow.Done()
+	}
+	if s.content, err = render(ctx, s.es, s.values); err != nil {
+		return failed(err)
+	}
+	s.dynamic = dynamicMetadata(&s.es.Spec)
+	return nil
+}

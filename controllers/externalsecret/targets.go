@@ -1,0 +1,104 @@
+package externalsecret
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/redact"
+)
+
+// targets is what the controller knows about the Secrets that ExternalSecrets maintain: metadata, never data.
+type targets struct{ cache cache.Cache }
+
+// ownerIndex finds Secrets by the UID of the object that controls them.
+const ownerIndex = "controller"
+
+// newTargets returns a cache of the metadata of the Secrets with the label of managed Secrets, in some namespaces or, with
+// none named, in all. The caller starts it.
+func newTargets(ctx context.Context, cl cluster.Cluster, namespaces []string) (*targets, error) {
+	only := map[string]cache.Config{}
+	for _, ns := range namespaces {
+		only[ns] = cache.Config{}
+	}
+	c, err := cache.New(cl.GetConfig(), cache.Options{
+		HTTPClient: cl.GetHTTPClient(), Scheme: cl.GetScheme(), Mapper: cl.GetRESTMapper(),
+		DefaultNamespaces: only,
+		ByObject: map[client.Object]cache.ByObject{secretMetadata(): {
+			Label:     labels.SelectorFromSet(labels.Set{esv1.LabelManaged: "true"}),
+			Transform: strip,
+		}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of managed Secrets: %w", err)
+	}
+	err = c.IndexField(ctx, secretMetadata(), ownerIndex, func(obj client.Object) []string {
+		if owner := metav1.GetControllerOf(obj); owner != nil {
+			return []string{string(owner.UID)}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("index managed Secrets: %w", err)
+	}
+	return &targets{cache: c}, nil
+}
+
+func secretMetadata() *metav1.PartialObjectMetadata {
+	m := &metav1.PartialObjectMetadata{}
+	m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	return m
+}
+
+// strip leaves of a Secret's metadata what identifies it, says whose it is and what it holds.
+func strip(obj any) (any, error) {
+	m, ok := obj.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return obj, nil
+	}
+	kept := &metav1.PartialObjectMetadata{TypeMeta: m.TypeMeta}
+	kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion = m.Namespace, m.Name, m.UID, m.ResourceVersion
+	kept.OwnerReferences = m.OwnerReferences
+	kept.Labels = map[string]string{esv1.LabelManaged: m.Labels[esv1.LabelManaged]}
+	if hash := m.Annotations[esv1.AnnotationDataHash]; hash != "" {
+		kept.Annotations = map[string]string{esv1.AnnotationDataHash: hash}
+	}
+	return kept, nil
+}
+
+// get returns what is known about a Secret.
+func (t *targets) get(ctx context.Context, namespace, name string) (target, error) {
+	m := secretMetadata()
+	err := t.cache.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, m, client.UnsafeDisableDeepCopy)
+	if apierrors.IsNotFound(err) {
+		return target{}, nil
+	}
+	if err != nil {
+		return target{}, fmt.Errorf("look up Secret %s/%s: %w", namespace, name, redact.API(err))
+	}
+	found := target{exists: true, uid: m.UID, resourceVersion: m.ResourceVersion, dataHash: m.Annotations[esv1.AnnotationDataHash]}
+	if owner := metav1.GetControllerOfNoCopy(m); owner != nil {
+		found.controller, found.controllerName = owner.UID, owner.Kind+" "+owner.Name
+	}
+	return found, nil
+}
+
+// ownedBy returns the Secrets that an ExternalSecret controls.
+func (t *targets) ownedBy(ctx context.Context, es *esv1.ExternalSecret) ([]metav1.PartialObjectMetadata, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	err := t.cache.List(ctx, list, client.InNamespace(es.Namespace), client.MatchingFields{ownerIndex: string(es.UID)}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("list the Secrets of the ExternalSecret: %w", redact.API(err))
+	}
+	return list.Items, nil
+}

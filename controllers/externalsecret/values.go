@@ -1,0 +1,149 @@
+package externalsecret
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// assemble makes the values of an ExternalSecret from the documents: dataFrom in order, then data; later ones win. It is
+// all or nothing: the first thing that is missing or malformed is the error, which names the entry and never a value.
+func assemble(spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result) (map[string][]byte, error) {
+	values := map[string][]byte{}
+	for _, e := range entriesOf(spec) {
+		found, err := valuesOf(e, documents[e.origin])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.path, err)
+		}
+		maps.Copy(values, found)
+	}
+	return values, nil
+}
+
+func valuesOf(e entry, result providers.Result) (map[string][]byte, error) {
+	if result.Err != nil {
+		return nil, result.Err
+	}
+	if e.secretKey == "" {
+		return extract(e, result.Document)
+	}
+	v, err := result.Document.Value(e.remote.Property)
+	if err != nil {
+		return nil, err
+	}
+	decoded, err := decodeValue(v.Bytes(), e.remote.DecodingStrategy, e.remote.NullBytePolicy)
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{e.secretKey: decoded}, nil
+}
+
+func extract(e entry, doc providers.Document) (map[string][]byte, error) {
+	fields, err := doc.Fields(e.remote.Property)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string][]byte, len(fields))
+	from := make(map[string]string, len(fields))
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if name == "" {
+			continue // External Secrets Operator drops it, too: a Secret has no key for it
+		}
+		key := convertKey(name, e.remote.ConversionStrategy)
+		if other, taken := from[key]; taken {
+			return nil, providers.Errorf(providers.ErrInvalid, "fields %q and %q both become key %q: use conversionStrategy Unicode or data", other, name, key)
+		}
+		if err := checkKey(key); err != nil {
+			return nil, err
+		}
+		if out[key], err = decodeValue(fields[name].Bytes(), e.remote.DecodingStrategy, e.remote.NullBytePolicy); err != nil {
+			return nil, fmt.Errorf("field %q: %w", name, err)
+		}
+		from[key] = name
+	}
+	return out, nil
+}
+
+// convertKey makes a key of a Secret from the name of a field: what a key cannot have becomes an underscore, or with
+// Unicode _U, the code point in four or more hex digits, and an underscore.
+func convertKey(name string, strategy esv1.ConversionStrategy) string {
+	var b strings.Builder
+	for _, r := range name {
+		switch {
+		case keyRune(r):
+			b.WriteRune(r)
+		case strategy == esv1.ConversionUnicode:
+			fmt.Fprintf(&b, "_U%04x_", r)
+		default:
+			b.WriteByte('_')
+		}
+	}
+	return b.String()
+}
+
+func keyRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
+}
+
+// checkKey says why a key cannot be one of a Secret (Kubernetes' own rule).
+func checkKey(key string) error {
+	const longest = 253
+	switch {
+	case len(key) > longest:
+		return providers.Errorf(providers.ErrInvalid, "key %q... has %d characters, a key of a Secret has %d at most", key[:20], len(key), longest)
+	case key == "" || key == "." || strings.HasPrefix(key, "..") || strings.ContainsFunc(key, func(r rune) bool { return !keyRune(r) }):
+		return providers.Errorf(providers.ErrInvalid, "%q cannot be a key of a Secret: use letters, digits, '-', '_' and '.'", key)
+	default:
+		return nil
+	}
+}
+
+// decodeValue undoes the encoding that a value has in the store, and applies the policy for zero bytes to the result.
+func decodeValue(value []byte, strategy esv1.DecodingStrategy, nulls esv1.NullBytePolicy) ([]byte, error) {
+	decoded, err := decode(value, strategy)
+	if err != nil {
+		return nil, providers.Errorf(providers.ErrInvalid, "the value is not encoded as decodingStrategy %s says", strategy)
+	}
+	if nulls == esv1.NullByteFail && bytes.IndexByte(decoded, 0) >= 0 {
+		return nil, providers.Errorf(providers.ErrInvalid, "the value has a zero byte and nullBytePolicy is Fail")
+	}
+	return decoded, nil
+}
+
+var errEncoding = errors.New("not encoded like that")
+
+func decode(value []byte, strategy esv1.DecodingStrategy) ([]byte, error) {
+	switch strategy {
+	case "", esv1.DecodingNone:
+		return value, nil
+	case esv1.DecodingBase64:
+		return decodeBase64(base64.StdEncoding, value)
+	case esv1.DecodingBase64URL:
+		return decodeBase64(base64.URLEncoding, value)
+	case esv1.DecodingAuto:
+		for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+			if out, err := decodeBase64(enc, value); err == nil {
+				return out, nil
+			}
+		}
+		return value, nil
+	default:
+		return nil, errEncoding
+	}
+}
+
+func decodeBase64(enc *base64.Encoding, value []byte) ([]byte, error) {
+	out := make([]byte, enc.DecodedLen(len(value)))
+	n, err := enc.Decode(out, value)
+	if err != nil {
+		return nil, errEncoding // the decoder's own error would say where, which is about the value
+	}
+	return out[:n], nil
+}

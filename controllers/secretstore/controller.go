@@ -1,0 +1,134 @@
+package secretstore
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/internal/redact"
+)
+
+// DefaultInterval is how often a store is checked that does not say (External Secrets Operator's default).
+const DefaultInterval = 5 * time.Minute
+
+// +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores;clustersecretstores,verbs=get;list;watch
+// +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores/status;clustersecretstores/status,verbs=patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Deps are what the Reconciler needs; Client, Sessions and Events are required.
+type Deps struct {
+	// Client reads stores (from a cache) and writes their status.
+	Client   client.Client
+	Sessions *sessions.Pool
+	Events   events.EventRecorder
+	// Class is the spec.controller of the stores that are served, beside those that name none.
+	Class string
+	// Interval is how often a store is checked that does not say; 0 means DefaultInterval.
+	Interval time.Duration
+	// Concurrent is how many stores of a kind are reconciled at once; 0 means one.
+	Concurrent int
+}
+
+// Reconciler validates stores of both kinds.
+type Reconciler struct {
+	deps Deps
+	seen *seen
+}
+
+// New returns a Reconciler.
+func New(d Deps) *Reconciler {
+	if d.Interval <= 0 {
+		d.Interval = DefaultInterval
+	}
+	return &Reconciler{deps: d, seen: &seen{stores: map[string]record{}}}
+}
+
+// SetupWithManager registers a controller for each kind of store.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	for kind, proto := range map[string]client.Object{
+		esv1.KindSecretStore: &esv1.SecretStore{}, esv1.KindClusterSecretStore: &esv1.ClusterSecretStore{},
+	} {
+		err := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(kind)).
+			For(proto, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			WithOptions(flow.Options(max(1, r.deps.Concurrent))).
+			Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+				return r.reconcile(ctx, req, proto.DeepCopyObject().(client.Object))
+			}))
+		if err != nil {
+			return fmt.Errorf("set up the controller of %s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj client.Object) (reconcile.Result, error) {
+	kind, spec, status := sessions.Parts(obj)
+	name := sessions.Name(kind, req.Namespace, req.Name)
+	err := r.deps.Client.Get(ctx, req.NamespacedName, obj)
+	if apierrors.IsNotFound(err) {
+		if uid, ok := r.seen.forget(name); ok {
+			r.deps.Sessions.Forget(uid)
+		}
+		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("read %s: %w", name, redact.API(err))
+	}
+	s := &scope{obj: obj, name: name, spec: spec, status: status, now: time.Now(),
+		interval: intervalOf(spec.RefreshInterval, r.deps.Interval)}
+	r.seen.first(name, obj.GetUID(), s.now)
+	return flow.Run(ctx, flow.Engine{Status: r.deps.Client, Events: r.deps.Events}, obj, s, report, r.steps()...)
+}
+
+// seen remembers when each store was checked last or, after a start, first seen.
+type seen struct {
+	mu     sync.Mutex
+	stores map[string]record
+}
+
+type record struct {
+	uid types.UID
+	at  time.Time
+}
+
+func (s *seen) first(name string, uid types.UID, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stores[name].uid != uid {
+		s.stores[name] = record{uid, now}
+	}
+}
+
+func (s *seen) checked(name string, uid types.UID, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stores[name] = record{uid, now}
+}
+
+func (s *seen) last(name string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stores[name].at
+}
+
+func (s *seen) forget(name string) (types.UID, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, ok := s.stores[name]
+	delete(s.stores, name)
+	return was.uid, ok
+}

@@ -1,0 +1,61 @@
+package secretstore
+
+import (
+	"hash/fnv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// intervalOf returns how often a store is checked: spec.refreshInterval, in seconds or as a duration, or the default
+// when it is empty, zero or cannot be read (the schema refuses that).
+func intervalOf(v *intstr.IntOrString, fallback time.Duration) time.Duration {
+	if v == nil {
+		return fallback
+	}
+	d := time.Duration(v.IntValue()) * time.Second
+	if v.Type == intstr.String {
+		if parsed, err := time.ParseDuration(v.StrVal); err == nil {
+			d = parsed
+		}
+	}
+	if d <= 0 {
+		return fallback
+	}
+	return d
+}
+
+// nextCheck returns when a store is checked that was checked (or first seen) at last: within interval, at a point of it
+// that is the store's own, so that stores do not fall due together.
+func nextCheck(uid types.UID, last time.Time, interval time.Duration) time.Time {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(uid))
+	phase := time.Duration(h.Sum64() % uint64(interval))
+	sinceEpoch := time.Duration(last.UnixNano())
+	passed := (sinceEpoch - phase) % interval
+	if passed < 0 {
+		passed += interval
+	}
+	return last.Add(interval - passed)
+}
+
+// ready reports whether the status says that the store, as it is now, can be used.
+func ready(generation int64, status *esv1.SecretStoreStatus) bool {
+	return status.ObservedGeneration == generation && conditions.Ready(status.Conditions).Status == metav1.ConditionTrue
+}
+
+// describe joins what is wrong with a configuration into one message.
+func describe(problems []providers.Problem) string {
+	texts := make([]string, len(problems))
+	for i, p := range problems {
+		texts[i] = p.String()
+	}
+	return strings.Join(texts, "; ")
+}

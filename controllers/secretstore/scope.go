@@ -1,0 +1,33 @@
+package secretstore
+
+import (
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+)
+
+// scope is what one run knows about one store.
+type scope struct {
+	obj    client.Object
+	name   string // for messages
+	spec   *esv1.SecretStoreSpec
+	status *esv1.SecretStoreStatus
+	now    time.Time
+	// interval is how often the store is checked, and due when it is next.
+	interval time.Duration
+	due      time.Time
+
+	// foreign is set for a store that another controller serves.
+	foreign bool
+	// fresh is set when the store was found ready a short while ago and has not changed since.
+	fresh bool
+	// store is set by translate.
+	store sessions.Store
+	// checked is set when the backend was asked.
+	checked bool
+	// referent is set when the store can only be checked by those who use it.
+	referent bool
+}

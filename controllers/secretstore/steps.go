@@ -1,0 +1,81 @@
+package secretstore
+
+import (
+	"context"
+	"errors"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+func (r *Reconciler) steps() []flow.Step[scope] {
+	return []flow.Step[scope]{
+		{Name: "skip a store of another controller", Do: r.skipForeign},
+		{Name: "skip a store that is not due", Do: r.skipFresh},
+		{Name: "translate", Do: r.translate},
+		{Name: "validate", Do: r.validate},
+		{Name: "check", Do: r.check},
+	}
+}
+
+func (r *Reconciler) skipForeign(_ context.Context, s *scope) error {
+	if s.foreign = !sessions.Serves(r.deps.Class, s.spec); s.foreign {
+		return flow.Done()
+	}
+	return nil
+}
+
+// skipFresh ends the run for a store that is ready and was checked within its interval.
+func (r *Reconciler) skipFresh(_ context.Context, s *scope) error {
+	s.due = nextCheck(s.obj.GetUID(), r.seen.last(s.name), s.interval)
+	if s.fresh = ready(s.obj.GetGeneration(), s.status) && s.now.Before(s.due); s.fresh {
+		return flow.Done()
+	}
+	return nil
+}
+
+// translate sets Ready=False with InvalidStoreConfiguration for a store that no provider of ours can serve.
+func (r *Reconciler) translate(_ context.Context, s *scope) error {
+	var err error
+	if s.store, err = r.deps.Sessions.Translate(s.obj); err != nil {
+		return flow.Stall(esv1.ReasonInvalidStore, err)
+	}
+	if _, err := sessions.Admits(s.spec.Conditions, s.obj); err != nil {
+		return flow.Stall(esv1.ReasonInvalidStore, err)
+	}
+	return nil
+}
+
+// validate sets Ready=False with InvalidProviderConfig for a configuration that cannot work.
+func (r *Reconciler) validate(_ context.Context, s *scope) error {
+	if problems := s.store.Provider.Validate(s.store.Config); len(problems) > 0 {
+		return flow.Stall(esv1.ReasonInvalidProviderConfig, providers.Errorf(providers.ErrInvalid,
+			"%s: spec.provider.%s: %s", s.name, s.store.Provider.Name(), describe(problems)))
+	}
+	return nil
+}
+
+// check sets Ready=False with InvalidProviderConfig when something that the configuration refers to cannot work, and
+// ValidationFailed when the backend refuses the identity or does not answer. It is repeated until it succeeds: what is
+// wrong may be cured outside of the store.
+func (r *Reconciler) check(ctx context.Context, s *scope) error {
+	err := r.deps.Sessions.Check(ctx, s.store)
+	r.seen.checked(s.name, s.obj.GetUID(), s.now)
+	s.checked, s.due = true, nextCheck(s.obj.GetUID(), s.now, s.interval)
+	var throttled *providers.ThrottledError
+	switch {
+	case errors.Is(err, sessions.ErrReferent):
+		s.referent = true
+		return nil
+	case err == nil:
+		return nil
+	case errors.As(err, &throttled) && throttled.After > 0:
+		return flow.Wait(esv1.ReasonValidationFailed, throttled.After, err)
+	case errors.Is(err, providers.ErrInvalid):
+		return flow.Fail(esv1.ReasonInvalidProviderConfig, err)
+	default:
+		return flow.Fail(esv1.ReasonValidationFailed, err)
+	}
+}
