@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/sealbridge/sealbridge/controllers/setup"
+)
+
+// version is set by the linker (make build).
+var version = "devel" //nolint:gochecknoglobals // the linker writes it
+
+// flags are what the command line says beyond setup.Options.
+type flags struct {
+	kubeconfig string
+	logLevel   string
+	logFormat  string
+	options    setup.Options
+}
+
+func newCommand(stderr io.Writer) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:           "sealbridge-controller",
+		Short:         "Materializes external and sealed secrets, and syncs Git repositories, without plaintext in Git",
+		Version:       version,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return start(cmd.Context(), f, stderr)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "path to a kubeconfig; without it KUBECONFIG, then the cluster that the process runs in")
+	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&f.logFormat, "log-format", "json", "json or text")
+	f.options.AddFlags(fs, defaultNamespace())
+	return cmd
+}
+
+func start(ctx context.Context, f flags, stderr io.Writer) error {
+	logger, err := newLogger(f.logLevel, f.logFormat, stderr)
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+	cfg, err := restConfig(f.kubeconfig)
+	if err != nil {
+		return err
+	}
+	mgr, err := setup.New(ctx, cfg, f.options)
+	if err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func newLogger(level, format string, w io.Writer) (logr.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return logr.Logger{}, fmt.Errorf("--log-level %q: use debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "json":
+		return logr.FromSlogHandler(slog.NewJSONHandler(w, opts)), nil
+	case "text":
+		return logr.FromSlogHandler(slog.NewTextHandler(w, opts)), nil
+	default:
+		return logr.Logger{}, fmt.Errorf("--log-format %q: use json or text", format)
+	}
+}
+
+// restConfig finds the API server. Client-side rate limiting is off: API priority and fairness on the server is fairer
+// than a number chosen here.
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the Kubernetes API server: %w\nrun inside a cluster, or give --kubeconfig or KUBECONFIG", err)
+	}
+	cfg.QPS = -1
+	cfg.UserAgent = "sealbridge-controller/" + version
+	return cfg, nil
+}
+
+// podNamespace is the namespace that the controller runs in when --namespace does not say.
+func podNamespace(getenv func(string) string, readFile func(string) ([]byte, error)) string {
+	if ns := getenv("POD_NAMESPACE"); ns != "" {
+		return ns
+	}
+	if b, err := readFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace"); err == nil {
+		if ns := strings.TrimSpace(string(b)); ns != "" {
+			return ns
+		}
+	}
+	return setup.DefaultNamespace
+}
+
+func defaultNamespace() string { return podNamespace(os.Getenv, os.ReadFile) }

@@ -1,0 +1,179 @@
+// Package setup puts the controllers together: it is the one place that lists them.
+//
+// It takes the address of an API server and Options, and returns a manager that runs the controllers which the options
+// switch on, with the caches, sessions and keys that each of them is given. Nothing runs before the manager is started.
+package setup
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	sbv1 "github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
+	ssv1 "github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/externalsecret"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/gitsync"
+	"github.com/sealbridge/sealbridge/controllers/sealedsecret"
+	"github.com/sealbridge/sealbridge/controllers/sealhttp"
+	"github.com/sealbridge/sealbridge/controllers/sealingkey"
+	"github.com/sealbridge/sealbridge/controllers/secretstore"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/providers/builtin"
+)
+
+// leaseName is the lease that replicas elect a leader by.
+const leaseName = "sealbridge-controller"
+
+// The component that events name as their source, per kind; those of External Secrets Operator and Sealed Secrets, so that
+// filters on events keep working.
+const (
+	externalSecretsComponent = "external-secrets"
+	sealedSecretsComponent   = "sealed-secrets"
+	gitSyncComponent         = "sealbridge-gitsync"
+)
+
+// New returns a manager with the controllers that the options switch on. The context bounds the set-up only.
+func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, error) {
+	on, err := Enabled(o.Controllers)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := newManager(cfg, o)
+	if err != nil {
+		return nil, err
+	}
+	pool := sessions.New(sessions.Deps{
+		Providers: builtin.All(), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(),
+	})
+	for _, c := range []struct {
+		name  string
+		setUp func() error
+	}{
+		{SecretStore, func() error { return addSecretStore(mgr, o, pool) }},
+		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool) }},
+		{SealedSecret, func() error { return addSealedSecret(mgr, o) }},
+		{GitSync, func() error { return addGitSync(mgr, o) }},
+	} {
+		if !on[c.name] {
+			continue
+		}
+		if err := c.setUp(); err != nil {
+			return nil, err
+		}
+	}
+	if on[SecretStore] || on[ExternalSecret] {
+		if err := mgr.Add(pool); err != nil {
+			return nil, fmt.Errorf("add the session pool: %w", err)
+		}
+	}
+	return mgr, nil
+}
+
+func newManager(cfg *rest.Config, o Options) (manager.Manager, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := ctrl.NewManager(cfg, manager.Options{
+		Scheme:                        scheme,
+		Metrics:                       metricsserver.Options{BindAddress: o.MetricsBindAddress},
+		HealthProbeBindAddress:        o.HealthProbeBindAddress,
+		PprofBindAddress:              o.PprofBindAddress,
+		LeaderElection:                o.LeaderElect,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       o.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		// What we hold of an object is what somebody wrote into it, not who.
+		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		// No informer ever holds the data of a Secret, and none of a ConfigMap; both are read one by one.
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the manager: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("add health check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("add readiness check: %w", err)
+	}
+	return mgr, nil
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, esv1.AddToScheme, ssv1.AddToScheme, sbv1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("build scheme: %w", err)
+		}
+	}
+	return scheme, nil
+}
+
+func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool) error {
+	return secretstore.New(secretstore.Deps{
+		Client: mgr.GetClient(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent),
+		Class: o.ControllerClass, Concurrent: o.Concurrent,
+	}).SetupWithManager(mgr)
+}
+
+func addExternalSecret(ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool) error {
+	return externalsecret.New(externalsecret.Deps{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent),
+		Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
+	}).SetupWithManager(ctx, mgr)
+}
+
+// addSealedSecret adds the keys, what is opened with them, and the certificate to seal with, which are one capability.
+func addSealedSecret(mgr manager.Manager, o Options) error {
+	keys := sealingkey.NewKeeper()
+	recorder := mgr.GetEventRecorder(sealedSecretsComponent)
+	err := sealingkey.New(sealingkey.Deps{
+		Namespace: o.Namespace, Keeper: keys, Events: recorder, Now: time.Now,
+	}).SetupWithManager(mgr)
+	if err != nil {
+		return err
+	}
+	c, err := sealedsecret.New(sealedsecret.Deps{
+		Keys: keys, Engine: flow.Engine{Status: mgr.GetClient(), Events: recorder}, Metrics: metrics.Registry,
+		Now: time.Now, Concurrent: o.Concurrent,
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.SetupWithManager(mgr); err != nil {
+		return err
+	}
+	if err := mgr.Add(sealhttp.New(o.SealedSecretsBindAddress, keys)); err != nil {
+		return fmt.Errorf("add the server of the sealing certificate: %w", err)
+	}
+	return nil
+}
+
+func addGitSync(mgr manager.Manager, o Options) error {
+	c, err := gitsync.New(gitsync.Deps{
+		Config: mgr.GetConfig(), HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper(),
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(gitSyncComponent),
+		RequireServiceAccount: o.RequireServiceAccount, Concurrent: o.Concurrent,
+	})
+	if err != nil {
+		return err
+	}
+	return c.SetupWithManager(mgr)
+}
