@@ -27,10 +27,19 @@ type cluster struct {
 	name      string
 }
 
-func (r *sealRun) clientConfig() clientcmd.ClientConfig {
+// clientConfig loads the kubeconfig, and says whether there is any.
+func (r *sealRun) clientConfig() (config clientcmd.ClientConfig, found bool, err error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = r.flags.kubeconfig
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &r.flags.overrides)
+	config = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &r.flags.overrides)
+	raw, err := config.RawConfig()
+	if err != nil {
+		return nil, false, kubeconfigError(err)
+	}
+	if asked := r.flags.overrides.CurrentContext; asked != "" && raw.Contexts[asked] == nil {
+		return nil, false, &sealing.Error{Problem: fmt.Sprintf("the kubeconfig has no context %q", asked), Hint: "kubectl config get-contexts lists them"}
+	}
+	return config, len(raw.Contexts) > 0, nil
 }
 
 // namespace returns the namespace of --namespace (explicit) or, when one is needed, that of the kubeconfig's context.
@@ -42,23 +51,22 @@ func (r *sealRun) namespace(needed bool) (namespace string, explicit bool, err e
 	if !needed {
 		return "", false, nil
 	}
-	config := r.clientConfig()
-	raw, err := config.RawConfig()
-	if err != nil {
-		return "", false, kubeconfigError(err)
+	config, found, err := r.clientConfig()
+	if err != nil || !found {
+		return "", false, err
 	}
-	if len(raw.Contexts) == 0 && r.flags.overrides.CurrentContext == "" {
-		return "", false, nil
-	}
-	namespace, _, err = config.Namespace()
-	if err != nil {
+	if namespace, _, err = config.Namespace(); err != nil {
 		return "", false, kubeconfigError(err)
 	}
 	return namespace, false, nil
 }
 
 func (r *sealRun) cluster() (*cluster, error) {
-	config, err := r.clientConfig().ClientConfig()
+	loaded, _, err := r.clientConfig()
+	if err != nil {
+		return nil, err
+	}
+	config, err := loaded.ClientConfig()
 	if err != nil {
 		return nil, kubeconfigError(err)
 	}
@@ -80,8 +88,6 @@ func kubeconfigError(err error) error {
 	switch {
 	case clientcmd.IsEmptyConfig(err):
 		return &sealing.Error{Problem: "no kubeconfig was found", Hint: hint, Cause: err}
-	case clientcmd.IsContextNotFound(err):
-		return &sealing.Error{Problem: "the kubeconfig has no such context", Hint: "kubectl config get-contexts lists them", Cause: err}
 	case errors.As(err, &path):
 		return &sealing.Error{Problem: "kubeconfig: " + path.Error(), Hint: hint, Cause: err}
 	default:

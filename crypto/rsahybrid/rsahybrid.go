@@ -74,14 +74,14 @@ func Parse(value []byte) (Envelope, error) {
 // Wrapped returns the wrapped session key. Only a key whose modulus has exactly this many bytes can unwrap it.
 func (e Envelope) Wrapped() []byte { return e.wrapped }
 
-// Decrypt returns the plaintext under the session key that Unwrap returned, or ErrDecrypt. Once a key has unwrapped the
-// session key, a failure here is final: no other key opens the value.
+// Decrypt returns the plaintext (not nil, also when it is empty) under the session key that Unwrap returned, or
+// ErrDecrypt. Once a key has unwrapped the session key, a failure here is final: no other key opens the value.
 func (e Envelope) Decrypt(sessionKey []byte) ([]byte, error) {
 	aead, err := newAEAD(sessionKey)
 	if err != nil {
 		return nil, ErrDecrypt
 	}
-	plaintext, err := aead.Open(nil, make([]byte, aead.NonceSize()), e.sealed, nil)
+	plaintext, err := aead.Open([]byte{}, make([]byte, aead.NonceSize()), e.sealed, nil)
 	if err != nil {
 		return nil, ErrDecrypt
 	}

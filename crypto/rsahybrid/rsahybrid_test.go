@@ -60,7 +60,7 @@ func TestWhatIsSealedOpensUnderTheSameLabel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(got, plaintext) {
+			if got == nil || !bytes.Equal(got, plaintext) {
 				t.Error("the opened value differs from the sealed one")
 			}
 			if want := 2 + key.Size() + len(plaintext) + 16; len(value) != want {

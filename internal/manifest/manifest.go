@@ -35,7 +35,7 @@ var (
 type Document struct {
 	// Index counts the documents that are not empty, from 1.
 	Index int
-	// Line of the stream on which the document's text begins, from 1.
+	// Line of the stream on which the document's text or first comment begins, from 1.
 	Line int
 	// Object is the document as Kubernetes reads it: YAML 1.1 scalars, whole numbers as int64, others as float64.
 	Object map[string]any
@@ -188,7 +188,8 @@ func (s *stream) addYAML(c chunk) error {
 	if bytes.Equal(converted, []byte("null")) {
 		return nil
 	}
-	return s.append(converted, c.text, c.line)
+	blank := len(c.text) - len(bytes.TrimLeft(c.text, " \t\r\n"))
+	return s.append(converted, c.text, c.line+bytes.Count(c.text[:blank], []byte("\n")))
 }
 
 // append adds a document from its JSON.

@@ -74,7 +74,7 @@ func TestADocumentKnowsItsPlaceAndText(t *testing.T) {
 	got := read(t, "# head\na: 1 # why\n---\n\nb: 2\n---\n{\"c\": 3}\n\n{\"d\": 4}\n")
 	want := []Document{
 		{Index: 1, Line: 1, Object: map[string]any{"a": int64(1)}, Raw: []byte("# head\na: 1 # why\n")},
-		{Index: 2, Line: 3, Object: map[string]any{"b": int64(2)}, Raw: []byte("\n\nb: 2\n")},
+		{Index: 2, Line: 5, Object: map[string]any{"b": int64(2)}, Raw: []byte("\n\nb: 2\n")},
 		{Index: 3, Line: 7, Object: map[string]any{"c": int64(3)}, Raw: []byte(`{"c": 3}`)},
 		{Index: 4, Line: 9, Object: map[string]any{"d": int64(4)}, Raw: []byte(`{"d": 4}`)},
 	}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+// harness ends what the tests share after they ran.
+type harness struct{ m *testing.M }
+
+func (h harness) Run() int { return controlplane.Run(h.m) }
+
+func TestMain(m *testing.M) {
+	// The test binary is the command itself, under both of its names.
+	testscript.Main(harness{m}, map[string]func(){"sealbridge": main, "kubeseal": main})
+}
+
+// canary is the value of every secret in the scripts.
+const canary = "canary-7f3e5b"
+
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	pair, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Now().Add(-time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), Validity: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "../../test/scripts",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			server := newAPIServer(pair)
+			env.Defer(server.Close)
+			env.Setenv("SERVER", server.URL)
+			for name, content := range map[string][]byte{
+				"cert.pem": pair.CertificatePEM(), "key.pem": pair.PrivateKeyPEM(), "expired.pem": expired.CertificatePEM(),
+				"kubeconfig": []byte(kubeconfig(server.URL)),
+			} {
+				if err := os.WriteFile(filepath.Join(env.WorkDir, name), content, 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"sealed":  checkSealed,
+			"private": checkPrivate,
+		},
+	})
+}
+
+// newAPIServer stands in for the API server where the real one cannot be used: it proxies to pods, and refuses pods on
+// loopback addresses. The paths are those of its service proxy.
+func newAPIServer(pair *keyring.Pair) *httptest.Server {
+	mux := http.NewServeMux()
+	service := "/api/v1/namespaces/{namespace}/services/"
+	answer := func(code int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	mux.HandleFunc("GET "+service+"sealed-secrets-controller", answer(200, `{"spec":{"ports":[{"name":"api"},{"name":"metrics"}]}}`))
+	mux.HandleFunc("GET "+service+"portless", answer(200, `{"spec":{}}`))
+	mux.HandleFunc("GET "+service+"broken", answer(200, `<html>`+canary))
+	mux.HandleFunc("GET "+service+"forbidden", answer(403, `{"kind":"Status","reason":"Forbidden","message":"`+canary+`"}`))
+	proxy := service + "http:sealed-secrets-controller:api/proxy"
+	mux.HandleFunc("GET "+proxy+"/v1/cert.pem", answer(200, string(pair.CertificatePEM())))
+	mux.HandleFunc("GET /cert.pem", answer(200, string(pair.CertificatePEM())))
+	mux.HandleFunc("GET /login", answer(200, "<html>"+canary))
+	mux.HandleFunc("GET /endless", func(w http.ResponseWriter, _ *http.Request) {
+		for range 1 << 10 {
+			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+				return
+			}
+		}
+	})
+	mux.HandleFunc("POST "+proxy+"/v1/verify", func(w http.ResponseWriter, r *http.Request) {
+		if body, err := readBounded(r.Body, "body"); err != nil || !strings.Contains(string(body), `"name":"good"`) {
+			w.WriteHeader(http.StatusConflict)
+		}
+	})
+	return httptest.NewServer(mux)
+}
+
+func kubeconfig(server string) string {
+	return `{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: "` + server + `"}}],
+contexts: [{name: c, context: {cluster: c, user: u, namespace: from-context}}, {name: bare, context: {cluster: c, user: u}}], users: [{name: u, user: {token: ` + canary + `}}]}
+`
+}
+
+var long = regexp.MustCompile(`[A-Za-z0-9+/=]{300,}`)
+
+// checkSealed is the script command "sealed file want": the file is want, once its ciphertexts are written SEALED.
+func checkSealed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sealed file want")
+	}
+	got := long.ReplaceAllString(ts.ReadFile(args[0]), "SEALED")
+	if want := ts.ReadFile(args[1]); got != want {
+		ts.Fatalf("%s is\n%s\nwant\n%s", args[0], got, want)
+	}
+}
+
+// checkPrivate is the script command "private file": only its owner can read the file.
+func checkPrivate(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if private := info.Mode().Perm()&0o077 == 0; private == neg {
+		ts.Fatalf("%s has the mode %s", args[0], info.Mode())
+	}
+}
