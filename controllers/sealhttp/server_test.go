@@ -1,0 +1,116 @@
+package sealhttp_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/sealbridge/sealbridge/controllers/sealhttp"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+)
+
+type keys struct{ ring *keyring.Ring }
+
+func (k keys) Ring() (*keyring.Ring, <-chan struct{}) { return k.ring, nil }
+
+func generate(t *testing.T, age time.Duration) *keyring.Pair {
+	t.Helper()
+	pair, err := keyring.Generate(keyring.Options{Bits: 1024, NotBefore: time.Now().Add(-age)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+func TestEachPathHasItsAnswer(t *testing.T) {
+	t.Parallel()
+	newest := generate(t, 0)
+	ring := keyring.New(generate(t, time.Hour), newest)
+	pem := string(newest.CertificatePEM())
+	for name, test := range map[string]struct {
+		ring         *keyring.Ring
+		method, path string
+		code         int
+		body, kind   string
+	}{
+		"the newest certificate":        {ring, "GET", "/v1/cert.pem", 200, pem, "application/x-pem-file"},
+		"no keys yet":                   {nil, "GET", "/v1/cert.pem", 503, "there is no sealing key yet\n", "text/plain; charset=utf-8"},
+		"no keys at all":                {keyring.New(), "GET", "/v1/cert.pem", 503, "there is no sealing key yet\n", "text/plain; charset=utf-8"},
+		"health does not need keys":     {nil, "GET", "/healthz", 200, "ok\n", "text/plain; charset=utf-8"},
+		"verify is not there":           {ring, "POST", "/v1/verify", 404, "404 page not found\n", "text/plain; charset=utf-8"},
+		"rotate is not there":           {ring, "POST", "/v1/rotate", 404, "404 page not found\n", "text/plain; charset=utf-8"},
+		"a certificate cannot be put":   {ring, "PUT", "/v1/cert.pem", 405, "Method Not Allowed\n", "text/plain; charset=utf-8"},
+		"the headers of a certificate":  {ring, "HEAD", "/v1/cert.pem", 200, pem, "application/x-pem-file"},
+		"what is beside the path":       {ring, "GET", "/v1/cert.pem/x", 404, "404 page not found\n", "text/plain; charset=utf-8"},
+		"private keys are not there":    {ring, "GET", "/v1/key.pem", 404, "404 page not found\n", "text/plain; charset=utf-8"},
+		"profiles are not served there": {ring, "GET", "/debug/pprof/", 404, "404 page not found\n", "text/plain; charset=utf-8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := httptest.NewRecorder()
+			sealhttp.New("", keys{test.ring}).Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), test.method, test.path, http.NoBody))
+			if w.Code != test.code || w.Body.String() != test.body || w.Header().Get("Content-Type") != test.kind {
+				t.Errorf("got %d %q %q", w.Code, w.Header().Get("Content-Type"), w.Body.String())
+			}
+			if strings.Contains(w.Body.String(), "PRIVATE") {
+				t.Error("a private key was served")
+			}
+		})
+	}
+}
+
+func TestTheServerEndsWithItsContextAndLeavesNothing(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- sealhttp.New("", keys{keyring.New(generate(t, 0))}).Serve(ctx, listener) }()
+
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	get := func(header string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String()+"/v1/cert.pem", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X", header)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+		return resp.StatusCode
+	}
+	if code := get(""); code != http.StatusOK {
+		t.Errorf("got %d", code)
+	}
+	if code := get(strings.Repeat("x", 64<<10)); code != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a header of 64 KiB got %d", code)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if conn, err := net.Dial("tcp", listener.Addr().String()); err == nil {
+		conn.Close()
+		t.Error("it still listens")
+	}
+}
+
+func TestAnAddressThatCannotBeListenedOnIsAnError(t *testing.T) {
+	t.Parallel()
+	err := sealhttp.New("127.0.0.1:-1", keys{}).Start(t.Context())
+	if err == nil || !strings.HasPrefix(err.Error(), "serve the sealing certificate: ") {
+		t.Errorf("got %v", err)
+	}
+}

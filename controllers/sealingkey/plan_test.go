@@ -1,0 +1,128 @@
+package sealingkey
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+)
+
+func pairOf(t *testing.T, age time.Duration) *keyring.Pair {
+	t.Helper()
+	pair, err := keyring.Generate(keyring.Options{Bits: 1024, NotBefore: time.Now().Add(-age)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+func TestTheRingHoldsWhatCanBeUsedAndFaultsNameTheRest(t *testing.T) {
+	t.Parallel()
+	young, old := pairOf(t, 0), pairOf(t, time.Hour)
+	leaving := *keySecret("ns", "leaving", "p", pairOf(t, -time.Hour))
+	leaving.DeletionTimestamp = &metav1.Time{Time: time.Now()}
+	mixed := *keySecret("ns", "mixed", "p", young)
+	mixed.Data[corev1.TLSPrivateKeyKey] = old.PrivateKeyPEM()
+	rubbish := *keySecret("ns", "rubbish", "p", young)
+	rubbish.Data = map[string][]byte{corev1.TLSCertKey: []byte("canary-1"), corev1.TLSPrivateKeyKey: []byte("canary-2")}
+
+	ring, faults := load([]corev1.Secret{
+		*keySecret("ns", "old", "p", old), mixed, *keySecret("ns", "young", "p", young), rubbish, leaving,
+		*keySecret("ns", "copy", "p", old), {ObjectMeta: metav1.ObjectMeta{Name: "empty"}},
+	})
+	if diff := cmp.Diff([]string{young.Fingerprint(), old.Fingerprint()}, fingerprints(ring)); diff != "" {
+		t.Error(diff)
+	}
+	want := map[string]error{"mixed": keyring.ErrMismatch, "rubbish": keyring.ErrNoPrivateKey, "empty": keyring.ErrNoPrivateKey}
+	for _, f := range faults {
+		if !errors.Is(f.err, want[f.secret.Name]) || strings.Contains(f.err.Error(), "canary") {
+			t.Errorf("%s: %v", f.secret.Name, f.err)
+		}
+		delete(want, f.secret.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("no fault of %v", want)
+	}
+}
+
+func TestAFaultIsToldOnceForEachVersionOfItsSecret(t *testing.T) {
+	t.Parallel()
+	at := func(name, version string) fault {
+		return fault{secret: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, ResourceVersion: version}}}
+	}
+	names := func(faults []fault) (out []string) {
+		for _, f := range faults {
+			out = append(out, f.secret.Name)
+		}
+		return out
+	}
+	reported := map[string]string{}
+	for i, step := range []struct {
+		faults []fault
+		want   []string
+	}{
+		{[]fault{at("a", "1"), at("b", "1")}, []string{"a", "b"}},
+		{[]fault{at("a", "1"), at("b", "2")}, []string{"b"}},
+		{[]fault{at("b", "2")}, nil},
+		{[]fault{at("a", "1"), at("b", "2")}, []string{"a"}},
+	} {
+		if diff := cmp.Diff(step.want, names(newFaults(reported, step.faults))); diff != "" {
+			t.Errorf("step %d: %s", i, diff)
+		}
+	}
+}
+
+func TestAKeySecretLooksAsSealedSecretsWritesIt(t *testing.T) {
+	t.Parallel()
+	pair := pairOf(t, 0)
+	named, generated := keySecret("ns", "n", "prefix", pair), keySecret("ns", "", "prefix", pair)
+	if named.Name != "n" || named.GenerateName != "" || generated.Name != "" || generated.GenerateName != "prefix" {
+		t.Errorf("names: %+v %+v", named.ObjectMeta, generated.ObjectMeta)
+	}
+	if named.Type != corev1.SecretTypeTLS || named.Labels[v1alpha1.LabelSealingKey] != "active" || named.Namespace != "ns" {
+		t.Errorf("%+v", named)
+	}
+	read, err := keyring.ParsePair(named.Data["tls.crt"], named.Data["tls.key"])
+	if err != nil || read.Fingerprint() != pair.Fingerprint() {
+		t.Errorf("read back: %v, %v", read, err)
+	}
+}
+
+func TestOnlyAChangeOfTheKeysReplacesTheRing(t *testing.T) {
+	t.Parallel()
+	a, b := pairOf(t, 0), pairOf(t, time.Hour)
+	keeper := NewKeeper()
+	ring, replaced := keeper.Ring()
+	if ring != nil {
+		t.Error("a ring before the keys were read")
+	}
+	for i, step := range []struct {
+		ring *keyring.Ring
+		want bool
+	}{
+		{keyring.New(), true}, {keyring.New(), false}, {keyring.New(a), true}, {keyring.New(a), false},
+		{keyring.New(b, a), true}, {keyring.New(a, b), false}, {keyring.New(b), true}, {keyring.New(), true},
+	} {
+		if got := keeper.replace(step.ring); got != step.want {
+			t.Errorf("step %d: replaced = %t", i, got)
+		}
+		select {
+		case <-replaced:
+			if !step.want {
+				t.Errorf("step %d: readers were told of a change that is none", i)
+			}
+		default:
+			if step.want {
+				t.Errorf("step %d: readers were not told", i)
+			}
+		}
+		_, replaced = keeper.Ring()
+	}
+}
