@@ -39,6 +39,8 @@ type envelope struct {
 	Auth     *authReply      `json:"auth"`
 	Errors   []string        `json:"errors"`
 	Warnings []string        `json:"warnings"`
+	// Sealed is in the answer of sys/seal-status only.
+	Sealed *bool `json:"sealed"`
 	// index is the replication state of the answer (Enterprise).
 	index []string
 }
@@ -89,7 +91,7 @@ func (a api) refusal(r *reply, answer *jsonhttp.Answer) error {
 	case r.status == http.StatusTooManyRequests:
 		return fmt.Errorf("%s: vault: %w", a.store, &providers.ThrottledError{After: answer.RetryAfter()})
 	case r.status == http.StatusServiceUnavailable && r.says("sealed"):
-		return a.errorf(providers.ErrUnavailable, "vault is sealed; unseal it")
+		return a.sealed()
 	case r.status == http.StatusPreconditionFailed:
 		return a.errorf(providers.ErrUnavailable, "the vault standby that answered has not caught up; it is asked again, or set forwardInconsistent")
 	case r.status > http.StatusInternalServerError:
@@ -98,6 +100,8 @@ func (a api) refusal(r *reply, answer *jsonhttp.Answer) error {
 		return nil
 	}
 }
+
+func (a api) sealed() error { return a.errorf(providers.ErrUnavailable, "vault is sealed; unseal it") }
 
 // unexpected is the error for an answer that says nothing about what was asked.
 func (a api) unexpected(path string, r *reply) error {

@@ -19,7 +19,7 @@ func (s *session) Check(ctx context.Context) error {
 	}
 	mount := clean(s.engine.mount)
 	if mount == "" {
-		return nil
+		return s.alive(ctx)
 	}
 	path := "sys/internal/ui/mounts/" + mount
 	r, err := s.api.do(ctx, http.MethodGet, path, nil, nil)
@@ -40,6 +40,25 @@ func (s *session) Check(ctx context.Context) error {
 		return s.api.errorf(providers.ErrInvalid, "the secrets engine at %s is not a KV engine; correct path in the store", mount)
 	case (data.Options["version"] == "2") == s.engine.v1:
 		return s.api.errorf(providers.ErrInvalid, "the secrets engine at %s is KV version %s; set version in the store", mount, kvVersion(data.Options))
+	default:
+		return nil
+	}
+}
+
+// alive asks Vault what it tells everybody, when there is no mount to ask for.
+func (s *session) alive(ctx context.Context) error {
+	if s.proven {
+		return nil // it has just answered
+	}
+	const path = "sys/seal-status"
+	r, err := s.api.do(ctx, http.MethodGet, path, nil, nil)
+	switch {
+	case err != nil:
+		return err
+	case r.Sealed == nil:
+		return s.api.unexpected(path, r)
+	case *r.Sealed:
+		return s.api.sealed()
 	default:
 		return nil
 	}

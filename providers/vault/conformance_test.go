@@ -3,6 +3,8 @@ package vault_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -172,7 +174,7 @@ func faults(t *testing.T, server *harness.Server, mount string) map[string]provi
 			Open: func(t *testing.T) (providers.Config, providers.Env) {
 				t.Helper()
 				strange := httptest.NewUnstartedServer(http.NotFoundHandler())
-				strange.Config.ErrorLog = nil
+				strange.Config.ErrorLog = log.New(io.Discard, "", 0)
 				strange.StartTLS()
 				t.Cleanup(strange.Close)
 				return config(tokenStore(strange.URL, "kv")), tokenEnv(canary)

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -179,7 +181,7 @@ func TestAClientCertificateIsShown(t *testing.T) {
 	}))
 	// With TLS 1.2 the refusal is part of the handshake; with 1.3 it races with the request.
 	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12}
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
 	pair := server.TLS.Certificates[0]
@@ -219,6 +221,8 @@ func TestASealedOrDeadServerComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	session := open(t, tokenStore(server.Address(), "secret"), tokenEnv(server.Token()))
+	agent := open(t, &stores.Vault{Server: server.Address()}, tokenEnv(canary))
+	mustCheck(t, agent, "")
 	failure := func() string {
 		results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "app"}, {Key: "nope"}})
 		if results != nil {
@@ -232,6 +236,7 @@ func TestASealedOrDeadServerComesBack(t *testing.T) {
 	if got := failure(); got != "SecretStore team-a/vault: vault is sealed; unseal it" {
 		t.Error(got)
 	}
+	mustCheck(t, agent, "SecretStore team-a/vault: vault is sealed; unseal it")
 	if err := server.Unseal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -240,6 +245,10 @@ func TestASealedOrDeadServerComesBack(t *testing.T) {
 	}
 	if err := server.Stop(); err != nil {
 		t.Fatal(err)
+	}
+	checker, _ := providers.As[providers.Checker](agent)
+	if err := checker.Check(t.Context()); err == nil {
+		t.Error("the check does not notice that the server is gone")
 	}
 	if got := failure(); !strings.Contains(got, "cannot reach "+server.Address()+": ") {
 		t.Error(got)

@@ -1,0 +1,261 @@
+package providertest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sealbridge/sealbridge/internal/property"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/providertest"
+)
+
+// faultEnv makes TestAProviderWithTheFault run the suite on a provider with the fault that it names.
+const faultEnv = "PROVIDERTEST_FAULT"
+
+// TestTheSuiteCatches runs the suite in a process of its own for each fault, because it is meant to fail there.
+func TestTheSuiteCatches(t *testing.T) {
+	t.Parallel()
+	for fault, complaint := range map[string]string{
+		"none":                 "",
+		"reversed order":       "results_keep_the_order",
+		"lost duplicates":      "Fetch answered",
+		"missing fails all":    "Fetch failed as a whole",
+		"property not found":   "a_missing_property_is_not_a_missing_document",
+		"two classes":          "has 2 classes",
+		"value in the error":   "the error shows a planted value",
+		"bytes cut":            "values_of_any_size",
+		"document shared":      "documents_are_immutable",
+		"identities mixed":     "two_identities_never_mix",
+		"context ignored":      "Fetch returned",
+		"goroutine left":       "a goroutine is left",
+		"opener's context":     "a_session_outlives_the_context",
+		"not found from Open":  "Open must not say that something was not found",
+		"silent Validate":      "want a problem with field",
+		"neither nor":          "neither or both of document and error",
+		"asks without request": "no refs asked the backend",
+	} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAProviderWithTheFault$", "-test.v")
+			cmd.Env = append(os.Environ(), faultEnv+"="+fault)
+			out, err := cmd.CombinedOutput()
+			if fault == "none" {
+				if err != nil {
+					t.Errorf("the suite finds fault with a good provider:\n%s", out)
+				}
+				return
+			}
+			if failed := new(exec.ExitError); !errors.As(err, &failed) {
+				t.Fatalf("the suite found nothing: %v", err)
+			}
+			failures := failuresIn(string(out))
+			if !strings.Contains(failures, complaint) {
+				t.Errorf("the suite does not complain of %q but:\n%s", complaint, failures)
+			}
+		})
+	}
+}
+
+// failuresIn returns the lines of a verbose test output that are not about what passed.
+func failuresIn(out string) string {
+	var kept []string
+	for line := range strings.Lines(out) {
+		if !strings.Contains(line, "--- PASS") && !strings.HasPrefix(line, "=== ") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
+}
+
+func TestAProviderWithTheFault(t *testing.T) {
+	fault := os.Getenv(faultEnv)
+	if fault == "" {
+		t.Skip("it is run by TestTheSuiteCatches")
+	}
+	b := &backend{fault: fault, docs: map[string]map[string]string{}}
+	store := func(i int) func(*testing.T) (providers.Config, providers.Env) {
+		return func(*testing.T) (providers.Config, providers.Env) {
+			return providers.Config{Store: "SecretStore a/b", Spec: fmt.Sprint(i)}, &providertest.Env{}
+		}
+	}
+	providertest.Run(t, providertest.Harness{
+		Provider: b,
+		Configs:  [2]func(*testing.T) (providers.Config, providers.Env){store(0), store(1)},
+		Put: func(_ *testing.T, i int, name string, fields map[string]string) providers.Ref {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.docs[fmt.Sprint(i)+name] = fields
+			return providers.Ref{Key: name}
+		},
+		Missing: providers.Ref{Key: "nowhere"},
+		Binary:  true,
+		Hang: func(*testing.T) (providers.Config, providers.Env) {
+			return providers.Config{Store: "SecretStore a/b", Spec: "hang"}, &providertest.Env{}
+		},
+		Faults: map[string]providertest.Fault{"down": {Class: providers.ErrUnavailable, Says: []string{"down"}, Open: func(*testing.T) (providers.Config, providers.Env) {
+			return providers.Config{Store: "SecretStore a/b", Spec: "down"}, &providertest.Env{}
+		}}},
+		Invalid: map[string]providers.Config{"spec": {Spec: 1}},
+	})
+}
+
+// backend is a provider and its backend in memory, with one fault.
+type backend struct {
+	fault string
+	mu    sync.Mutex
+	docs  map[string]map[string]string
+	last  string
+}
+
+func (b *backend) Name() string { return "test" }
+
+func (b *backend) Validate(cfg providers.Config) []providers.Problem {
+	if _, ok := cfg.Spec.(string); ok || b.fault == "silent Validate" {
+		return nil
+	}
+	return []providers.Problem{{Field: "spec", Message: "is required"}}
+}
+
+func (b *backend) Open(ctx context.Context, cfg providers.Config, _ providers.Env) (providers.Session, error) {
+	store, ok := cfg.Spec.(string)
+	switch {
+	case !ok:
+		return nil, providers.Errorf(providers.ErrInvalid, "spec is required")
+	case store == "down" && b.fault == "not found from Open":
+		return nil, providers.Errorf(providers.ErrNotFound, "down")
+	case store == "down":
+		return nil, providers.Errorf(providers.ErrUnavailable, "down")
+	}
+	s := &session{b: b, store: store, stop: make(chan struct{}), opened: context.Background()}
+	if b.fault == "opener's context" {
+		s.opened = ctx
+	}
+	go func() { <-s.stop }()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.last = store
+	return s, nil
+}
+
+type session struct {
+	b     *backend
+	store string
+	stop  chan struct{}
+	// opened is a fault: a session that ends with its opener's context.
+	opened context.Context //nolint:containedctx // it is the fault that the suite must find
+}
+
+func (s *session) Close() error {
+	if s.b.fault != "goroutine left" {
+		close(s.stop)
+	}
+	return nil
+}
+
+func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.Result, error) {
+	if s.opened.Err() != nil || s.b.fault == "asks without request" && ctx.Err() != nil {
+		return nil, providers.Errorf(providers.ErrUnavailable, "ended")
+	}
+	if s.store == "hang" {
+		if s.b.fault == "context ignored" {
+			time.Sleep(2 * time.Second)
+		}
+		<-ctx.Done()
+		return nil, providers.Errorf(providers.ErrUnavailable, "no answer")
+	}
+	out := make([]providers.Result, len(refs))
+	for i, ref := range refs {
+		at := i
+		if s.b.fault == "reversed order" {
+			at = len(refs) - 1 - i
+		}
+		out[at] = s.read(ref.Key)
+		if out[at].Err != nil && s.b.fault == "missing fails all" {
+			return nil, out[at].Err
+		}
+	}
+	if s.b.fault == "lost duplicates" && len(refs) > 1 && refs[0] == refs[len(refs)-1] {
+		out = out[1:]
+	}
+	return out, nil
+}
+
+func (s *session) read(key string) providers.Result {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	store := s.store
+	if s.b.fault == "identities mixed" {
+		store = s.b.last
+	}
+	fields, ok := s.b.docs[store+key]
+	err := providers.Errorf(providers.ErrNotFound, "no %s", key)
+	switch {
+	case ok:
+		return providers.Result{Document: document{s.b, s.b.fault, fields}, Version: "1"}
+	case s.b.fault == "value in the error":
+		err = providers.Errorf(providers.ErrNotFound, "no %s in %v", key, s.b.docs)
+	case s.b.fault == "two classes":
+		err = providers.Errorf(providers.ErrUnavailable, "%w", err)
+	case s.b.fault == "neither nor":
+		return providers.Result{}
+	}
+	return providers.Result{Err: err}
+}
+
+type document struct {
+	b      *backend
+	fault  string
+	fields map[string]string
+}
+
+func (d document) Value(path string) (providers.Value, error) {
+	d.b.mu.Lock()
+	defer d.b.mu.Unlock()
+	return d.value(path)
+}
+
+func (d document) value(path string) (providers.Value, error) {
+	if path == "" {
+		return providers.NewValue(fmt.Append(nil, len(d.fields))), nil
+	}
+	v, ok := d.fields[path]
+	switch {
+	case ok && d.fault == "bytes cut":
+		return providers.NewValue([]byte(strings.TrimRight(v, "\x80\n\t "))), nil
+	case ok:
+		return providers.NewValue([]byte(v)), nil
+	case d.fault == "property not found":
+		return providers.Value{}, providers.Errorf(providers.ErrNotFound, "no %s", path)
+	default:
+		return providers.Value{}, providers.Errorf(providers.ErrPropertyNotFound, "no %s", path)
+	}
+}
+
+func (d document) Fields(path string) (map[string]providers.Value, error) {
+	d.b.mu.Lock()
+	defer d.b.mu.Unlock()
+	if path != "" {
+		v, err := d.value(path)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := property.Object(v.Bytes()); !ok {
+			return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields", path)
+		}
+	}
+	out := make(map[string]providers.Value, len(d.fields))
+	for k := range d.fields {
+		out[k], _ = d.value(k)
+	}
+	if d.fault == "document shared" {
+		clear(d.fields)
+	}
+	return out, nil
+}
