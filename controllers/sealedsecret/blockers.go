@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
@@ -87,6 +88,11 @@ func (b *blockers) wait(ctx context.Context, name types.NamespacedName, version 
 		return false
 	}
 	defer events.Stop()
+	// A Secret that went between the look at it and the watch gives no event.
+	now := secretMetadata()
+	if err := b.client.Get(ctx, name, now); err != nil || now.ResourceVersion != version {
+		return apierrors.IsNotFound(err) || err == nil
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,8 +38,6 @@ import (
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
-func TestMain(m *testing.M) { os.Exit(controlplane.Run(m)) }
-
 const (
 	canary   = "canary-5e1f77c2"
 	deadline = 60 * time.Second
@@ -52,6 +50,8 @@ type world struct {
 	client client.Client
 	ns     string
 	logs   *buffer
+	// config is whom the controller is; the administrator without it.
+	config *rest.Config
 	// Of the controller that runs now.
 	keeper     *sealingkey.Keeper
 	metrics    *prometheus.Registry
@@ -93,6 +93,9 @@ func scheme() *runtime.Scheme {
 func (w *world) start() {
 	w.t.Helper()
 	cfg := w.cp.Config()
+	if w.config != nil {
+		cfg = rest.CopyConfig(w.config)
+	}
 	w.requests = &requests{}
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return w.requests.count(next) })
 	watched := map[string]cache.Config{}

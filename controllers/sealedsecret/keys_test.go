@@ -8,11 +8,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
 func newest(w *world) *keyring.Pair { pair, _ := w.ring().Newest(); return pair }
@@ -28,7 +30,12 @@ func decode64(t *testing.T, text string) []byte {
 
 func generate(t *testing.T, age time.Duration) *keyring.Pair {
 	t.Helper()
-	pair, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Now().Add(-age)})
+	return generateBits(t, 2048, age)
+}
+
+func generateBits(t *testing.T, bits int, age time.Duration) *keyring.Pair {
+	t.Helper()
+	pair, err := keyring.Generate(keyring.Options{Bits: bits, NotBefore: time.Now().Add(-age)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,11 +135,11 @@ func TestAPoisonousObjectIsWorkedOnInSharesAndDelaysNobody(t *testing.T) {
 	w := newWorld(t)
 	const keys, values = 40, 30
 	for i := range keys {
-		w.create(w.keySecret("key-"+string(rune('a'+i/10))+string(rune('0'+i%10)), generate(t, time.Duration(i)*time.Hour)))
+		w.create(w.keySecret("key-"+string(rune('a'+i/10))+string(rune('0'+i%10)), generateBits(t, 1024, time.Duration(i)*time.Hour)))
 	}
 	w.start()
 	w.eventually("all keys", func() bool { return w.ring().Len() == keys })
-	stranger := generate(t, 0)
+	stranger := generateBits(t, 1024, 0)
 	poison := w.object("poison", nil)
 	for i := range values {
 		poison.Spec.EncryptedData["k"+string(rune('a'+i%26))+string(rune('0'+i/26))] = w.sealedTo(stranger, seal.Strict, w.ns, "poison", canary)
@@ -154,4 +161,75 @@ func TestAPoisonousObjectIsWorkedOnInSharesAndDelaysNobody(t *testing.T) {
 	if n := w.operations(); n != keys*values+2 {
 		t.Errorf("%d private-key operations after one value was replaced, want %d", n, keys*values+2)
 	}
+}
+
+func TestWorkThatWasCutOffIsTakenUpAgain(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	obj := w.object("app", map[string]string{"k": canary})
+	w.create(obj)
+	w.synced("app")
+	settle(w)
+	w.stop()
+	before := w.secret("app")
+
+	// Killed after the Secret was written and before that was reported.
+	update(w, obj, func(s *v1alpha1.SealedSecret) { s.Status = v1alpha1.SealedSecretStatus{} })
+	obj.Status = v1alpha1.SealedSecretStatus{}
+	if err := w.client.Status().Update(t.Context(), obj); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	w.synced("app")
+	if after := w.secret("app"); after.ResourceVersion != before.ResourceVersion {
+		t.Error("the Secret was written again although nothing in it has changed")
+	}
+
+	// Changed while no controller ran.
+	w.stop()
+	update(w, w.secret("app"), func(s *corev1.Secret) { s.Data["k"] = []byte("edited") })
+	w.start()
+	w.eventually("the edit is undone", func() bool { return w.data("app")["k"] == canary })
+
+	w.stop()
+	update(w, obj, func(s *v1alpha1.SealedSecret) {
+		s.Annotations = map[string]string{v1alpha1.AnnotationNamespaceWide: "true"}
+		s.Spec.EncryptedData["k"] = w.sealed(seal.NamespaceWide, "app", "2")
+	})
+	w.start()
+	w.eventually("the new value in the new scope", func() bool { return w.data("app")["k"] == "2" })
+	w.synced("app")
+	w.checkCanary()
+}
+
+func TestTheRightsOfTheMarkersAreEnough(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg, err := w.cp.ServiceAccountConfig(t.Context(), w.ns, "controller")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := func(group, resource string, verbs ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
+	}
+	err = w.cp.Allow(t.Context(), controlplane.ServiceAccount(w.ns, "controller"), w.ns,
+		rule("bitnami.com", "sealedsecrets", "get", "list", "watch"),
+		rule("bitnami.com", "sealedsecrets/status", "patch"),
+		rule("", "secrets", "get", "list", "watch", "create", "update", "patch"),
+		rule("events.k8s.io", "events", "create", "patch"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.config = cfg
+	w.start()
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "shared", Annotations: map[string]string{v1alpha1.AnnotationPatch: "true", v1alpha1.AnnotationManaged: "true"}}})
+	for _, name := range []string{"app", "shared"} {
+		w.create(w.object(name, map[string]string{"k": canary}))
+		w.synced(name)
+		if owners := w.secret(name).OwnerReferences; len(owners) != 1 {
+			t.Errorf("%s: owners %v", name, owners)
+		}
+	}
+	update(w, w.secret("app"), func(s *corev1.Secret) { s.Data["k"] = []byte("edited") })
+	w.eventually("the edit is undone", func() bool { return w.data("app")["k"] == canary })
 }

@@ -1,0 +1,90 @@
+package sealedsecret
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+func TestMain(m *testing.M) { os.Exit(controlplane.Run(m)) }
+
+func TestASecretInTheWayIsWatchedByItsNameAndOnlyUntilItChanges(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	ns := cp.Namespace(t)
+	c, err := client.NewWithWatch(cp.Config(), client.Options{Scheme: clientscheme.Scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	defer queue.ShutDown()
+	b := &blockers{client: c, limit: 3}
+	if err := b.Start(ctx, queue); err != nil {
+		t.Fatal(err)
+	}
+	create := func(name string) *corev1.Secret {
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}}
+		if err := c.Create(ctx, s); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	watch := func(s *corev1.Secret) bool { return b.watch(client.ObjectKeyFromObject(s), s.ResourceVersion) }
+	next := func() string {
+		got := make(chan string, 1)
+		go func() { r, _ := queue.Get(); queue.Done(r); got <- r.Name }()
+		select {
+		case name := <-got:
+			return name
+		case <-time.After(30 * time.Second):
+			t.Fatal("nothing was enqueued")
+			return ""
+		}
+	}
+
+	changed, deleted, gone, fourth := create("changed"), create("deleted"), create("gone"), create("fourth")
+	if err := c.Delete(ctx, gone.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	if !watch(changed) || !watch(changed) || !watch(deleted) || !watch(gone) {
+		t.Fatal("not watched")
+	}
+	if name := next(); name != "gone" {
+		t.Errorf("%s was enqueued; a Secret that had gone before the watch began is noticed", name)
+	}
+	if !watch(fourth) || watch(create("fifth")) {
+		t.Error("the limit does not hold")
+	}
+	create("unrelated")
+	changed.Data = map[string][]byte{"k": []byte("v")}
+	if err := c.Update(ctx, changed); err != nil {
+		t.Fatal(err)
+	}
+	if name := next(); name != "changed" {
+		t.Errorf("%s was enqueued", name)
+	}
+	if err := c.Delete(ctx, deleted); err != nil {
+		t.Fatal(err)
+	}
+	if name := next(); name != "deleted" {
+		t.Errorf("%s was enqueued", name)
+	}
+	b.forget(client.ObjectKeyFromObject(fourth))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.active) != 0 {
+		t.Errorf("watches are left: %v", b.active)
+	}
+}
