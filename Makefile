@@ -1,0 +1,110 @@
+# Run `make` to see what there is.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# Which packages, and what else to tell `go test`: make test PKG=./crypto/... TESTFLAGS='-run Seal -v'
+PKG ?= ./...
+TESTFLAGS ?=
+
+progress := tools/scripts/progress
+tool := go tool -modfile=tools/go.mod
+build := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+# The real parts build the same whatever the developer's GOFLAGS and workspace say. Their flags are part of the cache's
+# key: a change builds Kubernetes and Vault anew.
+part := env GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false
+
+parts := bin/controlplane bin/kubectl bin/vault bin/kubeseal
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z.\/-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: require require-cc
+require:
+	@tools/scripts/require
+require-cc:
+	@tools/scripts/require cc
+
+##@ Build
+
+.PHONY: build
+build: require ## Build bin/sealbridge-controller and bin/sealbridge
+	@$(progress) "bin/sealbridge-controller $(VERSION)" env $(build) -o bin/sealbridge-controller ./cmd/controller
+	@$(progress) "bin/sealbridge $(VERSION)" env $(build) -o bin/sealbridge ./cmd/sealbridge
+
+.PHONY: parts
+parts: require $(parts) ## Build the real Kubernetes, Vault and kubeseal that tests and the demo run against
+
+bin/controlplane: test/controlplane/go.mod test/controlplane/go.sum $(wildcard test/controlplane/*.go) | require
+	@$(progress) "$@: etcd, kube-apiserver, kube-controller-manager and kubectl from source (about 7 minutes on two cores the first time)" \
+		env -C test/controlplane $(part) -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3" -o ../../$@ .
+
+bin/kubectl: bin/controlplane
+	@ln -sf controlplane $@
+
+bin/vault: test/vault/go.mod test/vault/go.sum $(wildcard test/vault/*.go) | require
+	@$(progress) "$@: Vault from source (about 7 minutes on two cores the first time)" \
+		env -C test/vault $(part) -ldflags "-s -w" -o ../../$@ .
+
+bin/kubeseal bin/sealed-secrets-controller: test/kubeseal/go.mod test/kubeseal/go.sum | require
+	@$(progress) "$@: Sealed Secrets v0.40.0 from source (about a minute the first time)" \
+		env -C test/kubeseal $(part) -ldflags "-s -w -X main.VERSION=0.40.0" -o ../../$@ \
+		github.com/bitnami/sealed-secrets/cmd/$(if $(findstring kubeseal,$@),kubeseal,controller)
+
+##@ Check
+
+.PHONY: generate
+generate: require ## Write deepcopy functions, CRDs and RBAC from the Go sources
+	@$(progress) "generate" tools/scripts/generate
+
+.PHONY: verify
+verify: require ## Check that generated files are current and modules tidy, in a copy
+	@$(progress) "verify" tools/scripts/verify
+
+.PHONY: lint
+lint: require ## Run the linters, which also hold the layers of docs/ARCHITECTURE.md
+	@$(progress) "golangci-lint (the first run builds it)" \
+		env CGO_ENABLED=0 GOFLAGS=-trimpath $(tool) golangci-lint run ./... # as make build compiles, so that they share the cache
+
+.PHONY: test
+test: require build $(parts) ## Run all tests on the real parts, with the race detector
+	@if tools/scripts/require cc; then race=-race; elif [ "$${CI:-}" = true ]; then exit 1; else \
+		race=; echo "RUNNING WITHOUT THE RACE DETECTOR" >&2; fi; \
+	$(progress) "compile the packages under test" go build $$race $(PKG); \
+	go test $$race -shuffle=on -timeout 20m $(TESTFLAGS) $(PKG); \
+	go test -C tools -shuffle=on ./...
+
+.PHONY: fuzz-short
+fuzz-short: require ## Run each fuzz test for ten seconds
+	@go list -f '{{range .TestGoFiles}}{{$$.Dir}}/{{.}} {{end}}{{range .XTestGoFiles}}{{$$.Dir}}/{{.}} {{end}}' ./... | tr ' ' '\n' | sed '/^$$/d' | \
+		xargs grep -Eo '^func Fuzz[A-Za-z0-9_]+' | sed -E 's|/[^/]+:func | |' | sort -u | \
+		while read -r dir name; do echo "==> $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime 10s "$$dir"; done
+
+.PHONY: vuln
+vuln: require ## Look for known vulnerabilities in what is linked (needs the vulnerability database)
+	@$(tool) govulncheck ./...
+
+##@ Try
+
+.PHONY: demo
+demo: require build $(parts) ## Show the whole way once, on real parts; leaves it running
+	@$(progress) "bin/demo" env $(build) -o bin/demo ./test/demo
+	@bin/demo up
+
+.PHONY: demo-down
+demo-down: require ## End what `make demo` left running
+	@[ -x bin/demo ] || $(progress) "bin/demo" env $(build) -o bin/demo ./test/demo
+	@bin/demo down
+
+.PHONY: bench
+bench: require build $(parts) ## Measure; prints a table and writes bin/bench/<scenario>.json
+	@$(progress) "bin/benchmark" env $(build) -o bin/benchmark ./test/bench
+	@bin/benchmark
+
+.PHONY: clean
+clean: ## Remove bin/ (the real parts build again from Go's cache)
+	@rm -rf bin
