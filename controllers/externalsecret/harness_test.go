@@ -19,6 +19,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -42,7 +43,10 @@ import (
 // canary is part of every value of these tests; it may be found in Secrets and nowhere else.
 const canary = "canary-7f3e91"
 
-func TestMain(m *testing.M) { os.Exit(controlplane.Run(m)) }
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard()) // each manager has a logger of its own, which is searched
+	os.Exit(controlplane.Run(m))
+}
 
 // backend is a provider whose documents a test changes; it stands in for "fake" in the stores of a test.
 type backend struct {
@@ -151,7 +155,7 @@ func (b *backend) put(key, value string) {
 	b.documents[key] = value
 }
 
-func (b *backend) break_(err error) {
+func (b *backend) fail(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.down = err
@@ -351,7 +355,8 @@ func (w *world) store(name string, data ...stores.FakeData) *esv1.SecretStore {
 
 func (w *world) storeSpec(data ...stores.FakeData) esv1.SecretStoreSpec {
 	data = append(data, stores.FakeData{Key: "unused", Value: "unused"})
-	return esv1.SecretStoreSpec{Controller: w.class, Provider: stores.Provider{Fake: &stores.Fake{Data: data}}}
+	yearly := intstr.FromString("8760h")
+	return esv1.SecretStoreSpec{Controller: w.class, RefreshInterval: &yearly, Provider: stores.Provider{Fake: &stores.Fake{Data: data}}}
 }
 
 // externalSecret returns an ExternalSecret of store "store" that reads one key, refreshed once a year.
@@ -411,7 +416,8 @@ func (w *world) eventually(what string, check func() error) {
 			return
 		}
 	}
-	w.t.Fatalf("%s: %v\nlog:\n%s", what, err, w.logs)
+	log := w.logs.String()
+	w.t.Fatalf("%s: %v\nend of the log:\n%s", what, err, log[max(0, len(log)-3000):])
 }
 
 // ready waits until the ExternalSecret is ready for its current generation, and returns it.

@@ -270,7 +270,7 @@ func TestAStoreThatIsDownChangesNothingAndRecovers(t *testing.T) {
 	es := w.externalSecret("db")
 	w.create(es)
 	w.ready("db")
-	w.backend.break_(providers.Errorf(providers.ErrUnavailable, "the store did not answer"))
+	w.backend.fail(providers.Errorf(providers.ErrUnavailable, "the store did not answer"))
 	change(w, es, func(es *esv1.ExternalSecret) { es.Annotations = map[string]string{"sync": "1"} })
 	es = w.notReady("db", "the store did not answer")
 	if es.Status.Target.UID == "" || es.Status.RefreshTime.IsZero() {
@@ -278,7 +278,7 @@ func TestAStoreThatIsDownChangesNothingAndRecovers(t *testing.T) {
 	}
 	w.holds("db", map[string]string{"password": "one-" + canary})
 	w.backend.put("db", `{"password":"two-`+canary+`"}`)
-	w.backend.break_(nil)
+	w.backend.fail(nil)
 	w.ready("db")
 	w.holds("db", map[string]string{"password": "two-" + canary})
 }

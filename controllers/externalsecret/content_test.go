@@ -1,0 +1,266 @@
+package externalsecret
+
+import (
+	"crypto/sha3"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+const secretValue = "canary-55aa"
+
+// fields is a document of given fields.
+type fields map[string]string
+
+func (f fields) Value(property string) (providers.Value, error) {
+	if v, ok := f[property]; ok {
+		return providers.NewValue([]byte(v)), nil
+	}
+	return providers.Value{}, providers.Errorf(providers.ErrPropertyNotFound, "no property %q", property)
+}
+
+func (f fields) Fields(string) (map[string]providers.Value, error) {
+	out := map[string]providers.Value{}
+	for k, v := range f {
+		out[k] = providers.NewValue([]byte(v))
+	}
+	return out, nil
+}
+
+func TestValuesAreAssembledFromDocuments(t *testing.T) {
+	t.Parallel()
+	one := func(ref esv1.RemoteRef) *esv1.ExternalSecretSpec {
+		ref.Key = "doc"
+		return &esv1.ExternalSecretSpec{SecretStoreRef: esv1.StoreRef{Name: "s"}, Data: []esv1.Data{{SecretKey: "k", RemoteRef: ref}}}
+	}
+	all := func(ref esv1.RemoteRef) *esv1.ExternalSecretSpec {
+		ref.Key = "doc"
+		return &esv1.ExternalSecretSpec{SecretStoreRef: esv1.StoreRef{Name: "s"}, DataFrom: []esv1.DataFrom{{Extract: &ref}}}
+	}
+	tests := map[string]struct {
+		spec *esv1.ExternalSecretSpec
+		doc  fields
+		want map[string]string
+		err  string
+	}{
+		"a property":                      {spec: one(esv1.RemoteRef{Property: "a"}), doc: fields{"a": "x"}, want: map[string]string{"k": "x"}},
+		"a property that is missing":      {spec: one(esv1.RemoteRef{Property: "b"}), doc: fields{"a": "x"}, err: `spec.data[0] (k): no property "b"`},
+		"base64":                          {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingBase64}), doc: fields{"a": "+/8="}, want: map[string]string{"k": "\xfb\xff"}},
+		"base64url":                       {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingBase64URL}), doc: fields{"a": "-_8="}, want: map[string]string{"k": "\xfb\xff"}},
+		"auto: base64":                    {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingAuto}), doc: fields{"a": "+/8="}, want: map[string]string{"k": "\xfb\xff"}},
+		"auto: base64url":                 {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingAuto}), doc: fields{"a": "-_8="}, want: map[string]string{"k": "\xfb\xff"}},
+		"auto: neither":                   {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingAuto}), doc: fields{"a": "p@ss"}, want: map[string]string{"k": "p@ss"}},
+		"not what the strategy says":      {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingBase64}), doc: fields{"a": secretValue}, err: "not encoded as decodingStrategy Base64 says"},
+		"a zero byte":                     {spec: one(esv1.RemoteRef{Property: "a"}), doc: fields{"a": "\x00"}, want: map[string]string{"k": "\x00"}},
+		"a zero byte that is refused":     {spec: one(esv1.RemoteRef{Property: "a", NullBytePolicy: esv1.NullByteFail}), doc: fields{"a": secretValue + "\x00"}, err: "zero byte"},
+		"a zero byte after decoding":      {spec: one(esv1.RemoteRef{Property: "a", NullBytePolicy: esv1.NullByteFail, DecodingStrategy: esv1.DecodingBase64}), doc: fields{"a": "AA=="}, err: "zero byte"},
+		"all fields":                      {spec: all(esv1.RemoteRef{}), doc: fields{"a": "1", "b": "2"}, want: map[string]string{"a": "1", "b": "2"}},
+		"names that are no keys":          {spec: all(esv1.RemoteRef{}), doc: fields{"a b/ü": "1", "": "dropped"}, want: map[string]string{"a_b__": "1"}},
+		"names that are no keys, unicode": {spec: all(esv1.RemoteRef{ConversionStrategy: esv1.ConversionUnicode}), doc: fields{"a b/ü": "1"}, want: map[string]string{"a_U0020_b_U002f__U00fc_": "1"}},
+		"names that become the same key":  {spec: all(esv1.RemoteRef{}), doc: fields{"a b": secretValue, "a_b": "2"}, err: `fields "a b" and "a_b" both become key "a_b"`},
+		"a name that is too long":         {spec: all(esv1.RemoteRef{}), doc: fields{strings.Repeat("a", 254): "1"}, err: "has 254 characters"},
+		"a name that is a path":           {spec: all(esv1.RemoteRef{}), doc: fields{"..": "1"}, err: "cannot be a key"},
+		"no fields":                       {spec: all(esv1.RemoteRef{}), doc: fields{}, want: map[string]string{}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			documents := map[origin]providers.Result{entriesOf(tt.spec)[0].origin: {Document: tt.doc}}
+			got, err := assemble(tt.spec, documents)
+			check(t, tt.want, got, err, tt.err)
+		})
+	}
+}
+
+func check(t *testing.T, want map[string]string, got map[string][]byte, err error, wantErr string) {
+	t.Helper()
+	if wantErr != "" {
+		if err == nil || !strings.Contains(err.Error(), wantErr) || strings.Contains(err.Error(), secretValue) {
+			t.Fatalf("error %v, want one with %q and without the value", err, wantErr)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for k, v := range got {
+		texts[k] = string(v)
+	}
+	if diff := cmp.Diff(want, texts); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLaterEntriesWinAndDataWinsOverAll(t *testing.T) {
+	t.Parallel()
+	spec := &esv1.ExternalSecretSpec{
+		SecretStoreRef: esv1.StoreRef{Name: "s"},
+		Data:           []esv1.Data{{SecretKey: "c", RemoteRef: esv1.RemoteRef{Key: "3", Property: "c"}}},
+		DataFrom:       []esv1.DataFrom{{Extract: &esv1.RemoteRef{Key: "1"}}, {Extract: &esv1.RemoteRef{Key: "2"}}},
+	}
+	docs := map[origin]providers.Result{}
+	for i, f := range []fields{{"a": "1", "b": "1", "c": "1"}, {"b": "2", "c": "2"}, {"c": "3"}} {
+		docs[entriesOf(spec)[i].origin] = providers.Result{Document: f}
+	}
+	got, err := assemble(spec, docs)
+	check(t, map[string]string{"a": "1", "b": "2", "c": "3"}, got, err, "")
+	docs[entriesOf(spec)[2].origin] = providers.Result{Err: providers.ErrNotFound}
+	if _, err := assemble(spec, docs); !errors.Is(err, providers.ErrNotFound) {
+		t.Errorf("error %v: one missing document fails the whole", err)
+	}
+}
+
+func TestContentIsRendered(t *testing.T) {
+	t.Parallel()
+	values := map[string][]byte{"user": []byte("app"), "password": []byte(secretValue), "n": []byte("1")}
+	tests := map[string]struct {
+		template *esv1.Template
+		data     map[string]string
+		labels   map[string]string
+		notes    map[string]string
+		err      string
+	}{
+		"without a template": {data: map[string]string{"user": "app", "password": secretValue, "n": "1"},
+			labels: map[string]string{"own": "l"}, notes: map[string]string{"own": "a"}},
+		"an empty template copies nothing from the object": {template: &esv1.Template{},
+			data: map[string]string{"user": "app", "password": secretValue, "n": "1"}},
+		"data replaces the values": {template: &esv1.Template{Data: map[string]string{"x": "{{ .user | upper }}"}}, data: map[string]string{"x": "APP"}},
+		"data is merged into the values": {template: &esv1.Template{MergePolicy: esv1.TemplateMerge, Data: map[string]string{"n": "{{ .user }}"}},
+			data: map[string]string{"user": "app", "password": secretValue, "n": "app"}},
+		"a literal makes keys, data wins": {template: &esv1.Template{Data: map[string]string{"b": "data"},
+			TemplateFrom: []esv1.TemplateFrom{{Literal: ptr.To("a: {{ .user }}\nb: literal")}}}, data: map[string]string{"a": "app", "b": "data"}},
+		"a literal makes labels and annotations": {template: &esv1.Template{MergePolicy: esv1.TemplateMerge, TemplateFrom: []esv1.TemplateFrom{
+			{Literal: ptr.To("l: {{ .user }}"), Target: "labels"}, {Literal: ptr.To("a: {{ .user }}"), Target: "Annotations"}}},
+			data: map[string]string{"user": "app", "password": secretValue, "n": "1"}, labels: map[string]string{"l": "app"}, notes: map[string]string{"a": "app"}},
+		"a literal's values are decoded": {template: &esv1.Template{TemplateFrom: []esv1.TemplateFrom{
+			{Literal: ptr.To("a: eA=="), ValuesDecodingStrategy: esv1.DecodingBase64}}}, data: map[string]string{"a": "x"}},
+		"a literal that is no map": {template: &esv1.Template{TemplateFrom: []esv1.TemplateFrom{{Literal: ptr.To("{{ .password }}")}}},
+			err: "does not make a YAML map of strings"},
+		"metadata is rendered": {template: &esv1.Template{Metadata: esv1.TemplateMetadata{Labels: map[string]string{"u": "{{ .user }}"}, Annotations: map[string]string{"v": "{{ .n }}"}}},
+			data: map[string]string{"user": "app", "password": secretValue, "n": "1"}, labels: map[string]string{"u": "app"}, notes: map[string]string{"v": "1"}},
+		"a key that is missing":       {template: &esv1.Template{Data: map[string]string{"x": "{{ .password }}{{ .missing }}"}}, err: `no key "missing"`},
+		"a template that is none":     {template: &esv1.Template{Data: map[string]string{"x": "{{ .password "}}, err: "the syntax is wrong"},
+		"a function that reaches out": {template: &esv1.Template{Data: map[string]string{"x": `{{ getHostByName .password }}`}}, err: `"getHostByName" does not exist`},
+		"a template that fails":       {template: &esv1.Template{Data: map[string]string{"x": `{{ fail .password }}`}}, err: "called fail"},
+		"a key that is none":          {template: &esv1.Template{Data: map[string]string{"a/b": "x"}}, err: "cannot be a key"},
+		"more than a Secret holds":    {template: &esv1.Template{Data: map[string]string{"x": strings.Repeat("x", 600_000), "y": "{{ .user | repeat 160000 }}"}}, err: "prints too much"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			es := &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "es",
+				Labels:      map[string]string{"own": "l", "argocd.argoproj.io/instance": "x", "gitsync.sealbridge.dev/name": "x"},
+				Annotations: map[string]string{"own": "a", "kubectl.kubernetes.io/last-applied-configuration": "x"}}}
+			es.Spec.Target.Template = tt.template
+			c, err := render(t.Context(), es, values)
+			check(t, tt.data, c.data, err, tt.err)
+			if tt.err != "" {
+				return
+			}
+			labels, notes := map[string]string{}, map[string]string{}
+			for k, v := range tt.labels {
+				labels[k] = v
+			}
+			for k, v := range tt.notes {
+				notes[k] = v
+			}
+			labels[esv1.LabelManaged], labels[esv1.LabelCreatedBy] = "true", createdBy(es)
+			notes[esv1.AnnotationDataHash] = dataHash(c.data)
+			if diff := cmp.Diff(labels, c.labels) + cmp.Diff(notes, c.annotations); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestMoreThanASecretHoldsIsRefused(t *testing.T) {
+	t.Parallel()
+	values := map[string][]byte{"a": make([]byte, 5<<20)}
+	if _, err := render(t.Context(), &esv1.ExternalSecret{}, values); err == nil || !strings.Contains(err.Error(), "5242880 bytes, a Secret holds 1048576") {
+		t.Errorf("render: %v", err)
+	}
+}
+
+func TestHashesAreThoseOfExternalSecretsOperator(t *testing.T) {
+	t.Parallel()
+	reference := func(v any) string { return fmt.Sprintf("%x", sha3.Sum224(fmt.Appendf(nil, "%+v", v))) }
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for n := range 50 {
+		data := map[string][]byte{}
+		for i := range rnd.IntN(5) {
+			value := make([]byte, rnd.IntN(1+n*100))
+			for j := range value {
+				value[j] = byte(rnd.UintN(256))
+			}
+			data[fmt.Sprintf("key-%d", rnd.IntN(1000)+i)] = value
+		}
+		if got := dataHash(data); got != reference(data) {
+			t.Fatalf("hash %s, want %s", got, reference(data))
+		}
+	}
+	if dataHash(nil) != reference(map[string][]byte(nil)) {
+		t.Error("hash of no data")
+	}
+	es := &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "es", Generation: 7,
+		Labels: map[string]string{"b": "2", "a": "1"}}}
+	type meta struct{ annotations, labels map[string]string }
+	if got, want := versionOf(es), "7-"+reference(meta{labels: es.Labels}); got != want {
+		t.Errorf("version %s, want %s", got, want)
+	}
+	if got, want := createdBy(es), reference("ns/es"); got != want {
+		t.Errorf("created-by %s, want %s", got, want)
+	}
+	short, long := strings.Repeat("a", 27), strings.Repeat("a", 28)
+	if fieldOwner(short) != "externalsecrets.external-secrets.io/"+short || fieldOwner(long) != "externalsecrets.external-secrets.io/sha3/"+reference(long) {
+		t.Errorf("field owners %s, %s", fieldOwner(short), fieldOwner(long))
+	}
+}
+
+func TestASecretThatIsNotOursToWriteIsRefused(t *testing.T) {
+	t.Parallel()
+	es := &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{UID: "me"}}
+	tests := map[string]struct {
+		change func(*corev1.Secret)
+		wants  corev1.SecretType
+		err    string
+	}{
+		"a Secret of nobody": {},
+		"ours": {change: func(s *corev1.Secret) {
+			s.OwnerReferences = []metav1.OwnerReference{{UID: "me", Controller: ptr.To(true)}}
+		}},
+		"owned, not controlled": {change: func(s *corev1.Secret) { s.OwnerReferences = []metav1.OwnerReference{{UID: "x"}} }},
+		"controlled by another": {change: func(s *corev1.Secret) {
+			s.OwnerReferences = []metav1.OwnerReference{{Kind: "ExternalSecret", Name: "b", UID: "x", Controller: ptr.To(true)}}
+		}, err: "target is owned by another: Secret a/s is controlled by ExternalSecret b"},
+		"a token of an account": {change: func(s *corev1.Secret) { s.Type = corev1.SecretTypeServiceAccountToken }, err: "is refused"},
+		"a bootstrap token":     {change: func(s *corev1.Secret) { s.Type = corev1.SecretTypeBootstrapToken }, err: "is refused"},
+		"immutable":             {change: func(s *corev1.Secret) { s.Immutable = ptr.To(true) }, err: "is immutable"},
+		"on its way out":        {change: func(s *corev1.Secret) { s.DeletionTimestamp = ptr.To(metav1.Now()) }, err: "is being deleted"},
+		"of another type":       {wants: corev1.SecretTypeTLS, err: "the type of a Secret cannot change"},
+		"of any type":           {change: func(s *corev1.Secret) { s.Type = corev1.SecretTypeTLS }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "s"}, Type: corev1.SecretTypeOpaque}
+			if tt.change != nil {
+				tt.change(s)
+			}
+			err := refuseTarget(s, es, tt.wants)
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("refuseTarget: %v, want %q", err, tt.err)
+			}
+		})
+	}
+}

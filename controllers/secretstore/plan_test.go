@@ -1,0 +1,109 @@
+package secretstore
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+func TestTheIntervalIsSecondsOrADuration(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		value *intstr.IntOrString
+		want  time.Duration
+	}{
+		"none":        {nil, time.Hour},
+		"zero":        {ptr.To(intstr.FromInt32(0)), time.Hour},
+		"seconds":     {ptr.To(intstr.FromInt32(90)), 90 * time.Second},
+		"a duration":  {ptr.To(intstr.FromString("5m")), 5 * time.Minute},
+		"digits":      {ptr.To(intstr.FromString("30")), 30 * time.Second},
+		"something":   {ptr.To(intstr.FromString("often")), time.Hour},
+		"less than 0": {ptr.To(intstr.FromString("-5m")), time.Hour},
+	}
+	for name, tt := range tests {
+		if got := intervalOf(tt.value, time.Hour); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+func TestChecksAreSpreadOverTheInterval(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	buckets := map[int]int{}
+	for i := range 100 {
+		uid := types.UID(rune('a'+i%26)) + types.UID(rune('a'+i/26))
+		due := nextCheck(uid, start, 10*time.Minute)
+		if wait := due.Sub(start); wait <= 0 || wait > 10*time.Minute {
+			t.Fatalf("next check after %s", wait)
+		}
+		if again := nextCheck(uid, due, 10*time.Minute); again.Sub(due) != 10*time.Minute {
+			t.Fatalf("then after %s", again.Sub(due))
+		}
+		buckets[int(due.Sub(start)/time.Minute)]++
+	}
+	if len(buckets) < 8 {
+		t.Errorf("100 stores are checked in %d of 10 minutes", len(buckets))
+	}
+}
+
+func TestTheStatusSaysWhetherTheStoreCanBeUsed(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	store := func() *scope {
+		obj := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Generation: 4}}
+		s := &scope{obj: obj, name: "SecretStore a/b", spec: &obj.Spec, status: &obj.Status, now: now, due: now.Add(time.Minute), checked: true}
+		s.store.Provider = struct{ providers.Provider }{}
+		return s
+	}
+	failed := flow.Outcome{State: flow.Failed, Reason: esv1.ReasonValidationFailed, Message: "denied"}
+	tests := map[string]struct {
+		change  func(*scope)
+		outcome flow.Outcome
+		want    esv1.Condition
+		event   bool
+		next    time.Duration
+	}{
+		"valid": {outcome: flow.Outcome{State: flow.Ready}, event: true, next: time.Minute,
+			want: esv1.Condition{Status: "True", Reason: "Valid", Message: "store validated"}},
+		"of referent credentials": {change: func(s *scope) { s.referent = true }, outcome: flow.Outcome{State: flow.Ready}, event: true, next: time.Minute,
+			want: esv1.Condition{Status: "True", Reason: "ValidationUnknown", Message: "SecretStore a/b takes its credentials from the namespace that uses it, so it is validated there"}},
+		"failed": {outcome: failed, event: true, want: esv1.Condition{Status: "False", Reason: "ValidationFailed", Message: "denied"}},
+		"failed as before": {
+			change: func(s *scope) { report(s, failed) }, outcome: failed,
+			want: esv1.Condition{Status: "False", Reason: "ValidationFailed", Message: "denied"}},
+		"of another controller": {change: func(s *scope) { s.foreign = true }, outcome: flow.Outcome{State: flow.Ready}},
+		"checked a moment ago":  {change: func(s *scope) { s.fresh = true }, outcome: flow.Outcome{State: flow.Ready}, next: time.Minute},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := store()
+			if tt.change != nil {
+				tt.change(s)
+			}
+			v := report(s, tt.outcome)
+			var got esv1.Condition
+			if len(s.status.Conditions) == 1 {
+				got = s.status.Conditions[0]
+				if s.status.ObservedGeneration != 4 || s.status.Capabilities != esv1.StoreReadOnly {
+					t.Errorf("status %+v", s.status)
+				}
+			}
+			if got.Status != tt.want.Status || got.Reason != tt.want.Reason || got.Message != tt.want.Message {
+				t.Errorf("condition %+v, want %+v", got, tt.want)
+			}
+			if (v.Event != nil) != tt.event || v.Next != tt.next {
+				t.Errorf("verdict %+v, want an event: %v, next %s", v, tt.event, tt.next)
+			}
+		})
+	}
+}
