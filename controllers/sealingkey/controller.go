@@ -69,7 +69,7 @@ func New(deps Deps) *Controller {
 }
 
 // Secrets are read and written in the controller's own namespace only; `make generate` turns the marker into a Role.
-// +kubebuilder:rbac:groups="",namespace=system,resources=secrets,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups="",namespace=sealbridge-system,resources=secrets,verbs=get;list;watch;create
 
 // SetupWithManager registers the controller and a cache of its own, which holds nothing but the labelled key Secrets.
 func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
