@@ -192,6 +192,9 @@ func (r *sealRun) validate(ctx context.Context) error {
 
 // reEncrypt has the controller seal every SealedSecret of the input again. With an input file alone it replaces that.
 func (r *sealRun) reEncrypt(ctx context.Context, format sealing.Format) error {
+	if r.flags.rotate {
+		r.note("Flag --rotate has been deprecated, please use --re-encrypt instead")
+	}
 	if r.flags.output == "" && r.flags.input != "" {
 		r.flags.output = r.flags.input
 		var err error

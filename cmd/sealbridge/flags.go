@@ -81,7 +81,7 @@ func (f *sealFlags) bind(fs *pflag.FlagSet) {
 	fs.Var(&f.scope, "scope", "where the values may be opened: strict, namespace-wide or cluster-wide; without it the Secret's annotations decide, then strict")
 	fs.BoolVar(&f.reEncrypt, "re-encrypt", false, "have the controller seal a SealedSecret again to its newest key")
 	fs.BoolVar(&f.rotate, "rotate", false, "")
-	_ = fs.MarkDeprecated("rotate", "please use --re-encrypt instead")
+	_ = fs.MarkHidden("rotate") // the old name; cobra would announce a deprecated flag in the middle of the output
 	fs.BoolVar(&f.unseal, "recovery-unseal", false, "open a SealedSecret with --recovery-private-key and write the plain Secret; for disaster recovery")
 	fs.StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys for --recovery-unseal: PEM, or sealing-key Secrets (also a v1 List) in YAML or JSON")
 	fs.BoolVar(&f.version, "version", false, "print the version")

@@ -95,6 +95,15 @@ func newAPIServer(pair *keyring.Pair) *httptest.Server {
 			w.WriteHeader(http.StatusConflict)
 		}
 	})
+	for name, rotated := range map[string]string{
+		"rotating": `{"apiVersion":"bitnami.com/v1alpha1","kind":"SealedSecret","metadata":{"name":"db","creationTimestamp":null,"generation":3},"spec":{"encryptedData":{"password":"new"}}}`,
+		"lying":    `{"kind":"Secret","data":{"password":"` + canary + `"}}`,
+		"rubbish":  "<html>" + canary,
+	} {
+		mux.HandleFunc("GET "+service+name, answer(200, `{"spec":{"ports":[{"name":"api"}]}}`))
+		mux.HandleFunc("POST "+service+"http:"+name+":api/proxy/v1/rotate", answer(200, rotated))
+	}
+	mux.HandleFunc("GET "+service+"hanging", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	return httptest.NewServer(mux)
 }
 
