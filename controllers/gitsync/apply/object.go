@@ -71,7 +71,12 @@ func Prepare(u *unstructured.Unstructured, owner Owner, sensitive bool) (Object,
 	if err != nil {
 		return Object{}, providers.Errorf(providers.ErrInvalid, "%s: cannot be written as JSON", ref)
 	}
-	return Object{Ref: ref, Sensitive: sensitive, desired: u, hash: sha256.Sum256(raw)}, nil
+	// Read back, so that it holds only the types that the API machinery knows, whatever read it first.
+	desired := &unstructured.Unstructured{}
+	if err := desired.UnmarshalJSON(raw); err != nil {
+		return Object{}, providers.Errorf(providers.ErrInvalid, "%s: is not a Kubernetes object", ref)
+	}
+	return Object{Ref: ref, Sensitive: sensitive, desired: desired, hash: sha256.Sum256(raw)}, nil
 }
 
 // mergeStringData moves stringData into data and checks that both hold what a Secret may hold, because the API server's

@@ -210,8 +210,19 @@ func (c *Client) explain(ctx context.Context, r remote, err error) error {
 	if class == nil {
 		return fmt.Errorf("repository %s: %w", r.display(), err)
 	}
-	return providers.Errorf(class, "repository %s: %s", r.display(), text)
+	classed := providers.Errorf(class, "repository %s: %s", r.display(), text)
+	if errors.Is(err, errTooLarge) {
+		return &overLimit{classed}
+	}
+	return classed
 }
+
+// ErrTooLarge is found by errors.Is, beside the class, in the errors about a repository that is over the limits.
+var ErrTooLarge = errors.New("repository too large")
+
+type overLimit struct{ error }
+
+func (e *overLimit) Unwrap() []error { return []error{ErrTooLarge, e.error} }
 
 func (c *Client) classify(ctx context.Context, r remote, err error) (class error, text string) {
 	var (
