@@ -4,12 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/controllers/sealedsecret"
@@ -444,72 +442,4 @@ func TestTheDeprecatedFormatIsOpened(t *testing.T) {
 	w.create(wrong)
 	w.failed("wrong", "no key could decrypt secret (spec.data)")
 	w.checkCanary()
-}
-
-func TestARestartWithEverythingInSyncDoesNothing(t *testing.T) {
-	t.Parallel()
-	w := started(t)
-	for _, name := range []string{"a", "b", "c", "d"} {
-		w.create(w.object(name, map[string]string{"k": canary, "l": "2"}))
-	}
-	w.synced("a")
-	w.synced("b")
-	w.synced("c")
-	w.synced("d")
-	if n := w.operations(); n != 8 {
-		t.Errorf("eight values took %d private-key operations", n)
-	}
-	settle(w)
-	w.stop()
-
-	w.start()
-	w.create(w.object("last", map[string]string{"k": "1"}))
-	w.synced("last") // every object was queued before it
-	settle(w)
-	if n := w.operations(); n != 1 {
-		t.Errorf("%d private-key operations after the restart, want one for the new object", n)
-	}
-	writes := slices.DeleteFunc(w.requests.writes(), func(s string) bool { return strings.Contains(s, "/events") })
-	if len(writes) != 2 {
-		t.Errorf("writes after the restart, want the Secret and the status of the new object:\n%s", strings.Join(writes, "\n"))
-	}
-	gets := w.requests.with(func(s string) bool {
-		return strings.HasPrefix(s, "GET ") && strings.Contains(s, "/secrets/") && !strings.HasSuffix(s, "/sealed-secrets-key")
-	})
-	if len(gets) > 0 {
-		t.Errorf("Secrets were read one by one:\n%s", strings.Join(gets, "\n"))
-	}
-	w.checkCanary()
-}
-
-// settle waits until the controller has asked the API server for nothing during half a second.
-func settle(w *world) {
-	w.t.Helper()
-	count := func() int { return len(w.requests.with(func(string) bool { return true })) }
-	last, since := count(), time.Now()
-	w.eventually("the controller is idle", func() bool {
-		if n := count(); n != last {
-			last, since = n, time.Now()
-		}
-		return time.Since(since) > 500*time.Millisecond
-	})
-}
-
-func TestAnObjectIsWrittenOnceAndReportedOnce(t *testing.T) {
-	t.Parallel()
-	w := started(t)
-	w.create(w.object("app", map[string]string{"k": canary}))
-	w.synced("app")
-	settle(w)
-	writes := w.requests.with(func(s string) bool { return !strings.HasPrefix(s, "GET ") && strings.Contains(s, "/app") })
-	posts := w.requests.with(func(s string) bool { return strings.HasPrefix(s, "POST ") && strings.HasSuffix(s, "/secrets") })
-	if len(writes) != 1 || len(posts) != 2 { // the status; the Secret and the first sealing key
-		t.Errorf("got %v and %v", writes, posts)
-	}
-	if n := len(w.events("app")); n != 1 {
-		t.Errorf("%d events: %v", n, w.events("app"))
-	}
-	if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "app"}, &corev1.Secret{}); err != nil {
-		t.Fatal(err)
-	}
 }

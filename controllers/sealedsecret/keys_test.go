@@ -163,45 +163,6 @@ func TestAPoisonousObjectIsWorkedOnInSharesAndDelaysNobody(t *testing.T) {
 	}
 }
 
-func TestWorkThatWasCutOffIsTakenUpAgain(t *testing.T) {
-	t.Parallel()
-	w := started(t)
-	obj := w.object("app", map[string]string{"k": canary})
-	w.create(obj)
-	w.synced("app")
-	settle(w)
-	w.stop()
-	before := w.secret("app")
-
-	// Killed after the Secret was written and before that was reported.
-	update(w, obj, func(s *v1alpha1.SealedSecret) { s.Status = v1alpha1.SealedSecretStatus{} })
-	obj.Status = v1alpha1.SealedSecretStatus{}
-	if err := w.client.Status().Update(t.Context(), obj); err != nil {
-		t.Fatal(err)
-	}
-	w.start()
-	w.synced("app")
-	if after := w.secret("app"); after.ResourceVersion != before.ResourceVersion {
-		t.Error("the Secret was written again although nothing in it has changed")
-	}
-
-	// Changed while no controller ran.
-	w.stop()
-	update(w, w.secret("app"), func(s *corev1.Secret) { s.Data["k"] = []byte("edited") })
-	w.start()
-	w.eventually("the edit is undone", func() bool { return w.data("app")["k"] == canary })
-
-	w.stop()
-	update(w, obj, func(s *v1alpha1.SealedSecret) {
-		s.Annotations = map[string]string{v1alpha1.AnnotationNamespaceWide: "true"}
-		s.Spec.EncryptedData["k"] = w.sealed(seal.NamespaceWide, "app", "2")
-	})
-	w.start()
-	w.eventually("the new value in the new scope", func() bool { return w.data("app")["k"] == "2" })
-	w.synced("app")
-	w.checkCanary()
-}
-
 func TestTheRightsOfTheMarkersAreEnough(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -2,6 +2,7 @@ package template
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"text/template"
 
@@ -13,8 +14,8 @@ import (
 // network (CVE-2026-34984 of External Secrets Operator leaked values through name lookups).
 func forbidden() []string { return []string{"env", "expandenv", "getHostByName"} }
 
-// functions returns everything that a template may call, each wrapped so that m counts and bounds it.
-func (m *meter) functions() template.FuncMap {
+// allowed returns every function that a template may call, as it is.
+func allowed() template.FuncMap {
 	all := sprig.GenericFuncMap()
 	for _, name := range forbidden() {
 		delete(all, name)
@@ -29,11 +30,20 @@ func (m *meter) functions() template.FuncMap {
 	all["html"] = template.HTMLEscaper
 	all["js"] = template.JSEscaper
 	all["urlquery"] = template.URLQueryEscaper
+	return all
+}
 
-	guards := guards()
-	wrapped := make(template.FuncMap, len(all))
-	for name, fn := range all {
-		wrapped[name] = m.wrap(name, fn, guards[name])
+// words are what could be the name of a function.
+var words = regexp.MustCompile(`[A-Za-z0-9_]+`)
+
+// metered returns the functions that the text may call, each wrapped so that it is counted and bounded. Only those whose
+// names occur are wrapped: a handful of two hundred.
+func (r *Renderer) metered(text string) template.FuncMap {
+	wrapped := template.FuncMap{}
+	for _, name := range words.FindAllString(text, -1) {
+		if fn, ok := r.functions[name]; ok && wrapped[name] == nil {
+			wrapped[name] = r.meter.wrap(name, fn, r.guards[name])
+		}
 	}
 	return wrapped
 }

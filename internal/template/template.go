@@ -54,8 +54,11 @@ type Options struct {
 type Renderer struct {
 	opts  Options
 	meter meter
-	left  time.Duration
-	room  int
+	// functions and guards are what templates may call, and what is looked at before.
+	functions template.FuncMap
+	guards    map[string]guard
+	left      time.Duration
+	room      int
 }
 
 // New returns a Renderer for one object.
@@ -69,7 +72,7 @@ func New(opts Options) *Renderer {
 	if opts.MaxTime <= 0 {
 		opts.MaxTime = DefaultMaxTime
 	}
-	return &Renderer{opts: opts, left: opts.MaxTime, room: opts.MaxOutput}
+	return &Renderer{opts: opts, functions: allowed(), guards: guards(), left: opts.MaxTime, room: opts.MaxOutput}
 }
 
 // Render renders text over data, which it does not change; name stands for the template in errors. Every error is an
@@ -110,7 +113,7 @@ func (r *Renderer) parse(text string) (*template.Template, *Error) {
 	if r.opts.MissingKey == MissingKeyNoValue {
 		option = "missingkey=default"
 	}
-	tmpl, err := template.New(rootName).Option(option).Funcs(r.meter.functions()).Parse(text)
+	tmpl, err := template.New(rootName).Option(option).Funcs(r.metered(text)).Parse(text)
 	if err != nil {
 		return nil, syntaxError(err)
 	}

@@ -309,6 +309,17 @@ func TestErrorsAreTheSameForTheSameCause(t *testing.T) {
 	}
 }
 
+func BenchmarkRender(b *testing.B) {
+	for b.Loop() {
+		r := template.New(template.Options{})
+		for range 3 {
+			if _, err := r.Render(b.Context(), "key", "postgres://{{ .user }}:{{ .password | urlquery }}@db", secrets()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
 // FuzzRender checks that no template ends the process, takes much longer than it may, or shows a value in an error.
 func FuzzRender(f *testing.F) {
 	for _, seed := range []string{
