@@ -1,0 +1,89 @@
+package layers
+
+// Names that several rules use.
+const (
+	apimachinery      = "k8s.io/apimachinery/..."
+	coreTypes         = "k8s.io/api/core/v1"
+	clientGo          = "k8s.io/client-go/..."
+	controllerRuntime = "sigs.k8s.io/controller-runtime/..."
+)
+
+// Rules returns the layers of the house: an import that is not allowed here is refused.
+func Rules() []Rule {
+	return []Rule{
+		{
+			From: []string{"api/..."}, May: []string{"api/..."}, MayOutside: []string{apimachinery, coreTypes}, Never: []string{clientGo, controllerRuntime},
+			Why: "api holds types for everyone: it may import apimachinery and core/v1 alone",
+		},
+		{
+			From: []string{"providers"}, May: []string{}, MayOutside: []string{},
+			Why: "the provider contract must outlive API versions and work out of process: it may import the standard library alone",
+		},
+		{
+			From: []string{"providers/providertest/..."}, May: []string{"providers", "providers/providertest/..."},
+			Why: "the conformance suite knows the contract alone",
+		},
+		{
+			From: []string{"providers/builtin"}, May: []string{"providers", "providers/*"},
+			Why: "builtin is the list of providers and nothing else",
+		},
+		{
+			From: []string{"providers/internal/..."}, May: []string{"providers", "providers/internal/...", "api/stores"}, Never: []string{clientGo, controllerRuntime},
+			Why: "what providers share knows the contract and the stores' configuration alone",
+		},
+		{
+			From: []string{"providers/$/..."}, Except: []string{"providers", "providers/providertest/...", "providers/builtin", "providers/internal/..."},
+			May: []string{"providers", "providers/$/...", "providers/internal/...", "api/stores", "internal/property"},
+			Why: "a provider may import the contract, the stores' configuration and internal/property: no other provider, no controller",
+		},
+		{
+			From: []string{"providers/..."}, Except: []string{"providers/kubernetes/...", "providers/builtin"}, Never: []string{clientGo, controllerRuntime},
+			Why: "no provider but kubernetes reaches a Kubernetes client",
+		},
+		{
+			From: []string{"crypto/..."}, May: []string{"crypto/..."}, Never: []string{"k8s.io/...", "sigs.k8s.io/controller-runtime/...", "api/..."},
+			Why: "crypto seals and opens bytes: it knows neither Kubernetes nor our API",
+		},
+		{
+			From: []string{"internal/..."}, May: []string{"internal/...", "api/...", "crypto/...", "providers"}, Never: []string{clientGo, controllerRuntime},
+			Why: "internal is pure domain code: it may import apimachinery, api, crypto and the contract's error classes",
+		},
+		{
+			From: []string{"controllers/flow", "controllers/conditions/..."}, May: []string{"controllers/conditions", "internal/...", "providers", "api/..."},
+			Why: "the reconciler engine knows no reconciler and no backend",
+		},
+		{
+			From: []string{"controllers/sessions/..."}, May: []string{"controllers/sessions/...", "internal/...", "providers", "api/..."},
+			Why: "sessions know providers through the contract alone",
+		},
+		{
+			From: []string{"controllers/$/..."}, Except: []string{"controllers/flow", "controllers/conditions/...", "controllers/sessions/...", "controllers/setup/..."},
+			May: []string{
+				"controllers/$/...", "controllers/flow", "controllers/conditions", "controllers/sessions", "controllers/sealhttp",
+				"internal/...", "api/...", "providers", "crypto/...", "plugins/decrypt",
+			},
+			Why: "a reconciler may import flow, sessions, api, internal, crypto and the provider contract: no other reconciler, no provider",
+		},
+		{
+			From: []string{"controllers/setup/..."}, May: []string{"controllers/...", "providers", "providers/builtin", "plugins/decrypt", "internal/...", "api/...", "crypto/..."},
+			Why: "setup lists controllers; providers come from the builtin list",
+		},
+		{
+			From: []string{"plugins/..."}, May: []string{"plugins/...", "internal/...", "api/...", "crypto/..."}, Never: []string{"controllers/...", controllerRuntime},
+			Why: "plugins run inside other tools: no controller, no provider, no manager",
+		},
+		{
+			From: []string{"cmd/controller/..."}, May: []string{"controllers/setup"},
+			Why: "the controller's command hands its flags to setup",
+		},
+		{
+			From: []string{"cmd/sealbridge/..."}, May: []string{"api/...", "crypto/...", "internal/...", "plugins/...", "providers", "providers/builtin"}, Never: []string{"controllers/...", controllerRuntime},
+			Why: "the CLI runs no controller",
+		},
+		{
+			From:  []string{"api/...", "providers/...", "crypto/...", "internal/...", "controllers/...", "plugins/...", "cmd/..."},
+			Never: []string{"test/...", "cmd/..."},
+			Why:   "the product imports neither its tests nor its commands",
+		},
+	}
+}
