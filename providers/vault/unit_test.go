@@ -2,6 +2,7 @@ package vault
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sealbridge/sealbridge/api/stores"
@@ -103,4 +104,28 @@ func TestAProblemNamesTheField(t *testing.T) {
 			}
 		})
 	}
+}
+
+func FuzzAPathStaysBelowItsMount(f *testing.F) {
+	for _, seed := range [][2]string{{"secret", "app/db"}, {"secret/", "/secret/data//x"}, {"a/b", "a/b"}, {"kv", "data/"}, {"kv", "x\x00"}, {"kv", "../sys"}, {"kv", "a/./b"}, {"", "kv/x"}} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, mount, key string) {
+		if clean(mount) == "" || clean(key) == "" || !safePath(mount) || !safePath(key) {
+			return
+		}
+		for _, v1 := range []bool{false, true} {
+			e := engine{mount: mount, v1: v1}
+			data, below := e.dataPath(key), clean(mount)+"/"
+			if !v1 {
+				below += partData + "/"
+			}
+			if !strings.HasPrefix(data, below) || !safePath(data) {
+				t.Errorf("mount %q and key %q lead to %q", mount, key, data)
+			}
+			if again := e.dataPath(data); again != data && !strings.HasPrefix(data, below+clean(mount)+"/") {
+				t.Errorf("mount %q and key %q: %q leads to %q", mount, key, data, again)
+			}
+		}
+	})
 }
