@@ -26,15 +26,17 @@ import (
 	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
-// What the controller itself may do. Secrets are created and patched (server-side apply), deleted when a target is renamed,
-// listed and watched as metadata, and read one by one when the API server refuses a write. Credentials of stores are read
-// and ServiceAccount tokens are minted by the pool of sessions: see docs/spec/secretstore.md for those roles, which are granted per namespace.
+// What the controller may do. Secrets are created and patched (server-side apply), deleted when a target is renamed, listed
+// and watched as metadata, and read one by one: credentials of stores, and a target when the API server refuses a write.
+// The pool of sessions mints ServiceAccount tokens with the same account; that right is not here, it is granted per
+// namespace and account (docs/spec/secretstore.md).
 //
 // +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets/status,verbs=patch
 // +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets/finalizers,verbs=update
 // +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores;clustersecretstores,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 

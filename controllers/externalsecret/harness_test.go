@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -28,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
@@ -170,12 +173,15 @@ func (b *backend) calls() (fetches, all int) {
 
 // world is a namespace of the real API server with a controller of its own in it.
 type world struct {
-	t         *testing.T
-	ns        string
-	class     string
-	cfg       *rest.Config
-	c         client.Client // the user's
-	backend   *backend
+	t     *testing.T
+	ns    string
+	class string
+	c     client.Client // the user's
+	// controller is the configuration of the controller's own user, who may do what config/rbac says.
+	controller *rest.Config
+	backend    *backend
+	// providers are the backends that are built in.
+	providers []providers.Provider
 	logs      *logs
 	traffic   *traffic
 	heartbeat time.Duration
@@ -262,14 +268,16 @@ func newWorld(t *testing.T) *world {
 func prepare(t *testing.T) *world {
 	t.Helper()
 	cp := controlplane.New(t)
-	w := &world{t: t, ns: cp.Namespace(t), cfg: cp.Config(), backend: &backend{}, logs: &logs{},
+	w := &world{t: t, ns: cp.Namespace(t), backend: &backend{}, logs: &logs{},
 		traffic: &traffic{seen: map[string]int{}}, heartbeat: externalsecret.DefaultHeartbeat}
-	w.class = "class-" + w.ns
-	w.cfg.QPS = -1
+	w.class, w.providers = "class-"+w.ns, []providers.Provider{w.backend}
+	cfg := cp.Config()
+	cfg.QPS = -1
 	var err error
-	if w.c, err = client.New(w.cfg, client.Options{Scheme: scheme(t)}); err != nil {
+	if w.c, err = client.New(cfg, client.Options{Scheme: scheme(t)}); err != nil {
 		t.Fatal(err)
 	}
+	w.controller = restricted(t, cp, "controller-of-"+w.ns)
 	t.Cleanup(func() {
 		if w.stop != nil {
 			w.stop()
@@ -279,10 +287,45 @@ func prepare(t *testing.T) *world {
 	return w
 }
 
+// restricted returns the configuration of a user who may do what the roles in config/rbac say and nothing else.
+func restricted(t *testing.T, cp *controlplane.ControlPlane, name string) *rest.Config {
+	t.Helper()
+	cfg, err := cp.UserConfig(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"externalsecret_role.yaml", "secretstore_role.yaml"} {
+		raw, err := os.ReadFile(filepath.Join("..", "..", "config", "rbac", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var role rbacv1.ClusterRole
+		if err := yaml.UnmarshalStrict(raw, &role); err != nil {
+			t.Fatal(err)
+		}
+		if err := cp.Allow(t.Context(), controlplane.User(name), "", role.Rules...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := client.New(cfg, client.Options{Scheme: scheme(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // the API server hears of the roles
+		err := errors.Join(c.List(t.Context(), &esv1.ExternalSecretList{}), c.List(t.Context(), &esv1.ClusterSecretStoreList{}))
+		if err == nil {
+			return cfg
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // start runs the controllers until stop is called or the test ends.
 func (w *world) start() {
 	w.t.Helper()
-	cfg := rest.CopyConfig(w.cfg)
+	cfg := rest.CopyConfig(w.controller)
 	cfg.Wrap(w.traffic.wrap)
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme:     scheme(w.t),
@@ -294,7 +337,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	pool := sessions.New(sessions.Deps{Providers: []providers.Provider{w.backend}, Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient()})
+	pool := sessions.New(sessions.Deps{Providers: w.providers, Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient()})
 	recorder := mgr.GetEventRecorder("external-secrets")
 	ctx, cancel := context.WithCancel(w.t.Context())
 	err = errors.Join(

@@ -282,3 +282,63 @@ func TestAStoreThatIsDownChangesNothingAndRecovers(t *testing.T) {
 	w.ready("db")
 	w.holds("db", map[string]string{"password": "two-" + canary})
 }
+
+func TestAStoreThatIsReconfiguredIsReadAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"one"}`)
+	store := w.store("store")
+	w.create(w.externalSecret("db"))
+	w.holds("db", map[string]string{"password": "one"})
+	w.ready("db")
+	w.backend.put("db", `{"password":"two"}`)
+	change(w, store, func(s *esv1.SecretStore) { s.Spec.Provider.Fake.Data[0].Value = "moved" })
+	w.holds("db", map[string]string{"password": "two"})
+}
+
+func TestMetadataThatDependsOnValuesFollowsThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"p","user":"one"}`)
+	w.store("store")
+	literal := "{{ .user }}: x"
+	w.create(w.externalSecret("db", every(time.Second), func(es *esv1.ExternalSecret) {
+		es.Spec.Data = append(es.Spec.Data, esv1.Data{SecretKey: "user", RemoteRef: esv1.RemoteRef{Key: "db", Property: "user"}})
+		es.Spec.Target.Template = &esv1.Template{Data: map[string]string{"password": "{{ .password }}"}, TemplateFrom: []esv1.TemplateFrom{
+			{Literal: &literal, Target: "Annotations"}}}
+	}))
+	for _, user := range []string{"one", "two"} {
+		w.backend.put("db", `{"password":"p","user":"`+user+`"}`)
+		w.eventually("the annotation of user "+user, func() error {
+			s := &corev1.Secret{}
+			if err := w.c.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "db"}, s); err != nil {
+				return err
+			}
+			if s.Annotations[user] != "x" || len(s.Annotations) != 2 {
+				return fmt.Errorf("annotations %v", s.Annotations)
+			}
+			return nil
+		})
+	}
+}
+
+func TestAHeartbeatOfZeroMovesTheRefreshTimeEachTime(t *testing.T) {
+	t.Parallel()
+	w := prepare(t)
+	w.heartbeat = 0
+	w.start()
+	w.backend.put("db", `{"password":"p"}`)
+	w.store("store")
+	w.create(w.externalSecret("db", every(time.Second)))
+	first := w.ready("db").Status.RefreshTime
+	secret := w.secret("db")
+	w.eventually("the refresh time moves", func() error {
+		if now := w.ready("db").Status.RefreshTime; !now.After(first.Add(1500 * time.Millisecond)) {
+			return fmt.Errorf("it is %s, first %s", now, first)
+		}
+		return nil
+	})
+	if now := w.secret("db"); now.ResourceVersion != secret.ResourceVersion {
+		t.Error("the Secret was written though nothing changed")
+	}
+}

@@ -25,8 +25,12 @@ import (
 // DefaultInterval is how often a store is checked that does not say (External Secrets Operator's default).
 const DefaultInterval = 5 * time.Minute
 
+// What the controller may do, also through the pool of sessions: read the credentials and CA bundles that stores name. To
+// mint tokens of ServiceAccounts is granted per namespace and account (docs/spec/secretstore.md).
+//
 // +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores;clustersecretstores,verbs=get;list;watch
 // +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores/status;clustersecretstores/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Deps are what the Reconciler needs; Client, Sessions and Events are required.

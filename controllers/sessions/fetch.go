@@ -32,7 +32,7 @@ func MaxAge(interval time.Duration) time.Duration {
 // error is for all of them: the store cannot be used now.
 func (p *Pool) Fetch(ctx context.Context, req Request) ([]providers.Result, error) {
 	for reopened := false; ; reopened = true {
-		e, err := p.acquire(ctx, req.Store, req.Namespace)
+		e, err := p.acquire(ctx, req.Store, req.Namespace, false)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +67,7 @@ func (p *Pool) suspect(e *entry, results []providers.Result, err error) bool {
 // Check opens the store's session, when it is not open, and asks the backend whether it can be used, when its provider
 // knows how to ask. It fails with ErrReferent for a store that only a namespace can use.
 func (p *Pool) Check(ctx context.Context, s Store) error {
-	e, err := p.acquire(ctx, s, s.Namespace)
+	e, err := p.acquire(ctx, s, s.Namespace, true)
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,7 @@ type kept struct {
 	mu      sync.Mutex
 	dropped bool
 	last    int
+	breaker breaker
 	docs    map[providers.Ref]document
 	flights map[providers.Ref]*flight
 }
@@ -117,12 +118,14 @@ type flight struct {
 }
 
 // take sorts the refs of a request into documents that can be reused, calls to wait for, and one new call for the rest
-// (nil when nothing is left), which the caller makes.
-func (k *kept) take(req Request, now, deadline time.Time, maxAge time.Duration) (map[providers.Ref]providers.Result, map[providers.Ref]*flight, *flight) {
+// (nil when nothing is left), which the caller makes. It fails when a new call is needed and the backend is down.
+func (k *kept) take(req Request, now, deadline time.Time, maxAge time.Duration) (
+	have map[providers.Ref]providers.Result, waits map[providers.Ref]*flight, own *flight, err error,
+) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	have, waits := map[providers.Ref]providers.Result{}, map[providers.Ref]*flight{}
-	own := &flight{call: newCall(deadline), asked: now, until: deadline}
+	have, waits = map[providers.Ref]providers.Result{}, map[providers.Ref]*flight{}
+	own = &flight{call: newCall(deadline), asked: now, until: deadline}
 	for _, ref := range req.Refs {
 		if _, ok := have[ref]; ok || waits[ref] != nil {
 			continue
@@ -139,7 +142,10 @@ func (k *kept) take(req Request, now, deadline time.Time, maxAge time.Duration) 
 		}
 	}
 	if len(own.refs) == 0 {
-		return have, waits, nil
+		return have, waits, nil, nil
+	}
+	if err := k.breaker.admit(now, len(k.flights)); err != nil {
+		return nil, nil, nil, err
 	}
 	if k.flights == nil {
 		k.flights = map[providers.Ref]*flight{}
@@ -149,13 +155,14 @@ func (k *kept) take(req Request, now, deadline time.Time, maxAge time.Duration) 
 	for _, ref := range own.refs {
 		k.flights[ref] = own
 	}
-	return have, waits, own
+	return have, waits, own, nil
 }
 
 // land keeps what a call brought. Only documents are kept: a failure is told to those who waited and forgotten.
 func (k *kept) land(f *flight) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.breaker.note(f, k.last, time.Now())
 	for _, ref := range f.refs {
 		if k.flights[ref] == f {
 			delete(k.flights, ref)
@@ -191,7 +198,10 @@ func (k *kept) drop() {
 func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Result, error) {
 	now := time.Now()
 	deadline := now.Add(p.patience(e.store))
-	have, waits, own := e.kept.take(req, now, deadline, min(req.MaxAge, p.limits.Reuse))
+	have, waits, own, err := e.kept.take(req, now, deadline, min(req.MaxAge, p.limits.Reuse))
+	if err != nil {
+		return nil, err
+	}
 	if own != nil {
 		p.mu.Lock()
 		p.spawn(e, func() { p.fly(context.WithoutCancel(ctx), e, own) })

@@ -27,7 +27,8 @@ type Limits struct {
 	// Reopen is the age from which a session that is denied something is opened again, because its right to ask may have
 	// been withdrawn; default 30 s.
 	Reopen time.Duration
-	// Pause is how long a session that could not be opened is not tried again; default 1 s.
+	// Pause is how long a session that could not be opened is not tried again, doubled with each failure in a row up to
+	// maxPause; default 1 s.
 	Pause time.Duration
 }
 
@@ -105,6 +106,8 @@ type entry struct {
 	session providers.Session
 	err     error
 	opened  time.Time
+	// failures is how often in a row the session could not be opened before.
+	failures int
 	// renew is when the session must be opened again because what it was opened with expires; zero for never.
 	renew time.Time
 
@@ -116,14 +119,14 @@ type entry struct {
 	kept kept
 }
 
-// acquire returns the open session of the store for requests from namespace, opening it when there is none. The caller
-// releases it.
-func (p *Pool) acquire(ctx context.Context, s Store, namespace string) (*entry, error) {
+// acquire returns the open session of the store for requests from namespace, opening it when there is none; with retry
+// also when that failed a moment ago. The caller releases it.
+func (p *Pool) acquire(ctx context.Context, s Store, namespace string, retry bool) (*entry, error) {
 	if !s.cluster() && namespace != s.Namespace {
 		return nil, providers.Errorf(providers.ErrInvalid, "%s serves namespace %s only", s.Config.Store, s.Namespace)
 	}
 	for {
-		e := p.join(ctx, s, namespace)
+		e := p.join(ctx, s, namespace, retry)
 		if e == nil {
 			return nil, providers.Errorf(providers.ErrUnavailable, "the controller is shutting down")
 		}
@@ -131,6 +134,7 @@ func (p *Pool) acquire(ctx context.Context, s Store, namespace string) (*entry, 
 			p.release(e)
 			return nil, err
 		}
+		retry = false
 		switch {
 		case errors.Is(e.err, ErrReferent) && e.key.referent == "" && namespace != "":
 			p.learnReferent(e)
@@ -149,7 +153,7 @@ func (p *Pool) acquire(ctx context.Context, s Store, namespace string) (*entry, 
 
 // join returns the entry for the request with one user more, making and opening it when there is none that can be used;
 // nil when the pool is closed.
-func (p *Pool) join(ctx context.Context, s Store, namespace string) *entry {
+func (p *Pool) join(ctx context.Context, s Store, namespace string, retry bool) *entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.shut {
@@ -160,13 +164,17 @@ func (p *Pool) join(ctx context.Context, s Store, namespace string) *entry {
 		k.referent = namespace
 	}
 	now := time.Now()
-	e := p.entries[k]
-	if e != nil && e.outlived(now, p.limits.Pause) {
+	e, failures := p.entries[k], 0
+	if e != nil && (e.outlived(now, p.limits.Pause) || retry && e.opening.ended() && e.err != nil) {
+		if e.err != nil {
+			failures = e.failures + 1
+		}
 		p.retireLocked(e)
 		e = nil
 	}
 	if e == nil {
 		e = p.newEntry(k, s, now)
+		e.failures = failures
 		p.dropOlder(k.identity)
 		p.entries[k] = e
 		p.spawn(e, func() { p.open(context.WithoutCancel(ctx), e) })
@@ -192,7 +200,7 @@ func (e *entry) outlived(now time.Time, pause time.Duration) bool {
 		return false
 	}
 	if e.err != nil {
-		return now.Sub(e.opened) >= pause
+		return now.Sub(e.opened) >= doubled(pause, e.failures)
 	}
 	return !e.renew.IsZero() && now.After(e.renew)
 }

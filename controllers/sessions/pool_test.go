@@ -625,6 +625,61 @@ func TestNoIdentityEverReadsWithAnother(t *testing.T) {
 	wg.Wait()
 }
 
+func TestABackendThatIsDownIsAskedNowAndThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{}
+		down := true
+		b.fetch = func(ctx context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
+			if down {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return answer(id, refs), nil
+		}
+		p := running(t, cluster())
+		s := storeOf(b, "", "s", 1)
+		began := time.Now()
+		for i := range 500 { // one worker, which others wait for
+			if _, err := p.Fetch(t.Context(), request(s, "team", fmt.Sprintf("k%d", i))); !errors.Is(err, providers.ErrUnavailable) {
+				t.Fatalf("error %v", err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if calls := b.fetches.Load(); calls > 12 {
+			t.Errorf("%d calls to a backend that is down", calls)
+		}
+		if took := time.Since(began); took > 5*time.Minute {
+			t.Errorf("500 requests took %s", took)
+		}
+		down = false
+		time.Sleep(maxPause)
+		for i := range 10 {
+			mustFetch(t, p, request(s, "team", fmt.Sprintf("k%d", i)))
+		}
+	})
+}
+
+func TestABackendThatThrottlesIsLeftAloneAsLongAsItAsks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{fetch: func(context.Context, string, []providers.Ref) ([]providers.Result, error) {
+			return nil, &providers.ThrottledError{After: 30 * time.Second}
+		}}
+		p := running(t, cluster())
+		for range 55 {
+			var throttled *providers.ThrottledError
+			if _, err := p.Fetch(t.Context(), request(storeOf(b, "", "s", 1), "team", "a")); !errors.As(err, &throttled) {
+				t.Fatalf("error %v", err)
+			}
+			time.Sleep(time.Second)
+		}
+		if calls := b.fetches.Load(); calls != 2 {
+			t.Errorf("%d calls in 55 seconds, want 2", calls)
+		}
+	})
+}
+
 func TestAClosedPoolIsSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
