@@ -1,0 +1,135 @@
+package build
+
+import (
+	"context"
+	"path"
+	"regexp"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/yaml"
+)
+
+const originAnnotation = "config.kubernetes.io/origin"
+
+// kustomize adds what the kustomization in a folder makes.
+//
+// kustomize keeps the OpenAPI schema that it merges by in variables of its process. No kustomization that passes the guard
+// changes it, so that builds need no lock between them and the schema is parsed once.
+func (b *builder) kustomize(dir string) error {
+	dir, err := b.reader.tree.RealPath(dir)
+	if err != nil {
+		return fileError(dir, err)
+	}
+	fs := &treeFS{reader: b.reader, root: dir, opened: map[string]*file{}, data: map[string]bool{}}
+	resources, err := run(fs, dir)
+	switch {
+	case b.reader.ctx.Err() != nil:
+		return context.Cause(b.reader.ctx)
+	case fs.err != nil:
+		return fs.err
+	case err != nil:
+		return invalid("the kustomization in %s cannot be built: %s", show(dir), reason(err))
+	}
+	sealed := func(value []byte) bool {
+		for _, f := range fs.opened {
+			if f.sealed(value) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, resource := range resources.Resources() {
+		object, err := resource.Map()
+		if err != nil {
+			return invalid("the kustomization in %s makes something that is not an object", show(dir))
+		}
+		source := takeOrigin(object, dir)
+		if err := b.add(object, source, len(fs.opened) > 0, sealed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run calls kustomize and contains its panics.
+func run(fs *treeFS, dir string) (resources resmap.ResMap, err error) {
+	defer func() {
+		if recover() != nil {
+			// What it panicked with can hold values.
+			resources, err = nil, errPanicked
+		}
+	}()
+	options := krusty.MakeDefaultOptions()
+	// The file system is the jail, and it is the whole repository: bases beside the folder are usual.
+	options.LoadRestrictions = types.LoadRestrictionsNone
+	options.PluginConfig = types.DisabledPluginConfig()
+	return krusty.MakeKustomizer(options).Run(fs, path.Join(mount, dir))
+}
+
+type panicked struct{}
+
+func (panicked) Error() string { return "kustomize panicked" }
+
+var errPanicked = panicked{}
+
+// takeOrigin removes the annotation by which kustomize says where a resource comes from, and returns that file's name.
+func takeOrigin(object map[string]any, dir string) string {
+	metadata, _ := object["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	text, _ := annotations[originAnnotation].(string)
+	delete(annotations, originAnnotation)
+	if annotations != nil && len(annotations) == 0 {
+		delete(metadata, "annotations")
+	}
+	var origin struct{ Path, ConfiguredIn string }
+	if yaml.Unmarshal([]byte(text), &origin) != nil || origin.Path+origin.ConfiguredIn == "" {
+		return path.Join(dir, "kustomization.yaml")
+	}
+	if origin.Path == "" {
+		origin.Path = origin.ConfiguredIn
+	}
+	return path.Join(dir, origin.Path)
+}
+
+// reasons are what kustomize can say against a kustomization, as far as we know that the text around the match holds no
+// values. Its own texts quote whole resources and generators.
+//
+//nolint:gochecknoglobals // a constant table
+var reasons = []struct {
+	pattern *regexp.Regexp
+	text    string
+}{
+	{regexp.MustCompile(`kustomize panicked`), "kustomize failed on it"},
+	{regexp.MustCompile(`may not add resource with an already registered id: ([\w./~\[\]-]{1,300})`), "two resources have the same id, $1"},
+	{regexp.MustCompile(`no matches for Id ([\w./~\[\]-]{1,300})`), "a patch has no target; there is no resource $1"},
+	{regexp.MustCompile(`multiple matches for Id ([\w./~\[\]-]{1,300})`), "a patch has several targets, $1"},
+	{regexp.MustCompile(`cycle detected`), "its bases lead back to it"},
+	{regexp.MustCompile(`[Mm]issing metadata.name in object`), "a resource has no metadata.name"},
+	{regexp.MustCompile(`(missing|unable to find) (Resource )?metadata`), "a resource has no metadata"},
+	{regexp.MustCompile(`Found multiple kustomization files`), "a folder has several kustomization files"},
+	{regexp.MustCompile(`unable to find one of 'kustomization.yaml'`), "it names a folder without a kustomization file"},
+	{regexp.MustCompile(`kustomization.yaml is empty`), "a kustomization file is empty"},
+	{regexp.MustCompile(`invalid Kustomization`), "a kustomization file has a field of the wrong type"},
+	{regexp.MustCompile(`(apiVersion|kind) (for \w+ )?should be`), "a kustomization file has the wrong apiVersion or kind"},
+	{regexp.MustCompile(`expected kind (!= )?'Component'`), "a component is named under resources, or something else under components"},
+	{regexp.MustCompile(`behavior must be merge or replace`), "two generators make the same name; set behavior to merge or replace"},
+	{regexp.MustCompile(`unable to find target|does not match any|no target`), "a patch or replacement has no target"},
+	{regexp.MustCompile(`MalformedYAMLError|yaml: `), "a file is not valid YAML"},
+}
+
+func reason(err error) string {
+	text := err.Error()
+	for _, r := range reasons {
+		if m := r.pattern.FindStringSubmatch(text); m != nil {
+			out := r.text
+			if len(m) > 1 {
+				out = strings.ReplaceAll(out, "$1", m[1])
+			}
+			return out
+		}
+	}
+	return "run kustomize build there to see why; its own text is not shown, because it can quote values"
+}
