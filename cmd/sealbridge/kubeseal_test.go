@@ -196,16 +196,17 @@ func TestWhatKubesealSealsWeOpen(t *testing.T) {
 func TestWhatWeSealKubesealOpens(t *testing.T) {
 	t.Parallel()
 	s := newSides(t)
-	data := map[string]any{}
-	want := map[string]any{}
-	for what, value := range values() {
-		data[what] = base64.StdEncoding.EncodeToString(value)
-		want[what] = data[what]
-	}
 	for _, scope := range scopes() {
 		for _, how := range []string{"whole", "raw", "merged"} {
 			t.Run(string(scope)+" "+how, func(t *testing.T) {
 				t.Parallel()
+				data := map[string]any{}
+				for what, value := range values() {
+					if what == "mebibyte" && (scope != seal.Strict || how != "whole") {
+						continue // YAML of that size takes the race detector seconds
+					}
+					data[what] = base64.StdEncoding.EncodeToString(value)
+				}
 				sealed := sealedBy(t, s, scope, how, data)
 				stdout, stderr, ok := s.theirs(t, sealed, "--recovery-unseal", "--recovery-private-key", s.key, "-o", "yaml")
 				if !ok {
@@ -220,7 +221,7 @@ func TestWhatWeSealKubesealOpens(t *testing.T) {
 						got["data"].(map[string]any)[key] = ""
 					}
 				}
-				if diff := cmp.Diff(want, got["data"], cmp.Transformer("length", func(s string) string {
+				if diff := cmp.Diff(data, got["data"], cmp.Transformer("length", func(s string) string {
 					return fmt.Sprintf("%d %.20s", len(s), s)
 				})); diff != "" {
 					t.Error(diff)
