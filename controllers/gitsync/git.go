@@ -29,6 +29,8 @@ type Git interface {
 type Checkout interface {
 	// Build returns the objects of the path. keys are the data of the decryption Secret; nil when there is none.
 	Build(ctx context.Context, path string, keys map[string][]byte) (*Built, error)
+	// Trim frees what the builds so far did not read; later builds must be of the same path with the same keys.
+	Trim()
 }
 
 // Built is what a path of a revision holds.

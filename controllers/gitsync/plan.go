@@ -98,14 +98,28 @@ func next(sync *v1alpha1.GitSync, st *state, now time.Time) time.Duration {
 // ending turns an error into the end of a run: terminal ones stall, others are repeated after spec.retryInterval or,
 // when that is empty, with backoff.
 func ending(sync *v1alpha1.GitSync, reason string, err error) error {
-	var p *Problem
-	if errors.As(err, &p) && p.Terminal || errors.Is(err, providers.ErrInvalid) {
+	if terminal(err) {
 		return flow.Stall(reason, err)
 	}
 	if sync.Spec.RetryInterval != nil {
 		return flow.Wait(reason, sync.Spec.RetryInterval.Duration, err)
 	}
 	return flow.Fail(reason, err)
+}
+
+// terminal reports whether only another revision, spec or key cures an error.
+func terminal(err error) bool {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p.Terminal
+	}
+	return errors.Is(err, providers.ErrInvalid)
+}
+
+// repeats reports whether the same input always gives the same error.
+func repeats(err error) bool {
+	var p *Problem
+	return errors.As(err, &p) || errors.Is(err, providers.ErrInvalid)
 }
 
 // reasonOf returns the reason that an error of Git carries, or the one of its class.

@@ -64,8 +64,9 @@ type state struct {
 	// keys is the version of the decryption Secret at that time.
 	keys string
 
-	// checkout is revision, kept while it is needed again: it holds no decrypted value.
-	checkout Checkout
+	// checkout is revision, kept for repairs and retries: its encrypted files are encrypted. applied is the one that the
+	// settled input was built from.
+	checkout, applied Checkout
 	// built is what was last built, without its objects.
 	built *Built
 	// settled is the input that was applied and pruned completely; the zero input when none was.

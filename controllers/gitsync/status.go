@@ -3,6 +3,7 @@ package gitsync
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -93,7 +94,7 @@ func bounded(message string) string {
 	if len(message) <= most {
 		return message
 	}
-	return message[:most] + "..."
+	return strings.ToValidUTF8(message[:most], "") + "..."
 }
 
 // historyLength is how many attempts the status keeps.
@@ -147,5 +148,5 @@ func short(message string) string {
 	if len(message) <= most {
 		return message
 	}
-	return message[:most] + "..."
+	return strings.ToValidUTF8(message[:most], "") + "..."
 }

@@ -2,7 +2,6 @@ package gitsync
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -57,7 +56,7 @@ func (r *Reconciler) awaitDependencies(ctx context.Context, s *scope) error {
 func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	st := s.state
 	if !due(s.sync, st, r.deps.Now()) {
-		return nil
+		return r.refreshKeys(ctx, s)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeoutOf(&s.sync.Spec))
 	defer cancel()
@@ -77,12 +76,25 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 		}
 		return ending(s.sync, reasonOf(err, v1alpha1.ReasonGitOperationFailed), err)
 	}
-	if revision != st.revision || st.generation != s.sync.Generation {
+	if revision != st.revision || st.generation != s.sync.Generation || st.keys != keys {
 		st.checkout = nil
 	}
 	st.checked, st.generation, st.requested = r.deps.Now(), s.sync.Generation, s.sync.Annotations[v1alpha1.AnnotationRequestedAt]
 	st.revision, st.keys = revision, keys
 	s.asked = true
+	return nil
+}
+
+// refreshKeys looks whether the decryption Secret was changed since it made a build impossible.
+func (r *Reconciler) refreshKeys(ctx context.Context, s *scope) error {
+	if s.state.refusal == nil || keysRef(s.sync) == nil {
+		return nil
+	}
+	keys, err := r.keysVersion(ctx, s.sync)
+	if err != nil {
+		return ending(s.sync, reasonOf(err, v1alpha1.ReasonDecryptionFailed), err)
+	}
+	s.state.keys = keys
 	return nil
 }
 
@@ -118,7 +130,7 @@ func (r *Reconciler) build(ctx context.Context, s *scope) error {
 		return ending(s.sync, reasonOf(err, v1alpha1.ReasonGitOperationFailed), err)
 	}
 	if r.unchanged(s) {
-		st.settled, s.idle = s.input(), true
+		st.settled, s.idle, st.checkout = s.input(), true, st.applied
 		return nil
 	}
 	keys, err := r.secret(ctx, s.sync.Namespace, keysRef(s.sync), "spec.decryption.secretRef", v1alpha1.ReasonDecryptionFailed)
@@ -130,8 +142,7 @@ func (r *Reconciler) build(ctx context.Context, s *scope) error {
 		err = r.accept(s, built)
 	}
 	if err != nil {
-		var p *Problem
-		if errors.As(err, &p) && p.Terminal || errors.Is(err, providers.ErrInvalid) {
+		if repeats(err) {
 			st.refused, st.refusal = s.input(), err
 		}
 		return ending(s.sync, reasonOf(err, v1alpha1.ReasonBuildFailed), err)
@@ -236,6 +247,8 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 		return ending(s.sync, v1alpha1.ReasonPruneFailed, failure)
 	}
 	s.state.settled, s.complete = s.input(), true
+	s.state.checkout.Trim()
+	s.state.applied = s.state.checkout
 	return nil
 }
 
@@ -251,7 +264,7 @@ func survivors(entries []apply.Entry, results []apply.Result) []apply.Entry {
 // finish ends the run: what was applied is as it should be, but Git may be out of reach.
 func (r *Reconciler) finish(ctx context.Context, s *scope) error {
 	st := s.state
-	st.watching.Store(false)
+	st.watching.Store(len(healthChecks(s.sync)) > 0) // health can change at any time
 	st.waiting = waiting{}
 	s.blind = slices.ContainsFunc(inventory(s.sync), func(e apply.Entry) bool { return !r.watch.live(ctx, e).Known })
 	if s.unreachable != nil {

@@ -402,6 +402,8 @@ func (c *memoryCheckout) Build(_ context.Context, _ string, _ map[string][]byte)
 	return out, nil
 }
 
+func (c *memoryCheckout) Trim() {}
+
 // traffic counts the requests that the controller sends.
 type traffic struct {
 	mu     sync.Mutex
