@@ -2,6 +2,7 @@ package sealedsecret
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,14 +66,23 @@ type Controller struct {
 	live   client.Reader
 }
 
-// New returns a Controller. It fails when its metrics are registered already.
+// New returns a Controller. Its metrics go on where those of an earlier Controller in the same registry stopped; it fails
+// when another metric has their name.
 func New(deps Deps) (*Controller, error) {
 	operations := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "sealbridge_sealedsecret_private_key_operations_total",
 		Help: "Private-key operations done to open sealed values.",
 	})
 	if err := deps.Metrics.Register(operations); err != nil {
-		return nil, fmt.Errorf("register metrics of the SealedSecret controller: %w", err)
+		var taken prometheus.AlreadyRegisteredError
+		earlier, ok := prometheus.Counter(nil), false
+		if errors.As(err, &taken) {
+			earlier, ok = taken.ExistingCollector.(prometheus.Counter)
+		}
+		if !ok {
+			return nil, fmt.Errorf("register metrics of the SealedSecret controller: %w", err)
+		}
+		operations = earlier
 	}
 	return &Controller{deps: deps, operations: operations, memory: newMemory()}, nil
 }

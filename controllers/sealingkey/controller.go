@@ -68,8 +68,9 @@ func New(deps Deps) *Controller {
 	return &Controller{deps: deps, reported: map[string]string{}}
 }
 
-// Secrets are read and written in the controller's own namespace only; `make generate` turns the marker into a Role.
+// Secrets are read and written in the controller's own namespace only; `make generate` turns the markers into a Role.
 // +kubebuilder:rbac:groups="",namespace=sealbridge-system,resources=secrets,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups=events.k8s.io,namespace=sealbridge-system,resources=events,verbs=create;patch
 
 // SetupWithManager registers the controller and a cache of its own, which holds nothing but the labelled key Secrets.
 func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
