@@ -36,7 +36,7 @@ func TestAValueShowsItselfToNobodyByAccident(t *testing.T) {
 		t.Error("nothing says that a value was there")
 	}
 	if _, err := json.Marshal(v); err == nil {
-		t.Error("a value was marshalled")
+		t.Error("a value was marshaled")
 	}
 	if string(v.Bytes()) != canary || v.Len() != len(canary) {
 		t.Error("the value is not the value")

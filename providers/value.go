@@ -7,7 +7,7 @@ import (
 )
 
 // Value is a secret value. It shows itself to nobody by accident: every formatting verb prints "[redacted]", structured
-// loggers see the same, and it cannot be marshalled. The zero Value is empty.
+// loggers see the same, and it cannot be marshaled. The zero Value is empty.
 type Value struct{ b []byte }
 
 // NewValue wraps b, which the caller must not change afterwards.
@@ -21,7 +21,7 @@ func (v Value) Len() int { return len(v.b) }
 
 const redacted = "[redacted]"
 
-var errNotMarshalable = errors.New("a secret value cannot be marshalled")
+var errNotMarshalable = errors.New("a secret value cannot be marshaled")
 
 // Format implements fmt.Formatter for every verb.
 func (Value) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(redacted)) }

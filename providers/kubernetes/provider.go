@@ -92,7 +92,7 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 	if problems := p.Validate(cfg); len(problems) > 0 {
 		return nil, providers.Errorf(providers.ErrInvalid, "%s: %s", cfg.Store, problems[0])
 	}
-	spec := cfg.Spec.(*stores.Kubernetes) //nolint:forcetypeassert // Validate has looked
+	spec := cfg.Spec.(*stores.Kubernetes) // Validate has looked
 	creds := credential.Reader{Store: cfg.Store, Env: env}
 	var checks credential.Checks
 	o := jsonhttp.Options{Base: checks.Address("server.url", serverURL(spec)), Header: http.Header{}}

@@ -18,7 +18,7 @@ import (
 
 // Run runs the suite. Its subtests run one after the other, because the one that looks for goroutines must be alone: call
 // it from a test that is not parallel.
-func Run(t *testing.T, h Harness) { //nolint:thelper // it is the suite, its lines are what failed
+func Run(t *testing.T, h Harness) {
 	s := suite{h}
 	t.Run("the name is not empty", func(t *testing.T) {
 		if h.Provider.Name() == "" {
@@ -313,7 +313,7 @@ func (s suite) cancel(t *testing.T) {
 	}
 	defer closeSession(t, session)
 	for name, end := range map[string]func(context.Context) (context.Context, context.CancelFunc){
-		"cancelled": func(ctx context.Context) (context.Context, context.CancelFunc) {
+		"canceled": func(ctx context.Context) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(ctx)
 			time.AfterFunc(100*time.Millisecond, cancel)
 			return ctx, cancel

@@ -150,7 +150,6 @@ func says(status int, body string) func(*testing.T) (providers.Config, providers
 	return reads(func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) })
 }
 
-//nolint:funlen // a table
 func faults(t *testing.T, server *harness.Server, mount string) map[string]providertest.Fault {
 	t.Helper()
 	quoted := func(text string) string { return fmt.Sprintf(`{"errors":[%q]}`, text+" "+canary) }

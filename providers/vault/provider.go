@@ -33,7 +33,7 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 	if problems := p.Validate(cfg); len(problems) > 0 {
 		return nil, providers.Errorf(providers.ErrInvalid, "%s: %s", cfg.Store, problems[0])
 	}
-	spec := cfg.Spec.(*stores.Vault) //nolint:forcetypeassert // Validate has looked
+	spec := cfg.Spec.(*stores.Vault) // Validate has looked
 	creds := credential.Reader{Store: cfg.Store, Env: env}
 	client, err := connect(ctx, spec, creds)
 	if err != nil {

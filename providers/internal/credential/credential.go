@@ -70,7 +70,7 @@ func (r Reader) Roots(ctx context.Context, prefix string, bundle []byte, from *s
 	field := prefix + "caBundle"
 	if len(bundle) == 0 {
 		if from == nil {
-			return nil, nil //nolint:nilnil // no pool is what crypto/tls takes for the system's roots
+			return nil, nil // no pool is what crypto/tls takes for the system's roots
 		}
 		field = prefix + "caProvider"
 		ref := providers.ObjectRef{Namespace: from.Namespace, Name: from.Name, Key: from.Key}

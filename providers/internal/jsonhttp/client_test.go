@@ -140,7 +140,7 @@ func TestAnEndedContextIsTheCause(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	cancel()
 	_, err = c.Do(ctx, jsonhttp.Request{Method: http.MethodGet, Path: "x"})
-	if !errors.Is(err, context.Canceled) || !strings.HasSuffix(err.Error(), "the request was cancelled") {
+	if !errors.Is(err, context.Canceled) || !strings.HasSuffix(err.Error(), "the request was canceled") {
 		t.Error(err)
 	}
 }

@@ -44,7 +44,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return c.unreachable("the request was cancelled", context.Canceled)
+		return c.unreachable("the request was canceled", context.Canceled)
 	case ctx.Err() != nil:
 		return c.unreachable("it did not answer in time", context.DeadlineExceeded)
 	case errors.As(err, &dns):
