@@ -214,6 +214,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	s.results = engine.Apply(ctx, s.objects)
 	r.watch.use(outer, s.name(), kinds) // of kinds that were only just defined
 	if p := applyFailure(s.results); p != nil {
+		s.state.watching.Store(false) // its retry interval decides, not the life of the objects that were applied
 		return ending(s.sync, p.Reason, p)
 	}
 	if w := waits(s.results); len(w) > 0 {

@@ -109,6 +109,13 @@ func (e *Engine) each(objects []Object, do func(Object) Result) []Result {
 	g.SetLimit(max(1, e.Parallel))
 	for i, o := range objects {
 		g.Go(func() error {
+			defer func() {
+				if recover() != nil { // a bug met by one object must not end the process for all; what it held is not shown
+					out[i] = Result{Ref: o.Ref, Action: Failed, Err: &ObjectError{
+						Ref: o.Ref, Reason: ReasonInternal, Text: "met an error in SealBridge itself; please report the object's kind and fields",
+					}}
+				}
+			}()
 			out[i] = do(o)
 			return nil
 		})

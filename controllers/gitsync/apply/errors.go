@@ -25,6 +25,7 @@ const (
 	ReasonNotFound     = "NotFound"
 	ReasonConflict     = "Conflict"
 	ReasonUnavailable  = "Unavailable"
+	ReasonInternal     = "InternalError"
 )
 
 // ObjectError says why one object could not be applied or pruned. Its text is safe to show, stable and bounded.
