@@ -16,7 +16,7 @@ import (
 const maxFile = 16 << 20
 
 func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the user names the file
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, &sealing.Error{Problem: err.Error(), Hint: "check the path", Cause: err}
 	}
@@ -46,7 +46,7 @@ func replaceFile(path string, content []byte) error {
 	case err == nil && info.IsDir():
 		return &sealing.Error{Problem: path + " is a directory", Hint: "name a file"}
 	case err == nil && !info.Mode().IsRegular():
-		return os.WriteFile(path, content, mode) //nolint:gosec // public content
+		return os.WriteFile(path, content, mode)
 	case err == nil:
 		mode, exists = info.Mode().Perm(), true
 	}
@@ -76,7 +76,7 @@ func createPrivateFile(path string, content []byte) error {
 }
 
 func writeNew(path string, content []byte, mode fs.FileMode) (err error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // the user names the file
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}

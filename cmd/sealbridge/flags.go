@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"strings"
 
@@ -184,7 +185,7 @@ func (f *sealFlags) outputFormat() (sealing.Format, error) {
 	return format, nil
 }
 
-func newSeal(name string, h host) *cobra.Command {
+func newSeal(ctx context.Context, name string, h host) *cobra.Command {
 	f := &sealFlags{}
 	cmd := &cobra.Command{
 		Use:   name,
@@ -206,7 +207,7 @@ func newSeal(name string, h host) *cobra.Command {
 		if err := setFromEnvironment(kubeseal, h.env); err != nil {
 			return err
 		}
-		return (&sealRun{flags: f, host: h, name: name, formatAsked: cmd.Flags().Changed("format")}).run(cmd.Context())
+		return (&sealRun{flags: f, host: h, name: name, formatAsked: cmd.Flags().Changed("format")}).run(ctx)
 	}
 	return cmd
 }

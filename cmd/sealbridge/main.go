@@ -18,9 +18,9 @@ import (
 )
 
 // version is set by the linker (make build).
-var version = "devel" //nolint:gochecknoglobals // the linker writes it
+var version = "devel"
 
-// kubesealVersion is the kubeseal whose behaviour the seal command has.
+// kubesealVersion is the kubeseal that the seal command behaves like.
 const kubesealVersion = "v0.40.0"
 
 // host is what a command may use of the process it runs in.
@@ -36,16 +36,16 @@ func main() {
 	// No signal handler: a command that waits for its input ends at the first Ctrl-C, and files are replaced atomically.
 	os.Exit(run(context.Background(), os.Args, host{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv,
-		terminal: term.IsTerminal(int(os.Stdin.Fd())), //nolint:gosec // a file descriptor is a small number
+		terminal: term.IsTerminal(int(os.Stdin.Fd())),
 	}))
 }
 
 // run runs the command that args name, the program's own name included, and returns the exit code: 0, 1 for a command
 // that failed, 2 for a command line that makes no sense.
 func run(ctx context.Context, args []string, h host) int {
-	cmd := newRoot(h)
+	cmd := newRoot(ctx, h)
 	if strings.TrimSuffix(filepath.Base(args[0]), ".exe") == "kubeseal" {
-		cmd = newSeal("kubeseal", h)
+		cmd = newSeal(ctx, "kubeseal", h)
 	}
 	cmd.SetArgs(args[1:])
 	cmd.SetIn(h.stdin)
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, h host) int {
 	return 1
 }
 
-func newRoot(h host) *cobra.Command {
+func newRoot(ctx context.Context, h host) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "sealbridge",
 		Short:         "Keeps secrets out of Git: seals them for one cluster",
@@ -77,7 +77,7 @@ func newRoot(h host) *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(badFlag)
-	root.AddCommand(newSeal("seal", h), &cobra.Command{
+	root.AddCommand(newSeal(ctx, "seal", h), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArguments("sealbridge version takes none"),

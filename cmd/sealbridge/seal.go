@@ -154,7 +154,7 @@ func (r *sealRun) rawValue() ([]byte, error) {
 		if _, after, ok := strings.Cut(path, "="); ok { // the key has no meaning for a single value
 			path = after
 		}
-		file, err := os.Open(path) //nolint:gosec // the user names the file
+		file, err := os.Open(path)
 		if err != nil {
 			return nil, fmt.Errorf("read --from-file: %w", err)
 		}

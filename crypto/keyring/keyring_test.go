@@ -278,12 +278,12 @@ func TestNoWayOfPrintingAPairShowsThePrivateKey(t *testing.T) {
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&out, verb+"\n", pair)
-		fmt.Fprintf(&out, verb+"\n", *pair) //nolint:govet // printing the copy is what is tested
+		fmt.Fprintf(&out, verb+"\n", *pair)
 		fmt.Fprintf(&out, verb+"\n", []*keyring.Pair{pair})
 	}
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "pair", pair, "ring", keyring.New(pair))
 	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "pair", pair, "ring", keyring.New(pair))
-	encoded, err := json.Marshal(pair)
+	encoded, err := json.Marshal(map[string]any{"pair": pair})
 	if err != nil {
 		t.Fatal(err)
 	}

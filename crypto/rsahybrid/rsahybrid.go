@@ -19,9 +19,10 @@ const (
 	lengthSize     = 2
 	tagSize        = 16
 
-	// MinWrapped and MaxWrapped bound the wrapped session key, whose size is that of the RSA modulus: 1024 to 16384
-	// bits. Smaller keys are refused by crypto/rsa, larger ones would cost seconds an operation.
+	// MinWrapped is the size of the smallest wrapped session key, which is that of the RSA modulus: 1024 bits. crypto/rsa
+	// refuses smaller keys.
 	MinWrapped = 1024 / 8
+	// MaxWrapped is the size of the largest: 16384 bits. Larger keys would cost seconds an operation.
 	MaxWrapped = 16384 / 8
 
 	// MaxPlaintext bounds what one value holds. Kubernetes stops at 1 MiB a Secret; the deprecated spec.data of a
@@ -146,7 +147,7 @@ func Seal(random io.Reader, key *rsa.PublicKey, label, plaintext []byte) ([]byte
 	out := make([]byte, lengthSize, lengthSize+len(wrapped)+len(plaintext)+tagSize)
 	binary.BigEndian.PutUint16(out, uint16(len(wrapped))) //nolint:gosec // bounded by MaxWrapped above
 	out = append(out, wrapped...)
-	return aead.Seal(out, make([]byte, aead.NonceSize()), plaintext, nil), nil
+	return aead.Seal(out, make([]byte, aead.NonceSize()), plaintext, nil), nil //nolint:gosec // G407: the format has a zero nonce; the key is used once
 }
 
 func newAEAD(sessionKey []byte) (cipher.AEAD, error) {

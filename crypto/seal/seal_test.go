@@ -382,7 +382,8 @@ func TestAPlaceWithoutWhatItsScopeNeedsIsRefused(t *testing.T) {
 func TestSealingTwiceGivesTwoTexts(t *testing.T) {
 	t.Parallel()
 	pair := generate(t, 0)
-	if mustSeal(t, pair, seal.Strict, "ns", "n", "v") == mustSeal(t, pair, seal.Strict, "ns", "n", "v") {
+	first := mustSeal(t, pair, seal.Strict, "ns", "n", "v")
+	if second := mustSeal(t, pair, seal.Strict, "ns", "n", "v"); first == second {
 		t.Error("the same session key was drawn twice")
 	}
 }

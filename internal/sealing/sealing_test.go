@@ -121,7 +121,7 @@ func TestWhatIsNoSecretIsRefused(t *testing.T) {
 		"a value in place of a kind":  {"kind: " + canary + "\n", "document 1, line 1: is a document of another kind, not a Secret"},
 		"another version of a Secret": {"apiVersion: v2\nkind: Secret\n", "document 1, line 1: the apiVersion is not v1"},
 		"broken YAML":                 {secret("stringData:\n\tpassword: " + canary), "document 1, line 5: not valid YAML: found character that cannot start any token"},
-		"a misspelt field":            {secret("stringdata: {password: " + canary + "}"), "document 1, line 1: has a field that a Secret does not have, and which would be lost"},
+		"a field misspelled":          {secret("stringdata: {password: " + canary + "}"), "document 1, line 1: has a field that a Secret does not have, and which would be lost"},
 		"a value in place of a field": {secret("stringData: {a: b}\n" + canary + ": x"), "document 1, line 1: has a field that a Secret does not have, and which would be lost"},
 		"a value that is a number":    {secret("stringData: {port: 5432}"), `document 1, line 1: stringData["port"] is not a string`},
 		"a value that YAML misreads":  {secret("stringData: {enabled: yes}"), `document 1, line 1: stringData["enabled"] is not a string`},
