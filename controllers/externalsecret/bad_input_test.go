@@ -258,13 +258,13 @@ func TestWhatExternalSecretsOperatorLeftIsTakenAsItIs(t *testing.T) {
 	}
 	w.eventually("the operator's finalizer lets go", func() error {
 		if err := w.c.Get(t.Context(), client.ObjectKeyFromObject(es), es); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("still there: %v", err)
+			return fmt.Errorf("still there: %w", err)
 		}
 		return nil
 	})
 	w.eventually("the Secret follows its owner", func() error {
 		if err := w.c.Get(t.Context(), client.ObjectKeyFromObject(es), &corev1.Secret{}); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("still there: %v", err)
+			return fmt.Errorf("still there: %w", err)
 		}
 		return nil
 	})

@@ -1,8 +1,10 @@
 package externalsecret
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"hash/fnv"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,33 +206,32 @@ func nextDue(es *esv1.ExternalSecret, last time.Time, interval time.Duration) ti
 	return last.Add(interval - passed)
 }
 
-// phaseOf is the smallest of the hashes of what is read: objects whose keys overlap are likely to have the same.
+// phaseOf follows from the smallest of the hashes of what is read: objects whose keys overlap are likely to have the same.
 func phaseOf(spec *esv1.ExternalSecretSpec, namespace string, interval time.Duration) time.Duration {
-	var smallest uint64
-	for i, e := range entriesOf(spec) {
+	smallest := uint32(math.MaxUint32)
+	for _, e := range entriesOf(spec) {
 		owner := ""
 		if e.origin.store.Kind == esv1.KindSecretStore {
 			owner = namespace
 		}
-		if h := hashOf(e.origin.store.Kind, owner, e.origin.store.Name, e.origin.ref.Key); i == 0 || h < smallest {
-			smallest = h
-		}
+		smallest = min(smallest, hashOf(e.origin.store.Kind, owner, e.origin.store.Name, e.origin.ref.Key))
 	}
-	return time.Duration(smallest % uint64(interval))
+	return share(smallest, interval)
 }
 
 // jitterOf keeps objects that share a key from being reconciled in the same instant; one request still serves them.
 func jitterOf(uid types.UID, interval time.Duration) time.Duration {
-	return time.Duration(hashOf(string(uid)) % uint64(max(1, sessions.MaxAge(interval)/2)))
+	return share(hashOf(string(uid)), sessions.MaxAge(interval)/2)
 }
 
-func hashOf(parts ...string) uint64 {
-	h := fnv.New64a()
-	for _, p := range parts {
-		_, _ = h.Write([]byte(p))
-		_, _ = h.Write([]byte{0})
-	}
-	return h.Sum64()
+// share returns the part of d that a hash stands for.
+func share(hash uint32, d time.Duration) time.Duration {
+	return time.Duration(float64(hash) / (1 << 32) * float64(d))
+}
+
+func hashOf(parts ...string) uint32 {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return binary.BigEndian.Uint32(sum[:])
 }
 
 // fingerprint tells the configurations of stores apart.

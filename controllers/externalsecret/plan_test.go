@@ -145,7 +145,7 @@ func TestDueTimesAreSpreadAndObjectsOfAKeyFallDueTogether(t *testing.T) {
 	}
 }
 
-func TestEveryFieldThatIsNotHonouredIsNamed(t *testing.T) {
+func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 	t.Parallel()
 	literal := "a: b"
 	base := func() *esv1.ExternalSecretSpec { return synced().es.Spec.DeepCopy() }

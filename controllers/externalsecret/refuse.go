@@ -10,7 +10,7 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// unsupported returns the fields of a spec that the API accepts and that this version does not honour. An object that
+// unsupported returns the fields of a spec that the API accepts and that this version does not honor. An object that
 // uses one is refused as a whole: doing a part of what it says would be a surprise.
 func unsupported(spec *esv1.ExternalSecretSpec) []string {
 	var fields []string

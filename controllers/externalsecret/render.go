@@ -156,7 +156,7 @@ func (c *content) mark(es *esv1.ExternalSecret) {
 }
 
 // inherited returns the labels or annotations of an ExternalSecret that its target gets when there is no template: all
-// but those by which other tools recognise the objects that they applied, because they did not apply the Secret.
+// but those by which other tools recognize the objects that they applied, because they did not apply the Secret.
 func inherited(from map[string]string) map[string]string {
 	out := maps.Clone(from)
 	maps.DeleteFunc(out, func(key, _ string) bool {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -169,11 +170,10 @@ func TestARenamedTargetReplacesTheOldOne(t *testing.T) {
 	change(w, es, func(es *esv1.ExternalSecret) { es.Spec.Target.Name = "other" })
 	w.holds("other", map[string]string{"password": canary})
 	w.eventually("the old target is gone", func() error {
-		err := w.c.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "db"}, &corev1.Secret{})
-		if client.IgnoreNotFound(err) == nil && err != nil {
-			return nil
+		if err := w.c.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "db"}, &corev1.Secret{}); !apierrors.IsNotFound(err) {
+			return fmt.Errorf("it is still there: %w", err)
 		}
-		return fmt.Errorf("it is still there (%v)", err)
+		return nil
 	})
 }
 

@@ -1,7 +1,8 @@
 package secretstore
 
 import (
-	"hash/fnv"
+	"crypto/sha256"
+	"encoding/binary"
 	"strings"
 	"time"
 
@@ -35,9 +36,8 @@ func intervalOf(v *intstr.IntOrString, fallback time.Duration) time.Duration {
 // nextCheck returns when a store is checked that was checked (or first seen) at last: within interval, at a point of it
 // that is the store's own, so that stores do not fall due together.
 func nextCheck(uid types.UID, last time.Time, interval time.Duration) time.Time {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(uid))
-	phase := time.Duration(h.Sum64() % uint64(interval))
+	sum := sha256.Sum256([]byte(uid))
+	phase := time.Duration(float64(binary.BigEndian.Uint32(sum[:])) / (1 << 32) * float64(interval))
 	sinceEpoch := time.Duration(last.UnixNano())
 	passed := (sinceEpoch - phase) % interval
 	if passed < 0 {

@@ -705,7 +705,7 @@ func TestAClosedPoolIsSilent(t *testing.T) {
 			t.Error("a request under way succeeded though its session was closed")
 		}
 		if time.Since(began) > time.Second {
-			t.Error("closing waited for a call that had been cancelled")
+			t.Error("closing waited for a call that had been canceled")
 		}
 		if _, err := p.Fetch(t.Context(), request(storeOf(hang, "", "s", 1), "team", "a")); !errors.Is(err, providers.ErrUnavailable) {
 			t.Errorf("a request after the end: %v", err)

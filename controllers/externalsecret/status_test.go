@@ -1,0 +1,87 @@
+package externalsecret
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+)
+
+func TestTheStatusSaysWhatWasDoneAndMovesOnlyThen(t *testing.T) {
+	t.Parallel()
+	ready := func(s *scope) {
+		s.es.Status.Conditions = conditions.Set(nil, esv1.Condition{Type: esv1.ConditionReady, Status: "True", Reason: esv1.ReasonSecretSynced, Message: messageSynced}, start)
+		s.es.Status.ObservedGeneration, s.es.Status.Binding.Name = s.es.Generation, "es"
+	}
+	refreshed := func(s *scope) { s.plan.refresh = true }
+	wrote := func(s *scope) { s.written, s.target.resourceVersion = true, "101" }
+	failed := flow.Outcome{State: flow.Failed, Message: "no key"}
+	synced0 := synced().es.Status
+	tests := map[string]struct {
+		given     []func(*scope)
+		outcome   flow.Outcome
+		heartbeat time.Duration
+		moved     bool // the status differs from before
+		refreshed bool // refreshTime moved
+		status    metav1.ConditionStatus
+		message   string
+		event     string
+		next      bool
+	}{
+		"nothing was due":                      {given: []func(*scope){ready}, heartbeat: time.Hour, status: "True", message: messageSynced, next: true},
+		"read, and nothing had changed":        {given: []func(*scope){ready, refreshed}, heartbeat: time.Hour, status: "True", message: messageSynced, next: true},
+		"read, and the heartbeat is due":       {given: []func(*scope){ready, refreshed}, moved: true, refreshed: true, status: "True", message: messageSynced, next: true},
+		"written":                              {given: []func(*scope){ready, refreshed, wrote}, heartbeat: time.Hour, moved: true, refreshed: true, status: "True", message: messageSynced, event: "Updated", next: true},
+		"created":                              {given: []func(*scope){refreshed, wrote, func(s *scope) { s.created = true }}, heartbeat: time.Hour, moved: true, refreshed: true, status: "True", message: messageSynced, event: "Created", next: true},
+		"made from another generation":         {given: []func(*scope){ready, refreshed, func(s *scope) { s.plan.changed, s.version = true, "3-x" }}, heartbeat: time.Hour, moved: true, refreshed: true, status: "True", message: messageSynced, next: true},
+		"no values":                            {given: []func(*scope){refreshed, func(s *scope) { s.retained = true }}, heartbeat: time.Hour, moved: true, refreshed: true, status: "True", message: messageRetained, next: true},
+		"failed":                               {given: []func(*scope){ready, refreshed}, outcome: failed, moved: true, status: "False", message: "no key", event: "UpdateFailed"},
+		"failed as before":                     {given: []func(*scope){ready, refreshed, func(s *scope) { report(0)(s, failed) }}, outcome: failed, moved: true, status: "False", message: "no key"},
+		"somebody else's":                      {given: []func(*scope){func(s *scope) { s.ignored = true }}},
+		"too early to say":                     {given: []func(*scope){func(s *scope) { s.early = true }}, outcome: failed},
+		"another's target, taken as it is":     {given: []func(*scope){ready, func(s *scope) { s.es.Status.Target = esv1.TargetStatus{}; s.plan.verify = true }}, status: "True", message: messageSynced, next: true},
+		"read once":                            {given: []func(*scope){ready, func(s *scope) { s.es.Spec.RefreshInterval = &metav1.Duration{} }}, status: "True", message: messageSynced},
+		"the cache was behind what is written": {given: []func(*scope){ready, refreshed, func(s *scope) { s.target.resourceVersion = "99" }}, heartbeat: time.Hour, status: "True", message: messageSynced, next: true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := synced()
+			for _, given := range tt.given {
+				given(s)
+			}
+			if tt.outcome.State == "" {
+				tt.outcome.State = flow.Ready
+			}
+			verdict := report(tt.heartbeat)(s, tt.outcome)
+			got := s.es.Status
+			c := conditions.Ready(got.Conditions)
+			if c.Status != tt.status || c.Message != tt.message {
+				t.Errorf("condition %+v, want %s, %q", c, tt.status, tt.message)
+			}
+			if moved := !got.RefreshTime.Equal(&synced0.RefreshTime); moved != tt.refreshed {
+				t.Errorf("refreshTime moved: %v, want %v", moved, tt.refreshed)
+			}
+			if tt.status != "" && (got.ObservedGeneration != s.es.Generation || got.Target.UID != "secret-uid" || got.Target.ResourceVersion == "99") {
+				t.Errorf("status %+v", got)
+			}
+			event := ""
+			if verdict.Event != nil {
+				event = verdict.Event.Reason
+			}
+			if event != tt.event || (verdict.Next > 0) != tt.next {
+				t.Errorf("verdict %+v, event %q, want %q and a next time: %v", verdict, event, tt.event, tt.next)
+			}
+			if tt.status == "" {
+				return
+			}
+			if tt.moved == (got.SyncedResourceVersion == synced0.SyncedResourceVersion && got.RefreshTime.Equal(&synced0.RefreshTime) && c.LastTransitionTime.Time.Equal(start)) {
+				t.Errorf("the status moved: %v, want %v: %+v", !tt.moved, tt.moved, got)
+			}
+		})
+	}
+}
