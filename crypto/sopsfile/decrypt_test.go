@@ -310,7 +310,7 @@ func TestKeyGroupsOpenWhenEnoughOfThemDo(t *testing.T) {
 	}
 }
 
-func TestTheEnvironmentGivesNoKey(t *testing.T) { //nolint:paralleltest // changes the environment
+func TestTheEnvironmentGivesNoKey(t *testing.T) {
 	secret, recipient := sopstest.Identity(t)
 	doc := sopstest.Encrypt(t, sopstest.File{Format: sopsfile.YAML, Plain: secretYAML, Recipients: []string{recipient}})
 	file := t.TempDir() + "/keys.txt"

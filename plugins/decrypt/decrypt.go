@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Decryptor opens one kind of encrypted document. It holds its keys, no other state, and is safe for concurrent use.
@@ -49,9 +50,19 @@ func First(ctx context.Context, decryptors []Decryptor, name string, doc []byte)
 		}
 		document, err := d.Decrypt(ctx, name, doc)
 		if err != nil {
-			return nil, fmt.Errorf("decrypt %s (%s): %w", name, d.Name(), err)
+			return nil, fmt.Errorf("decrypt %s (%s): %w", printable(name), d.Name(), err)
 		}
 		return document, nil
 	}
-	return nil, nil //nolint:nilnil // documented: a document that nobody detects is plain
+	return nil, nil
+}
+
+// printable makes a file name fit for a message: names come from repositories and can hold line breaks.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(name, "?"))
 }

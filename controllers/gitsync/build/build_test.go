@@ -122,6 +122,7 @@ func TestAPlainFolderIsReadWithEverythingBelow(t *testing.T) {
 		t.Errorf("objects (-want +got):\n%s", diff)
 	}
 	for _, o := range r.Objects {
+		_ = o.DeepCopy() // panics on numbers that the API machinery does not know
 		if o.Sensitive != (o.GetKind() == "Secret") {
 			t.Errorf("%s sensitive: %v", o.GetName(), o.Sensitive)
 		}
@@ -188,6 +189,7 @@ generatorOptions: {labels: {a: b}}
 	}
 	var generated build.Object
 	for _, o := range r.Objects {
+		_ = o.DeepCopy() // panics on numbers that the API machinery does not know
 		if o.GetNamespace() != "shop" || !o.Sensitive {
 			t.Errorf("%s in %q, sensitive %v", o.GetName(), o.GetNamespace(), o.Sensitive)
 		}

@@ -6,8 +6,10 @@ import (
 	"regexp"
 	"strings"
 
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
 )
@@ -42,7 +44,7 @@ func (b *builder) kustomize(dir string) error {
 		return false
 	}
 	for _, resource := range resources.Resources() {
-		object, err := resource.Map()
+		object, err := objectOf(resource)
 		if err != nil {
 			return invalid("the kustomization in %s makes something that is not an object", show(dir))
 		}
@@ -52,6 +54,20 @@ func (b *builder) kustomize(dir string) error {
 		}
 	}
 	return nil
+}
+
+// objectOf returns a resource with the number types of the API machinery; kustomize's own map has those of a YAML library,
+// which unstructured objects cannot be copied with.
+func objectOf(resource *resource.Resource) (map[string]any, error) {
+	text, err := resource.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	var object map[string]any
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(text, &object); err != nil {
+		return nil, err
+	}
+	return object, nil
 }
 
 // run calls kustomize and contains its panics.

@@ -143,7 +143,7 @@ func TestWhatCannotBeBuiltIsRefusedByFile(t *testing.T) {
 }
 
 // A listener that fails the test when anybody comes, and a git that leaves a mark when it is run.
-func TestNothingRemoteIsTouchedBeforeItIsRefused(t *testing.T) { //nolint:paralleltest // changes the environment
+func TestNothingRemoteIsTouchedBeforeItIsRefused(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +157,7 @@ func TestNothingRemoteIsTouchedBeforeItIsRefused(t *testing.T) { //nolint:parall
 		}
 	}()
 	bin, mark := t.TempDir(), filepath.Join(t.TempDir(), "ran")
-	if err := os.WriteFile(filepath.Join(bin, "git"), []byte("#!/bin/sh\ntouch "+mark+"\nexit 1\n"), 0o755); err != nil { //nolint:gosec // it has to be executable
+	if err := os.WriteFile(filepath.Join(bin, "git"), []byte("#!/bin/sh\ntouch "+mark+"\nexit 1\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))

@@ -221,7 +221,6 @@ func (t *Tree) child(dir place, name string) (object.TreeEntry, error) {
 	return entry, nil
 }
 
-//nolint:gochecknoglobals // a sentinel
 var errSubmodule = invalid("is a submodule, which is not fetched; copy its files or give it a GitSync of its own")
 
 // entries decodes a folder once.
