@@ -43,7 +43,7 @@ func (b *blockers) Start(ctx context.Context, queue workqueue.TypedRateLimitingI
 }
 
 // watch watches the Secret of that name, which was seen at a version; false when there are too many already.
-func (b *blockers) watch(name types.NamespacedName, version string) bool {
+func (b *blockers) watch(ctx context.Context, name types.NamespacedName, version string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.active[name] != nil {
@@ -52,17 +52,20 @@ func (b *blockers) watch(name types.NamespacedName, version string) bool {
 	if len(b.active) >= b.limit {
 		return false
 	}
-	ctx, cancel := context.WithCancel(b.ctx)
+	// The watch outlives the run that asked for it, and ends with the controller.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(b.ctx, cancel)
 	b.active[name] = cancel
 	go func() {
 		defer cancel()
 		changed := b.wait(ctx, name, version)
+		if ctx.Err() != nil {
+			return // forgotten, or the controller ends
+		}
 		b.forget(name)
-		switch {
-		case ctx.Err() != nil && b.ctx.Err() != nil:
-		case changed:
+		if changed {
 			b.queue.Add(reconcile.Request{NamespacedName: name})
-		default:
+		} else {
 			b.queue.AddAfter(reconcile.Request{NamespacedName: name}, rewatch)
 		}
 	}()

@@ -41,7 +41,7 @@ func TestASecretInTheWayIsWatchedByItsNameAndOnlyUntilItChanges(t *testing.T) {
 		}
 		return s
 	}
-	watch := func(s *corev1.Secret) bool { return b.watch(client.ObjectKeyFromObject(s), s.ResourceVersion) }
+	watch := func(s *corev1.Secret) bool { return b.watch(ctx, client.ObjectKeyFromObject(s), s.ResourceVersion) }
 	next := func() string {
 		got := make(chan string, 1)
 		go func() { r, _ := queue.Get(); queue.Done(r); got <- r.Name }()
@@ -58,8 +58,10 @@ func TestASecretInTheWayIsWatchedByItsNameAndOnlyUntilItChanges(t *testing.T) {
 	if err := c.Delete(ctx, gone.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
-	if !watch(changed) || !watch(changed) || !watch(deleted) || !watch(gone) {
-		t.Fatal("not watched")
+	for _, s := range []*corev1.Secret{changed, changed, deleted, gone} {
+		if !watch(s) {
+			t.Fatalf("%s is not watched", s.Name)
+		}
 	}
 	if name := next(); name != "gone" {
 		t.Errorf("%s was enqueued; a Secret that had gone before the watch began is noticed", name)

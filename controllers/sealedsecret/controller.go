@@ -134,7 +134,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 // ownCache makes the manager start the cache before the controllers, and wait for it.
 type ownCache struct{ cache.Cache }
 
-// GetCache is how the manager recognises a cache.
+// GetCache is how the manager recognizes a cache.
 func (o ownCache) GetCache() cache.Cache { return o.Cache }
 
 // markedSecrets selects the Secrets that the controller has written.

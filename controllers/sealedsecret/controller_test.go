@@ -34,7 +34,7 @@ func TestASealedSecretBecomesASecretThatItOwns(t *testing.T) {
 	secret := w.secret("db")
 	if secret.Type != "example.com/db" || secret.Labels["app"] != "db" || secret.Annotations["a"] != "b" ||
 		!slices.Contains(secret.Finalizers, "example.com/keep") || secret.Labels[sealedsecret.LabelSealedBy] != string(obj.UID) {
-		t.Errorf("the template is not honoured: %+v", secret.ObjectMeta)
+		t.Errorf("the template is not honored: %+v", secret.ObjectMeta)
 	}
 	yes := true
 	owners := []metav1.OwnerReference{{APIVersion: "bitnami.com/v1alpha1", Kind: "SealedSecret", Name: "db", UID: obj.UID, Controller: &yes}}

@@ -72,14 +72,14 @@ func (c *Controller) checkBlocked(ctx context.Context, s *scope) error {
 		return err
 	}
 	if s.live = live; decide(s.obj, live) == refuse {
-		return c.refuse(s)
+		return c.refuse(ctx, s)
 	}
 	return nil
 }
 
 // refuse stalls until the Secret that is in the way changes.
-func (c *Controller) refuse(s *scope) error {
-	if !c.blockers.watch(client.ObjectKeyFromObject(s.obj), s.live.ResourceVersion) {
+func (c *Controller) refuse(ctx context.Context, s *scope) error {
+	if !c.blockers.watch(ctx, client.ObjectKeyFromObject(s.obj), s.live.ResourceVersion) {
 		return flow.Wait(v1alpha1.ReasonNotManaged, blockedPoll, notManaged(s.obj))
 	}
 	return flow.Stall(v1alpha1.ReasonNotManaged, notManaged(s.obj))
@@ -137,7 +137,8 @@ func (c *Controller) write(ctx context.Context, s *scope) error {
 	var err error
 	for range tries {
 		err = c.writeOnce(ctx, s)
-		if !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) && !(apierrors.IsNotFound(err) && s.live != nil) {
+		vanished := apierrors.IsNotFound(err) && s.live != nil
+		if !vanished && !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) {
 			break
 		}
 		live, getErr := c.liveSecret(ctx, s.obj)
@@ -160,7 +161,7 @@ func (c *Controller) write(ctx context.Context, s *scope) error {
 func (c *Controller) writeOnce(ctx context.Context, s *scope) error {
 	switch decide(s.obj, s.live) {
 	case refuse:
-		return c.refuse(s)
+		return c.refuse(ctx, s)
 	case merge:
 		patch := mergePatch(s.secret, s.live)
 		if err := c.client.Apply(ctx, patch, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {

@@ -68,10 +68,12 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	err := server.Shutdown(grace)
-	<-ended
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("stop serving the sealing certificate: %w", err)
+	// Whoever still reads after the time of grace is cut off.
+	if err := server.Shutdown(grace); err != nil {
+		_ = server.Close()
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the sealing certificate: %w", err)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ type Deps struct {
 // certificate; only the leader creates keys.
 type Controller struct {
 	deps Deps
-	// cached holds the labelled key Secrets, live asks the API server, writer creates.
+	// cached holds the labeled key Secrets, live asks the API server, writer creates.
 	cached  client.Reader
 	live    client.Reader
 	writer  client.Writer
@@ -72,7 +72,7 @@ func New(deps Deps) *Controller {
 // +kubebuilder:rbac:groups="",namespace=sealbridge-system,resources=secrets,verbs=get;list;watch;create
 // +kubebuilder:rbac:groups=events.k8s.io,namespace=sealbridge-system,resources=events,verbs=create;patch
 
-// SetupWithManager registers the controller and a cache of its own, which holds nothing but the labelled key Secrets.
+// SetupWithManager registers the controller and a cache of its own, which holds nothing but the labeled key Secrets.
 func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	keys, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
@@ -99,7 +99,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 // ownCache makes the manager start the cache before the controllers, and wait for it.
 type ownCache struct{ cache.Cache }
 
-// GetCache is how the manager recognises a cache.
+// GetCache is how the manager recognizes a cache.
 func (o ownCache) GetCache() cache.Cache { return o.Cache }
 
 func activeKeys() labels.Selector {
@@ -150,7 +150,7 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{}, nil
 }
 
-// keySecrets returns the labelled key Secrets and the legacy one.
+// keySecrets returns the labeled key Secrets and the legacy one.
 func (c *Controller) keySecrets(ctx context.Context, from client.Reader) ([]corev1.Secret, error) {
 	var list corev1.SecretList
 	err := from.List(ctx, &list, client.InNamespace(c.deps.Namespace), client.MatchingLabelsSelector{Selector: activeKeys()})

@@ -169,7 +169,7 @@ func TestKeysThatAreThereAreUsedAndNoneIsMade(t *testing.T) {
 	}
 	eventually(t, "the retired key is gone", func() bool { return size(keeper) == 1 })
 	if n := len(keySecrets(t, c, ns)); n != 2 {
-		t.Errorf("%d labelled Secrets; a key was made although there was one", n)
+		t.Errorf("%d labeled Secrets; a key was made although there was one", n)
 	}
 }
 

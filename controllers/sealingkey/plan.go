@@ -40,8 +40,8 @@ func load(secrets []corev1.Secret) (*keyring.Ring, []fault) {
 // isLegacy says whether a Secret under the name of the prefix is a key of a release before labels. One with the label
 // is listed, or retired, by its label.
 func isLegacy(s *corev1.Secret) bool {
-	_, labelled := s.Labels[v1alpha1.LabelSealingKey]
-	return !labelled
+	_, labeled := s.Labels[v1alpha1.LabelSealingKey]
+	return !labeled
 }
 
 // keySecret returns the Secret that holds a pair, as Sealed Secrets writes its own. Without a name it gets one from the

@@ -13,21 +13,21 @@ import (
 type Kind string
 
 const (
-	// KindSyntax: the text is not a template.
+	// KindSyntax means that the text is not a template.
 	KindSyntax Kind = "Syntax"
-	// KindUnknownFunction: Error.Name is no function that templates may use.
+	// KindUnknownFunction means that Error.Name is no function that templates may use.
 	KindUnknownFunction Kind = "UnknownFunction"
-	// KindMissingKey: the data has no key Error.Name.
+	// KindMissingKey means that the data has no key Error.Name.
 	KindMissingKey Kind = "MissingKey"
-	// KindFunction: the function Error.Name did not accept its arguments.
+	// KindFunction means that the function Error.Name did not accept its arguments.
 	KindFunction Kind = "Function"
-	// KindFail: the template called fail.
+	// KindFail means that the template called fail.
 	KindFail Kind = "Fail"
-	// KindLimit: the template is too large, runs too long or grows without end; Error.Detail says which.
+	// KindLimit means that the template is too large, runs too long or grows without end; Error.Detail says which.
 	KindLimit Kind = "Limit"
-	// KindTimeout: the rendering took longer than it may. Alone among the kinds it depends on the machine's load.
+	// KindTimeout means that the rendering took longer than it may. Alone among the kinds it depends on the load of the machine.
 	KindTimeout Kind = "Timeout"
-	// KindEvaluation: an expression has no meaning for the values that it met.
+	// KindEvaluation means that an expression has no meaning for the values that it met.
 	KindEvaluation Kind = "Evaluation"
 )
 
