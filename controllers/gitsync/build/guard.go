@@ -77,13 +77,13 @@ func (g *guard) kustomization(k *types.Kustomization) {
 		g.refuse("crds", "is refused: a schema that refers to itself ends the process; use configurations with nameReference")
 	}
 	g.paths("resources", k.Resources)
-	g.paths("bases", k.Bases)
+	g.paths("bases", k.Bases) //nolint:staticcheck // deprecated by kustomize, and still what people have
 	g.paths("components", k.Components)
 	g.paths("configurations", k.Configurations)
-	for i, p := range k.PatchesStrategicMerge {
+	for i, p := range k.PatchesStrategicMerge { //nolint:staticcheck // deprecated by kustomize, and still what people have
 		g.patch(at("patchesStrategicMerge", i), string(p), "", true)
 	}
-	for i, p := range k.PatchesJson6902 {
+	for i, p := range k.PatchesJson6902 { //nolint:staticcheck // deprecated by kustomize, and still what people have
 		g.patch(at("patchesJson6902", i), p.Patch, p.Path, false)
 	}
 	for i, p := range k.Patches {

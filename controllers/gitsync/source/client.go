@@ -206,7 +206,7 @@ func (c *Client) open(ctx context.Context, r remote, auth Auth) (connection, err
 // explain turns whatever went wrong into an error of a class, with a text that is the same for the same cause. Texts of
 // the network, of libraries and of the server are not passed on: they hold ports, addresses and what the server likes.
 func (c *Client) explain(ctx context.Context, r remote, err error) error {
-	class, text := c.classify(ctx, r, err)
+	text, class := c.classify(ctx, r, err)
 	if class == nil {
 		return fmt.Errorf("repository %s: %w", r.display(), err)
 	}
@@ -224,7 +224,7 @@ type overLimit struct{ error }
 
 func (e *overLimit) Unwrap() []error { return []error{ErrTooLarge, e.error} }
 
-func (c *Client) classify(ctx context.Context, r remote, err error) (class error, text string) {
+func (c *Client) classify(ctx context.Context, r remote, err error) (text string, class error) {
 	var (
 		throttled *providers.ThrottledError
 		origin    *otherOriginError
@@ -233,36 +233,36 @@ func (c *Client) classify(ctx context.Context, r remote, err error) (class error
 	)
 	switch {
 	case errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled):
-		return nil, ""
+		return "", nil
 	case ctx.Err() != nil:
-		return providers.ErrUnavailable, "no complete answer in time; see spec.timeout"
+		return "no complete answer in time; see spec.timeout", providers.ErrUnavailable
 	case errors.As(err, &throttled), isClassed(err):
-		return nil, ""
+		return "", nil
 	case errors.As(err, &origin):
 		if !plainHost.MatchString(origin.host) {
 			origin.host = "another server"
 		}
-		return providers.ErrInvalid, fmt.Sprintf("it redirects to %s; credentials are not taken there, set spec.url to it", origin.host)
+		return fmt.Sprintf("it redirects to %s; credentials are not taken there, set spec.url to it", origin.host), providers.ErrInvalid
 	case errors.Is(err, errForbiddenAddress):
-		return providers.ErrInvalid, "its host has a link-local, metadata or otherwise reserved address, where no repository may be"
+		return "its host has a link-local, metadata or otherwise reserved address, where no repository may be", providers.ErrInvalid
 	case errors.Is(err, errTooLarge):
-		return providers.ErrInvalid, c.limits.tooLarge() + ", which is the limit; split it or remove large files"
+		return c.limits.tooLarge() + ", which is the limit; split it or remove large files", providers.ErrInvalid
 	case errors.Is(err, errNotGit):
-		return providers.ErrInvalid, "what answers there is not a Git repository over the smart protocol"
+		return "what answers there is not a Git repository over the smart protocol", providers.ErrInvalid
 	case errors.Is(err, errEmpty):
-		return providers.ErrNotFound, "the repository is empty; push a commit"
+		return "the repository is empty; push a commit", providers.ErrNotFound
 	case errors.Is(err, errNotOffered), errors.Is(err, plumbing.ErrObjectNotFound), errors.Is(err, object.ErrUnsupportedObject):
-		return providers.ErrNotFound, "the commit is not, or no longer, in the repository"
+		return "the commit is not, or no longer, in the repository", providers.ErrNotFound
 	case errors.Is(err, errMalformedPack):
-		return providers.ErrUnavailable, "the server sent objects that cannot be read"
+		return "the server sent objects that cannot be read", providers.ErrUnavailable
 	case isTLS(err):
-		return providers.ErrDenied, fmt.Sprintf("the certificate of %s is not trusted; put its authority into the entry ca.crt of the Secret of spec.secretRef", r.host)
+		return fmt.Sprintf("the certificate of %s is not trusted; put its authority into the entry ca.crt of the Secret of spec.secretRef", r.host), providers.ErrDenied
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return providers.ErrUnavailable, "its host is not known to DNS"
+		return "its host is not known to DNS", providers.ErrUnavailable
 	case errors.As(err, &refusal):
-		return providers.ErrUnavailable, "the server refuses the transfer"
+		return "the server refuses the transfer", providers.ErrUnavailable
 	default:
-		return providers.ErrUnavailable, "the connection failed"
+		return "the connection failed", providers.ErrUnavailable
 	}
 }
 

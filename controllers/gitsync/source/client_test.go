@@ -242,7 +242,7 @@ func randomText(n int) string {
 		x ^= x << 13
 		x ^= x >> 7
 		x ^= x << 17
-		b.WriteString(fmt.Sprintf("%x\n", x))
+		fmt.Fprintf(&b, "%x\n", x)
 	}
 	return b.String()
 }
