@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -219,22 +220,19 @@ func (r *Repo) DeleteRef(ctx context.Context, ref string) error {
 func (r *Repo) Grow(ctx context.Context, folder string, n, size int) (string, error) {
 	files := make(map[string]string, n)
 	for i := range n {
-		files[folder+"/"+strconv.Itoa(i)+".bin"] = noise(uint64(i), size)
+		files[folder+"/"+strconv.Itoa(i)+".bin"] = noise(i, size)
 	}
 	return r.Commit(ctx, Change{Message: "grow", Files: files})
 }
 
 // noise returns bytes that do not compress, the same for the same seed.
-func noise(seed uint64, size int) string {
-	b := make([]byte, 0, size+8)
-	x := seed*2 + 1
-	for len(b) < size {
-		x ^= x << 13
-		x ^= x >> 7
-		x ^= x << 17
-		b = append(b, byte(x), byte(x>>8), byte(x>>16), byte(x>>24), byte(x>>32), byte(x>>40), byte(x>>48), byte(x>>56))
-	}
-	return string(b[:size])
+func noise(seed, size int) string {
+	var key [32]byte
+	copy(key[:], strconv.Itoa(seed))
+	b := make([]byte, size)
+	// Read of ChaCha8 never fails.
+	_, _ = rand.NewChaCha8(key).Read(b)
+	return string(b)
 }
 
 func (r *Repo) git(ctx context.Context, stdin []byte, args ...string) (string, error) {
@@ -242,7 +240,7 @@ func (r *Repo) git(ctx context.Context, stdin []byte, args ...string) (string, e
 }
 
 func (s *Server) runGit(ctx context.Context, dir string, stdin []byte, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, s.git, args...) //nolint:gosec // G204: git with the arguments of this package
+	cmd := exec.CommandContext(ctx, s.git, args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = dir, s.env(), bytes.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -179,7 +179,7 @@ func (s *sshServer) run(ctx context.Context, channel ssh.Channel, line, protocol
 		endless(ctx, channel)
 		return 0
 	}
-	cmd := exec.CommandContext(ctx, s.server.git, strings.TrimPrefix(verb, "git-"), filepath.Join(s.server.opts.Dir, name)) //nolint:gosec // G204: the verb is one of two, the path stays in our folder
+	cmd := exec.CommandContext(ctx, s.server.git, strings.TrimPrefix(verb, "git-"), filepath.Join(s.server.opts.Dir, name))
 	cmd.Env = s.server.env()
 	if protocol != "" {
 		cmd.Env = append(cmd.Env, "GIT_PROTOCOL="+protocol)

@@ -22,7 +22,7 @@ func Binary(name string) (string, error) {
 		dir = filepath.Join(root, "bin")
 	}
 	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); err != nil {
+	if _, err := os.Stat(path); err != nil { //nolint:gosec // G703: the developer names the folder of the programs
 		return "", fmt.Errorf("%w: %s; run `make bin/%s` in the repository", ErrMissing, name, name)
 	}
 	return path, nil
