@@ -1,0 +1,132 @@
+package externalsecret_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/property"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// backend is a provider whose documents a test changes; it stands in for "fake" in the stores of a test.
+type backend struct {
+	mu        sync.Mutex
+	documents map[string]string
+	down      error
+	fetches   int
+	checks    int
+	opens     int
+}
+
+func (*backend) Name() string                                  { return "fake" }
+func (*backend) Validate(providers.Config) []providers.Problem { return nil }
+
+func (b *backend) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.opens++
+	if b.down != nil {
+		return nil, b.down
+	}
+	// The first document of the store can say which Secret holds its token: "token" -> "<namespace>/<name>/<key>".
+	for _, d := range cfg.Spec.(*stores.Fake).Data {
+		if d.Key == "token" {
+			part := strings.Split(d.Value, "/")
+			token, err := env.Secret(ctx, providers.ObjectRef{Namespace: part[0], Name: part[1], Key: part[2]})
+			if err != nil {
+				return nil, err
+			}
+			if !strings.HasPrefix(string(token), "good") {
+				return nil, providers.Errorf(providers.ErrDenied, "%s: the token was refused", cfg.Store)
+			}
+		}
+	}
+	return &session{backend: b, store: cfg.Store}, nil
+}
+
+type session struct {
+	*backend
+	store string
+}
+
+func (s *session) Check(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checks++
+	return s.down
+}
+
+func (s *session) Fetch(_ context.Context, refs []providers.Ref) ([]providers.Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fetches++
+	if s.down != nil {
+		return nil, s.down
+	}
+	out := make([]providers.Result, len(refs))
+	for i, ref := range refs {
+		if value, ok := s.documents[ref.Key]; ok {
+			out[i].Document = document{fmt.Sprintf("%s: key %q", s.store, ref.Key), []byte(value)}
+		} else {
+			out[i].Err = providers.Errorf(providers.ErrNotFound, "%s: no key %q", s.store, ref.Key)
+		}
+	}
+	return out, nil
+}
+
+type document struct {
+	name  string
+	value []byte
+}
+
+func (d document) Value(path string) (providers.Value, error) {
+	if path == "" {
+		return providers.NewValue(d.value), nil
+	}
+	part, ok := property.Get(d.value, path)
+	if !ok {
+		return providers.Value{}, providers.Errorf(providers.ErrPropertyNotFound, "%s has no property %q", d.name, path)
+	}
+	return providers.NewValue(part), nil
+}
+
+func (d document) Fields(path string) (map[string]providers.Value, error) {
+	part, err := d.Value(path)
+	if err != nil {
+		return nil, err
+	}
+	fields, ok := property.RawFields(part.Bytes())
+	if !ok {
+		return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields", d.name)
+	}
+	out := map[string]providers.Value{}
+	for k, v := range fields {
+		out[k] = providers.NewValue(v)
+	}
+	return out, nil
+}
+
+func (b *backend) put(key, value string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.documents == nil {
+		b.documents = map[string]string{}
+	}
+	b.documents[key] = value
+}
+
+func (b *backend) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.down = err
+}
+
+// calls returns how often the backend was asked for documents, and how often for anything.
+func (b *backend) calls() (fetches, all int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fetches, b.fetches + b.checks + b.opens
+}

@@ -1,0 +1,270 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+func TestASessionLivesAsLongAsItIsUsedAndValid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{expires: time.Hour}
+		p := running(t, cluster())
+		s := storeOf(b, "", "s", 1)
+		want := func(what string, opens, closes int64) {
+			t.Helper()
+			synctest.Wait()
+			if b.opens.Load() != opens || b.closes.Load() != closes {
+				t.Errorf("%s: %d opened and %d closed, want %d and %d", what, b.opens.Load(), b.closes.Load(), opens, closes)
+			}
+		}
+		for range 4 {
+			mustFetch(t, p, request(s, "team", "a"))
+			time.Sleep(10 * time.Minute)
+		}
+		want("used every ten minutes", 1, 0)
+		time.Sleep(9 * time.Minute)
+		mustFetch(t, p, request(s, "team", "a"))
+		want("past four fifths of its lifetime", 2, 1)
+		time.Sleep(20 * time.Minute)
+		want("idle", 2, 2)
+		mustFetch(t, p, request(s, "team", "a"))
+		mustFetch(t, p, request(storeOf(b, "", "s", 2), "team", "a"))
+		want("the store's configuration changed", 4, 3)
+		p.Forget("s")
+		want("the store was deleted", 4, 4)
+	})
+}
+
+func TestATokenThatWasMintedIsReplacedBeforeItExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{account: providers.AccountRef{Namespace: "team", Name: "reader"}}
+		p := running(t, cluster())
+		plain := struct{ providers.Provider }{hideExpiry{b}}
+		s := storeOf(b, "", "s", 1)
+		s.Provider = plain
+		for range 12 {
+			mustFetch(t, p, request(s, "team", "a"))
+			time.Sleep(5 * time.Minute)
+		}
+		if got := b.opens.Load(); got != 2 {
+			t.Errorf("%d sessions in an hour, want 2", got)
+		}
+	})
+}
+
+// hideExpiry opens sessions that know nothing about their login.
+type hideExpiry struct{ *backend }
+
+func (h hideExpiry) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
+	s, err := h.backend.Open(ctx, cfg, env)
+	return struct{ providers.Session }{s}, err
+}
+
+func TestASessionThatIsDeniedSomethingIsOpenedAgainWhenItIsNotNew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := cluster(credentialSecret("team", "cred", "old"))
+		b := &backend{credential: providers.ObjectRef{Name: "cred", Key: "token"}}
+		b.fetch = func(_ context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
+			if id == "old" && b.fetches.Load() > 1 {
+				return nil, providers.Errorf(providers.ErrDenied, "token revoked")
+			}
+			return answer(id, refs), nil
+		}
+		p := running(t, c)
+		s := storeOf(b, "team", "s", 1)
+		mustFetch(t, p, request(s, "team", "a"))
+		if _, err := p.Fetch(t.Context(), request(s, "team", "b")); !errors.Is(err, providers.ErrDenied) {
+			t.Fatalf("a new session that is denied: %v", err)
+		}
+		if err := c.Update(t.Context(), credentialSecret("team", "cred", "new")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(40 * time.Second)
+		if got := mustFetch(t, p, request(s, "team", "b")); got[0] != "new/b" {
+			t.Errorf("read %q, want it with the new credential", got[0])
+		}
+		if b.opens.Load() != 2 {
+			t.Errorf("%d sessions, want 2", b.opens.Load())
+		}
+	})
+}
+
+func TestAReplacedCredentialReplacesTheSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := cluster(credentialSecret("team", "cred", "old"))
+		b := &backend{credential: providers.ObjectRef{Name: "cred", Key: "token"}}
+		p := running(t, c)
+		s := storeOf(b, "team", "s", 1)
+		mustFetch(t, p, request(s, "team", "a"))
+		if err := c.Update(t.Context(), credentialSecret("team", "cred", "new")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(61 * time.Second)
+		if got := mustFetch(t, p, request(s, "team", "a")); got[0] != "new/a" {
+			t.Errorf("read %q with the credential that was replaced", got[0])
+		}
+		if err := c.Delete(t.Context(), credentialSecret("team", "cred", "")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(61 * time.Second)
+		if _, err := p.Fetch(t.Context(), request(s, "team", "a")); !errors.Is(err, providers.ErrNotFound) {
+			t.Errorf("error %v, want not found: the credential is gone", err)
+		}
+	})
+}
+
+func TestASessionThatCannotBeOpenedIsTriedOnceASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{open: func() error { return providers.Errorf(providers.ErrDenied, "wrong password") }}
+		p := running(t, cluster())
+		for range 30 {
+			if _, err := p.Fetch(t.Context(), request(storeOf(b, "", "s", 1), "team", "a")); !errors.Is(err, providers.ErrDenied) {
+				t.Fatalf("error %v", err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if got := b.opens.Load(); got > 4 {
+			t.Errorf("%d attempts in three seconds", got)
+		}
+	})
+}
+
+func TestCredentialsAreConfinedToTheNamespacesOfTheStore(t *testing.T) {
+	t.Parallel()
+	secrets := []client.Object{credentialSecret("a", "cred", "of-a"), credentialSecret("b", "cred", "of-b")}
+	tests := map[string]struct {
+		store, asks, refers string
+		want                string
+		err                 error
+	}{
+		"a SecretStore uses its own namespace":                  {store: "a", asks: "a", want: "of-a/k"},
+		"a SecretStore may name its own namespace":              {store: "a", asks: "a", refers: "a", want: "of-a/k"},
+		"a SecretStore may not name another":                    {store: "a", asks: "a", refers: "b", err: providers.ErrInvalid},
+		"a SecretStore serves no other namespace":               {store: "a", asks: "b", err: providers.ErrInvalid},
+		"a ClusterSecretStore uses the namespace that it names": {asks: "a", refers: "b", want: "of-b/k"},
+		"a ClusterSecretStore uses the namespace that asks":     {asks: "b", want: "of-b/k"},
+		"a namespace without the credential gets nothing":       {asks: "c", err: providers.ErrNotFound},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := &backend{credential: providers.ObjectRef{Namespace: tt.refers, Name: "cred", Key: "token"}}
+			p := running(t, cluster(secrets...))
+			results, err := p.Fetch(t.Context(), request(storeOf(b, tt.store, "s", 1), tt.asks, "k"))
+			if !errors.Is(err, tt.err) {
+				t.Fatalf("error %v, want %v", err, tt.err)
+			}
+			if err == nil && read(t, results[0]) != tt.want {
+				t.Errorf("read %q, want %q", read(t, results[0]), tt.want)
+			}
+		})
+	}
+}
+
+func TestAClusterStoreThatNamesItsCredentialsIsOpenedOnceForAllNamespaces(t *testing.T) {
+	t.Parallel()
+	shared := &backend{credential: providers.ObjectRef{Namespace: "ops", Name: "cred", Key: "token"}}
+	p := running(t, cluster(credentialSecret("ops", "cred", "ops")))
+	s := storeOf(shared, "", "s", 1)
+	for _, ns := range []string{"a", "b", "c"} {
+		mustFetch(t, p, request(s, ns, "k"))
+	}
+	if shared.opens.Load() != 1 || shared.fetches.Load() != 1 {
+		t.Errorf("%d sessions and %d calls for three namespaces, want one of each", shared.opens.Load(), shared.fetches.Load())
+	}
+}
+
+func TestAStoreOfReferentCredentialsCannotBeCheckedWithoutANamespace(t *testing.T) {
+	t.Parallel()
+	b := &backend{credential: providers.ObjectRef{Name: "cred", Key: "token"}}
+	p := running(t, cluster(credentialSecret("a", "cred", "of-a")))
+	s := storeOf(b, "", "s", 1)
+	for range 2 { // before and after the pool knows it
+		if err := p.Check(t.Context(), s); !errors.Is(err, ErrReferent) {
+			t.Errorf("Check: %v, want ErrReferent", err)
+		}
+		mustFetch(t, p, request(s, "a", "k"))
+	}
+}
+
+// TestNoIdentityEverReadsWithAnother lets many namespaces use many stores of every kind at the same time, while
+// credentials are denied, stores change and sessions are forgotten, and looks at whose credential each answer was read with.
+func TestNoIdentityEverReadsWithAnother(t *testing.T) {
+	t.Parallel()
+	namespaces := []string{"a", "b", "c", "d"}
+	var objs []client.Object
+	for _, ns := range append(namespaces, "ops") {
+		objs = append(objs, credentialSecret(ns, "cred", ns))
+	}
+	p := running(t, cluster(objs...))
+	p.limits.Reopen, p.limits.Recheck = time.Millisecond, time.Millisecond
+	newBackend := func(namespace string) *backend {
+		b := &backend{credential: providers.ObjectRef{Namespace: namespace, Name: "cred", Key: "token"}}
+		b.fetch = func(_ context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
+			if rand.IntN(20) == 0 {
+				return nil, providers.ErrDenied
+			}
+			return answer(id, refs), nil
+		}
+		return b
+	}
+	referent, shared := newBackend(""), newBackend("ops")
+	own := map[string]*backend{}
+	for _, ns := range namespaces {
+		own[ns] = newBackend("")
+	}
+	var wg sync.WaitGroup
+	for worker := range 16 {
+		wg.Go(func() {
+			ns := namespaces[worker%len(namespaces)]
+			for i := range 150 {
+				generation := int64(1 + i/50)
+				var s Store
+				want := ns
+				switch rand.IntN(3) {
+				case 0:
+					s = storeOf(referent, "", "referent", generation)
+				case 1:
+					s, want = storeOf(shared, "", "shared", generation), "ops"
+				case 2:
+					s = storeOf(own[ns], ns, "own-"+ns, generation)
+				}
+				req := request(s, ns, fmt.Sprintf("k%d", rand.IntN(3)), "k9")
+				req.Forced = rand.IntN(5) == 0
+				results, err := p.Fetch(t.Context(), req)
+				if errors.Is(err, providers.ErrDenied) {
+					continue
+				}
+				if err != nil {
+					t.Errorf("fetch: %v", err)
+					return
+				}
+				got := []string{read(t, results[0]), read(t, results[1])}
+				if diff := cmp.Diff([]string{want + "/" + req.Refs[0].Key, want + "/k9"}, got); diff != "" {
+					t.Errorf("namespace %s read with another identity (-want +got):\n%s", ns, diff)
+					return
+				}
+				if rand.IntN(30) == 0 {
+					p.Forget(s.UID)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
