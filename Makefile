@@ -12,7 +12,7 @@ TESTFLAGS ?=
 
 progress := tools/scripts/progress
 tool := go tool -modfile=tools/go.mod
-build := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+build := env CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 # The real parts build the same whatever the developer's GOFLAGS and workspace say. Their flags are part of the cache's
 # key: a change builds Kubernetes and Vault anew.
 part := env GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false
@@ -33,8 +33,8 @@ require-cc:
 
 .PHONY: build
 build: require ## Build bin/sealbridge-controller and bin/sealbridge
-	@$(progress) "bin/sealbridge-controller $(VERSION)" env $(build) -o bin/sealbridge-controller ./cmd/controller
-	@$(progress) "bin/sealbridge $(VERSION)" env $(build) -o bin/sealbridge ./cmd/sealbridge
+	@$(progress) "bin/sealbridge-controller $(VERSION)" $(build) -o bin/sealbridge-controller ./cmd/controller
+	@$(progress) "bin/sealbridge $(VERSION)" $(build) -o bin/sealbridge ./cmd/sealbridge
 
 .PHONY: parts
 parts: require $(parts) ## Build the real Kubernetes, Vault and kubeseal that tests and the demo run against
@@ -92,17 +92,17 @@ vuln: require ## Look for known vulnerabilities in what is linked (needs the vul
 
 .PHONY: demo
 demo: require build $(parts) ## Show the whole way once, on real parts; leaves it running
-	@$(progress) "bin/demo" env $(build) -o bin/demo ./test/demo
+	@$(progress) "bin/demo" $(build) -o bin/demo ./test/demo
 	@bin/demo up
 
 .PHONY: demo-down
 demo-down: require ## End what `make demo` left running
-	@[ -x bin/demo ] || $(progress) "bin/demo" env $(build) -o bin/demo ./test/demo
+	@[ -x bin/demo ] || $(progress) "bin/demo" $(build) -o bin/demo ./test/demo
 	@bin/demo down
 
 .PHONY: bench
 bench: require build $(parts) ## Measure; prints a table and writes bin/bench/<scenario>.json
-	@$(progress) "bin/benchmark" env $(build) -o bin/benchmark ./test/bench
+	@$(progress) "bin/benchmark" $(build) -o bin/benchmark ./test/bench
 	@bin/benchmark
 
 .PHONY: clean
