@@ -64,11 +64,7 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	if err != nil {
 		return ending(s.sync, reasonOf(err, v1alpha1.ReasonDecryptionFailed), err)
 	}
-	repo, err := r.repository(ctx, s.sync)
-	if err != nil {
-		return ending(s.sync, reasonOf(err, v1alpha1.ReasonAuthenticationFailed), err)
-	}
-	revision, err := r.deps.Git.Resolve(ctx, repo)
+	revision, err := r.ask(ctx, s.sync)
 	if err != nil {
 		if st.checkout != nil && st.settled == s.input() {
 			s.unreachable = err // what was applied is still kept as it was
@@ -83,6 +79,15 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	st.revision, st.keys = revision, keys
 	s.asked = true
 	return nil
+}
+
+// ask asks Git for the revision.
+func (r *Reconciler) ask(ctx context.Context, sync *v1alpha1.GitSync) (string, error) {
+	repo, err := r.repository(ctx, sync)
+	if err != nil {
+		return "", err
+	}
+	return r.deps.Git.Resolve(ctx, repo)
 }
 
 // refreshKeys looks whether the decryption Secret was changed since it made a build impossible.

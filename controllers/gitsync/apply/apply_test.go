@@ -260,7 +260,7 @@ func TestAWorkloadWaitsForTheSecretsThatItMentions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, _ := mentions(parse(t, tc.doc), append([]secretKey(nil), missing...))
+			got, _ := mentions(parse(t, tc.doc), missing)
 			if got.name != tc.want {
 				t.Errorf("mentions %q, want %q", got.name, tc.want)
 			}

@@ -98,7 +98,7 @@ type run struct {
 	*Engine
 	// defined are the kinds that CustomResourceDefinitions among the objects define.
 	defined map[schema.GroupKind]bool
-	// missing are the Secrets that are not materialised; it changes between stages only.
+	// missing are the Secrets that are not materialised, sorted; it changes between stages only.
 	missing []secretKey
 }
 
@@ -161,6 +161,7 @@ func (r *run) await(ctx context.Context, group []Object, results []Result) {
 		}
 		return *res
 	})
+	slices.SortFunc(r.missing, compareSecrets)
 }
 
 // materialised returns what the object's controller has still to do, or "".

@@ -3,7 +3,6 @@ package apply
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -98,7 +97,11 @@ func str(u *unstructured.Unstructured, path ...string) string {
 	return s
 }
 
-// mentions returns the first, by name, of the missing Secrets that the object refers to: any string of it, outside of
+func compareSecrets(a, b secretKey) int {
+	return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+}
+
+// mentions returns the first of the missing Secrets that the object refers to: any string of it, outside of
 // metadata and selectors, that equals the Secret's name counts. That errs on the side of waiting, and needs no knowledge
 // of kinds. An object without a namespace may mean a Secret of any.
 func mentions(u *unstructured.Unstructured, missing []secretKey) (secretKey, bool) {
@@ -111,9 +114,6 @@ func mentions(u *unstructured.Unstructured, missing []secretKey) (secretKey, boo
 			collect(v, words)
 		}
 	}
-	slices.SortFunc(missing, func(a, b secretKey) int {
-		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
-	})
 	for _, k := range missing {
 		near := k.namespace == "" || u.GetNamespace() == "" || k.namespace == u.GetNamespace()
 		if near && words[k.name] {
