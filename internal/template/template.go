@@ -32,7 +32,7 @@ const (
 	// maxTemplateDepth bounds how deeply templates call templates.
 	maxTemplateDepth = 50
 	// maxSteps bounds loop iterations, template calls and function calls together.
-	maxSteps = 1_000_000
+	maxSteps = 200_000
 	// maxValue bounds every argument and result of a function, in bytes with the weight of its containers.
 	maxValue = 4 << 20
 	// maxAllocated bounds what all functions return together.
