@@ -66,7 +66,7 @@ func (r *Reconciler) health(ctx context.Context, s *scope) error {
 func stateOf(ctx context.Context, c client.Client, e apply.Entry) (resourceVersion string, state status.Status) {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(e.GVK())
-	err := c.Get(ctx, client.ObjectKey(e.Key()), u)
+	err := c.Get(ctx, e.Key(), u)
 	if apierrors.IsNotFound(err) {
 		return "", status.NotFoundStatus
 	}

@@ -154,7 +154,7 @@ func (w *watcher) live(ctx context.Context, e apply.Entry) apply.Live {
 		return apply.Live{}
 	}
 	o := metadataOf(e.GVK())
-	err := w.informers.Get(ctx, client.ObjectKey(e.Key()), o)
+	err := w.informers.Get(ctx, e.Key(), o)
 	switch {
 	case err == nil:
 		return apply.Live{Known: true, Object: o}

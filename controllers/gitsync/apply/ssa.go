@@ -135,7 +135,7 @@ func equalObjects(live, dry *unstructured.Unstructured) bool {
 func ourFields(u *unstructured.Unstructured) []byte {
 	for _, f := range u.GetManagedFields() {
 		if f.Manager == v1alpha1.FieldOwner && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil {
-			return f.FieldsV1.Raw
+			return f.FieldsV1.GetRawBytes()
 		}
 	}
 	return nil
