@@ -19,7 +19,7 @@ import (
 )
 
 // version is set by the linker (make build).
-var version = "devel" //nolint:gochecknoglobals // the linker writes it
+var version = "devel"
 
 // flags are what the command line says beyond setup.Options.
 type flags struct {
