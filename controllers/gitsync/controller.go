@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -159,13 +160,13 @@ func (r *Reconciler) dependents(ctx context.Context, o client.Object) []reconcil
 // Reconcile brings one GitSync one run further.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	sync, err := r.read(ctx, req)
-	if client.IgnoreNotFound(err) != nil {
-		return reconcile.Result{}, fmt.Errorf("read GitSync: %w", redact.API(err))
-	}
-	if err != nil {
+	if apierrors.IsNotFound(err) {
 		r.watch.use(ctx, req.NamespacedName, nil)
 		r.states.drop(req.NamespacedName)
 		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("read GitSync: %w", redact.API(err))
 	}
 	s := &scope{sync: sync, state: r.states.of(req.NamespacedName, sync.UID), began: r.deps.Now()}
 	if !sync.DeletionTimestamp.IsZero() {

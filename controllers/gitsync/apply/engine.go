@@ -209,7 +209,7 @@ func definedKinds(objects []Object) map[schema.GroupKind]bool {
 func (e *Engine) read(ctx context.Context, o Object) (*unstructured.Unstructured, error) {
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(o.desired.GroupVersionKind())
-	err := e.Client.Get(ctx, client.ObjectKey(o.Ref.Key()), live)
+	err := e.Client.Get(ctx, o.Ref.Key(), live)
 	return live, err
 }
 
@@ -247,7 +247,7 @@ func (e *Engine) prune(ctx context.Context, x Entry) Result {
 	}
 	live := &metav1.PartialObjectMetadata{}
 	live.SetGroupVersionKind(gvk)
-	err := e.Client.Get(ctx, client.ObjectKey(x.Key()), live)
+	err := e.Client.Get(ctx, x.Key(), live)
 	owner, ours := ownerOf(live)
 	switch {
 	case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
