@@ -27,6 +27,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/externalsecret"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/gitsync"
+	"github.com/sealbridge/sealbridge/controllers/gitsync/source"
 	"github.com/sealbridge/sealbridge/controllers/sealedsecret"
 	"github.com/sealbridge/sealbridge/controllers/sealhttp"
 	"github.com/sealbridge/sealbridge/controllers/sealingkey"
@@ -170,7 +171,7 @@ func addGitSync(mgr manager.Manager, o Options) error {
 	c, err := gitsync.New(gitsync.Deps{
 		Config: mgr.GetConfig(), HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper(),
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(gitSyncComponent),
-		RequireServiceAccount: o.RequireServiceAccount, Concurrent: o.Concurrent,
+		Git: gitsync.NewGit(source.New(source.Limits{})), RequireServiceAccount: o.RequireServiceAccount, Concurrent: o.Concurrent,
 	})
 	if err != nil {
 		return err

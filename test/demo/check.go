@@ -131,4 +131,8 @@ func (p *parts) secretVersions(ctx context.Context) ([]string, error) {
 }
 
 // newValue makes a value that no earlier run had.
-func newValue() string { return rand.Text() }
+func (s *story) newValue() string {
+	value := rand.Text()
+	s.values = append(s.values, value)
+	return value
+}

@@ -98,15 +98,15 @@ func serve(ctx context.Context) error {
 	if err := os.WriteFile(pidFile(dir), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
 		return fmt.Errorf("write process id: %w", err)
 	}
+	defer os.Remove(pidFile(dir))
 	parts, err := startParts(ctx, dir, os.Stdout)
 	if err == nil {
 		defer parts.stop()
-		err = walk(ctx, parts)
+		err = walk(ctx, &story{parts: parts})
 	}
 	if err != nil {
 		_, _ = verdict.WriteString(err.Error() + "\nthe logs are in " + home)
 		_ = verdict.Close()
-		_ = os.Remove(pidFile(dir))
 		return nil // the parent prints the error
 	}
 	if err := letGo(); err != nil {

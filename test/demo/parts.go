@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -45,7 +44,11 @@ type parts struct {
 }
 
 func startParts(ctx context.Context, dir string, out io.Writer) (_ *parts, err error) {
-	p := &parts{root: filepath.Dir(dir), dir: dir, out: out}
+	root, err := process.ModuleRoot()
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{root: root, dir: dir, out: out}
 	defer func() {
 		if err != nil {
 			p.stop()
@@ -87,7 +90,6 @@ func (p *parts) stop() {
 	if p.plane != nil {
 		_ = p.plane.Stop()
 	}
-	_ = os.Remove(pidFile(p.dir))
 }
 
 func (p *parts) startPlane(ctx context.Context) error {

@@ -74,11 +74,11 @@ func (s *story) commitRepository(ctx context.Context) error {
 			return err
 		}
 	}
-	s.license = newValue()
+	s.license = s.newValue()
 	if files["shop/license.yaml"], err = s.sealLicense(ctx); err != nil {
 		return err
 	}
-	s.token = newValue()
+	s.token = s.newValue()
 	if files["shop/payment-api.yaml"], err = s.encryptPayment(identity.Recipient().String()); err != nil {
 		return err
 	}

@@ -24,9 +24,8 @@ const (
 )
 
 // walk is the story: each step does one thing and waits for the state that it claims.
-func walk(ctx context.Context, p *parts) error {
+func walk(ctx context.Context, s *story) error {
 	start := time.Now()
-	s := &story{parts: p}
 	for i, step := range []struct {
 		say string
 		do  func(context.Context) error
@@ -40,15 +39,15 @@ func walk(ctx context.Context, p *parts) error {
 		{"A commit with a plaintext Secret is refused, and nothing changes", s.refusePlaintext},
 		{"A file is removed from Git and what it made is pruned", s.removeFile},
 	} {
-		p.say("\n%d. %s", i+1, step.say)
+		s.say("\n%d. %s", i+1, step.say)
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("step %d, %s: %w", i+1, lowerFirst(step.say), err)
 		}
 	}
-	p.say("\nAll of it held (%.0f s). Everything is still running; look around:", time.Since(start).Seconds())
-	p.say("  export KUBECONFIG=$PWD/%s/kubeconfig", home)
-	p.say("  bin/kubectl get externalsecrets,sealedsecrets,gitsyncs,secrets -n %s", team)
-	p.say("and end it with: make demo-down")
+	s.say("\nAll of it held (%.0f s). Everything is still running; look around:", time.Since(start).Seconds())
+	s.say("  export KUBECONFIG=$PWD/%s/kubeconfig", home)
+	s.say("  bin/kubectl get externalsecrets,sealedsecrets,gitsyncs,secrets -n %s", team)
+	s.say("and end it with: make demo-down")
 	return nil
 }
 
@@ -56,11 +55,13 @@ func walk(ctx context.Context, p *parts) error {
 type story struct {
 	*parts
 	password, license, token string
+	// values are all that were ever secret, for the search that none of them came out.
+	values []string
 }
 
 // fillVault writes a password of its own for each run.
 func (s *story) fillVault(ctx context.Context) error {
-	s.password = newValue()
+	s.password = s.newValue()
 	_, err := s.vault.Put(ctx, "kv", "shop/database", map[string]any{"password": s.password, "host": "db.shop.internal"})
 	s.say("   kv/shop/database: keys password, host")
 	return err
@@ -98,7 +99,7 @@ func (s *story) applyGitSync(ctx context.Context) error {
 }
 
 func (s *story) rotate(ctx context.Context) error {
-	s.password = newValue()
+	s.password = s.newValue()
 	if _, err := s.vault.Rotate(ctx, "kv", "shop/database", map[string]any{"password": s.password, "host": "db.shop.internal"}); err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (s *story) rotate(ctx context.Context) error {
 }
 
 func (s *story) reseal(ctx context.Context) error {
-	s.license = newValue()
+	s.license = s.newValue()
 	sealed, err := s.sealLicense(ctx)
 	if err != nil {
 		return err
@@ -155,7 +156,7 @@ func (s *story) refusePlaintext(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	careless := "apiVersion: v1\nkind: Secret\nmetadata:\n  name: careless\nstringData:\n  token: " + newValue() + "\n"
+	careless := "apiVersion: v1\nkind: Secret\nmetadata:\n  name: careless\nstringData:\n  token: " + s.newValue() + "\n"
 	files := map[string]string{"shop/careless.yaml": careless, "shop/kustomization.yaml": s.kustomization("careless.yaml")}
 	if err := s.commit(ctx, "Add a token", files); err != nil {
 		return err

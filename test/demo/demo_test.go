@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sealbridge/sealbridge/test/harness/process"
+)
+
+// TestTheWholeWayHoldsAndNoValueComesOut walks through the demo and then looks for every value that was ever secret in
+// all that anybody could read without the right to read Secrets.
+func TestTheWholeWayHoldsAndNoValueComesOut(t *testing.T) {
+	for _, binary := range []string{"controlplane", "kubectl", "vault", "sealbridge-controller", "sealbridge"} {
+		process.Require(t, binary)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	var out bytes.Buffer
+	dir := t.TempDir()
+	p, err := startParts(ctx, dir, &out)
+	if err != nil {
+		t.Fatalf("start: %v\n%s", err, &out)
+	}
+	defer p.stop()
+	s := &story{parts: p}
+	if err := walk(ctx, s); err != nil {
+		log, _ := os.ReadFile(p.controller.Log())
+		t.Fatalf("walk: %v\n%s\nthe controller's log ends with:\n%s", err, &out, last(log, 4000))
+	}
+	const made = 6 // passwords, licenses, the token, and the careless one
+	if len(s.values) != made {
+		t.Errorf("%d values were made, want %d: the search below would miss some", len(s.values), made)
+	}
+	places := map[string]string{"what the demo prints": out.String()}
+	for _, name := range []string{p.controller.Log(), filepath.Join(dir, "controlplane", "kube-controller-manager.log")} {
+		log, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		places[filepath.Base(name)] = string(log)
+	}
+	for _, gvk := range []schema.GroupVersionKind{
+		{Group: "events.k8s.io", Version: "v1", Kind: "EventList"},
+		{Group: "external-secrets.io", Version: "v1", Kind: "ExternalSecretList"},
+		{Group: "external-secrets.io", Version: "v1", Kind: "ClusterSecretStoreList"},
+		{Group: "bitnami.com", Version: "v1alpha1", Kind: "SealedSecretList"},
+		{Group: "sealbridge.dev", Version: "v1alpha1", Kind: "GitSyncList"},
+		{Group: "apps", Version: "v1", Kind: "DeploymentList"},
+	} {
+		places[gvk.Kind] = listed(ctx, t, p, gvk)
+	}
+	for place, text := range places {
+		for _, value := range s.values {
+			if strings.Contains(text, value) || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(value))) {
+				t.Errorf("%s shows a secret value", place)
+			}
+		}
+	}
+}
+
+func listed(ctx context.Context, t *testing.T, p *parts, gvk schema.GroupVersionKind) string {
+	t.Helper()
+	var list unstructured.UnstructuredList
+	list.SetGroupVersionKind(gvk)
+	if err := p.client.List(ctx, &list); err != nil {
+		t.Fatalf("list %s: %v", gvk.Kind, err)
+	}
+	if len(list.Items) == 0 {
+		t.Errorf("there is nothing to search in %s", gvk.Kind)
+	}
+	b, err := list.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func last(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
