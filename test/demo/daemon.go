@@ -94,6 +94,8 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The parts must not inherit it: the parent reads it to its end.
+	syscall.CloseOnExec(verdictFD)
 	verdict := os.NewFile(verdictFD, "verdict")
 	if err := os.WriteFile(pidFile(dir), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
 		return fmt.Errorf("write process id: %w", err)

@@ -38,7 +38,7 @@ var clusterFiles embed.FS
 const (
 	repository  = "team/shop"
 	gitUser     = "deploy"
-	gitPassword = "demo" //nolint:gosec // no credential of anybody
+	gitPassword = "demo"
 )
 
 func (p *parts) startGit(ctx context.Context) error {
