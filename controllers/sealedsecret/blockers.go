@@ -54,7 +54,7 @@ func (b *blockers) watch(ctx context.Context, name types.NamespacedName, version
 	}
 	// The watch outlives the run that asked for it, and ends with the controller.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(b.ctx, cancel)
+	context.AfterFunc(b.ctx, cancel) //nolint:contextcheck // b.ctx is the life of the controller, on purpose
 	b.active[name] = cancel
 	go func() {
 		defer cancel()
