@@ -32,16 +32,16 @@ import (
 	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
-// GitSync applies what a team commits: without spec.serviceAccountName it does so as the controller itself, which
-// therefore may do everything, and alone of all controllers has a role that says so. Where every GitSync names an account
-// (--require-service-account), the last rule can be reduced to get, list and watch.
+// GitSync applies what a team commits as the ServiceAccount that spec.serviceAccountName names, and may impersonate any;
+// the last rule is for the metadata watches by which drift is seen. A cluster that wants GitSyncs without an account
+// gives the controller the rights to apply what they hold, for example by binding cluster-admin to it.
 //
 // +kubebuilder:rbac:groups=sealbridge.dev,resources=gitsyncs,verbs=get;list;watch;update;patch
 // +kubebuilder:rbac:groups=sealbridge.dev,resources=gitsyncs/status;gitsyncs/finalizers,verbs=get;update;patch
 // +kubebuilder:rbac:groups="",resources=secrets;serviceaccounts;namespaces,verbs=get
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=impersonate
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=*,resources=*,verbs=*
+// +kubebuilder:rbac:groups=*,resources=*,verbs=get;list;watch
 
 // Deps are what a Reconciler is made of. All fields are required unless they say otherwise.
 type Deps struct {

@@ -100,7 +100,7 @@ func serve(ctx context.Context) error {
 	if err := os.WriteFile(pidFile(dir), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
 		return fmt.Errorf("write process id: %w", err)
 	}
-	defer os.Remove(pidFile(dir))
+	defer func() { _ = os.Remove(pidFile(dir)) }()
 	parts, err := startParts(ctx, dir, os.Stdout)
 	if err == nil {
 		defer parts.stop()
