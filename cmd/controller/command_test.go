@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+func TestWrongInputSaysWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	tests := map[string]struct {
+		args []string
+		want string
+	}{
+		"an unknown controller":          {[]string{"--controllers", "flux"}, `"flux" is not known; use * or any of externalsecret`},
+		"a log level that is none":       {[]string{"--log-level", "loud"}, "use debug, info, warn or error"},
+		"a log format that is none":      {[]string{"--log-format", "xml"}, "use json or text"},
+		"a kubeconfig that is not there": {[]string{"--kubeconfig", filepath.Join(dir, "none")}, "run inside a cluster, or give --kubeconfig or KUBECONFIG"},
+		"no cluster at all":              {nil, "run inside a cluster, or give --kubeconfig or KUBECONFIG"},
+		"an unknown flag":                {[]string{"--leader"}, "unknown flag: --leader"},
+		"arguments that are not flags":   {[]string{"run"}, `unknown command "run"`},
+	}
+	t.Setenv("KUBECONFIG", filepath.Join(dir, "absent"))
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			// An API server that is never asked: the options are checked first.
+			args := tc.args
+			if strings.Contains(strings.Join(args, " "), "--controllers") {
+				args = append(args, "--kubeconfig", kubeconfig(t))
+			}
+			err := run(t.Context(), args, &bytes.Buffer{})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want one with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestTheNamespaceComesFromThePodElseTheAccountElseADefault(t *testing.T) {
+	t.Parallel()
+	none := func(string) ([]byte, error) { return nil, fs.ErrNotExist }
+	tests := map[string]struct {
+		env  string
+		file func(string) ([]byte, error)
+		want string
+	}{
+		"POD_NAMESPACE":             {env: "pods", file: func(string) ([]byte, error) { return []byte("account"), nil }, want: "pods"},
+		"the ServiceAccount's file": {file: func(string) ([]byte, error) { return []byte("account\n"), nil }, want: "account"},
+		"an empty file":             {file: func(string) ([]byte, error) { return nil, nil }, want: "sealbridge-system"},
+		"an unreadable file":        {file: func(string) ([]byte, error) { return nil, errors.New("no") }, want: "sealbridge-system"},
+		"outside of a cluster":      {file: none, want: "sealbridge-system"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := podNamespace(func(string) string { return tc.env }, tc.file)
+			if got != tc.want {
+				t.Errorf("namespace %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// kubeconfig names an API server that nobody serves.
+func kubeconfig(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: "https://127.0.0.1:1"}
+	config.Contexts["c"] = &clientcmdapi.Context{Cluster: "c"}
+	config.CurrentContext = "c"
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
