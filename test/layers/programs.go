@@ -18,7 +18,9 @@ func product() []string {
 }
 
 // starters are the packages that start a program, load code or speak to a mail server: nothing of the product needs one.
-func starters() []string { return []string{"os/exec", "plugin", "net/smtp", "C", "golang.org/x/sys/execabs"} }
+func starters() []string {
+	return []string{"os/exec", "plugin", "net/smtp", "C", "golang.org/x/sys/execabs"}
+}
 
 // startingCalls are the functions that do the same in packages that have honest uses too.
 func startingCalls() map[string][]string {
