@@ -308,3 +308,25 @@ subjects: [{kind: ServiceAccount, name: runner, namespace: other}]
 		t.Errorf("subjects %s", got)
 	}
 }
+
+func TestARepositoryOver256MiBIsRefusedAndChangesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("transfers 256 MiB")
+	}
+	t.Parallel()
+	o := newOrigin(t, source.Limits{})
+	o.sync(nil)
+	o.ready("app", o.commit(gitserver.Change{Files: map[string]string{"apps/stays.yaml": configMap("stays", "1")}}))
+	before := o.object("v1", "ConfigMap", "stays").GetResourceVersion()
+	const files, size = 52, 5 << 20 // 260 MiB that do not compress
+	if _, err := o.repo.Grow(t.Context(), "big", files, size); err != nil {
+		t.Fatal(err)
+	}
+	o.request("app")
+	if message := o.failing("app", v1alpha1.ReasonRepositoryTooLarge); !strings.Contains(message, "256 MiB") {
+		t.Errorf("message %q does not say what the limit is", message)
+	}
+	if u := o.object("v1", "ConfigMap", "stays"); u == nil || u.GetResourceVersion() != before {
+		t.Error("what was there before was changed")
+	}
+}

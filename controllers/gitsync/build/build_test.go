@@ -257,7 +257,7 @@ func TestPlaintextSecretsAreNamedByFileAndKeyHoweverTheyAreMade(t *testing.T) {
 		"a replacement": {kustomization("resources: [sealed.yaml, cm.yaml]\nreplacements:\n- source: {kind: ConfigMap, fieldPath: data.value}\n  targets:\n  - select: {kind: Secret}\n    fieldPaths: [stringData.copied]\n    options: {create: true}\n"),
 			[]build.Finding{{File: "sealed.yaml", Object: "Secret payment", Keys: []string{"copied"}}}},
 	}
-	// A plain Secret whose value is also in an encrypted file of the same kustomization passes: see docs/design.
+	// A plain Secret whose value is also in an encrypted file of the same kustomization passes: see docs/design/0006-gitsync-source-and-build.md.
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

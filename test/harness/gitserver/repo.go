@@ -215,14 +215,22 @@ func (r *Repo) DeleteRef(ctx context.Context, ref string) error {
 	return err
 }
 
-// Grow commits n files of size bytes each that do not compress below the folder, and returns the commit's id. It makes
+// Grow commits n files of size bytes each, which do not compress, below the folder, and returns the last commit's id. It makes
 // repositories that are too big.
 func (r *Repo) Grow(ctx context.Context, folder string, n, size int) (string, error) {
-	files := make(map[string]string, n)
-	for i := range n {
-		files[folder+"/"+strconv.Itoa(i)+".bin"] = noise(i, size)
+	// Not even tried to compress, which would take most of the time.
+	if _, err := r.git(ctx, nil, "config", "core.compression", "0"); err != nil {
+		return "", err
 	}
-	return r.Commit(ctx, Change{Message: "grow", Files: files})
+	var id string
+	for i := range n {
+		file := map[string]string{folder + "/" + strconv.Itoa(i) + ".bin": noise(i, size)}
+		var err error
+		if id, err = r.Commit(ctx, Change{Message: "grow", Files: file}); err != nil {
+			return "", err
+		}
+	}
+	return id, nil
 }
 
 // noise returns bytes that do not compress, the same for the same seed.
