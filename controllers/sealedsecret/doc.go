@@ -10,5 +10,5 @@
 //	sealing keys ─┘      │                        └─ apply   (annotated patch: add to it)
 //	                     └─► nothing to do
 //
-// docs/spec/sealedsecret.md says how it behaves, docs/design/sealedsecret.md why it is as it is.
+// docs/spec/sealedsecret.md says how it behaves, docs/design/0005-sealedsecret.md why it is as it is.
 package sealedsecret

@@ -6,5 +6,5 @@
 // the caller's own goroutine, so that nothing goes on burning after Render has returned.
 //
 // The language is Go's text/template with the functions of sprig v3 and the toYaml and fromYaml of External Secrets
-// Operator; docs/design/template.md says how the bounds hold.
+// Operator; docs/design/0004-template.md says how the bounds hold.
 package template
