@@ -139,9 +139,9 @@ func (o ownCache) GetCache() cache.Cache { return o.Cache }
 
 // markedSecrets selects the Secrets that the controller has written.
 func markedSecrets() (labels.Selector, error) {
-	exists, err := labels.NewRequirement(LabelSealedBy, selection.Exists, nil)
+	exists, err := labels.NewRequirement(v1alpha1.LabelSealedBy, selection.Exists, nil)
 	if err != nil {
-		return nil, fmt.Errorf("select by label %s: %w", LabelSealedBy, err)
+		return nil, fmt.Errorf("select by label %s: %w", v1alpha1.LabelSealedBy, err)
 	}
 	return labels.NewSelector().Add(*exists), nil
 }

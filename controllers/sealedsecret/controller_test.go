@@ -1,16 +1,18 @@
 package sealedsecret_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
-	"github.com/sealbridge/sealbridge/controllers/sealedsecret"
+	"github.com/sealbridge/sealbridge/controllers/sealingkey"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 )
 
@@ -33,7 +35,7 @@ func TestASealedSecretBecomesASecretThatItOwns(t *testing.T) {
 	}
 	secret := w.secret("db")
 	if secret.Type != "example.com/db" || secret.Labels["app"] != "db" || secret.Annotations["a"] != "b" ||
-		!slices.Contains(secret.Finalizers, "example.com/keep") || secret.Labels[sealedsecret.LabelSealedBy] != string(obj.UID) {
+		!slices.Contains(secret.Finalizers, "example.com/keep") || secret.Labels[v1alpha1.LabelSealedBy] != string(obj.UID) {
 		t.Errorf("the template is not honored: %+v", secret.ObjectMeta)
 	}
 	yes := true
@@ -228,7 +230,7 @@ func TestADriftedSecretIsRepaired(t *testing.T) {
 		w.eventually(what, func() bool {
 			s := w.secret("app")
 			return s != nil && cmp.Equal(want, w.data("app")) && s.Labels["ours"] == "1" &&
-				s.Labels[sealedsecret.LabelSealedBy] == string(obj.UID) && len(s.OwnerReferences) == 1
+				s.Labels[v1alpha1.LabelSealedBy] == string(obj.UID) && len(s.OwnerReferences) == 1
 		})
 	}
 
@@ -384,6 +386,42 @@ func TestSecretsThatAreCredentialsOfTheClusterAreRefused(t *testing.T) {
 	}
 	if n := w.operations(); n != 0 {
 		t.Errorf("%d private-key operations for what is refused", n)
+	}
+}
+
+func TestASealedSecretMakesNoSealingKey(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	newest, _ := w.ring().Newest()
+	attackers := generate(t, -time.Hour) // younger than the cluster's: the one that would be sealed to
+	pem := map[string]string{"tls.crt": string(attackers.CertificatePEM()), "tls.key": string(attackers.PrivateKeyPEM())}
+
+	labeled := w.object("labeled", pem)
+	labeled.Spec.Template.Type = string(corev1.SecretTypeTLS)
+	labeled.Spec.Template.Metadata.Labels = map[string]string{v1alpha1.LabelSealingKey: v1alpha1.SealingKeyActive}
+	w.create(labeled)
+	blob, err := json.Marshal(w.keySecret("deprecated", attackers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deprecated := w.object("deprecated", nil)
+	deprecated.Spec.Data = decode64(t, w.sealed(seal.Strict, "deprecated", string(blob)))
+	w.create(deprecated)
+	for _, name := range []string{"labeled", "deprecated"} {
+		w.failed(name, "must not make a sealing key: remove the label sealedsecrets.bitnami.com/sealed-secrets-key")
+		if w.secret(name) != nil {
+			t.Errorf("%s was made", name)
+		}
+	}
+	// Under the name of a key that is older than labels a Secret may be made, and is no key.
+	legacy := w.object(sealingkey.DefaultPrefix, pem)
+	legacy.Spec.Template.Metadata.Annotations = map[string]string{v1alpha1.AnnotationSkipSetOwnerReferences: "true"}
+	w.create(legacy)
+	w.synced(legacy.Name)
+	w.create(w.keySecret("another", generate(t, 24*time.Hour))) // so that the keys are read again
+	w.eventually("the other key", func() bool { return w.ring().Len() > 1 })
+	if now, _ := w.ring().Newest(); w.ring().Len() != 2 || now.Fingerprint() != newest.Fingerprint() {
+		t.Errorf("the cluster has %d keys, and another one is sealed to", w.ring().Len())
 	}
 }
 

@@ -16,10 +16,6 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// LabelSealedBy marks each Secret that this controller wrote with the UID of the SealedSecret that it came from. The
-// watch for drift selects by it, and it is the ownership of a Secret that was made without an owner reference.
-const LabelSealedBy = "sealbridge.dev/sealed-by"
-
 // expected returns the version of the Secret that was written for the object as it is now, and by which key; false when
 // none was. What this process remembers counts before the status, which the cache may show late.
 func expected(obj *v1alpha1.SealedSecret, r *record, scope seal.Scope) (v1alpha1.SecretVersion, bool) {
@@ -49,16 +45,19 @@ func is(live *metav1.PartialObjectMetadata, v v1alpha1.SecretVersion) bool {
 	return live != nil && live.UID == v.UID && live.ResourceVersion == v.ResourceVersion
 }
 
-// checkType refuses the Secrets by which a template would make a credential of the cluster itself out of nothing: a
-// token of any ServiceAccount of the namespace, or one that lets a node join.
-func checkType(t corev1.SecretType) error {
-	switch t {
-	case corev1.SecretTypeServiceAccountToken, corev1.SecretTypeBootstrapToken:
+// checkPrivileges refuses the Secrets by which a template would make a credential of the cluster itself out of nothing: a
+// token of any ServiceAccount of the namespace, one that lets a node join, or a sealing key. Whoever may write a SealedSecret
+// in the controller's namespace would choose with the latter the key that everybody seals to, and could open what they seal.
+func checkPrivileges(t corev1.SecretType, labels map[string]string) error {
+	if t == corev1.SecretTypeServiceAccountToken || t == corev1.SecretTypeBootstrapToken {
 		return providers.Errorf(providers.ErrInvalid,
 			"a SealedSecret must not make a Secret of type %s, which is a credential of the cluster; use another type", t)
-	default:
-		return nil
 	}
+	if _, ok := labels[v1alpha1.LabelSealingKey]; ok {
+		return providers.Errorf(providers.ErrInvalid,
+			"a SealedSecret must not make a sealing key: remove the label %s, and create key Secrets themselves", v1alpha1.LabelSealingKey)
+	}
+	return nil
 }
 
 // action is how the Secret is written.
@@ -82,7 +81,7 @@ func decide(obj *v1alpha1.SealedSecret, live *metav1.PartialObjectMetadata) acti
 		return create
 	case live.Annotations[v1alpha1.AnnotationPatch] == "true":
 		return merge
-	case metav1.IsControlledBy(live, obj), live.Labels[LabelSealedBy] == string(obj.UID), isManaged(live):
+	case metav1.IsControlledBy(live, obj), live.Labels[v1alpha1.LabelSealedBy] == string(obj.UID), isManaged(live):
 		return replace
 	default:
 		return refuse
@@ -133,7 +132,7 @@ func finish(obj *v1alpha1.SealedSecret, secret *corev1.Secret) {
 	if secret.Labels == nil {
 		secret.Labels = map[string]string{}
 	}
-	secret.Labels[LabelSealedBy] = string(obj.UID)
+	secret.Labels[v1alpha1.LabelSealedBy] = string(obj.UID)
 	secret.OwnerReferences = nil
 	if secret.Annotations[v1alpha1.AnnotationSkipSetOwnerReferences] != "true" {
 		controller := true

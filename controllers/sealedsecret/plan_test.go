@@ -63,8 +63,8 @@ func TestWhoseSecretItIsDecidesHowItIsWritten(t *testing.T) {
 		"an owner that does not control it": {metadata(func(m *metav1.PartialObjectMetadata) {
 			m.OwnerReferences = []metav1.OwnerReference{owner("uid-1", false)}
 		}), refuse},
-		"ours by label":      {metadata(func(m *metav1.PartialObjectMetadata) { m.Labels = map[string]string{LabelSealedBy: "uid-1"} }), replace},
-		"another's by label": {metadata(func(m *metav1.PartialObjectMetadata) { m.Labels = map[string]string{LabelSealedBy: "uid-0"} }), refuse},
+		"ours by label":      {metadata(func(m *metav1.PartialObjectMetadata) { m.Labels = map[string]string{v1alpha1.LabelSealedBy: "uid-1"} }), replace},
+		"another's by label": {metadata(func(m *metav1.PartialObjectMetadata) { m.Labels = map[string]string{v1alpha1.LabelSealedBy: "uid-0"} }), refuse},
 		"managed":            {metadata(annotated(v1alpha1.AnnotationManaged)), replace},
 		"patch":              {metadata(annotated(v1alpha1.AnnotationPatch)), merge},
 		"patch and managed":  {metadata(annotated(v1alpha1.AnnotationPatch, v1alpha1.AnnotationManaged)), merge},

@@ -56,7 +56,8 @@ func (*Controller) checkSpec(_ context.Context, s *scope) error {
 		return flow.Stall(v1alpha1.ReasonInvalid, providers.Errorf(providers.ErrInvalid,
 			"remove spec.data (the deprecated format) or spec.encryptedData: a SealedSecret holds one of them"))
 	}
-	if err := checkType(corev1.SecretType(s.obj.Spec.Template.Type)); err != nil {
+	t := s.obj.Spec.Template
+	if err := checkPrivileges(corev1.SecretType(t.Type), t.Metadata.Labels); err != nil {
 		return flow.Stall(v1alpha1.ReasonInvalid, err)
 	}
 	return nil
@@ -92,7 +93,7 @@ func (*Controller) render(ctx context.Context, s *scope) error {
 		if err != nil {
 			return flow.Stall(v1alpha1.ReasonUnsealFailed, err)
 		}
-		if err := checkType(secret.Type); err != nil {
+		if err := checkPrivileges(secret.Type, secret.Labels); err != nil {
 			return flow.Stall(v1alpha1.ReasonInvalid, err)
 		}
 		s.secret = secret

@@ -38,10 +38,11 @@ func load(secrets []corev1.Secret) (*keyring.Ring, []fault) {
 }
 
 // isLegacy says whether a Secret under the name of the prefix is a key of a release before labels. One with the label
-// is listed, or retired, by its label.
+// is listed, or retired, by its label; one that was made from a SealedSecret was never a key.
 func isLegacy(s *corev1.Secret) bool {
 	_, labeled := s.Labels[v1alpha1.LabelSealingKey]
-	return !labeled
+	_, sealed := s.Labels[v1alpha1.LabelSealedBy]
+	return !labeled && !sealed
 }
 
 // keySecret returns the Secret that holds a pair, as Sealed Secrets writes its own. Without a name it gets one from the

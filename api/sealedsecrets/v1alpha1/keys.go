@@ -26,4 +26,8 @@ const (
 	SealingKeyActive = "active"
 	// SealingKeyCompromised is the value of LabelSealingKey on keys that must not be used any more.
 	SealingKeyCompromised = "compromised"
+	// LabelSealedBy marks each Secret that was made from a SealedSecret with the SealedSecret's UID. The watch for drift
+	// selects by it, it is the ownership of a Secret that was made without an owner reference, and no such Secret counts as
+	// a sealing key from before LabelSealingKey.
+	LabelSealedBy = "sealbridge.dev/sealed-by"
 )
