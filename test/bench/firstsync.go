@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/vault"
 )
 
 // The size of the first-sync scenario; the same as in the published measurements of the tools it is compared with.
@@ -77,7 +79,7 @@ func firstSync(ctx context.Context, log io.Writer) (*Report, error) {
 	r.Add("until all are ready", elapsed.Seconds(), "s")
 	r.Add("controller CPU", use.cpu.Seconds(), "s")
 	r.Add("controller peak memory", float64(use.peakRSS)/(1<<20), "MiB")
-	r.Add("store requests", float64(after.store-before.store), "requests")
+	r.addStoreRequests(after.store[len(before.store):])
 	r.addRequests(before.api, after.api)
 	if secrets != firstSyncObjects {
 		return nil, fmt.Errorf("%d of %d Secrets exist although all are ready", secrets, firstSyncObjects)
@@ -207,6 +209,22 @@ func (w *world) targets(ctx context.Context) (int, error) {
 	return len(list.Items), nil
 }
 
+// addStoreRequests adds how many requests Vault has seen, and which; the keys below the mount count together.
+func (r *Report) addStoreRequests(requests []vault.Request) {
+	r.Add("store requests", float64(len(requests)), "requests")
+	sums := map[string]int{}
+	for _, req := range requests {
+		path := req.Path
+		if below, ok := strings.CutPrefix(path, "bench/data/"); ok && below != "" {
+			path = "bench/data/*"
+		}
+		sums[req.Operation+" "+path]++
+	}
+	for _, name := range slices.Sorted(maps.Keys(sums)) {
+		r.Add("store "+name, float64(sums[name]), "requests")
+	}
+}
+
 // addRequests adds, per verb and resource, the requests that the API server counted meanwhile, of the resources that
 // the controller works with; the control plane's own controllers do not touch them here, and the bench's own few
 // requests (one watch, one list) are among them.
@@ -222,14 +240,9 @@ func (r *Report) addRequests(before, after map[controlplane.Request]int) {
 			sums[name] += n - before[req]
 		}
 	}
-	var names []string
-	for name, n := range sums {
-		if n > 0 {
-			names = append(names, name)
+	for _, name := range slices.Sorted(maps.Keys(sums)) {
+		if sums[name] > 0 {
+			r.Add("Kubernetes "+name, float64(sums[name]), "requests")
 		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		r.Add("Kubernetes "+name, float64(sums[name]), "requests")
 	}
 }

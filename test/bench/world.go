@@ -93,7 +93,7 @@ func (w *world) startController(ctx context.Context, args ...string) (*process.P
 // counts is a snapshot of what the API server and Vault have answered so far.
 type counts struct {
 	api   map[controlplane.Request]int
-	store int
+	store []vault.Request
 }
 
 func (w *world) counts(ctx context.Context) (counts, error) {
@@ -105,7 +105,7 @@ func (w *world) counts(ctx context.Context) (counts, error) {
 	if err != nil {
 		return counts{}, err
 	}
-	return counts{api: api, store: len(store)}, nil
+	return counts{api: api, store: store}, nil
 }
 
 // stopGrace is how long the controller gets to end.
