@@ -47,7 +47,7 @@ func New(o Options) *Client {
 	if o.Certificate != nil {
 		conf.Certificates = []tls.Certificate{*o.Certificate}
 	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: refuseLinkLocal}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: refuseMetadata}
 	return &Client{base: *o.Base, header: o.Header.Clone(), http: http.Client{
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSClientConfig: conf, ForceAttemptHTTP2: true,
@@ -57,11 +57,22 @@ func New(o Options) *Client {
 	}}
 }
 
-func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) error {
-	if peer, err := netip.ParseAddrPort(address); err == nil && peer.Addr().Unmap().IsLinkLocalUnicast() {
-		return errLinkLocal
+// refuseMetadata looks at the address that a name led to, so that no second look-up can lead elsewhere.
+func refuseMetadata(_ context.Context, _, address string, _ syscall.RawConn) error {
+	if peer, err := netip.ParseAddrPort(address); err != nil || isMetadata(peer.Addr().Unmap().WithZone("")) {
+		return errMetadata
 	}
 	return nil
+}
+
+// isMetadata says whether clouds give the credentials of a node to whoever asks at the address. Private and loopback
+// addresses are a backend's like any other.
+func isMetadata(address netip.Addr) bool {
+	switch address.String() {
+	case "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192": // AWS, Google, Alibaba, Azure, Oracle
+		return true
+	}
+	return address.IsLinkLocalUnicast()
 }
 
 // Request is one request.

@@ -13,7 +13,7 @@ import (
 // ErrTooLarge says that the answer was longer than MaxAnswer.
 var ErrTooLarge = errors.New("the answer is larger than 4 MiB; a Kubernetes Secret holds at most 1 MiB")
 
-var errLinkLocal = errors.New("link-local address")
+var errMetadata = errors.New("link-local or metadata address")
 
 // UnreachableError says that no answer came. Its text names the backend's configured address and why, and is the same for
 // the same cause.
@@ -49,8 +49,8 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		return c.unreachable("it did not answer in time", context.DeadlineExceeded)
 	case errors.As(err, &dns):
 		return c.unreachable("its name cannot be resolved", nil)
-	case errors.Is(err, errLinkLocal):
-		return c.unreachable("link-local addresses are refused, because clouds keep the credentials of nodes there", nil)
+	case errors.Is(err, errMetadata):
+		return c.unreachable("link-local and metadata addresses are refused, because clouds keep the credentials of nodes there", nil)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return c.unreachable("it refuses connections", nil)
 	case errors.As(err, &unknown):
