@@ -1,0 +1,47 @@
+package sessions
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// Every kind of object that a provider may ask for is confined, also those that hold no secret: a CA bundle of another
+// namespace shows what is in it by which certificates are accepted (CVE-2026-42875 of External Secrets Operator).
+func TestNoKindOfObjectIsLentFromAnotherNamespace(t *testing.T) {
+	t.Parallel()
+	c := cluster(
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "x"}, Data: map[string][]byte{"k": []byte("v")}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "x"}, Data: map[string]string{"k": "v"}},
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "x"}},
+	)
+	ref, account := providers.ObjectRef{Namespace: "b", Name: "x", Key: "k"}, providers.AccountRef{Namespace: "b", Name: "x"}
+	kinds := map[string]func(*env) error{
+		"Secret":         func(e *env) error { _, err := e.Secret(t.Context(), ref); return err },
+		"ConfigMap":      func(e *env) error { _, err := e.ConfigMap(t.Context(), ref); return err },
+		"ServiceAccount": func(e *env) error { _, err := e.ServiceAccountToken(t.Context(), account, "vault"); return err },
+	}
+	for kind, ask := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			of := func(namespace string, confined bool) *env {
+				return &env{store: "the store", reader: c, tokens: c, namespace: namespace, confined: confined}
+			}
+			err := ask(of("a", true))
+			if !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "the store may not use "+kind+" b/x") {
+				t.Errorf("a SecretStore of another namespace: %v", err)
+			}
+			if err := ask(of("b", true)); err != nil {
+				t.Errorf("a SecretStore of the same namespace: %v", err)
+			}
+			if err := ask(of("a", false)); err != nil {
+				t.Errorf("a ClusterSecretStore: %v", err)
+			}
+		})
+	}
+}
