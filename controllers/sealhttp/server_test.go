@@ -66,6 +66,28 @@ func TestEachPathHasItsAnswer(t *testing.T) {
 	}
 }
 
+// Nobody has to say who he is, so that nobody's body is read, however long it is.
+func TestNoBodyIsRead(t *testing.T) {
+	t.Parallel()
+	handler := sealhttp.New("", keys{keyring.New(generate(t, 0))}).Handler()
+	for _, target := range []string{"GET /v1/cert.pem", "POST /v1/cert.pem", "POST /v1/verify", "POST /v1/rotate", "GET /healthz", "POST /"} {
+		method, path, _ := strings.Cut(target, " ")
+		body := &endless{}
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), method, path, body))
+		if body.read {
+			t.Errorf("%s: the body was read", target)
+		}
+	}
+}
+
+// endless is a body without an end.
+type endless struct{ read bool }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.read = true
+	return len(p), nil
+}
+
 func TestTheServerEndsWithItsContextAndLeavesNothing(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	ctx, cancel := context.WithCancel(t.Context())
