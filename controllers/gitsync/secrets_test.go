@@ -158,6 +158,46 @@ func TestAnIdentityMayDoWhatItsRightsSayAndNoMore(t *testing.T) {
 	w.eventually("the rights have come", func() bool { return w.exists("v1", "Secret", "db") })
 }
 
+// Pruning and deleting are checked like applying (CVE-2026-77459 of Argo CD: deletion hooks knew no limits).
+func TestAnIdentityPrunesAndDeletesWithItsOwnRightsOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	if _, err := w.cp.ServiceAccountToken(t.Context(), w.ns, "tenant"); err != nil {
+		t.Fatal(err)
+	}
+	allow := func(verbs ...string) {
+		t.Helper()
+		rule := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: verbs}
+		if err := w.cp.Allow(t.Context(), controlplane.ServiceAccount(w.ns, "tenant"), w.ns, rule); err != nil {
+			t.Fatal(err)
+		}
+	}
+	allow("get", "create", "patch")
+	first := w.push("app", configMap("a", "1"), configMap("b", "1"))
+	w.gitSync("app", func(s *v1alpha1.GitSyncSpec) { s.ServiceAccountName = "tenant" })
+	w.ready("app", first)
+
+	w.push("app", configMap("a", "1"))
+	if message := w.failing("app", v1alpha1.ReasonPruneFailed); !strings.Contains(message, "ConfigMap "+w.ns+"/b") || !strings.Contains(message, "grant") {
+		t.Errorf("message %q", message)
+	}
+	w.delete("sealbridge.dev/v1alpha1", "GitSync", "app")
+	w.eventually("the deletion says what is in its way", func() bool {
+		return w.exists("sealbridge.dev/v1alpha1", "GitSync", "app") && !w.get("app").DeletionTimestamp.IsZero()
+	})
+	if message := w.failing("app", v1alpha1.ReasonPruneFailed); !strings.Contains(message, "grant") {
+		t.Errorf("message %q", message)
+	}
+	if !w.exists("v1", "ConfigMap", "a") || !w.exists("v1", "ConfigMap", "b") {
+		t.Error("it was deleted as somebody else")
+	}
+	allow("delete")
+	w.eventually("the rights have come", func() bool {
+		return !w.exists("v1", "ConfigMap", "a") && !w.exists("v1", "ConfigMap", "b") && !w.exists("sealbridge.dev/v1alpha1", "GitSync", "app")
+	})
+}
+
 func TestAnIdentityThatDoesNotExistIsNamed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
