@@ -2,6 +2,7 @@ package sopsfile_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -57,5 +58,52 @@ func TestNoRecipientOfAFileStartsAProgram(t *testing.T) {
 	}
 	if _, err := os.Stat(mark); err != nil {
 		t.Errorf("no program would have been noticed: %v", err)
+	}
+}
+
+// The library writes to the process's standard error on its own; what it says cannot be caught within the process.
+func TestTheLibraryLogsNoValue(t *testing.T) {
+	const child = "SEALBRIDGE_TEST_DECRYPT"
+	if os.Getenv(child) != "" {
+		decryptWhatIsDamaged(t)
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTheLibraryLogsNoValue$", "-test.v")
+	cmd.Env = append(os.Environ(), child+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestTheLibraryLogsNoValue") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if strings.Contains(string(out), canary) || strings.Contains(string(out), "second-value") {
+		t.Errorf("a value was logged:\n%s", out)
+	}
+}
+
+func decryptWhatIsDamaged(t *testing.T) {
+	t.Helper()
+	secret, recipient := sopstest.Identity(t)
+	ids := mustIdentities(t, secret)
+	encrypt := func(plain string, rules func(*sops.Metadata)) string {
+		return string(sopstest.Encrypt(t, sopstest.File{Format: sopsfile.YAML, Plain: plain, Recipients: []string{recipient}, Rules: rules}))
+	}
+	good := encrypt(secretYAML, nil)
+	partly := encrypt(secretYAML, func(m *sops.Metadata) { m.EncryptedRegex = "^(data|stringData)$" })
+	commented := strings.Replace(good, "stringData:", "stringData:\n    # "+canary, 1)
+	for name, test := range map[string]struct {
+		doc   string
+		opens bool
+	}{
+		"whole":                  {good, true},
+		"a plain comment":        {commented, true},
+		"a plain value changed":  {strings.Replace(partly, "name: payment", "name: "+canary, 1), false},
+		"a value made plain":     {strings.Replace(good, "token: ENC[", "token: "+canary+" ENC[", 1), false},
+		"a value cut short":      {strings.Replace(good, ",tag:", ",tag:AA", 1), false},
+		"a MAC of another file":  {good[:strings.Index(good, "    mac: ")] + "    mac: ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\n    version: 3.13.3\n", false},
+		"nothing that is a file": {"sops: {mac: " + canary + "}\na: " + canary + "\n", false},
+	} {
+		_, err := sopsfile.Decrypt(t.Context(), sopsfile.YAML, []byte(test.doc), ids)
+		if (err == nil) != test.opens {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
