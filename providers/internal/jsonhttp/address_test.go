@@ -1,9 +1,13 @@
 package jsonhttp
 
 import (
+	"context"
 	"errors"
 	"net/netip"
+	"net/url"
+	"strings"
 	"testing"
+	"time"
 )
 
 // Whoever may write a store chooses its URL.
@@ -22,5 +26,14 @@ func TestAddressesWhereCloudsKeepCredentialsAreNotDialled(t *testing.T) {
 	}
 	if isMetadata(netip.MustParseAddr("100.100.100.201")) {
 		t.Error("a neighbour of a metadata address is refused")
+	}
+	// The client itself asks: a name or an address in the URL makes no difference at this point.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	c := New(Options{Base: &url.URL{Scheme: "http", Host: "100.100.100.200"}})
+	defer c.Close()
+	_, err := c.Do(ctx, Request{Method: "GET", Path: "latest/meta-data"})
+	if err == nil || !strings.Contains(err.Error(), "metadata addresses are refused") {
+		t.Errorf("got %v", err)
 	}
 }
