@@ -45,6 +45,12 @@ type Deps struct {
 	Now    func() time.Time
 	// Generate shapes new keys; NotBefore is set from Now.
 	Generate keyring.Options
+	// Labels and Annotations are put on new key Secrets beside the label that makes them keys.
+	Labels, Annotations map[string]string
+	// Order says which key is the newest; empty means OrderCertNotBefore.
+	Order Order
+	// Renewal says when the newest key is followed by another; the zero value means never.
+	Renewal Renewal
 }
 
 // Controller keeps a Keeper's ring equal to the key Secrets. It runs on every replica, because each of them serves the
@@ -58,6 +64,8 @@ type Controller struct {
 	elected <-chan struct{}
 	// reported is the version of each faulty key Secret that was warned of.
 	reported map[string]string
+	// made is when this process made a key for the last time.
+	made time.Time
 }
 
 // New returns a Controller.
@@ -124,30 +132,34 @@ func (c *Controller) enqueueAtStart(ctx context.Context, queue workqueue.TypedRa
 	return nil
 }
 
-// Reconcile reads all key Secrets, publishes their ring and creates the first key where there is none.
+// Reconcile reads all key Secrets, publishes their ring, creates the first key where there is none, and follows the newest
+// by another when that is due.
 func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	secrets, err := c.keySecrets(ctx, c.cached)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	ring, faults := load(secrets)
-	c.warn(ctx, newFaults(c.reported, faults))
+	keys := load(secrets, c.deps.Order)
+	c.warn(ctx, newFaults(c.reported, keys.faults))
 	if len(secrets) == 0 && c.leads() {
 		// While the first key is being made nobody is told that there is none, unless that fails.
 		err := c.createFirst(ctx)
 		if err != nil {
-			c.deps.Keeper.replace(ring)
+			c.deps.Keeper.replace(keys.ring)
 		}
 		return reconcile.Result{}, err
 	}
-	if c.deps.Keeper.replace(ring) {
+	if c.deps.Keeper.replace(keys.ring) {
 		newest := "none"
-		if pair, ok := ring.Newest(); ok {
+		if pair, ok := keys.ring.Newest(); ok {
 			newest = pair.Fingerprint()
 		}
-		log.FromContext(ctx).Info("sealing keys loaded", "keys", ring.Len(), "newest", newest)
+		log.FromContext(ctx).Info("sealing keys loaded", "keys", keys.ring.Len(), "newest", newest)
 	}
-	return reconcile.Result{}, nil
+	if !c.leads() {
+		return reconcile.Result{}, nil
+	}
+	return c.renew(ctx, keys)
 }
 
 // keySecrets returns the labeled key Secrets and the legacy one.
@@ -187,47 +199,4 @@ func (c *Controller) leads() bool {
 	default:
 		return false
 	}
-}
-
-// createFirst makes the first key. Its Secret has a fixed name, so that of two replicas that both take themselves for
-// the leader (a lease can run out while a key is being made) only one succeeds. The watch brings the key into the ring.
-func (c *Controller) createFirst(ctx context.Context) error {
-	// The cache may lag behind a key that was created a moment ago.
-	secrets, err := c.keySecrets(ctx, c.live)
-	if err != nil || len(secrets) > 0 {
-		return err
-	}
-	options := c.deps.Generate
-	options.NotBefore = c.deps.Now()
-	pair, err := keyring.Generate(options)
-	if err != nil {
-		return fmt.Errorf("create the first sealing key: %w", err)
-	}
-	created, err := c.create(ctx, pair)
-	if err != nil {
-		return fmt.Errorf("create the first sealing key in namespace %s: %w", c.deps.Namespace, redact.API(err))
-	}
-	if created {
-		log.FromContext(ctx).Info("first sealing key created", "fingerprint", pair.Fingerprint())
-	}
-	return nil
-}
-
-// create writes the first key; false when another replica was faster. A Secret of the same name that is no active key
-// (any more) was retired on purpose: the new key gets another name.
-func (c *Controller) create(ctx context.Context, pair *keyring.Pair) (bool, error) {
-	first := client.ObjectKey{Namespace: c.deps.Namespace, Name: c.deps.Prefix + "-first"}
-	err := c.writer.Create(ctx, keySecret(first.Namespace, first.Name, c.deps.Prefix, pair))
-	if !apierrors.IsAlreadyExists(err) {
-		return err == nil, err
-	}
-	var existing corev1.Secret
-	if err := c.live.Get(ctx, first, &existing); err != nil {
-		return false, err
-	}
-	if activeKeys().Matches(labels.Set(existing.Labels)) {
-		return false, nil
-	}
-	err = c.writer.Create(ctx, keySecret(first.Namespace, "", c.deps.Prefix, pair))
-	return err == nil, err
 }

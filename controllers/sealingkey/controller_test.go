@@ -47,7 +47,7 @@ func newClient(t *testing.T, cfg *rest.Config) client.Client {
 }
 
 // replica runs a controller until the test ends or stop is called.
-func replica(t *testing.T, cfg *rest.Config, ns string, elect bool) (keeper *sealingkey.Keeper, stop func()) {
+func replica(t *testing.T, cfg *rest.Config, ns string, elect bool, change ...func(*sealingkey.Deps)) (keeper *sealingkey.Keeper, stop func()) {
 	t.Helper()
 	skip := true
 	lease, renew, retry := 4*time.Second, 3*time.Second, 500*time.Millisecond
@@ -62,10 +62,13 @@ func replica(t *testing.T, cfg *rest.Config, ns string, elect bool) (keeper *sea
 		t.Fatal(err)
 	}
 	keeper = sealingkey.NewKeeper()
-	err = sealingkey.New(sealingkey.Deps{
+	deps := sealingkey.Deps{
 		Namespace: ns, Keeper: keeper, Events: mgr.GetEventRecorder("test"), Now: time.Now, Generate: keyring.Options{Bits: 2048},
-	}).SetupWithManager(mgr)
-	if err != nil {
+	}
+	for _, c := range change {
+		c(&deps)
+	}
+	if err := sealingkey.New(deps).SetupWithManager(mgr); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

@@ -3,9 +3,11 @@ package sealingkey
 import (
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
@@ -17,11 +19,19 @@ type fault struct {
 	err    error
 }
 
+// keys are what a set of key Secrets holds.
+type keys struct {
+	ring   *keyring.Ring
+	faults []fault
+	// created is when the youngest Secret of each key was made, by the key's fingerprint.
+	created map[string]time.Time
+}
+
 // load builds the ring of the key Secrets that can be used. The errors of the others name what is missing and quote
 // nothing.
-func load(secrets []corev1.Secret) (*keyring.Ring, []fault) {
+func load(secrets []corev1.Secret, order Order) keys {
+	out := keys{created: map[string]time.Time{}}
 	var pairs []*keyring.Pair
-	var faults []fault
 	for i := range secrets {
 		s := &secrets[i]
 		if s.DeletionTimestamp != nil {
@@ -29,12 +39,20 @@ func load(secrets []corev1.Secret) (*keyring.Ring, []fault) {
 		}
 		pair, err := keyring.ParsePair(s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey])
 		if err != nil {
-			faults = append(faults, fault{secret: s, err: err})
+			out.faults = append(out.faults, fault{secret: s, err: err})
 			continue
+		}
+		created := s.CreationTimestamp.Time
+		if order == OrderSecretCreationTimestamp {
+			pair = pair.Ordered(created)
+		}
+		if created.After(out.created[pair.Fingerprint()]) {
+			out.created[pair.Fingerprint()] = created
 		}
 		pairs = append(pairs, pair)
 	}
-	return keyring.New(pairs...), faults
+	out.ring = keyring.New(pairs...)
+	return out
 }
 
 // isLegacy says whether a Secret under the name of the prefix is a key of a release before labels. One with the label
@@ -45,19 +63,19 @@ func isLegacy(s *corev1.Secret) bool {
 	return !labeled && !sealed
 }
 
-// keySecret returns the Secret that holds a pair, as Sealed Secrets writes its own. Without a name it gets one from the
-// prefix.
-func keySecret(namespace, name, prefix string, pair *keyring.Pair) *corev1.Secret {
-	meta := metav1.ObjectMeta{
-		Namespace: namespace, Name: name,
-		Labels: map[string]string{v1alpha1.LabelSealingKey: v1alpha1.SealingKeyActive},
+// keySecret returns the Secret that holds a pair, as Sealed Secrets writes its own. No label of the caller's takes away
+// that it is a key.
+func keySecret(name client.ObjectKey, pair *keyring.Pair, extraLabels, annotations map[string]string) *corev1.Secret {
+	labels := maps.Clone(extraLabels)
+	if labels == nil {
+		labels = map[string]string{}
 	}
-	if name == "" {
-		meta.GenerateName = prefix
-	}
+	labels[v1alpha1.LabelSealingKey] = v1alpha1.SealingKeyActive
 	return &corev1.Secret{
-		ObjectMeta: meta,
-		Type:       corev1.SecretTypeTLS,
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: name.Namespace, Name: name.Name, Labels: labels, Annotations: maps.Clone(annotations),
+		},
+		Type: corev1.SecretTypeTLS,
 		Data: map[string][]byte{
 			corev1.TLSCertKey:       pair.CertificatePEM(),
 			corev1.TLSPrivateKeyKey: pair.PrivateKeyPEM(),

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
@@ -23,25 +24,29 @@ func pairOf(t *testing.T, age time.Duration) *keyring.Pair {
 	return pair
 }
 
+func secretOf(name string, pair *keyring.Pair) *corev1.Secret {
+	return keySecret(client.ObjectKey{Namespace: "ns", Name: name}, pair, nil, nil)
+}
+
 func TestTheRingHoldsWhatCanBeUsedAndFaultsNameTheRest(t *testing.T) {
 	t.Parallel()
 	young, old := pairOf(t, 0), pairOf(t, time.Hour)
-	leaving := *keySecret("ns", "leaving", "p", pairOf(t, -time.Hour))
+	leaving := *secretOf("leaving", pairOf(t, -time.Hour))
 	leaving.DeletionTimestamp = &metav1.Time{Time: time.Now()}
-	mixed := *keySecret("ns", "mixed", "p", young)
+	mixed := *secretOf("mixed", young)
 	mixed.Data[corev1.TLSPrivateKeyKey] = old.PrivateKeyPEM()
-	rubbish := *keySecret("ns", "rubbish", "p", young)
+	rubbish := *secretOf("rubbish", young)
 	rubbish.Data = map[string][]byte{corev1.TLSCertKey: []byte("canary-1"), corev1.TLSPrivateKeyKey: []byte("canary-2")}
 
-	ring, faults := load([]corev1.Secret{
-		*keySecret("ns", "old", "p", old), mixed, *keySecret("ns", "young", "p", young), rubbish, leaving,
-		*keySecret("ns", "copy", "p", old), {ObjectMeta: metav1.ObjectMeta{Name: "empty"}},
-	})
-	if diff := cmp.Diff([]string{young.Fingerprint(), old.Fingerprint()}, fingerprints(ring)); diff != "" {
+	keys := load([]corev1.Secret{
+		*secretOf("old", old), mixed, *secretOf("young", young), rubbish, leaving,
+		*secretOf("copy", old), {ObjectMeta: metav1.ObjectMeta{Name: "empty"}},
+	}, OrderCertNotBefore)
+	if diff := cmp.Diff([]string{young.Fingerprint(), old.Fingerprint()}, fingerprints(keys.ring)); diff != "" {
 		t.Error(diff)
 	}
 	want := map[string]error{"mixed": keyring.ErrMismatch, "rubbish": keyring.ErrNoPrivateKey, "empty": keyring.ErrNoPrivateKey}
-	for _, f := range faults {
+	for _, f := range keys.faults {
 		if !errors.Is(f.err, want[f.secret.Name]) || strings.Contains(f.err.Error(), "canary") {
 			t.Errorf("%s: %v", f.secret.Name, f.err)
 		}
@@ -82,12 +87,14 @@ func TestAFaultIsToldOnceForEachVersionOfItsSecret(t *testing.T) {
 func TestAKeySecretLooksAsSealedSecretsWritesIt(t *testing.T) {
 	t.Parallel()
 	pair := pairOf(t, 0)
-	named, generated := keySecret("ns", "n", "prefix", pair), keySecret("ns", "", "prefix", pair)
-	if named.Name != "n" || named.GenerateName != "" || generated.Name != "" || generated.GenerateName != "prefix" {
-		t.Errorf("names: %+v %+v", named.ObjectMeta, generated.ObjectMeta)
+	extra := map[string]string{"team": "a", v1alpha1.LabelSealingKey: "no"}
+	named := keySecret(client.ObjectKey{Namespace: "ns", Name: "n"}, pair, extra, map[string]string{"note": "b"})
+	want := metav1.ObjectMeta{
+		Namespace: "ns", Name: "n", Annotations: map[string]string{"note": "b"},
+		Labels: map[string]string{"team": "a", v1alpha1.LabelSealingKey: "active"},
 	}
-	if named.Type != corev1.SecretTypeTLS || named.Labels[v1alpha1.LabelSealingKey] != "active" || named.Namespace != "ns" {
-		t.Errorf("%+v", named)
+	if diff := cmp.Diff(want, named.ObjectMeta); diff != "" || named.Type != corev1.SecretTypeTLS || extra[v1alpha1.LabelSealingKey] != "no" {
+		t.Errorf("%s %s", named.Type, diff)
 	}
 	read, err := keyring.ParsePair(named.Data["tls.crt"], named.Data["tls.key"])
 	if err != nil || read.Fingerprint() != pair.Fingerprint() {
