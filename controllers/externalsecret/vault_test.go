@@ -68,3 +68,48 @@ func TestVaultIsReadAsTheServiceAccountOfTheNamespace(t *testing.T) {
 	}
 	w.holds("db", map[string]string{"password": "two-" + canary, "host": "db.local"})
 }
+
+// What Vault refuses is said by the store and by what uses it, and a Secret that is there stays.
+func TestAWrongVaultTokenIsSaidAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	server, ctx := vault.New(t), t.Context()
+	w := prepare(t)
+	w.providers = builtin.All()
+	kv := server.KV(t, 2)
+	if err := server.Policy(ctx, w.ns, vault.ReadPolicy(kv, "apps/*")); err != nil {
+		t.Fatal(err)
+	}
+	token, err := server.NewToken(ctx, time.Hour, w.ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Put(ctx, kv, "apps/db", map[string]any{"password": canary}); err != nil {
+		t.Fatal(err)
+	}
+	credential := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "vault"},
+		Data: map[string][]byte{"token": []byte(token), "wrong": []byte("wrong-" + canary)}}
+	store := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}, Spec: esv1.SecretStoreSpec{
+		Controller: w.class,
+		Provider: stores.Provider{Vault: &stores.Vault{Server: server.Address(), Path: kv, CABundle: server.CA(),
+			Auth: &stores.VaultAuth{TokenSecretRef: &stores.SecretKeySelector{Name: "vault", Key: "token"}}}},
+	}}
+	w.create(credential, store)
+	w.start()
+	w.create(w.externalSecret("db", every(2*time.Second), func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef.Key = "apps/db" }))
+	w.ready("db")
+	before := w.holds("db", map[string]string{"password": canary})
+
+	use := func(key string) {
+		change(w, store, func(s *esv1.SecretStore) { s.Spec.Provider.Vault.Auth.TokenSecretRef.Key = key })
+	}
+	use("wrong")
+	failed := w.notReady("db", "vault refuses the token")
+	if failed.Status.RefreshTime.IsZero() || failed.Status.Target.UID != before.UID {
+		t.Errorf("the status forgot the target: %+v", failed.Status)
+	}
+	if after := w.secret("db"); after.ResourceVersion != before.ResourceVersion {
+		t.Error("the target was changed")
+	}
+	use("token")
+	w.ready("db")
+}
