@@ -22,6 +22,7 @@ func TestWhatIsWrongIsSaidAndChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.backend.put("db", `{"password":"`+canary+`"}`)
 	w.backend.put("text", canary)
+	w.backend.put("pair", `{"a":"`+canary+`1","b":"`+canary+`2"}`)
 	w.backend.put("huge", `{"password":"`+canary+strings.Repeat("x", 5<<20)+`"}`)
 	w.store("store")
 	tests := map[string]struct {
@@ -33,6 +34,12 @@ func TestWhatIsWrongIsSaidAndChangesNothing(t *testing.T) {
 		"no-fields": {func(es *esv1.ExternalSecret) {
 			es.Spec.DataFrom = []esv1.DataFrom{{Extract: &esv1.RemoteRef{Key: "text"}}}
 		}, "spec.dataFrom[0].extract: "},
+		"rewritten-to-one": {func(es *esv1.ExternalSecret) {
+			es.Spec.DataFrom = []esv1.DataFrom{{Extract: &esv1.RemoteRef{Key: "pair"}, Rewrite: []esv1.Rewrite{{Transform: &esv1.RewriteTransform{Template: "same"}}}}}
+		}, `spec.dataFrom[0].extract: rewrite[0]: transform: fields "a" and "b" both become key "same"`},
+		"rewritten-by-nonsense": {func(es *esv1.ExternalSecret) {
+			es.Spec.DataFrom = []esv1.DataFrom{{Extract: &esv1.RemoteRef{Key: "pair"}, Rewrite: []esv1.Rewrite{{Regexp: &esv1.RewriteRegexp{Source: "("}}}}}
+		}, `spec.dataFrom[0].extract: rewrite[0]: regexp: source is not a regular expression`},
 		"not-encoded": {func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef.DecodingStrategy = esv1.DecodingBase64 }, "not encoded as decodingStrategy Base64"},
 		"too-large":   {func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef.Key = "huge" }, "a Secret holds 1048576 at most"},
 		"template": {func(es *esv1.ExternalSecret) {

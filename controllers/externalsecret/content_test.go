@@ -47,6 +47,17 @@ func TestValuesAreAssembledFromDocuments(t *testing.T) {
 		ref.Key = "doc"
 		return &esv1.ExternalSecretSpec{SecretStoreRef: esv1.StoreRef{Name: "s"}, DataFrom: []esv1.DataFrom{{Extract: &ref}}}
 	}
+	rewritten := func(ref esv1.RemoteRef, rules ...esv1.Rewrite) *esv1.ExternalSecretSpec {
+		spec := all(ref)
+		spec.DataFrom[0].Rewrite = rules
+		return spec
+	}
+	regexp := func(source, target string) esv1.Rewrite {
+		return esv1.Rewrite{Regexp: &esv1.RewriteRegexp{Source: source, Target: target}}
+	}
+	transform := func(text string) esv1.Rewrite {
+		return esv1.Rewrite{Transform: &esv1.RewriteTransform{Template: text}}
+	}
 	tests := map[string]struct {
 		spec *esv1.ExternalSecretSpec
 		doc  fields
@@ -70,13 +81,22 @@ func TestValuesAreAssembledFromDocuments(t *testing.T) {
 		"names that become the same key":  {spec: all(esv1.RemoteRef{}), doc: fields{"a b": secretValue, "a_b": "2"}, err: `fields "a b" and "a_b" both become key "a_b"`},
 		"a name that is too long":         {spec: all(esv1.RemoteRef{}), doc: fields{strings.Repeat("a", 254): "1"}, err: "has 254 characters"},
 		"a name that is a path":           {spec: all(esv1.RemoteRef{}), doc: fields{"..": "1"}, err: "cannot be a key"},
-		"no fields":                       {spec: all(esv1.RemoteRef{}), doc: fields{}, want: map[string]string{}},
+		"rewritten names":                 {spec: rewritten(esv1.RemoteRef{}, regexp("^db/", ""), transform("{{ .value | upper }}")), doc: fields{"db/user": "u", "db/pass": "p"}, want: map[string]string{"USER": "u", "PASS": "p"}},
+		"rewritten names that are no keys": {spec: rewritten(esv1.RemoteRef{ConversionStrategy: esv1.ConversionUnicode}, regexp("x", "y")), doc: fields{"a/b": secretValue},
+			err: `spec.dataFrom[0].extract: "a/b" cannot be a key of a Secret`},
+		"a rewritten name that is empty":                           {spec: rewritten(esv1.RemoteRef{}, regexp("^skip.*", "")), doc: fields{"skip/a": "1", "skip/b": "2", "c": "3"}, want: map[string]string{"c": "3"}},
+		"rewritten names that become one":                          {spec: rewritten(esv1.RemoteRef{}, regexp("[ab]", "c")), doc: fields{"a": secretValue, "b": secretValue}, err: `spec.dataFrom[0].extract: rewrite[0]: regexp: fields "a" and "b" both become key "c"`},
+		"a name that the API server would refuse may be rewritten": {spec: rewritten(esv1.RemoteRef{}, regexp("a+", "a")), doc: fields{strings.Repeat("a", 300): "1"}, want: map[string]string{"a": "1"}},
+		"merged before it is decoded":                              {spec: rewritten(esv1.RemoteRef{DecodingStrategy: esv1.DecodingBase64}, esv1.Rewrite{Merge: &esv1.RewriteMerge{}}), doc: fields{"a": `{"x":"eA=="}`, "b": `{"y":"eQ=="}`}, want: map[string]string{"x": "x", "y": "y"}},
+		"a zero byte after a rewrite":                              {spec: rewritten(esv1.RemoteRef{NullBytePolicy: esv1.NullByteFail}, regexp("^", "x-")), doc: fields{"a": secretValue + "\x00"}, err: `spec.dataFrom[0].extract: key "x-a": the value has a zero byte`},
+		"a merge of what is no object":                             {spec: rewritten(esv1.RemoteRef{}, esv1.Rewrite{Merge: &esv1.RewriteMerge{}}), doc: fields{"a": secretValue}, err: `rewrite[0]: merge: the value of field "a" is not a JSON object`},
+		"no fields":                                                {spec: all(esv1.RemoteRef{}), doc: fields{}, want: map[string]string{}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			documents := map[origin]providers.Result{entriesOf(tt.spec)[0].origin: {Document: tt.doc}}
-			got, err := assemble(tt.spec, documents)
+			got, err := assemble(t.Context(), tt.spec, documents)
 			check(t, tt.want, got, err, tt.err)
 		})
 	}
@@ -113,10 +133,10 @@ func TestLaterEntriesWinAndDataWinsOverAll(t *testing.T) {
 	for i, f := range []fields{{"a": "1", "b": "1", "c": "1"}, {"b": "2", "c": "2"}, {"c": "3"}} {
 		docs[entriesOf(spec)[i].origin] = providers.Result{Document: f}
 	}
-	got, err := assemble(spec, docs)
+	got, err := assemble(t.Context(), spec, docs)
 	check(t, map[string]string{"a": "1", "b": "2", "c": "3"}, got, err, "")
 	docs[entriesOf(spec)[2].origin] = providers.Result{Err: providers.ErrNotFound}
-	if _, err := assemble(spec, docs); !errors.Is(err, providers.ErrNotFound) {
+	if _, err := assemble(t.Context(), spec, docs); !errors.Is(err, providers.ErrNotFound) {
 		t.Errorf("error %v: one missing document fails the whole", err)
 	}
 }

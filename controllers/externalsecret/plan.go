@@ -28,6 +28,8 @@ type entry struct {
 	secretKey string
 	origin    origin
 	remote    esv1.RemoteRef
+	// rewrite are the rules that name what was found.
+	rewrite []esv1.Rewrite
 }
 
 // entriesOf returns dataFrom in order and then data, which wins.
@@ -41,7 +43,9 @@ func entriesOf(spec *esv1.ExternalSecretSpec) []entry {
 		if d.SourceRef != nil && d.SourceRef.StoreRef != nil {
 			store = *d.SourceRef.StoreRef
 		}
-		out = append(out, newEntry(fmt.Sprintf("spec.dataFrom[%d].extract", i), "", store, *d.Extract))
+		e := newEntry(fmt.Sprintf("spec.dataFrom[%d].extract", i), "", store, *d.Extract)
+		e.rewrite = d.Rewrite
+		out = append(out, e)
 	}
 	for i, d := range spec.Data {
 		store := spec.SecretStoreRef

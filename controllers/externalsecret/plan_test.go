@@ -182,9 +182,12 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 		"spec.dataFrom[0].sourceRef.generatorRef": {func(s *esv1.ExternalSecretSpec) {
 			s.DataFrom = []esv1.DataFrom{{SourceRef: &esv1.DataFromSourceRef{GeneratorRef: &esv1.GeneratorRef{}}}}
 		}, ""},
-		"spec.dataFrom[0].rewrite": {func(s *esv1.ExternalSecretSpec) {
+		"an expression that is none": {func(s *esv1.ExternalSecretSpec) {
+			s.DataFrom = []esv1.DataFrom{{Extract: &esv1.RemoteRef{Key: "k"}, Rewrite: []esv1.Rewrite{{Regexp: &esv1.RewriteRegexp{Source: "("}}}}}
+		}, "spec.dataFrom[0].extract: rewrite[0]: regexp: source is not a regular expression"},
+		"a rule without a meaning": {func(s *esv1.ExternalSecretSpec) {
 			s.DataFrom = []esv1.DataFrom{{Extract: &esv1.RemoteRef{Key: "k"}, Rewrite: []esv1.Rewrite{{}}}}
-		}, ""},
+		}, "spec.dataFrom[0].extract: rewrite[0]: is empty"},
 		"no store": {func(s *esv1.ExternalSecretSpec) { s.SecretStoreRef = esv1.StoreRef{} }, "names no store"},
 		"no key":   {func(s *esv1.ExternalSecretSpec) { s.Data[0].RemoteRef.Key = "" }, "names no key"},
 		"no data":  {func(s *esv1.ExternalSecretSpec) { s.Data = nil }, "nothing to fetch"},
@@ -211,7 +214,9 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 	}
 	all := base()
 	all.RefreshPolicy = esv1.RefreshOnChange
-	all.DataFrom = []esv1.DataFrom{{Extract: &esv1.RemoteRef{Key: "k"}}}
+	all.DataFrom = []esv1.DataFrom{{Extract: &esv1.RemoteRef{Key: "k"}, Rewrite: []esv1.Rewrite{
+		{Regexp: &esv1.RewriteRegexp{Source: "a", Target: "b"}}, {Transform: &esv1.RewriteTransform{Template: "{{ .value }}"}}, {Merge: &esv1.RewriteMerge{}},
+	}}}
 	all.Target = esv1.Target{Name: "x", CreationPolicy: esv1.CreationOwner, DeletionPolicy: esv1.DeletionRetain, Template: &esv1.Template{
 		EngineVersion: esv1.TemplateEngineV2, MergePolicy: esv1.TemplateMerge, Type: "Opaque", Data: map[string]string{"a": "b"},
 		TemplateFrom: []esv1.TemplateFrom{{Literal: &literal, Target: "annotations"}},

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/rewrite"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -41,12 +42,12 @@ func unsupported(spec *esv1.ExternalSecretSpec) []string {
 	for i, d := range spec.DataFrom {
 		note(d.Find != nil, "spec.dataFrom[%d].find", i)
 		note(d.SourceRef != nil && d.SourceRef.GeneratorRef != nil, "spec.dataFrom[%d].sourceRef.generatorRef", i)
-		note(len(d.Rewrite) > 0, "spec.dataFrom[%d].rewrite", i)
 	}
 	return fields
 }
 
-// refuse says why a spec cannot be acted on: it uses what is not supported, or entries name no store. Nil when it can.
+// refuse says why a spec cannot be acted on: it uses what is not supported, entries name no store, or
+// rules of rewrite have no meaning. Nil when it can.
 func refuse(spec *esv1.ExternalSecretSpec) error {
 	if fields := unsupported(spec); len(fields) > 0 {
 		return providers.Errorf(providers.ErrInvalid,
@@ -61,6 +62,9 @@ func refuse(spec *esv1.ExternalSecretSpec) error {
 		}
 		if e.origin.ref.Key == "" {
 			return providers.Errorf(providers.ErrInvalid, "%s names no key of the store", e.path)
+		}
+		if _, err := rewrite.Compile(e.rewrite); err != nil {
+			return fmt.Errorf("%s: %w", e.path, err)
 		}
 	}
 	if t := spec.Target.Template; t != nil {

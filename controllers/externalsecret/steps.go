@@ -257,7 +257,7 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 // as it is (deletionPolicy Retain).
 func (r *Reconciler) render(ctx context.Context, s *scope) error {
 	var err error
-	if s.values, err = assemble(&s.es.Spec, s.documents); err != nil {
+	if s.values, err = assemble(ctx, &s.es.Spec, s.documents); err != nil {
 		return failed(err)
 	}
 	if s.retained = len(s.values) == 0; s.retained {

@@ -83,6 +83,29 @@ func TestATemplateShapesTheTarget(t *testing.T) {
 	}
 }
 
+func TestRewrittenNamesAreTheKeysOfTheTarget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("app/db", `{"app/db/user":"app","app/db/password":"`+canary+`","internal/a":"1","internal/b":"2"}`)
+	w.backend.put("layers", `{"base":{"host":"h","port":5432,"password":"x"},"override":{"password":"`+canary+`"}}`)
+	w.store("store")
+	w.create(w.externalSecret("db", func(es *esv1.ExternalSecret) {
+		es.Spec.Data = nil
+		es.Spec.DataFrom = []esv1.DataFrom{
+			{Extract: &esv1.RemoteRef{Key: "app/db"}, Rewrite: []esv1.Rewrite{
+				{Regexp: &esv1.RewriteRegexp{Source: "^internal/.*", Target: ""}},
+				{Regexp: &esv1.RewriteRegexp{Source: "^app/(.*)/(.*)$", Target: "${1}_$2"}},
+				{Transform: &esv1.RewriteTransform{Template: "{{ .value | upper }}"}},
+			}},
+			{Extract: &esv1.RemoteRef{Key: "layers"}, Rewrite: []esv1.Rewrite{
+				{Merge: &esv1.RewriteMerge{Priority: []string{"override"}, ConflictPolicy: esv1.MergeConflictIgnore}},
+			}},
+		}
+	}))
+	w.ready("db")
+	w.holds("db", map[string]string{"DB_USER": "app", "DB_PASSWORD": canary, "host": "h", "port": "5432", "password": canary})
+}
+
 func TestDriftIsRepaired(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -2,6 +2,7 @@ package externalsecret
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -10,15 +11,18 @@ import (
 	"strings"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/rewrite"
+	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
 // assemble makes the values of an ExternalSecret from the documents: dataFrom in order, then data; later ones win. It is
 // all or nothing: the first thing that is missing or malformed is the error, which names the entry and never a value.
-func assemble(spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result) (map[string][]byte, error) {
+func assemble(ctx context.Context, spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result) (map[string][]byte, error) {
 	values := map[string][]byte{}
+	r := template.New(template.Options{MissingKey: template.MissingKeyError})
 	for _, e := range entriesOf(spec) {
-		found, err := valuesOf(e, documents[e.origin])
+		found, err := valuesOf(ctx, r, e, documents[e.origin])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.path, err)
 		}
@@ -27,12 +31,12 @@ func assemble(spec *esv1.ExternalSecretSpec, documents map[origin]providers.Resu
 	return values, nil
 }
 
-func valuesOf(e entry, result providers.Result) (map[string][]byte, error) {
+func valuesOf(ctx context.Context, r *template.Renderer, e entry, result providers.Result) (map[string][]byte, error) {
 	if result.Err != nil {
 		return nil, result.Err
 	}
 	if e.secretKey == "" {
-		return extract(e, result.Document)
+		return extract(ctx, r, e, result.Document)
 	}
 	v, err := result.Document.Value(e.remote.Property)
 	if err != nil {
@@ -45,28 +49,43 @@ func valuesOf(e entry, result providers.Result) (map[string][]byte, error) {
 	return map[string][]byte{e.secretKey: decoded}, nil
 }
 
-func extract(e entry, doc providers.Document) (map[string][]byte, error) {
+func extract(ctx context.Context, r *template.Renderer, e entry, doc providers.Document) (map[string][]byte, error) {
 	fields, err := doc.Fields(e.remote.Property)
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string][]byte, len(fields))
-	from := make(map[string]string, len(fields))
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if name == "" {
-			continue // External Secrets Operator drops it, too: a Secret has no key for it
-		}
-		key := convertKey(name, e.remote.ConversionStrategy)
-		if other, taken := from[key]; taken {
-			return nil, providers.Errorf(providers.ErrInvalid, "fields %q and %q both become key %q: use conversionStrategy Unicode or data", other, name, key)
-		}
+	found := make(map[string][]byte, len(fields))
+	for name, v := range fields {
+		found[name] = v.Bytes()
+	}
+	out, err := named(ctx, r, e, found)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(out)) {
 		if err := checkKey(key); err != nil {
 			return nil, err
 		}
-		if out[key], err = decodeValue(fields[name].Bytes(), e.remote.DecodingStrategy, e.remote.NullBytePolicy); err != nil {
-			return nil, fmt.Errorf("field %q: %w", name, err)
+		if out[key], err = decodeValue(out[key], e.remote.DecodingStrategy, e.remote.NullBytePolicy); err != nil {
+			return nil, fmt.Errorf("key %q: %w", key, err)
 		}
-		from[key] = name
+	}
+	return out, nil
+}
+
+// named gives what was found its keys: by the rules of rewrite where there are any, else by conversionStrategy, as External
+// Secrets Operator does. A name that is empty is dropped: a Secret has no key for it. The map is the caller's.
+func named(ctx context.Context, r *template.Renderer, e entry, found map[string][]byte) (map[string][]byte, error) {
+	if len(e.rewrite) > 0 {
+		rules, err := rewrite.Compile(e.rewrite)
+		if err != nil {
+			return nil, err
+		}
+		return rules.Apply(ctx, r, found)
+	}
+	out, err := rewrite.Rename(found, func(name string) (string, error) { return convertKey(name, e.remote.ConversionStrategy), nil })
+	if err != nil {
+		return nil, fmt.Errorf("%w: use rewrite, conversionStrategy Unicode or data", err)
 	}
 	return out, nil
 }

@@ -1,0 +1,202 @@
+package rewrite
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/template"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+const (
+	// maxRules bounds the rules of one entry.
+	maxRules = 100
+	// maxExpression bounds a regular expression and its replacement, in bytes; with maxName it bounds what one
+	// replacement can make.
+	maxExpression = 1024
+	// maxName bounds a name on the way, in bytes. A key of a Secret has 253 characters, but a later rule may shorten it.
+	maxName = 4096
+	// maxWork bounds the instructions of an expression times the bytes that it is matched against (RE2 needs no more
+	// steps than that): about two seconds.
+	maxWork = 1 << 28
+	// maxSize bounds names and values together after each rule, in bytes. A Secret holds 1 MiB.
+	maxSize = 16 << 20
+)
+
+// Rules are rules that can be applied. The zero value changes nothing.
+type Rules struct{ steps []step }
+
+// step applies one rule to values by name, which it does not change.
+type step func(ctx context.Context, r *template.Renderer, in map[string][]byte) (map[string][]byte, error)
+
+// Compile checks the rules as far as that needs no names. Its errors are ErrInvalid and begin with the rule:
+// "rewrite[0]: regexp: ...". Templates are checked when they are rendered.
+func Compile(rules []esv1.Rewrite) (Rules, error) {
+	if len(rules) > maxRules {
+		return Rules{}, invalid("rewrite has %d rules, %d are allowed", len(rules), maxRules)
+	}
+	compiled := Rules{steps: make([]step, 0, len(rules))}
+	for i, rule := range rules {
+		s, err := compile(rule)
+		if err != nil {
+			return Rules{}, fmt.Errorf("rewrite[%d]: %w", i, err)
+		}
+		compiled.steps = append(compiled.steps, s)
+	}
+	return compiled, nil
+}
+
+func compile(rule esv1.Rewrite) (step, error) {
+	switch {
+	case rule.Merge != nil:
+		return compileMerge(*rule.Merge)
+	case rule.Regexp != nil:
+		return compileRegexp(*rule.Regexp)
+	case rule.Transform != nil:
+		return transform(rule.Transform.Template), nil
+	default:
+		return nil, invalid("is empty: set merge, regexp or transform")
+	}
+}
+
+// Apply applies the rules in order and returns the values by their new names; in is not changed, and shares the values.
+// A name that becomes empty is left out. Templates are rendered by r, whose limits are for all of them together.
+// Errors begin with the rule and are ErrInvalid, those of r, or the context's own.
+func (rs Rules) Apply(ctx context.Context, r *template.Renderer, in map[string][]byte) (map[string][]byte, error) {
+	for i, s := range rs.steps {
+		out, err := s(ctx, r, in)
+		if err != nil {
+			return nil, fmt.Errorf("rewrite[%d]: %w", i, err)
+		}
+		if size(out) > maxSize {
+			return nil, invalid("rewrite[%d]: the result is larger than %d bytes", i, maxSize)
+		}
+		in = out
+	}
+	return in, nil
+}
+
+func size(values map[string][]byte) int {
+	n := 0
+	for name, value := range values {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
+// Rename gives each value the name that to makes of its name, in the order of the names. A name that becomes empty is left
+// out, and two that become the same are an error (ErrInvalid).
+func Rename(in map[string][]byte, to func(name string) (string, error)) (map[string][]byte, error) {
+	out := make(map[string][]byte, len(in))
+	from := make(map[string]string, len(in))
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		key, err := to(name)
+		if err != nil {
+			return nil, err
+		}
+		if key == "" {
+			continue
+		}
+		if other, taken := from[key]; taken {
+			return nil, invalid("fields %s and %s both become key %s", shown(other), shown(name), shown(key))
+		}
+		out[key], from[key] = in[name], name
+	}
+	return out, nil
+}
+
+func compileRegexp(rule esv1.RewriteRegexp) (step, error) {
+	if len(rule.Source) > maxExpression || len(rule.Target) > maxExpression {
+		return nil, invalid("regexp: source and target may have %d bytes each", maxExpression)
+	}
+	instructions, err := weigh(rule.Source)
+	if err != nil {
+		return nil, invalid("regexp: source is not a regular expression (RE2 syntax): %w", err)
+	}
+	re, err := regexp.Compile(rule.Source)
+	if err != nil {
+		return nil, invalid("regexp: source is not a regular expression (RE2 syntax): %w", err)
+	}
+	return func(ctx context.Context, _ *template.Renderer, in map[string][]byte) (map[string][]byte, error) {
+		length := len(in)
+		for name := range in {
+			length += len(name)
+		}
+		if instructions*length > maxWork {
+			return nil, invalid("regexp: source is too complex for %d bytes of names", length)
+		}
+		out, err := Rename(in, func(name string) (string, error) {
+			if err := fits(ctx, name); err != nil {
+				return "", err
+			}
+			key := re.ReplaceAllString(name, rule.Target)
+			return key, fits(ctx, key)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("regexp: %w", err)
+		}
+		return out, nil
+	}, nil
+}
+
+// weigh returns how many instructions a regular expression has: what matching a byte costs at most.
+func weigh(source string) (int, error) {
+	parsed, err := syntax.Parse(source, syntax.Perl)
+	if err != nil {
+		return 0, err
+	}
+	prog, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return 0, err
+	}
+	return len(prog.Inst), nil
+}
+
+// transform renders the template for each name.
+func transform(text string) step {
+	return func(ctx context.Context, r *template.Renderer, in map[string][]byte) (map[string][]byte, error) {
+		out, err := Rename(in, func(name string) (string, error) {
+			if err := fits(ctx, name); err != nil {
+				return "", err
+			}
+			key, err := r.Render(ctx, "transform.template", text, map[string]string{"value": name})
+			if err != nil {
+				return "", fmt.Errorf("field %s: %w", shown(name), err)
+			}
+			return string(key), fits(ctx, string(key))
+		})
+		if err != nil {
+			return nil, fmt.Errorf("transform: %w", err)
+		}
+		return out, nil
+	}
+}
+
+// fits says why a name cannot be dealt with: it is too long, or nobody waits any more.
+func fits(ctx context.Context, name string) error {
+	if len(name) > maxName {
+		return invalid("name %s has %d bytes, %d are allowed", shown(name), len(name), maxName)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// shown quotes a name for a message.
+func shown(name string) string {
+	const longest = 80
+	if len(name) > longest {
+		return fmt.Sprintf("%q...", name[:longest])
+	}
+	return fmt.Sprintf("%q", name)
+}
+
+func invalid(format string, args ...any) error {
+	return providers.Errorf(providers.ErrInvalid, format, args...)
+}
