@@ -23,20 +23,27 @@ const (
 	shutdownTimeout = 5 * time.Second
 )
 
+const noKey = "there is no sealing key yet"
+
 // Keys gives the current ring of sealing keys; *sealingkey.Keeper is one.
 type Keys interface {
 	// Ring returns the keys, nil before they were read for the first time.
 	Ring() (*keyring.Ring, <-chan struct{})
 }
 
-// Server serves the certificate. It is a Runnable of a controller-runtime manager.
+// Server serves the certificate, and judges and reseals SealedSecrets. It is a Runnable of a controller-runtime manager.
 type Server struct {
 	address string
 	keys    Keys
+	// turn holds one token while a SealedSecret is read and opened, so that whoever sends them takes one core and the
+	// memory of one of them at most.
+	turn chan struct{}
 }
 
 // New returns a Server that will listen on address, a host:port with either part empty as in net.Listen.
-func New(address string, keys Keys) *Server { return &Server{address: address, keys: keys} }
+func New(address string, keys Keys) *Server {
+	return &Server{address: address, keys: keys, turn: make(chan struct{}, 1)}
+}
 
 // NeedLeaderElection is false: every replica answers.
 func (*Server) NeedLeaderElection() bool { return false }
@@ -78,22 +85,35 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return nil
 }
 
-// Handler answers the paths of the package; any other is 404, another method than GET and HEAD 405.
+// Handler answers the paths of the package; any other is 404, another method 405. Each handler has limits of its own.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "ok\n")
 	})
+	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /v1/cert.pem", s.certificate)
+	mux.Handle("POST /v1/verify", s.limited(verify))
+	mux.Handle("POST /v1/rotate", s.limited(rotate))
 	return mux
+}
+
+// ready says whether the keys were read.
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	if ring, _ := s.keys.Ring(); ring == nil {
+		http.Error(w, "the sealing keys were not read yet", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "ok\n")
 }
 
 func (s *Server) certificate(w http.ResponseWriter, _ *http.Request) {
 	ring, _ := s.keys.Ring()
 	newest, ok := ring.Newest()
 	if !ok {
-		http.Error(w, "there is no sealing key yet", http.StatusServiceUnavailable)
+		http.Error(w, noKey, http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-pem-file")

@@ -40,17 +40,22 @@ func TestEachPathHasItsAnswer(t *testing.T) {
 		code         int
 		body, kind   string
 	}{
-		"the newest certificate":        {ring, "GET", "/v1/cert.pem", 200, pem, "application/x-pem-file"},
-		"no keys yet":                   {nil, "GET", "/v1/cert.pem", 503, "there is no sealing key yet\n", "text/plain; charset=utf-8"},
-		"no keys at all":                {keyring.New(), "GET", "/v1/cert.pem", 503, "there is no sealing key yet\n", "text/plain; charset=utf-8"},
-		"health does not need keys":     {nil, "GET", "/healthz", 200, "ok\n", "text/plain; charset=utf-8"},
-		"verify is not there":           {ring, "POST", "/v1/verify", 404, "404 page not found\n", "text/plain; charset=utf-8"},
-		"rotate is not there":           {ring, "POST", "/v1/rotate", 404, "404 page not found\n", "text/plain; charset=utf-8"},
-		"a certificate cannot be put":   {ring, "PUT", "/v1/cert.pem", 405, "Method Not Allowed\n", "text/plain; charset=utf-8"},
-		"the headers of a certificate":  {ring, "HEAD", "/v1/cert.pem", 200, pem, "application/x-pem-file"},
-		"what is beside the path":       {ring, "GET", "/v1/cert.pem/x", 404, "404 page not found\n", "text/plain; charset=utf-8"},
-		"private keys are not there":    {ring, "GET", "/v1/key.pem", 404, "404 page not found\n", "text/plain; charset=utf-8"},
-		"profiles are not served there": {ring, "GET", "/debug/pprof/", 404, "404 page not found\n", "text/plain; charset=utf-8"},
+		"the newest certificate":         {ring, "GET", "/v1/cert.pem", 200, pem, "application/x-pem-file"},
+		"no keys yet":                    {nil, "GET", "/v1/cert.pem", 503, "there is no sealing key yet\n", "text/plain; charset=utf-8"},
+		"no keys at all":                 {keyring.New(), "GET", "/v1/cert.pem", 503, "there is no sealing key yet\n", "text/plain; charset=utf-8"},
+		"health does not need keys":      {nil, "GET", "/healthz", 200, "ok\n", "text/plain; charset=utf-8"},
+		"ready with keys":                {ring, "GET", "/readyz", 200, "ok\n", "text/plain; charset=utf-8"},
+		"ready when there are none":      {keyring.New(), "GET", "/readyz", 200, "ok\n", "text/plain; charset=utf-8"},
+		"not ready before they are read": {nil, "GET", "/readyz", 503, "the sealing keys were not read yet\n", "text/plain; charset=utf-8"},
+		"nothing is verified by GET":     {ring, "GET", "/v1/verify", 405, "Method Not Allowed\n", "text/plain; charset=utf-8"},
+		"nothing is rotated by GET":      {ring, "GET", "/v1/rotate", 405, "Method Not Allowed\n", "text/plain; charset=utf-8"},
+		"no keys to verify with":         {keyring.New(), "POST", "/v1/verify", 503, "there is no sealing key yet\n", "text/plain; charset=utf-8"},
+		"no keys to rotate to":           {nil, "POST", "/v1/rotate", 503, "there is no sealing key yet\n", "text/plain; charset=utf-8"},
+		"a certificate cannot be put":    {ring, "PUT", "/v1/cert.pem", 405, "Method Not Allowed\n", "text/plain; charset=utf-8"},
+		"the headers of a certificate":   {ring, "HEAD", "/v1/cert.pem", 200, pem, "application/x-pem-file"},
+		"what is beside the path":        {ring, "GET", "/v1/cert.pem/x", 404, "404 page not found\n", "text/plain; charset=utf-8"},
+		"private keys are not there":     {ring, "GET", "/v1/key.pem", 404, "404 page not found\n", "text/plain; charset=utf-8"},
+		"profiles are not served there":  {ring, "GET", "/debug/pprof/", 404, "404 page not found\n", "text/plain; charset=utf-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -66,11 +71,11 @@ func TestEachPathHasItsAnswer(t *testing.T) {
 	}
 }
 
-// Nobody has to say who he is, so that nobody's body is read, however long it is.
-func TestNoBodyIsRead(t *testing.T) {
+// Nobody has to say who he is, so that no body is read where none is needed, however long it is.
+func TestNoBodyIsReadWhereNoneIsNeeded(t *testing.T) {
 	t.Parallel()
 	handler := sealhttp.New("", keys{keyring.New(generate(t, 0))}).Handler()
-	for _, target := range []string{"GET /v1/cert.pem", "POST /v1/cert.pem", "POST /v1/verify", "POST /v1/rotate", "GET /healthz", "POST /"} {
+	for _, target := range []string{"GET /v1/cert.pem", "POST /v1/cert.pem", "GET /v1/verify", "PUT /v1/rotate", "GET /healthz", "POST /readyz", "POST /"} {
 		method, path, _ := strings.Cut(target, " ")
 		body := &endless{}
 		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), method, path, body))

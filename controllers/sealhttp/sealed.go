@@ -1,0 +1,131 @@
+package sealhttp
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"golang.org/x/time/rate"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/internal/sealing"
+)
+
+// The bounds of Sealed Secrets 0.40 for what anybody may send. Its rate is for each value of X-Forwarded-For, which the
+// sender chooses; ours is for all senders together.
+const (
+	requestsPerSecond = 2
+	requestsAtOnce    = 2
+	maxBody           = 10 << 20
+)
+
+// waitTimeout is how long a request waits for its turn, workTimeout how long the private keys work for it: more values
+// than an object can hold need less.
+const (
+	waitTimeout = 5 * time.Second
+	workTimeout = 30 * time.Second
+)
+
+// answer writes what is to be said about a SealedSecret.
+type answer func(ctx context.Context, w http.ResponseWriter, received *sealing.Received, ring *keyring.Ring)
+
+// limited reads one SealedSecret within the bounds. Its answers are fixed texts, which say nothing of what was sent.
+func (s *Server) limited(give answer) http.Handler {
+	limiter := rate.NewLimiter(requestsPerSecond, requestsAtOnce)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !limiter.Allow() {
+			refuse(w, http.StatusTooManyRequests, "too many requests; try again in a second")
+			return
+		}
+		ring, _ := s.keys.Ring()
+		if ring.Len() == 0 {
+			refuse(w, http.StatusServiceUnavailable, noKey)
+			return
+		}
+		extendDeadlines(w)
+		wait, cancel := context.WithTimeout(r.Context(), waitTimeout)
+		defer cancel()
+		select {
+		case s.turn <- struct{}{}:
+			defer func() { <-s.turn }()
+		case <-wait.Done():
+			refuse(w, http.StatusServiceUnavailable, "busy; try again in a second")
+			return
+		}
+		if received, ok := receive(w, r); ok {
+			work, cancel := context.WithTimeout(r.Context(), workTimeout)
+			defer cancel()
+			give(work, w, received, ring)
+		}
+	})
+}
+
+// extendDeadlines gives one request the time for its turn and for the private keys. Where a writer has no deadlines there
+// is none to extend.
+func extendDeadlines(w http.ResponseWriter) {
+	now, controller := time.Now(), http.NewResponseController(w)
+	_ = controller.SetReadDeadline(now.Add(waitTimeout + readTimeout))
+	_ = controller.SetWriteDeadline(now.Add(waitTimeout + readTimeout + workTimeout + writeTimeout))
+}
+
+// receive returns the SealedSecret of the body, or says what is wrong with it.
+func receive(w http.ResponseWriter, r *http.Request) (*sealing.Received, bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		http.Error(w, "the body is over 10 MiB", http.StatusRequestEntityTooLarge)
+		return nil, false
+	case err != nil:
+		http.Error(w, "the body could not be read", http.StatusBadRequest)
+		return nil, false
+	}
+	received, err := sealing.ReadReceived(body, maxBody)
+	if err != nil {
+		http.Error(w, "the body is not one SealedSecret in JSON or YAML", http.StatusInternalServerError)
+		return nil, false
+	}
+	return received, true
+}
+
+// verify answers whether all values open. The templates are not looked at: nobody has sealed them, so that an answer that
+// depended on them would tell whoever writes one about the values.
+func verify(ctx context.Context, w http.ResponseWriter, received *sealing.Received, ring *keyring.Ring) {
+	if err := received.Verify(ctx, ring); err != nil {
+		fail(ctx, w, err, http.StatusConflict)
+	}
+}
+
+// rotate answers the same SealedSecret, sealed to the newest key.
+func rotate(ctx context.Context, w http.ResponseWriter, received *sealing.Received, ring *keyring.Ring) {
+	newest, _ := ring.Newest()
+	text, err := received.Reseal(ctx, ring, rand.Reader, newest.Public())
+	if err != nil {
+		fail(ctx, w, err, http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(text, '\n'))
+}
+
+func fail(ctx context.Context, w http.ResponseWriter, err error, undecryptable int) {
+	switch {
+	case errors.Is(err, sealing.ErrUndecryptable):
+		http.Error(w, "the SealedSecret cannot be decrypted: no key of this cluster opens it under its namespace, name and scope", undecryptable)
+	case ctx.Err() != nil:
+		refuse(w, http.StatusServiceUnavailable, "it took too long; send fewer values at a time")
+	default:
+		log.FromContext(ctx).Error(err, "a SealedSecret that was sent could not be judged")
+		http.Error(w, "a sealing key could not be asked", http.StatusInternalServerError)
+	}
+}
+
+// refuse turns away whoever may come again in a second.
+func refuse(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, text, code)
+}
