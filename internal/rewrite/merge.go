@@ -11,7 +11,6 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/internal/property"
-	"github.com/sealbridge/sealbridge/internal/template"
 )
 
 func compileMerge(rule esv1.RewriteMerge) (step, error) {
@@ -28,7 +27,7 @@ func compileMerge(rule esv1.RewriteMerge) (step, error) {
 	default:
 		return nil, invalid("merge: there is no strategy %q", rule.Strategy)
 	}
-	return func(ctx context.Context, _ *template.Renderer, in map[string][]byte) (map[string][]byte, error) {
+	return func(ctx context.Context, _ *run, in map[string][]byte) (map[string][]byte, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

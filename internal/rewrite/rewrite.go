@@ -21,8 +21,10 @@ const (
 	maxExpression = 1024
 	// maxName bounds a name on the way, in bytes. A key of a Secret has 253 characters, but a later rule may shorten it.
 	maxName = 4096
-	// maxWork bounds the instructions of an expression times the bytes that it is matched against (RE2 needs no more
-	// steps than that): about two seconds.
+	// maxInstructions bounds what an expression is compiled to, and with it what that costs: a few milliseconds.
+	maxInstructions = 10_000
+	// maxWork bounds the instructions of the expressions times the bytes that each is matched against (RE2 needs no more
+	// steps than that), of all rules together: about two seconds.
 	maxWork = 1 << 28
 	// maxSize bounds names and values together after each rule, in bytes. A Secret holds 1 MiB.
 	maxSize = 16 << 20
@@ -32,7 +34,13 @@ const (
 type Rules struct{ steps []step }
 
 // step applies one rule to values by name, which it does not change.
-type step func(ctx context.Context, r *template.Renderer, in map[string][]byte) (map[string][]byte, error)
+type step func(ctx context.Context, r *run, in map[string][]byte) (map[string][]byte, error)
+
+// run is one application of rules: what they use up together.
+type run struct {
+	renderer *template.Renderer
+	work     int
+}
 
 // Compile checks the rules as far as that needs no names. Its errors are ErrInvalid and begin with the rule:
 // "rewrite[0]: regexp: ...". Templates are checked when they are rendered.
@@ -68,8 +76,9 @@ func compile(rule esv1.Rewrite) (step, error) {
 // A name that becomes empty is left out. Templates are rendered by r, whose limits are for all of them together.
 // Errors begin with the rule and are ErrInvalid, those of r, or the context's own.
 func (rs Rules) Apply(ctx context.Context, r *template.Renderer, in map[string][]byte) (map[string][]byte, error) {
+	use := &run{renderer: r}
 	for i, s := range rs.steps {
-		out, err := s(ctx, r, in)
+		out, err := s(ctx, use, in)
 		if err != nil {
 			return nil, fmt.Errorf("rewrite[%d]: %w", i, err)
 		}
@@ -114,20 +123,24 @@ func compileRegexp(rule esv1.RewriteRegexp) (step, error) {
 	if len(rule.Source) > maxExpression || len(rule.Target) > maxExpression {
 		return nil, invalid("regexp: source and target may have %d bytes each", maxExpression)
 	}
-	instructions, err := weigh(rule.Source)
+	parsed, err := syntax.Parse(rule.Source, syntax.Perl)
 	if err != nil {
 		return nil, invalid("regexp: source is not a regular expression (RE2 syntax): %w", err)
+	}
+	instructions := weigh(parsed)
+	if instructions > maxInstructions {
+		return nil, invalid("regexp: source is too complex: its repetitions make %d instructions, %d are allowed", instructions, maxInstructions)
 	}
 	re, err := regexp.Compile(rule.Source)
 	if err != nil {
 		return nil, invalid("regexp: source is not a regular expression (RE2 syntax): %w", err)
 	}
-	return func(ctx context.Context, _ *template.Renderer, in map[string][]byte) (map[string][]byte, error) {
+	return func(ctx context.Context, use *run, in map[string][]byte) (map[string][]byte, error) {
 		length := len(in)
 		for name := range in {
 			length += len(name)
 		}
-		if instructions*length > maxWork {
+		if use.work += instructions * length; use.work > maxWork {
 			return nil, invalid("regexp: source is too complex for %d bytes of names", length)
 		}
 		out, err := Rename(in, func(name string) (string, error) {
@@ -144,27 +157,30 @@ func compileRegexp(rule esv1.RewriteRegexp) (step, error) {
 	}, nil
 }
 
-// weigh returns how many instructions a regular expression has: what matching a byte costs at most.
-func weigh(source string) (int, error) {
-	parsed, err := syntax.Parse(source, syntax.Perl)
-	if err != nil {
-		return 0, err
+// weigh returns about how many instructions a regular expression is compiled to, which is what matching a byte costs at
+// most. It is known before anything is compiled; the parser bounds nested repetitions to 1000.
+func weigh(re *syntax.Regexp) int {
+	n := 1
+	if re.Op == syntax.OpLiteral {
+		n += len(re.Rune)
 	}
-	prog, err := syntax.Compile(parsed.Simplify())
-	if err != nil {
-		return 0, err
+	for _, sub := range re.Sub {
+		n += weigh(sub)
 	}
-	return len(prog.Inst), nil
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return n
 }
 
 // transform renders the template for each name.
 func transform(text string) step {
-	return func(ctx context.Context, r *template.Renderer, in map[string][]byte) (map[string][]byte, error) {
+	return func(ctx context.Context, use *run, in map[string][]byte) (map[string][]byte, error) {
 		out, err := Rename(in, func(name string) (string, error) {
 			if err := fits(ctx, name); err != nil {
 				return "", err
 			}
-			key, err := r.Render(ctx, "transform.template", text, map[string]string{"value": name})
+			key, err := use.renderer.Render(ctx, "transform.template", text, map[string]string{"value": name})
 			if err != nil {
 				return "", fmt.Errorf("field %s: %w", shown(name), err)
 			}

@@ -149,20 +149,22 @@ func TestARuleThatCannotBeAppliedIsNamedAndNoValueIs(t *testing.T) {
 		"two names become one by a template": {[]esv1.Rewrite{tpl("same")}, names{"b": canary, "a": canary}, `rewrite[0]: transform: fields "a" and "b" both become key "same"`},
 		"a renamed name meets one that stayed": {[]esv1.Rewrite{re("^a$", "b")}, names{"a": canary, "b": canary},
 			`fields "a" and "b" both become key "b"`},
-		"no expression":              {[]esv1.Rewrite{re("(", "")}, names{}, "rewrite[0]: regexp: source is not a regular expression (RE2 syntax)"},
-		"a lookahead":                {[]esv1.Rewrite{re("a(?=b)", "")}, names{}, "RE2"},
-		"repeated too often":         {[]esv1.Rewrite{re("((a{100}){100}){100}", "")}, names{}, "RE2"},
-		"an expression too long":     {[]esv1.Rewrite{re(strings.Repeat("a", 1025), "")}, names{}, "1024 bytes"},
-		"a target too long":          {[]esv1.Rewrite{re("a", strings.Repeat("a", 1025))}, names{}, "1024 bytes"},
-		"an expression too complex":  {[]esv1.Rewrite{re(strings.Repeat(`(\pL{1000})`, 80), "")}, names{strings.Repeat("a", 4096): "1"}, "too complex for 4097 bytes"},
-		"a name that grows":          {[]esv1.Rewrite{re("", strings.Repeat("x", 1000)), re("", strings.Repeat("x", 1000))}, names{"a": "1"}, "rewrite[1]: regexp: name "},
-		"a name too long":            {[]esv1.Rewrite{tpl("{{ .value }}")}, names{strings.Repeat("a", 4097): canary}, "has 4097 bytes, 4096 are allowed"},
-		"too many rules":             {make([]esv1.Rewrite, 101), names{}, "rewrite has 101 rules, 100 are allowed"},
-		"an empty rule":              {[]esv1.Rewrite{re("a", "b"), {}}, names{}, "rewrite[1]: is empty"},
-		"a template that is none":    {[]esv1.Rewrite{tpl("{{ .value ")}, names{"a": canary}, `rewrite[0]: transform: field "a": template "transform.template"`},
-		"a template that fails":      {[]esv1.Rewrite{tpl("{{ fail .value }}")}, names{"a": canary}, "called fail"},
-		"a template without its key": {[]esv1.Rewrite{tpl("{{ .key }}")}, names{"a": canary}, `there is no key "key"`},
-		"a template that runs on":    {[]esv1.Rewrite{tpl("{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}")}, names{"a": canary}, `field "a": template "transform.template"`},
+		"no expression":                    {[]esv1.Rewrite{re("(", "")}, names{}, "rewrite[0]: regexp: source is not a regular expression (RE2 syntax)"},
+		"a lookahead":                      {[]esv1.Rewrite{re("a(?=b)", "")}, names{}, "RE2"},
+		"repeated too often":               {[]esv1.Rewrite{re("((a{100}){100}){100}", "")}, names{}, "RE2"},
+		"an expression too long":           {[]esv1.Rewrite{re(strings.Repeat("a", 1025), "")}, names{}, "1024 bytes"},
+		"a target too long":                {[]esv1.Rewrite{re("a", strings.Repeat("a", 1025))}, names{}, "1024 bytes"},
+		"an expression too complex":        {[]esv1.Rewrite{re(strings.Repeat(`(\pL{1000})`, 80), "")}, names{}, "its repetitions make 160081 instructions, 10000 are allowed"},
+		"too much for so many bytes":       {[]esv1.Rewrite{re(strings.Repeat(`\pL{999}?`, 4), "")}, names{"a": "1", strings.Repeat("b", 100_000): "1"}, "too complex for 100003 bytes of names"},
+		"rules that are too much together": {[]esv1.Rewrite{re(`\pL{999}?`, "x"), re(`\pL{999}?`, "x"), re(`\pL{999}?`, "x"), re(`\pL{999}?`, "x")}, many(), "rewrite[3]: regexp: source is too complex"},
+		"a name that grows":                {[]esv1.Rewrite{re("", strings.Repeat("x", 1000)), re("", strings.Repeat("x", 1000))}, names{"a": "1"}, "rewrite[1]: regexp: name "},
+		"a name too long":                  {[]esv1.Rewrite{tpl("{{ .value }}")}, names{strings.Repeat("a", 4097): canary}, "has 4097 bytes, 4096 are allowed"},
+		"too many rules":                   {make([]esv1.Rewrite, 101), names{}, "rewrite has 101 rules, 100 are allowed"},
+		"an empty rule":                    {[]esv1.Rewrite{re("a", "b"), {}}, names{}, "rewrite[1]: is empty"},
+		"a template that is none":          {[]esv1.Rewrite{tpl("{{ .value ")}, names{"a": canary}, `rewrite[0]: transform: field "a": template "transform.template"`},
+		"a template that fails":            {[]esv1.Rewrite{tpl("{{ fail .value }}")}, names{"a": canary}, "called fail"},
+		"a template without its key":       {[]esv1.Rewrite{tpl("{{ .key }}")}, names{"a": canary}, `there is no key "key"`},
+		"a template that runs on":          {[]esv1.Rewrite{tpl("{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}")}, names{"a": canary}, `field "a": template "transform.template"`},
 		"a template that reaches out": {[]esv1.Rewrite{tpl(`{{ env "HOME" }}`)}, names{"a": canary},
 			`function "env" does not exist or is not allowed`},
 		"a value that is no object": {[]esv1.Rewrite{merge(nil)}, names{"a": `{"x":1}`, "b": canary}, `rewrite[0]: merge: the value of field "b" is not a JSON object`},
@@ -198,6 +200,15 @@ func TestARuleThatCannotBeAppliedIsNamedAndNoValueIs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// many are names of 40 000 bytes together.
+func many() names {
+	out := names{}
+	for i := range 100 {
+		out[fmt.Sprintf("%0400d", i)] = ""
+	}
+	return out
 }
 
 func TestNobodyWaitsForNamesAfterTheContext(t *testing.T) {
