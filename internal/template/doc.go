@@ -5,6 +5,6 @@
 // allow-list without network, environment and API, and a rendering that runs too long or grows too large is stopped in
 // the caller's own goroutine, so that nothing goes on burning after Render has returned.
 //
-// The language is Go's text/template with the functions of sprig v3 and the toYaml and fromYaml of External Secrets
+// The language is Go's text/template with the functions of sprig v3 and those of External Secrets
 // Operator; docs/design/0004-template.md says how the bounds hold.
 package template

@@ -2,6 +2,7 @@ package template
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 	"text/template"
@@ -21,8 +22,7 @@ func allowed() template.FuncMap {
 		delete(all, name)
 	}
 	all["fail"] = fail
-	all["toYaml"] = toYAML
-	all["fromYaml"] = fromYAML
+	maps.Copy(all, operators())
 	// The built-in ones whose results can be larger than their arguments, or that print their arguments.
 	all["print"] = fmt.Sprint
 	all["println"] = fmt.Sprintln
@@ -31,6 +31,30 @@ func allowed() template.FuncMap {
 	all["js"] = template.JSEscaper
 	all["urlquery"] = template.URLQueryEscaper
 	return all
+}
+
+// operators returns the functions that External Secrets Operator adds to those of sprig.
+func operators() template.FuncMap {
+	return template.FuncMap{
+		"toYaml":                    toYAML,
+		"fromYaml":                  fromYAML,
+		"filterPEM":                 filterPEM,
+		"filterCertChain":           filterCertChain,
+		"certSANs":                  certSANs,
+		"jwkPublicKeyPem":           jwkPublicKeyPem,
+		"jwkPrivateKeyPem":          jwkPrivateKeyPem,
+		"rsaDecrypt":                rsaDecrypt,
+		"pkcs12key":                 pkcs12key,
+		"pkcs12keyPass":             pkcs12keyPass,
+		"pkcs12cert":                pkcs12cert,
+		"pkcs12certPass":            pkcs12certPass,
+		"pemToPkcs12":               pemToPkcs12,
+		"pemToPkcs12Pass":           pemToPkcs12Pass,
+		"fullPemToPkcs12":           fullPemToPkcs12,
+		"fullPemToPkcs12Pass":       fullPemToPkcs12Pass,
+		"pemTruststoreToPKCS12":     pemTruststoreToPKCS12,
+		"pemTruststoreToPKCS12Pass": pemTruststoreToPKCS12Pass,
+	}
 }
 
 // words are what could be the name of a function.

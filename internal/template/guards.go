@@ -55,9 +55,19 @@ func guards() map[string]guard {
 	for _, name := range []string{"semver", "semverCompare"} {
 		g[name] = eachString(maxVersion)
 	}
-	for _, name := range []string{"fromJson", "mustFromJson", "fromYaml"} {
+	for _, name := range []string{
+		"fromJson", "mustFromJson", "fromYaml", "filterPEM", "filterCertChain", "certSANs",
+		"pemTruststoreToPKCS12", "pemTruststoreToPKCS12Pass",
+	} {
 		g[name] = eachString(maxDocument)
 	}
+	for _, name := range []string{"pkcs12key", "pkcs12keyPass", "pkcs12cert", "pkcs12certPass"} {
+		g[name] = guardPKCS12
+	}
+	for _, name := range []string{"pemToPkcs12", "pemToPkcs12Pass", "fullPemToPkcs12", "fullPemToPkcs12Pass"} {
+		g[name] = guardKey(1)
+	}
+	g["jwkPublicKeyPem"], g["jwkPrivateKeyPem"], g["rsaDecrypt"] = guardKey(0), guardKey(0), guardKey(3)
 	for _, name := range []string{"regexMatch", "mustRegexMatch", "regexFind", "mustRegexFind"} {
 		g[name] = guardSearch
 	}
@@ -79,6 +89,16 @@ func eachString(limit int64) guard {
 			}
 		}
 		return nil
+	}
+}
+
+// guardKey bounds documents, and more tightly the key among them: work on a key grows with the cube of its size.
+func guardKey(position int) guard {
+	return func(m *meter, args []reflect.Value) error {
+		if err := m.atMost(int64(args[position].Len()), maxKeySize); err != nil {
+			return err
+		}
+		return eachString(maxDocument)(m, args)
 	}
 }
 

@@ -1,0 +1,266 @@
+package template
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"os"
+	"testing"
+	"time"
+)
+
+// Files whose effort is out of bounds are made here from those of testdata, by their structure, which only this package
+// knows.
+
+const endless = 1 << 40
+
+func sample(t *testing.T, name string) []byte {
+	t.Helper()
+	out, err := os.ReadFile("testdata/pkcs12/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func encode(t *testing.T, v any) []byte {
+	t.Helper()
+	out, err := asn1.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// withCount returns a structure in which the nth INTEGER 2048, which is a count, is endless; octet strings are looked
+// into where they hold a structure. Found says whether there are so many.
+func withCount(t *testing.T, der []byte, n int) (out []byte, found bool) {
+	t.Helper()
+	seen := -1
+	var walk func(der []byte) []byte
+	walk = func(der []byte) []byte {
+		var out []byte
+		for len(der) > 0 {
+			var v asn1.RawValue
+			rest, err := asn1.Unmarshal(der, &v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			der = rest
+			var inner asn1.RawValue
+			_, err = asn1.Unmarshal(v.Bytes, &inner)
+			structured := err == nil && inner.Tag == asn1.TagSequence && len(inner.FullBytes) == len(v.Bytes)
+			switch {
+			case bytes.Equal(v.FullBytes, []byte{2, 2, 8, 0}):
+				if seen++; seen == n {
+					v.FullBytes, found = encode(t, endless), true
+				}
+				out = append(out, v.FullBytes...)
+			case v.IsCompound || v.Tag == asn1.TagOctetString && structured:
+				v.Bytes, v.FullBytes = walk(v.Bytes), nil
+				out = append(out, encode(t, v)...)
+			default:
+				out = append(out, v.FullBytes...)
+			}
+		}
+		return out
+	}
+	return walk(der), found
+}
+
+// open renders the key of a file and says how that failed.
+func open(t *testing.T, password string, file []byte) (string, *Error) {
+	t.Helper()
+	started := time.Now()
+	out, err := New(Options{}).Render(t.Context(), "key", `{{ pkcs12keyPass .password .file }}`, map[string]string{"password": password, "file": string(file)})
+	if took := time.Since(started); took > 20*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if err == nil {
+		return string(out), nil
+	}
+	var fault *Error
+	if !errors.As(err, &fault) {
+		t.Fatal(err)
+	}
+	return "", fault
+}
+
+func TestEachCountOfIterationsIsBoundedBeforeItIsObeyed(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"modern.p12", "legacy-rc2.p12"} {
+		counts := 0
+		for ; ; counts++ {
+			file, found := withCount(t, sample(t, name), counts)
+			if !found {
+				break
+			}
+			if _, fault := open(t, "changeit", file); fault == nil || fault.Kind != KindLimit {
+				t.Errorf("%s, count %d: got %v", name, counts, fault)
+			}
+		}
+		if counts != 3 { // the certificates, the key, the MAC
+			t.Errorf("%s has %d counts", name, counts)
+		}
+	}
+}
+
+// encryptedPart encrypts bags as PBES2 does, by RFC 8018.
+func encryptedPart(t *testing.T, password string, bags []byte) contentInfo {
+	t.Helper()
+	iv := make([]byte, aes.BlockSize)
+	key, err := pbkdf2.Key(sha256.New, password, []byte("salt"), 1, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	padding := aes.BlockSize - len(bags)%aes.BlockSize
+	text := append(bytes.Clone(bags), bytes.Repeat([]byte{byte(padding)}, padding)...)
+	cipher.NewCBCEncrypter(block, iv).CryptBlocks(text, text)
+
+	var data encryptedData
+	data.Content.ContentType = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
+	data.Content.Encrypted = text
+	data.Content.Algorithm = algorithm(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}, twoAlgorithms{
+		Derivation: algorithm(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}, pbkdf2Params{
+			Salt: asn1.RawValue{Tag: asn1.TagOctetString, Bytes: []byte("salt")}, Iterations: 1,
+			PRF: pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 9}},
+		}),
+		Use: algorithm(t, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42}, iv),
+	})
+	return contentInfo{ContentType: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 6}, Content: explicit(encode(t, data))}
+}
+
+func algorithm(t *testing.T, id asn1.ObjectIdentifier, params any) pkix.AlgorithmIdentifier {
+	t.Helper()
+	return pkix.AlgorithmIdentifier{Algorithm: id, Parameters: asn1.RawValue{FullBytes: encode(t, params)}}
+}
+
+// bagsOf returns the bags of the first part that is not encrypted: those with the key.
+func bagsOf(t *testing.T, file []byte) []byte {
+	t.Helper()
+	a, err := readArchive(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []contentInfo
+	if err := unmarshal(a.content, &parts); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range parts {
+		if part.ContentType.String() == oidData {
+			var bags []byte
+			if err := unmarshal(part.Content.Bytes, &bags); err != nil {
+				t.Fatal(err)
+			}
+			return bags
+		}
+	}
+	t.Fatal("there is no part in the clear")
+	return nil
+}
+
+// sealed returns a file of parts with a MAC by the bytes of a password.
+func sealed(t *testing.T, password []byte, parts ...contentInfo) []byte {
+	t.Helper()
+	content := encode(t, parts)
+	outer := pfx{Version: 3}
+	var err error
+	if outer.AuthSafe, err = dataPart(content); err != nil {
+		t.Fatal(err)
+	}
+	outer.MacData.Salt, outer.MacData.Iterations = []byte("other"), 3
+	outer.MacData.Mac.Algorithm.Algorithm = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
+	outer.MacData.Mac.Digest = macOf(sha256.New, content, outer.MacData.Salt, password, outer.MacData.Iterations)
+	return encode(t, outer)
+}
+
+func TestAKeyThatHidesAmongTheCertificatesIsRefusedBeforeItIsOpened(t *testing.T) {
+	t.Parallel()
+	for _, password := range []string{"changeit", ""} {
+		name := "modern.p12"
+		if password == "" {
+			name = "modern-empty.p12"
+		}
+		hidden, found := withCount(t, bagsOf(t, sample(t, name)), 0)
+		if !found {
+			t.Fatal("the key has no count")
+		}
+		part := encryptedPart(t, password, hidden)
+		encodings := [][]byte{bmpPassword(password)}
+		if password == "" {
+			encodings = append(encodings, nil)
+		}
+		for _, encoded := range encodings {
+			if _, fault := open(t, password, sealed(t, encoded, part)); fault == nil || fault.Kind != KindFunction {
+				t.Errorf("password %q as %v: got %v", password, encoded, fault)
+			}
+		}
+	}
+}
+
+func TestAnEmptyPasswordMayBeNoBytes(t *testing.T) {
+	t.Parallel()
+	want, fault := open(t, "", sample(t, "modern-empty.p12"))
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	a, err := readArchive(sample(t, "modern-empty.p12"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []contentInfo
+	if err := unmarshal(a.content, &parts); err != nil {
+		t.Fatal(err)
+	}
+	for _, encoded := range [][]byte{nil, {0, 0}} {
+		file := sealed(t, encoded, parts...)
+		again, err := readArchive(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.withoutPassword() != (encoded == nil) {
+			t.Errorf("%v is taken for the other", encoded)
+		}
+		if got, fault := open(t, "", file); fault != nil || got != want {
+			t.Errorf("as %v: got %v", encoded, fault)
+		}
+	}
+}
+
+func TestAKeyInAFileIsBounded(t *testing.T) {
+	t.Parallel()
+	bags := encode(t, []safeBag{{
+		ID:    asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 1},
+		Value: explicit(encode(t, make([]byte, maxKeySize))),
+	}})
+	part, err := dataPart(bags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, fault := open(t, "", sealed(t, bmpPassword(""), part)); fault == nil || fault.Kind != KindLimit {
+		t.Errorf("got %v", fault)
+	}
+}
+
+func TestTheMACIsThatOfOpenssl(t *testing.T) {
+	t.Parallel()
+	for name, password := range map[string]string{"modern.p12": "changeit", "modern-empty.p12": ""} {
+		a, err := readArchive(sample(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !hmac.Equal(a.mac.Mac.Digest, macOf(sha256.New, a.content, a.mac.Salt, bmpPassword(password), a.mac.Iterations)) {
+			t.Errorf("%s: it differs", name)
+		}
+	}
+}
