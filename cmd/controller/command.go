@@ -39,6 +39,9 @@ func newCommand(stderr io.Writer) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := setup.FromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
+				return err
+			}
 			return start(cmd.Context(), f, stderr)
 		},
 	}

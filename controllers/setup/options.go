@@ -35,8 +35,10 @@ type Options struct {
 	MetricsBindAddress, HealthProbeBindAddress string
 	// PprofBindAddress serves net/http/pprof; empty switches it off.
 	PprofBindAddress string
-	// SealedSecretsBindAddress serves the sealing certificate.
+	// SealedSecretsBindAddress serves the sealing certificate, and judges and reseals SealedSecrets.
 	SealedSecretsBindAddress string
+	// Keys are the sealing keys.
+	Keys KeyOptions
 	// ControllerClass is the spec.controller of the stores that this process serves; stores without one are served too.
 	ControllerClass string
 	// StatusHeartbeat is how old status.refreshTime may become while nothing changes; 0 writes it at every refresh.
@@ -56,7 +58,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet, namespace string) {
 	fs.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8080", "address of the Prometheus endpoint; 0 for none")
 	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 	fs.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "address of the profiling endpoint; empty for none")
-	fs.StringVar(&o.SealedSecretsBindAddress, "sealed-secrets-bind-address", ":8082", "address of the sealing certificate (/v1/cert.pem)")
+	fs.StringVar(&o.SealedSecretsBindAddress, "sealed-secrets-bind-address", ":8082", "address of the sealing certificate (/v1/cert.pem), /v1/verify and /v1/rotate")
+	o.Keys.AddFlags(fs)
 	fs.StringVar(&o.ControllerClass, "controller-class", "default", "serve the stores whose spec.controller is this or empty")
 	fs.DurationVar(&o.StatusHeartbeat, "status-heartbeat", 10*time.Minute, "how old status.refreshTime may become while nothing changes; 0 writes it at every refresh")
 	fs.IntVar(&o.Concurrent, "concurrent", 10, "how many objects of each kind are reconciled at once")

@@ -53,6 +53,11 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
+	if on[SealedSecret] {
+		if err := o.Keys.check(); err != nil {
+			return nil, err
+		}
+	}
 	mgr, err := newManager(cfg, o)
 	if err != nil {
 		return nil, err
@@ -145,10 +150,9 @@ func addExternalSecret(ctx context.Context, mgr manager.Manager, o Options, pool
 func addSealedSecret(mgr manager.Manager, o Options) error {
 	keys := sealingkey.NewKeeper()
 	recorder := mgr.GetEventRecorder(sealedSecretsComponent)
-	err := sealingkey.New(sealingkey.Deps{
-		Namespace: o.Namespace, Keeper: keys, Events: recorder, Now: time.Now,
-	}).SetupWithManager(mgr)
-	if err != nil {
+	deps := sealingkey.Deps{Namespace: o.Namespace, Keeper: keys, Events: recorder, Now: time.Now}
+	o.Keys.apply(&deps)
+	if err := sealingkey.New(deps).SetupWithManager(mgr); err != nil {
 		return err
 	}
 	c, err := sealedsecret.New(sealedsecret.Deps{
