@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -269,7 +270,9 @@ func TestAnImmutableFieldNeedsForce(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("the Secret is made anew", func() bool {
-		return w.exists("v1", "Secret", "db") && w.secret("db")["password"] == canary
+		var secret corev1.Secret // read once: between two reads it may be deleted
+		err := w.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "db"}, &secret)
+		return err == nil && string(secret.Data["password"]) == canary
 	})
 }
 

@@ -181,7 +181,13 @@ func (w *world) get(name string) *v1alpha1.GitSync {
 // eventually waits until what is true; it says what it waited for when that does not come.
 func (w *world) eventually(what string, is func() bool) {
 	w.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	w.within(30*time.Second, what, is)
+}
+
+// within is eventually for what takes its time.
+func (w *world) within(limit time.Duration, what string, is func() bool) {
+	w.Helper()
+	deadline := time.Now().Add(limit)
 	for !is() {
 		if time.Now().After(deadline) {
 			syncs := &v1alpha1.GitSyncList{}
