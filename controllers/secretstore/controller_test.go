@@ -94,15 +94,22 @@ type world struct {
 	restart func()
 }
 
+// buffer is a log that may still be written to while it is read: events are sent in the background.
 type buffer struct {
 	mu sync.Mutex
-	bytes.Buffer
+	b  bytes.Buffer
 }
 
 func (b *buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

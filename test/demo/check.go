@@ -130,6 +130,25 @@ func (p *parts) secretVersions(ctx context.Context) ([]string, error) {
 	return versions, nil
 }
 
+// settledSecretVersions is secretVersions once the repairs of the step before have come to an end: when nothing was
+// written for a second.
+func (p *parts) settledSecretVersions(ctx context.Context) ([]string, error) {
+	const calm = time.Second
+	var versions []string
+	since := time.Now()
+	err := p.wait(ctx, "the repairs to end", func(ctx context.Context) (bool, error) {
+		now, err := p.secretVersions(ctx)
+		if err != nil {
+			return false, err
+		}
+		if !slices.Equal(now, versions) {
+			versions, since = now, time.Now()
+		}
+		return time.Since(since) >= calm, nil
+	})
+	return versions, err
+}
+
 // newValue makes a value that no earlier run had.
 func (s *story) newValue() string {
 	value := rand.Text()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +42,7 @@ func TestTheWholeWayHoldsAndNoValueComesOut(t *testing.T) {
 	if len(s.values) != made {
 		t.Errorf("%d values were made, want %d: the search below would miss some", len(s.values), made)
 	}
-	places := map[string]string{"what the demo prints": out.String()}
+	places := map[string]string{"what the demo prints": out.String(), "the metrics": scraped(ctx, t, p.metricsURL)}
 	for _, name := range []string{p.controller.Log(), filepath.Join(dir, "controlplane", "kube-controller-manager.log")} {
 		log, err := os.ReadFile(name)
 		if err != nil {
@@ -65,6 +67,24 @@ func TestTheWholeWayHoldsAndNoValueComesOut(t *testing.T) {
 			}
 		}
 	}
+}
+
+func scraped(ctx context.Context, t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(b), "controller_runtime_reconcile_total") {
+		t.Fatalf("there are no metrics to search: %v", err)
+	}
+	return string(b)
 }
 
 func listed(ctx context.Context, t *testing.T, p *parts, gvk schema.GroupVersionKind) string {

@@ -37,8 +37,9 @@ type parts struct {
 	vault     *vault.Server
 	git       *gitserver.Server
 	repo      *gitserver.Repo
-	// certURL is where the controller serves the sealing certificate.
+	// certURL is where the controller serves the sealing certificate, metricsURL its metrics.
 	certURL    string
+	metricsURL string
 	controller *process.Process
 	client     client.Client
 }
@@ -167,7 +168,7 @@ func (p *parts) startController(ctx context.Context) error {
 		return err
 	}
 	address := func(i int) string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(port+i)) }
-	p.certURL = "http://" + address(2) + "/v1/cert.pem"
+	p.metricsURL, p.certURL = "http://"+address(0)+"/metrics", "http://"+address(2)+"/v1/cert.pem"
 	p.controller, err = process.Start(ctx, process.Spec{Name: "controller", Path: binary, Dir: p.dir, Args: []string{
 		"--kubeconfig", kubeconfig, "--namespace", controllerNamespace,
 		"--metrics-bind-address", address(0), "--health-probe-bind-address", address(1), "--sealed-secrets-bind-address", address(2),

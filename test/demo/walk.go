@@ -152,7 +152,7 @@ func (s *story) deleteByHand(ctx context.Context) error {
 }
 
 func (s *story) refusePlaintext(ctx context.Context) error {
-	before, err := s.secretVersions(ctx)
+	before, err := s.settledSecretVersions(ctx)
 	if err != nil {
 		return err
 	}
