@@ -133,6 +133,7 @@ func TestTheControllerHasTheRightsOfThisListAndNoOther(t *testing.T) {
 			"events.k8s.io/events: create patch",
 		},
 		"Role sealbridge-leader-election": {
+			"/events: create patch",
 			"coordination.k8s.io/leases: create get patch update",
 		},
 	}
