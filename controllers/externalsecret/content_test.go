@@ -183,7 +183,7 @@ func TestContentIsRendered(t *testing.T) {
 				Labels:      map[string]string{"own": "l", "argocd.argoproj.io/instance": "x", "gitsync.sealbridge.dev/name": "x"},
 				Annotations: map[string]string{"own": "a", "kubectl.kubernetes.io/last-applied-configuration": "x"}}}
 			es.Spec.Target.Template = tt.template
-			c, err := render(t.Context(), es, values)
+			c, err := render(t.Context(), es, values, nil)
 			check(t, tt.data, c.data, err, tt.err)
 			if tt.err != "" {
 				return
@@ -207,7 +207,7 @@ func TestContentIsRendered(t *testing.T) {
 func TestMoreThanASecretHoldsIsRefused(t *testing.T) {
 	t.Parallel()
 	values := map[string][]byte{"a": make([]byte, 5<<20)}
-	if _, err := render(t.Context(), &esv1.ExternalSecret{}, values); err == nil || !strings.Contains(err.Error(), "5242880 bytes, a Secret holds 1048576") {
+	if _, err := render(t.Context(), &esv1.ExternalSecret{}, values, nil); err == nil || !strings.Contains(err.Error(), "5242880 bytes, a Secret holds 1048576") {
 		t.Errorf("render: %v", err)
 	}
 }

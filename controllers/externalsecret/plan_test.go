@@ -166,12 +166,6 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 		"spec.target.template.metadata.finalizers": {func(s *esv1.ExternalSecretSpec) {
 			s.Target.Template = &esv1.Template{Metadata: esv1.TemplateMetadata{Finalizers: []string{"a/b"}}}
 		}, ""},
-		"spec.target.template.templateFrom[0].configMap": {func(s *esv1.ExternalSecretSpec) {
-			s.Target.Template = &esv1.Template{TemplateFrom: []esv1.TemplateFrom{{ConfigMap: &esv1.TemplateRef{}}}}
-		}, ""},
-		"spec.target.template.templateFrom[1].secret": {func(s *esv1.ExternalSecretSpec) {
-			s.Target.Template = &esv1.Template{TemplateFrom: []esv1.TemplateFrom{{Literal: &literal}, {Secret: &esv1.TemplateRef{}}}}
-		}, ""},
 		"spec.target.template.templateFrom[0].target": {func(s *esv1.ExternalSecretSpec) {
 			s.Target.Template = &esv1.Template{TemplateFrom: []esv1.TemplateFrom{{Literal: &literal, Target: "spec.a"}}}
 		}, ""},

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	ssv1 "github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/internal/rewrite"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -30,8 +31,6 @@ func unsupported(spec *esv1.ExternalSecretSpec) []string {
 		note(tpl.EngineVersion != "" && tpl.EngineVersion != esv1.TemplateEngineV2, "spec.target.template.engineVersion %s", tpl.EngineVersion)
 		note(len(tpl.Metadata.Finalizers) > 0, "spec.target.template.metadata.finalizers")
 		for i, from := range tpl.TemplateFrom {
-			note(from.ConfigMap != nil, "spec.target.template.templateFrom[%d].configMap", i)
-			note(from.Secret != nil, "spec.target.template.templateFrom[%d].secret", i)
 			_, known := templateTarget(from.Target)
 			note(!known, "spec.target.template.templateFrom[%d].target", i)
 		}
@@ -83,6 +82,16 @@ func refuseType(t corev1.SecretType) error {
 	default:
 		return nil
 	}
+}
+
+// refuseLabels says why a Secret with these labels is not written: whoever writes the template of a Secret in the
+// controller's namespace would choose the key that everybody seals to.
+func refuseLabels(labels map[string]string) error {
+	if _, ok := labels[ssv1.LabelSealingKey]; ok {
+		return providers.Errorf(providers.ErrInvalid,
+			"label %s is refused: it makes a sealing key of the Secret; remove it", ssv1.LabelSealingKey)
+	}
+	return nil
 }
 
 // refuseTarget says why a Secret that exists is not written to; nil when it may be. wants is the type that the template

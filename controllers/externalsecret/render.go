@@ -25,11 +25,12 @@ type content struct {
 	hash string
 }
 
-// render makes the content of the target from the values. The error names the template at fault, never a value.
-func render(ctx context.Context, es *esv1.ExternalSecret, values map[string][]byte) (content, error) {
+// render makes the content of the target from the values and the templates that were read from elsewhere. The error names
+// the template at fault, never a value.
+func render(ctx context.Context, es *esv1.ExternalSecret, values map[string][]byte, templates map[holder]held) (content, error) {
 	c := content{data: values}
 	if tpl := es.Spec.Target.Template; tpl != nil {
-		if err := c.fill(ctx, tpl, values); err != nil {
+		if err := c.fill(ctx, tpl, values, templates); err != nil {
 			return content{}, err
 		}
 	} else {
@@ -45,13 +46,16 @@ func render(ctx context.Context, es *esv1.ExternalSecret, values map[string][]by
 	if size > corev1.MaxSecretSize {
 		return content{}, providers.Errorf(providers.ErrInvalid, "the values are %d bytes, a Secret holds %d at most", size, corev1.MaxSecretSize)
 	}
+	if err := refuseLabels(c.labels); err != nil {
+		return content{}, err
+	}
 	c.hash = dataHash(c.data)
 	c.mark(es)
 	return c, nil
 }
 
 // fill applies a template: templateFrom in order, then data, which wins; then labels and annotations.
-func (c *content) fill(ctx context.Context, tpl *esv1.Template, values map[string][]byte) error {
+func (c *content) fill(ctx context.Context, tpl *esv1.Template, values map[string][]byte, templates map[holder]held) error {
 	c.secretType = corev1.SecretType(tpl.Type)
 	c.labels, c.annotations = map[string]string{}, map[string]string{}
 	if len(tpl.Data) > 0 || len(tpl.TemplateFrom) > 0 {
@@ -65,12 +69,8 @@ func (c *content) fill(ctx context.Context, tpl *esv1.Template, values map[strin
 		texts[key] = string(v)
 	}
 	r := template.New(template.Options{MissingKey: template.MissingKeyError})
-	for i, from := range tpl.TemplateFrom {
-		if from.Literal == nil {
-			continue
-		}
-		path := fmt.Sprintf("spec.target.template.templateFrom[%d].literal", i)
-		if err := c.fillFrom(ctx, r, path, from, texts); err != nil {
+	for _, p := range partsOf(tpl, templates) {
+		if err := c.fillFrom(ctx, r, p, texts); err != nil {
 			return err
 		}
 	}
@@ -81,22 +81,25 @@ func (c *content) fill(ctx context.Context, tpl *esv1.Template, values map[strin
 	)
 }
 
-// fillFrom renders a template that makes a YAML map, and puts its entries where they belong.
-func (c *content) fillFrom(ctx context.Context, r *template.Renderer, path string, from esv1.TemplateFrom, texts map[string]string) error {
-	out, err := r.Render(ctx, path, *from.Literal, texts)
+// fillFrom renders one template of templateFrom, and puts what it makes where it belongs.
+func (c *content) fillFrom(ctx context.Context, r *template.Renderer, p part, texts map[string]string) error {
+	out, err := r.Render(ctx, p.path, p.text, texts)
 	if err != nil {
 		return err
 	}
-	var entries map[string]string
-	if err := yaml.Unmarshal(out, &entries); err != nil {
-		// The parser's own error quotes what it read.
-		return providers.Errorf(providers.ErrInvalid, "%s does not make a YAML map of strings; quote its values (with toYaml, say)", path)
+	entries := map[string]string{p.key: string(out)}
+	if p.key == "" {
+		entries = nil
+		if err := yaml.Unmarshal(out, &entries); err != nil {
+			// The parser's own error quotes what it read.
+			return providers.Errorf(providers.ErrInvalid, "%s does not make a YAML map of strings; quote its values (with toYaml, say)", p.path)
+		}
 	}
-	to, _ := templateTarget(from.Target)
+	to, _ := templateTarget(p.target)
 	for _, key := range slices.Sorted(maps.Keys(entries)) {
-		value, err := decode([]byte(entries[key]), from.ValuesDecodingStrategy)
+		value, err := decode([]byte(entries[key]), p.encoding)
 		if err != nil {
-			return providers.Errorf(providers.ErrInvalid, "%s: a value is not encoded as valuesDecodingStrategy %s says", path, from.ValuesDecodingStrategy)
+			return providers.Errorf(providers.ErrInvalid, "%s: a value is not encoded as valuesDecodingStrategy %s says", p.path, p.encoding)
 		}
 		switch to {
 		case esv1.TemplateTargetLabels:

@@ -28,6 +28,8 @@ type scope struct {
 	// plan is what is to be done; set by skip fresh.
 	plan plan
 
+	// templates are what the template reads from elsewhere; set by read templates.
+	templates map[holder]held
 	// documents answer the refs of each store; set by fetch.
 	documents map[origin]providers.Result
 	// values are the fetched values by key, and content what the target shall hold.

@@ -33,6 +33,7 @@ func (r *Reconciler) steps() []flow.Step[scope] {
 		{Name: "observe", Do: r.observe},
 		{Name: "skip fresh", Do: r.skipFresh},
 		{Name: "admit", Do: r.admit},
+		{Name: "read templates", Do: failing(r.readTemplates)},
 		{Name: "fetch", Do: r.fetch},
 		{Name: "render", Do: r.render},
 		{Name: "write", Do: failing(r.write)},
@@ -263,7 +264,7 @@ func (r *Reconciler) render(ctx context.Context, s *scope) error {
 	if s.retained = len(s.values) == 0; s.retained {
 		return flow.Done()
 	}
-	if s.content, err = render(ctx, s.es, s.values); err != nil {
+	if s.content, err = render(ctx, s.es, s.values, s.templates); err != nil {
 		return failed(err)
 	}
 	s.dynamic = dynamicMetadata(&s.es.Spec)
