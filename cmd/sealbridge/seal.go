@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
@@ -128,7 +127,7 @@ func (r *sealRun) raw(ctx context.Context) error {
 			return usage("", "must provide the --name flag with --raw and --scope %s", scope)
 		}
 	}
-	key, err := r.recipient(ctx)
+	to, err := r.recipient(ctx)
 	if err != nil {
 		return err
 	}
@@ -136,7 +135,7 @@ func (r *sealRun) raw(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := seal.Seal(rand.Reader, key, scope, namespace, r.flags.name, value)
+	text, err := seal.Seal(rand.Reader, to, scope, namespace, r.flags.name, value)
 	if err != nil {
 		return err
 	}
@@ -212,14 +211,15 @@ func (r *sealRun) unseal(ctx context.Context, format sealing.Format) error {
 
 // options is how Secrets are sealed in this run.
 func (r *sealRun) options(ctx context.Context) (sealing.Options, error) {
-	key, err := r.recipient(ctx)
+	to, err := r.recipient(ctx)
 	return sealing.Options{
-		Key: key, Random: rand.Reader, Scope: r.flags.scope.scope, Name: r.flags.name,
+		To: to, Random: rand.Reader, Scope: r.flags.scope.scope, Name: r.flags.name,
 		AllowEmpty: r.flags.allowEmpty, Namespace: r.namespace,
 	}, err
 }
 
-func (r *sealRun) recipient(ctx context.Context) (*rsa.PublicKey, error) {
+// recipient is whom values are sealed to in this run.
+func (r *sealRun) recipient(ctx context.Context) (seal.Recipient, error) {
 	text, err := r.certificate(ctx)
 	if err != nil {
 		return nil, err
@@ -228,7 +228,7 @@ func (r *sealRun) recipient(ctx context.Context) (*rsa.PublicKey, error) {
 	if err != nil {
 		return nil, certificateError(err)
 	}
-	return key, nil
+	return seal.Compat(key), nil
 }
 
 func (r *sealRun) secrets() ([]sealing.Secret, error) {

@@ -192,7 +192,7 @@ func (w *world) sealed(scope seal.Scope, name, value string) string {
 
 func (w *world) sealedTo(pair *keyring.Pair, scope seal.Scope, namespace, name, value string) string {
 	w.t.Helper()
-	text, err := seal.Seal(rand.Reader, pair.Public(), scope, namespace, name, []byte(value))
+	text, err := seal.Seal(rand.Reader, seal.Compat(pair.Public()), scope, namespace, name, []byte(value))
 	if err != nil {
 		w.t.Fatal(err)
 	}

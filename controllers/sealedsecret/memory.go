@@ -82,8 +82,8 @@ func (a *attempt) tried(fingerprint string) bool {
 	if a.failed[fingerprint] {
 		return true
 	}
-	for pair := range a.exhausted.All() {
-		if pair.Fingerprint() == fingerprint {
+	for key := range a.exhausted.All() {
+		if key.Fingerprint() == fingerprint {
 			return true
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
-	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -54,7 +53,7 @@ func (c *Controller) open(ctx context.Context, s *scope) error {
 	if err := run.failure(); err != nil {
 		return err
 	}
-	s.sealingKey = run.hint
+	s.sealingKey = run.sealingKey
 	return nil
 }
 
@@ -82,7 +81,9 @@ type opening struct {
 	scope  *scope
 	ring   *keyring.Ring
 	values map[string]string
-	hint   string
+	// hint is the key to try first where a value does not say to whom it is sealed, sealingKey the one that opened the
+	// last value.
+	hint, sealingKey string
 	// wasted counts private-key operations that failed; count is told of every one.
 	wasted int
 	count  func()
@@ -113,7 +114,7 @@ func (o *opening) openAll(ctx context.Context, keys []string) error {
 		case errors.Is(err, seal.ErrLimit):
 			o.scope.unfinished = true
 			return flow.Wait(reasonOpening, pause, errOpening)
-		case isFault(err) && a.broken == nil:
+		case seal.IsFault(err) && a.broken == nil:
 			a.broken = err
 		case errors.Is(err, seal.ErrNoKey):
 			a.exhaust(o.ring)
@@ -151,22 +152,10 @@ func (o *opening) openOne(ctx context.Context, key string, a *attempt) error {
 	if err != nil {
 		return err
 	}
-	o.hint = opener.Hint()
-	a.opens, a.failed = o.hint, nil
+	o.hint, o.sealingKey = opener.Hint(), opener.Opened()
+	a.opens, a.failed = o.sealingKey, nil
 	o.scope.opened[key] = plaintext
 	return nil
-}
-
-// isFault says whether a value is at fault that no key can open.
-func isFault(err error) bool {
-	for _, fault := range []error{
-		seal.ErrEncoding, seal.ErrPlace, rsahybrid.ErrTooShort, rsahybrid.ErrTooLarge, rsahybrid.ErrMalformed,
-	} {
-		if errors.Is(err, fault) {
-			return true
-		}
-	}
-	return false
 }
 
 // failure reports the values that cannot be opened, by cause and key; nil when there is none.
@@ -208,9 +197,9 @@ type untried struct {
 }
 
 // Candidates implements seal.Keys.
-func (u *untried) Candidates(size int, hint string) []keyring.Key {
+func (u *untried) Candidates(hint string) []keyring.Key {
 	var left []keyring.Key
-	for _, key := range u.ring.Candidates(size, hint) {
+	for _, key := range u.ring.Candidates(hint) {
 		if !u.attempt.tried(key.Fingerprint()) {
 			left = append(left, observed{Key: key, by: u})
 		}
@@ -225,13 +214,13 @@ type observed struct {
 }
 
 // Unwrap implements keyring.Key.
-func (k observed) Unwrap(ctx context.Context, wrapped, label []byte) ([]byte, error) {
+func (k observed) Unwrap(ctx context.Context, l keyring.Lock) ([]byte, error) {
 	k.by.count()
-	sessionKey, err := k.Key.Unwrap(ctx, wrapped, label)
+	sessionKey, err := k.Key.Unwrap(ctx, l)
 	switch {
 	case err == nil:
 		k.by.unwrapped = true
-	case errors.Is(err, rsahybrid.ErrDecrypt):
+	case errors.Is(err, keyring.ErrWrongKey):
 		k.by.wasted++
 		if k.by.attempt.failed == nil {
 			k.by.attempt.failed = map[string]bool{}

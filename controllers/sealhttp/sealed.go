@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
@@ -100,16 +101,26 @@ func verify(ctx context.Context, w http.ResponseWriter, received *sealing.Receiv
 	}
 }
 
-// rotate answers the same SealedSecret, sealed to the newest key.
+// rotate answers the same SealedSecret, its values sealed to the newest key of their format.
 func rotate(ctx context.Context, w http.ResponseWriter, received *sealing.Received, ring *keyring.Ring) {
-	newest, _ := ring.Newest()
-	text, err := received.Reseal(ctx, ring, rand.Reader, newest.Public())
+	text, err := received.Reseal(ctx, ring, rand.Reader, newest(ring))
 	if err != nil {
 		fail(ctx, w, err, http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(append(text, '\n'))
+}
+
+func newest(ring *keyring.Ring) seal.Newest {
+	var out seal.Newest
+	if pair, ok := ring.Newest(); ok {
+		out.Compat = pair.Public()
+	}
+	if identity, ok := ring.NewestIdentity(); ok {
+		out.Native = identity.Recipient()
+	}
+	return out
 }
 
 func fail(ctx context.Context, w http.ResponseWriter, err error, undecryptable int) {

@@ -30,7 +30,7 @@ const (
 
 func sealed(t *testing.T, to *keyring.Pair, scope seal.Scope, namespace, name string) string {
 	t.Helper()
-	text, err := seal.Seal(rand.Reader, to.Public(), scope, namespace, name, []byte(canary))
+	text, err := seal.Seal(rand.Reader, seal.Compat(to.Public()), scope, namespace, name, []byte(canary))
 	if err != nil {
 		t.Fatal(err)
 	}

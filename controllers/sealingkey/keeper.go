@@ -45,8 +45,8 @@ func (k *Keeper) replace(ring *keyring.Ring) bool {
 // fingerprints of a ring stand for its keys and their order.
 func fingerprints(ring *keyring.Ring) []string {
 	out := make([]string, 0, ring.Len())
-	for pair := range ring.All() {
-		out = append(out, pair.Fingerprint())
+	for key := range ring.All() {
+		out = append(out, key.Fingerprint())
 	}
 	return out
 }

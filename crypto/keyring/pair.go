@@ -18,7 +18,6 @@ import (
 	"math/big"
 	"time"
 
-	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
 )
 
 // What can be wrong with a stored key pair. The texts never quote what was read.
@@ -163,14 +162,16 @@ func (p *Pair) PrivateKeyPEM() []byte {
 // Size returns the bytes of the modulus, which is the size of every session key wrapped for this pair.
 func (p *Pair) Size() int { return p.private.Size() }
 
-// Unwrap does one private-key operation and returns the session key, or rsahybrid.ErrDecrypt when this pair or label is
-// not the one that it was wrapped for. It returns the error of ctx when that is done before the operation.
-func (p *Pair) Unwrap(ctx context.Context, wrapped, label []byte) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return rsahybrid.Unwrap(p.private, p.private.Size(), wrapped, label)
-}
+// Since returns the pair's place in the order of a ring: the start of the certificate's validity, unless Ordered said
+// something else.
+func (p *Pair) Since() time.Time { return p.order }
+
+// Fits says whether a lock has the size of this pair's modulus.
+func (p *Pair) Fits(l Lock) bool { return fitsRSA(p.private, l) }
+
+// Unwrap does one private-key operation and returns the session key, or ErrWrongKey when this pair or label is not the one
+// that it was wrapped for. It returns the error of ctx when that is done before the operation.
+func (p *Pair) Unwrap(ctx context.Context, l Lock) ([]byte, error) { return unwrapRSA(ctx, p.private, l) }
 
 // Format prints the fingerprint for every verb, so that no log or error can hold the private key.
 func (p *Pair) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "sealing key %s", p.fingerprint) }

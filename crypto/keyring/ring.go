@@ -1,40 +1,39 @@
 package keyring
 
 import (
-	"context"
 	"iter"
 	"slices"
 	"strings"
 )
 
-// Key is what opening a value asks of one sealing key. A Pair is one; a key that a KMS or an HSM holds can be another.
-type Key interface {
-	// Fingerprint names the key.
-	Fingerprint() string
-	// Unwrap does one private-key operation: it returns the session key that was wrapped for this key under label. It
-	// returns rsahybrid.ErrDecrypt when this is not the key, and any other error when the key could not be asked.
-	Unwrap(ctx context.Context, wrapped, label []byte) ([]byte, error)
-}
-
-// Ring is an immutable set of key pairs, newest first. The nil and the zero Ring are empty.
+// Ring is an immutable set of keys, newest first. The nil and the zero Ring are empty.
 type Ring struct {
-	pairs []*Pair
+	keys []Member
 }
 
-// New returns the ring of some pairs. Pairs with the same key count once, in their newest place. Of two pairs of the same
-// age the one with the smaller fingerprint comes first, so that every replica agrees on the newest.
+// New returns the ring of some pairs. With adds keys of other kinds.
 func New(pairs ...*Pair) *Ring {
-	sorted := slices.Clone(pairs)
-	slices.SortStableFunc(sorted, func(a, b *Pair) int {
-		if c := b.order.Compare(a.order); c != 0 {
+	keys := make([]Member, 0, len(pairs))
+	for _, p := range pairs {
+		keys = append(keys, p)
+	}
+	return (*Ring)(nil).With(keys...)
+}
+
+// With returns a ring that has further keys. Keys with one fingerprint count once, in their newest place. Of two keys of
+// the same age the one with the smaller fingerprint comes first, so that every replica agrees on the newest.
+func (r *Ring) With(keys ...Member) *Ring {
+	sorted := slices.AppendSeq(slices.Clone(keys), r.All())
+	slices.SortStableFunc(sorted, func(a, b Member) int {
+		if c := b.Since().Compare(a.Since()); c != 0 {
 			return c
 		}
-		return strings.Compare(a.fingerprint, b.fingerprint)
+		return strings.Compare(a.Fingerprint(), b.Fingerprint())
 	})
 	seen := make(map[string]bool, len(sorted))
-	return &Ring{pairs: slices.DeleteFunc(sorted, func(p *Pair) bool {
-		dup := seen[p.fingerprint]
-		seen[p.fingerprint] = true
+	return &Ring{keys: slices.DeleteFunc(sorted, func(k Member) bool {
+		dup := seen[k.Fingerprint()]
+		seen[k.Fingerprint()] = true
 		return dup
 	})}
 }
@@ -44,36 +43,43 @@ func (r *Ring) Len() int {
 	if r == nil {
 		return 0
 	}
-	return len(r.pairs)
+	return len(r.keys)
 }
 
-// Newest returns the pair that values are sealed to; false when the ring is empty.
-func (r *Ring) Newest() (*Pair, bool) {
-	if r.Len() == 0 {
-		return nil, false
+// Newest returns the pair that values of the compat format are sealed to; false when the ring has none.
+func (r *Ring) Newest() (*Pair, bool) { return newest[*Pair](r) }
+
+// NewestIdentity returns the identity that values of the native format are sealed to; false when the ring has none.
+func (r *Ring) NewestIdentity() (*Identity, bool) { return newest[*Identity](r) }
+
+// newest returns the newest key of a kind.
+func newest[K Member](r *Ring) (K, bool) {
+	for k := range r.All() {
+		if k, ok := k.(K); ok {
+			return k, true
+		}
 	}
-	return r.pairs[0], true
+	var none K
+	return none, false
 }
 
-// All returns the pairs, newest first.
-func (r *Ring) All() iter.Seq[*Pair] {
+// All returns the keys, newest first.
+func (r *Ring) All() iter.Seq[Member] {
 	if r == nil {
-		return slices.Values([]*Pair(nil))
+		return slices.Values([]Member(nil))
 	}
-	return slices.Values(r.pairs)
+	return slices.Values(r.keys)
 }
 
-// Candidates returns the keys that can unwrap a session key of this many bytes, most likely first: the one that the hint
-// names (a fingerprint, or "" for none), then the others, newest first.
-func (r *Ring) Candidates(size int, hint string) []Key {
+// Candidates returns the keys, most likely first: the one that the hint names (a fingerprint, or "" for none), then the
+// others, newest first.
+func (r *Ring) Candidates(hint string) []Key {
 	keys := make([]Key, 0, r.Len())
-	for p := range r.All() {
-		switch {
-		case p.Size() != size:
-		case p.fingerprint == hint:
-			keys = slices.Insert(keys, 0, Key(p))
-		default:
-			keys = append(keys, p)
+	for k := range r.All() {
+		if k.Fingerprint() == hint {
+			keys = slices.Insert(keys, 0, Key(k))
+		} else {
+			keys = append(keys, k)
 		}
 	}
 	return keys

@@ -2,13 +2,12 @@ package seal
 
 import (
 	"context"
-	"crypto/rsa"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
+	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
 )
@@ -31,28 +30,23 @@ var (
 	ErrLimit = errors.New("gave up before every sealing key was tried")
 )
 
-// Seal seals a value to a public key and returns the text for spec.encryptedData. random is crypto/rand.Reader outside
-// of tests. It returns ErrTooLarge for a value over MaxValue and ErrPlace when the scope needs a namespace or name that
-// is empty.
-func Seal(random io.Reader, key *rsa.PublicKey, scope Scope, namespace, name string, value []byte) (string, error) {
-	if len(value) > MaxValue {
-		return "", ErrTooLarge
+// IsFault says whether an error of opening is about a value that no key can open, whichever there may be.
+func IsFault(err error) bool {
+	for _, fault := range []error{
+		ErrEncoding, ErrPlace, rsahybrid.ErrTooShort, rsahybrid.ErrTooLarge, rsahybrid.ErrMalformed,
+		agebox.ErrTooLarge, agebox.ErrMalformed, agebox.ErrVersion, agebox.ErrPlace,
+	} {
+		if errors.Is(err, fault) {
+			return true
+		}
 	}
-	if !complete(scope, namespace, name) {
-		return "", ErrPlace
-	}
-	sealed, err := rsahybrid.Seal(random, key, Label(scope, namespace, name), value)
-	if err != nil {
-		return "", err
-	}
-	return base64.StdEncoding.EncodeToString(sealed), nil
+	return false
 }
 
 // Keys is what opening asks of a keyring; *keyring.Ring is one.
 type Keys interface {
-	// Candidates returns the keys that can unwrap a session key of size bytes, most likely first; hint is the
-	// fingerprint of the likeliest, or "".
-	Candidates(size int, hint string) []keyring.Key
+	// Candidates returns the keys to try, most likely first; hint is the fingerprint of the likeliest, or "".
+	Candidates(hint string) []keyring.Key
 }
 
 // DefaultLimit is how many private-key operations a value may cost: more than twenty years of monthly renewed keys, and
@@ -64,6 +58,7 @@ const DefaultLimit = 256
 type Opener struct {
 	keys       Keys
 	hint       string
+	opened     string
 	limit      int
 	operations int
 }
@@ -77,15 +72,18 @@ func NewOpener(keys Keys, hint string, limit int) *Opener {
 	return &Opener{keys: keys, hint: hint, limit: limit}
 }
 
-// Hint returns the fingerprint of the key that opened the last value that opened, or the hint the opener began with.
+// Hint returns the fingerprint of the key that is tried first for the next value: the last that opened one which does not
+// say to whom it is sealed, or the hint the opener began with.
 func (o *Opener) Hint() string { return o.hint }
+
+// Opened returns the fingerprint of the key that opened the last value that opened, or "".
+func (o *Opener) Opened() string { return o.opened }
 
 // Operations returns how many private-key operations the opener has done.
 func (o *Opener) Operations() int { return o.operations }
 
 // Open returns the plaintext of a text of spec.encryptedData that was sealed for this scope, namespace and name. It
-// returns ErrEncoding, ErrPlace, the errors of rsahybrid.Parse, ErrNoKey, ErrLimit, the error of ctx, or that of a key
-// that could not be asked.
+// returns an error that IsFault knows, ErrNoKey, ErrLimit, the error of ctx, or that of a key that could not be asked.
 func (o *Opener) Open(ctx context.Context, scope Scope, namespace, name, text string) ([]byte, error) {
 	value, err := decode(text)
 	if err != nil {
@@ -96,45 +94,68 @@ func (o *Opener) Open(ctx context.Context, scope Scope, namespace, name, text st
 
 // OpenBytes is Open for a value that is not base64 any more, as the deprecated spec.data of a SealedSecret.
 func (o *Opener) OpenBytes(ctx context.Context, scope Scope, namespace, name string, value []byte) ([]byte, error) {
-	if !complete(scope, namespace, name) {
-		return nil, ErrPlace
-	}
-	envelope, err := rsahybrid.Parse(value)
+	e, err := parse(scope, namespace, name, value)
 	if err != nil {
 		return nil, err
 	}
-	label := Label(scope, namespace, name)
-	for tried, key := range o.keys.Candidates(len(envelope.Wrapped()), o.hint) {
-		if tried == o.limit {
-			return nil, ErrLimit
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		o.operations++
-		sessionKey, err := key.Unwrap(ctx, envelope.Wrapped(), label)
-		if errors.Is(err, rsahybrid.ErrDecrypt) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("ask sealing key %s: %w", key.Fingerprint(), err)
-		}
-		// The session key is this key's: whatever fails now was changed after sealing and no other key helps.
-		plaintext, err := envelope.Decrypt(sessionKey)
-		clear(sessionKey)
-		if err != nil {
-			return nil, ErrNoKey
-		}
-		o.hint = key.Fingerprint()
-		return plaintext, nil
+	out, err := o.unlock(ctx, e)
+	if err != nil {
+		return nil, err
 	}
-	return nil, ErrNoKey
+	clear(out.sessionKey)
+	return out.plaintext, nil
+}
+
+// unlocked is what came out of an envelope.
+type unlocked struct {
+	plaintext  []byte
+	sessionKey []byte
+	lock       int // which of the locks gave the session key
+}
+
+// unlock tries the keys, most likely first, at the locks that they fit.
+func (o *Opener) unlock(ctx context.Context, e envelope) (unlocked, error) {
+	tried := 0
+	for _, key := range o.keys.Candidates(o.hint) {
+		for i, lock := range e.locks() {
+			if !key.Fits(lock) {
+				continue
+			}
+			if tried == o.limit {
+				return unlocked{}, ErrLimit
+			}
+			if err := ctx.Err(); err != nil {
+				return unlocked{}, err
+			}
+			tried++
+			o.operations++
+			sessionKey, err := key.Unwrap(ctx, lock)
+			if errors.Is(err, keyring.ErrWrongKey) {
+				continue
+			}
+			if err != nil {
+				return unlocked{}, fmt.Errorf("ask sealing key %s: %w", key.Fingerprint(), err)
+			}
+			// The session key is this key's: whatever fails now was changed after sealing and no other key helps.
+			plaintext, err := e.open(sessionKey)
+			if err != nil {
+				clear(sessionKey)
+				return unlocked{}, ErrNoKey
+			}
+			o.opened = key.Fingerprint()
+			if lock.Key == "" {
+				o.hint = o.opened
+			}
+			return unlocked{plaintext: plaintext, sessionKey: sessionKey, lock: i}, nil
+		}
+	}
+	return unlocked{}, ErrNoKey
 }
 
 // decode reads base64 as Sealed Secrets does, which skips line breaks (a value may stand in a YAML block), and stricter
 // in one thing: the unused bits of the last character must be zero, so that a value has one text.
 func decode(text string) ([]byte, error) {
-	if len(text) > base64.StdEncoding.EncodedLen(rsahybrid.MaxSize)+strings.Count(text, "\n")+strings.Count(text, "\r") {
+	if len(text) > base64.StdEncoding.EncodedLen(max(rsahybrid.MaxSize, agebox.MaxSize))+strings.Count(text, "\n")+strings.Count(text, "\r") {
 		return nil, rsahybrid.ErrTooLarge
 	}
 	value, err := base64.StdEncoding.Strict().DecodeString(text)

@@ -48,7 +48,7 @@ func generate(t testing.TB, age time.Duration) *keyring.Pair {
 
 func mustSeal(t testing.TB, pair *keyring.Pair, scope seal.Scope, namespace, name, value string) string {
 	t.Helper()
-	text, err := seal.Seal(rand.Reader, pair.Public(), scope, namespace, name, []byte(value))
+	text, err := seal.Seal(rand.Reader, seal.Compat(pair.Public()), scope, namespace, name, []byte(value))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestATamperedValueStopsAtTheKeyItWasSealedTo(t *testing.T) {
 // endless is a ring whose keys end the context when the second is asked.
 type endless struct{ cancel context.CancelFunc }
 
-func (e endless) Candidates(int, string) []keyring.Key {
+func (e endless) Candidates(string) []keyring.Key {
 	return []keyring.Key{refusing{}, refusing{e.cancel}, refusing{}, refusing{}}
 }
 
@@ -269,22 +269,24 @@ type refusing struct{ then context.CancelFunc }
 
 func (refusing) Fingerprint() string { return "SHA256:remote" }
 
-func (r refusing) Unwrap(context.Context, []byte, []byte) ([]byte, error) {
+func (refusing) Fits(keyring.Lock) bool { return true }
+
+func (r refusing) Unwrap(context.Context, keyring.Lock) ([]byte, error) {
 	if r.then != nil {
 		r.then()
 	}
-	return nil, rsahybrid.ErrDecrypt
+	return nil, keyring.ErrWrongKey
 }
 
 type broken struct{ refusing }
 
-func (broken) Unwrap(context.Context, []byte, []byte) ([]byte, error) {
+func (broken) Unwrap(context.Context, keyring.Lock) ([]byte, error) {
 	return nil, errors.New("the key service is down")
 }
 
 type one struct{ key keyring.Key }
 
-func (o one) Candidates(int, string) []keyring.Key { return []keyring.Key{o.key, refusing{}} }
+func (o one) Candidates(string) []keyring.Key { return []keyring.Key{o.key, refusing{}} }
 
 func TestOpeningStopsBetweenKeysWhenTheContextEnds(t *testing.T) {
 	t.Parallel()
@@ -346,7 +348,7 @@ func TestWhatIsNoSealedTextIsRefused(t *testing.T) {
 func TestAValueThatFitsNoSecretIsNotSealed(t *testing.T) {
 	t.Parallel()
 	pair := generate(t, 0)
-	if _, err := seal.Seal(rand.Reader, pair.Public(), seal.Strict, "ns", "n", make([]byte, seal.MaxValue+1)); !errors.Is(err, seal.ErrTooLarge) {
+	if _, err := seal.Seal(rand.Reader, seal.Compat(pair.Public()), seal.Strict, "ns", "n", make([]byte, seal.MaxValue+1)); !errors.Is(err, seal.ErrTooLarge) {
 		t.Errorf("got %v, want ErrTooLarge", err)
 	}
 	text := mustSeal(t, pair, seal.Strict, "ns", "n", strings.Repeat("x", seal.MaxValue))
@@ -369,7 +371,7 @@ func TestAPlaceWithoutWhatItsScopeNeedsIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := seal.Seal(rand.Reader, pair.Public(), c.scope, c.namespace, c.name, nil); !errors.Is(err, seal.ErrPlace) {
+			if _, err := seal.Seal(rand.Reader, seal.Compat(pair.Public()), c.scope, c.namespace, c.name, nil); !errors.Is(err, seal.ErrPlace) {
 				t.Errorf("sealing: %v", err)
 			}
 			if _, err := seal.NewOpener(keyring.New(pair), "", 0).Open(t.Context(), c.scope, c.namespace, c.name, everywhere); !errors.Is(err, seal.ErrPlace) {

@@ -3,17 +3,14 @@ package sealing
 import (
 	"bytes"
 	"context"
-	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/manifest"
 )
@@ -71,18 +68,20 @@ func ReadReceived(data []byte, limit int) (*Received, error) {
 
 // Verify says whether every value opens: nil, ErrUndecryptable, the error of ctx, or that of a key that could not be asked.
 func (r *Received) Verify(ctx context.Context, keys seal.Keys) error {
-	_, _, err := r.open(ctx, keys)
-	return err
+	opener := seal.NewOpener(keys, "", 0)
+	return r.each(func(value []byte) error {
+		_, err := opener.OpenBytes(ctx, r.scope, r.namespace, r.name, value)
+		return err
+	}, func(_, text string) error {
+		_, err := opener.Open(ctx, r.scope, r.namespace, r.name, text)
+		return err
+	})
 }
 
-// Reseal returns the SealedSecret as JSON with every value sealed anew to a public key, for the scope, namespace and name
-// that it has. All else stays as it was received, except for what a server or kubectl has added. random is
-// crypto/rand.Reader outside of tests. It fails as Verify does.
-func (r *Received) Reseal(ctx context.Context, keys seal.Keys, random io.Reader, to *rsa.PublicKey) ([]byte, error) {
-	values, deprecated, err := r.open(ctx, keys)
-	if err != nil {
-		return nil, err
-	}
+// Reseal returns the SealedSecret as JSON with every value sealed to the newest key of its format, as seal.Opener.Reseal
+// does, for the scope, namespace and name that it has. All else stays as it was received, except for what a server or
+// kubectl has added. random is crypto/rand.Reader outside of tests. It fails as Verify does.
+func (r *Received) Reseal(ctx context.Context, keys seal.Keys, random io.Reader, to seal.Newest) ([]byte, error) {
 	object := withoutServerFields(r.fields)
 	spec, ok := object["spec"].(map[string]any)
 	if !ok {
@@ -90,58 +89,46 @@ func (r *Received) Reseal(ctx context.Context, keys seal.Keys, random io.Reader,
 	}
 	spec = maps.Clone(spec)
 	object["spec"] = spec
-	again := func(value []byte) (string, error) {
-		text, err := seal.Seal(random, to, r.scope, r.namespace, r.name, value)
-		if err != nil {
-			return "", fmt.Errorf("seal again: %w", err)
-		}
-		return text, nil
-	}
-	encrypted := make(map[string]any, len(values))
-	for _, key := range sortedKeys(values) {
-		if encrypted[key], err = again(values[key]); err != nil {
-			return nil, err
-		}
+	encrypted := make(map[string]any, len(r.values))
+	opener := seal.NewOpener(keys, "", 0)
+	err := r.each(func(value []byte) error {
+		again, err := opener.ResealBytes(ctx, random, to, r.scope, r.namespace, r.name, value)
+		spec["data"] = base64.StdEncoding.EncodeToString(again)
+		return err
+	}, func(key, text string) error {
+		again, err := opener.Reseal(ctx, random, to, r.scope, r.namespace, r.name, text)
+		encrypted[key] = again
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(encrypted) > 0 {
 		spec["encryptedData"] = encrypted
 	}
-	if len(r.deprecated) > 0 {
-		if spec["data"], err = again(deprecated); err != nil {
-			return nil, err
-		}
-	}
 	return json.Marshal(object)
 }
 
-// open opens the values in the order of their keys, and ends with the first that does not open.
-func (r *Received) open(ctx context.Context, keys seal.Keys) (values map[string][]byte, deprecated []byte, err error) {
-	opener := seal.NewOpener(keys, "", 0)
+// each hands on the values in the order of their keys, and ends with the first that fails.
+func (r *Received) each(deprecated func([]byte) error, value func(key, text string) error) error {
 	if len(r.deprecated) > 0 {
 		if len(r.values) > 0 {
-			return nil, nil, ErrUndecryptable
+			return ErrUndecryptable
 		}
-		deprecated, err = opener.OpenBytes(ctx, r.scope, r.namespace, r.name, r.deprecated)
-		return nil, deprecated, reduced(err)
+		return reduced(deprecated(r.deprecated))
 	}
-	values = make(map[string][]byte, len(r.values))
 	for _, key := range sortedKeys(r.values) {
-		if values[key], err = opener.Open(ctx, r.scope, r.namespace, r.name, r.values[key]); err != nil {
-			return nil, nil, reduced(err)
+		if err := value(key, r.values[key]); err != nil {
+			return reduced(err)
 		}
 	}
-	return values, nil, nil
+	return nil
 }
 
 // reduced makes one error of all that a value can be refused for.
 func reduced(err error) error {
-	for _, fault := range []error{
-		seal.ErrNoKey, seal.ErrLimit, seal.ErrEncoding, seal.ErrPlace,
-		rsahybrid.ErrTooShort, rsahybrid.ErrTooLarge, rsahybrid.ErrMalformed,
-	} {
-		if errors.Is(err, fault) {
-			return ErrUndecryptable
-		}
+	if errors.Is(err, seal.ErrNoKey) || errors.Is(err, seal.ErrLimit) || seal.IsFault(err) {
+		return ErrUndecryptable
 	}
 	return err
 }

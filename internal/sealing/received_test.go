@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
@@ -16,11 +17,13 @@ type deaf struct{ keyring.Key }
 
 var errDeaf = errors.New("no answer")
 
-func (d deaf) Candidates(int, string) []keyring.Key { return []keyring.Key{d} }
+func (d deaf) Candidates(string) []keyring.Key { return []keyring.Key{d} }
 
 func (deaf) Fingerprint() string { return "SHA256:deaf" }
 
-func (deaf) Unwrap(context.Context, []byte, []byte) ([]byte, error) { return nil, errDeaf }
+func (deaf) Fits(keyring.Lock) bool { return true }
+
+func (deaf) Unwrap(context.Context, keyring.Lock) ([]byte, error) { return nil, errDeaf }
 
 func TestAKeyThatCannotBeAskedIsNoVerdict(t *testing.T) {
 	t.Parallel()
@@ -31,7 +34,7 @@ func TestAKeyThatCannotBeAskedIsNoVerdict(t *testing.T) {
 	if err := received.Verify(t.Context(), deaf{}); !errors.Is(err, errDeaf) {
 		t.Errorf("verify: %v", err)
 	}
-	if text, err := received.Reseal(t.Context(), deaf{}, rand.Reader, readPair(t).Public()); !errors.Is(err, errDeaf) || text != nil {
+	if text, err := received.Reseal(t.Context(), deaf{}, rand.Reader, seal.Newest{Compat: readPair(t).Public()}); !errors.Is(err, errDeaf) || text != nil {
 		t.Errorf("reseal: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -67,7 +70,7 @@ func FuzzAReceivedSealedSecretIsJudgedOrRefused(f *testing.F) {
 			}
 			return
 		}
-		text, err := received.Reseal(t.Context(), private, rand.Reader, pair.Public())
+		text, err := received.Reseal(t.Context(), private, rand.Reader, seal.Newest{Compat: pair.Public()})
 		if err != nil {
 			t.Fatal(err)
 		}

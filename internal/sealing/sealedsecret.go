@@ -2,7 +2,6 @@ package sealing
 
 import (
 	"bytes"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"io"
@@ -43,8 +42,8 @@ type Template struct {
 
 // Options say how Secrets are sealed.
 type Options struct {
-	// Key is what values are sealed to.
-	Key *rsa.PublicKey
+	// To is whom values are sealed to.
+	To seal.Recipient
 	// Random is crypto/rand.Reader outside of tests.
 	Random io.Reader
 	// Scope is the scope that was asked for; "" leaves it to the Secret's annotations.
@@ -90,7 +89,7 @@ func Seal(s Secret, o Options) (*SealedSecret, error) {
 		},
 	}
 	for _, key := range sortedKeys(s.Data) {
-		text, err := seal.Seal(o.Random, o.Key, scope, meta.Namespace, meta.Name, s.Data[key])
+		text, err := seal.Seal(o.Random, o.To, scope, meta.Namespace, meta.Name, s.Data[key])
 		if err != nil {
 			return nil, sealError(s.where, key, err)
 		}

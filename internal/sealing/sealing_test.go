@@ -43,7 +43,7 @@ func secret(fields string) string {
 // in returns Options for a run in a namespace; explicit as with --namespace.
 func in(t testing.TB, namespace string, explicit bool) sealing.Options {
 	return sealing.Options{
-		Key: readPair(t).Public(), Random: rand.Reader,
+		To: seal.Compat(readPair(t).Public()), Random: rand.Reader,
 		Namespace: func(bool) (string, bool, error) { return namespace, explicit, nil },
 	}
 }

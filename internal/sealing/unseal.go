@@ -3,14 +3,12 @@ package sealing
 import (
 	"bytes"
 	"context"
-	"crypto/rsa"
 	"errors"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/sealbridge/sealbridge/crypto/keyring"
-	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/manifest"
 	"github.com/sealbridge/sealbridge/internal/template"
@@ -26,37 +24,28 @@ type Recovered struct {
 	Type       string            `json:"type,omitempty"`
 }
 
-// PrivateKeys are sealing keys without their certificates, as a backup may hold them.
-type PrivateKeys []*rsa.PrivateKey
+// PrivateKeys are sealing keys of both formats, as a backup may hold them: RSA keys without certificates, and age
+// identities.
+type PrivateKeys []keyring.Key
 
 // Candidates implements seal.Keys, in the order in which the keys were given.
-func (k PrivateKeys) Candidates(size int, hint string) []keyring.Key {
-	var out []keyring.Key
+func (k PrivateKeys) Candidates(hint string) []keyring.Key {
+	out := make([]keyring.Key, 0, len(k))
 	for _, key := range k {
-		switch p := (privateKey{key}); {
-		case key.Size() != size:
-		case p.Fingerprint() == hint:
-			out = slices.Insert(out, 0, keyring.Key(p))
-		default:
-			out = append(out, p)
+		if key.Fingerprint() == hint {
+			out = slices.Insert(out, 0, key)
+		} else {
+			out = append(out, key)
 		}
 	}
 	return out
-}
-
-type privateKey struct{ key *rsa.PrivateKey }
-
-func (p privateKey) Fingerprint() string { return keyring.Fingerprint(&p.key.PublicKey) }
-
-func (p privateKey) Unwrap(_ context.Context, wrapped, label []byte) ([]byte, error) {
-	return rsahybrid.Unwrap(p.key, p.key.Size(), wrapped, label)
 }
 
 // ReadPrivateKeys returns the RSA private keys of a backup: one in PEM, or kubernetes.io/tls Secrets in YAML or JSON,
 // also in a v1 List. It refuses a backup without any, and a Secret without a usable tls.key. It quotes nothing.
 func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
 	if key, err := keyring.ParsePrivateKey(data); err == nil {
-		return PrivateKeys{key}, nil
+		return PrivateKeys{keyring.NewPrivateKey(key)}, nil
 	}
 	const hint = "give a PEM file, or the sealing-key Secrets: kubectl get secret -l sealedsecrets.bitnami.com/sealed-secrets-key -o yaml"
 	documents, err := readDocuments(bytes.NewReader(data))
@@ -77,7 +66,7 @@ func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
 		if err != nil {
 			return nil, &Error{Problem: secret.where + ": tls.key: " + err.Error(), Hint: hint, Cause: err}
 		}
-		keys = append(keys, key)
+		keys = append(keys, keyring.NewPrivateKey(key))
 	}
 	if len(keys) == 0 {
 		return nil, problem(hint, "no private key found")

@@ -1,0 +1,109 @@
+package seal
+
+import (
+	"context"
+	"crypto/rsa"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sealbridge/sealbridge/crypto/agebox"
+	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
+)
+
+// ErrNoRecipient: there is no key of the value's format that it could be sealed to anew.
+var ErrNoRecipient = errors.New("there is no sealing key of the value's format")
+
+// Recipient is whom values are sealed to, and so in which format.
+type Recipient interface {
+	// Seal returns the bytes of one sealed value. The place has all that the scope needs, and the value fits a Secret.
+	Seal(random io.Reader, scope Scope, namespace, name string, value []byte) ([]byte, error)
+}
+
+// Compat returns the recipient with an RSA key, in the format of Sealed Secrets.
+func Compat(key *rsa.PublicKey) Recipient { return rsaRecipient{key} }
+
+type rsaRecipient struct{ key *rsa.PublicKey }
+
+// Seal implements Recipient.
+func (r rsaRecipient) Seal(random io.Reader, scope Scope, namespace, name string, value []byte) ([]byte, error) {
+	return rsahybrid.Seal(random, r.key, Label(scope, namespace, name), value)
+}
+
+// Native returns the recipient that stands for one or several post-quantum age recipients, of which each can open what is
+// sealed. Values are sealed with age's own source of randomness.
+func Native(to ...*agebox.Recipient) Recipient { return ageRecipients(to) }
+
+type ageRecipients []*agebox.Recipient
+
+// Seal implements Recipient.
+func (r ageRecipients) Seal(_ io.Reader, scope Scope, namespace, name string, value []byte) ([]byte, error) {
+	return agebox.Seal(r, placeOf(scope, namespace, name), value)
+}
+
+// Seal seals a value and returns the text for spec.encryptedData. random is crypto/rand.Reader outside of tests. It
+// returns ErrTooLarge for a value over MaxValue and ErrPlace when the scope needs a namespace or name that is empty.
+func Seal(random io.Reader, to Recipient, scope Scope, namespace, name string, value []byte) (string, error) {
+	if len(value) > MaxValue {
+		return "", ErrTooLarge
+	}
+	if !complete(scope, namespace, name) {
+		return "", ErrPlace
+	}
+	sealed, err := to.Seal(random, scope, namespace, name, value)
+	if err != nil {
+		return "", err
+	}
+	return base64.StdEncoding.EncodeToString(sealed), nil
+}
+
+// Newest are the keys that values are sealed to anew, one for each format; nil where there is none.
+type Newest struct {
+	Compat *rsa.PublicKey
+	Native *agebox.Recipient
+}
+
+// Reseal opens a text of spec.encryptedData, as Open does, and returns it sealed to the newest key of its own format, for
+// the same place. A value of the compat format is sealed anew. Of one of the native format only the lock that opened it is
+// replaced: other clusters and recovery keys still open it, and when it is sealed to the newest key already it stays as it
+// is. It returns the errors of Open, ErrTooLarge or ErrNoRecipient.
+func (o *Opener) Reseal(ctx context.Context, random io.Reader, to Newest, scope Scope, namespace, name, text string) (string, error) {
+	value, err := decode(text)
+	if err != nil {
+		return "", err
+	}
+	value, err = o.ResealBytes(ctx, random, to, scope, namespace, name, value)
+	if err != nil {
+		return "", err
+	}
+	return base64.StdEncoding.EncodeToString(value), nil
+}
+
+// ResealBytes is Reseal for a value that is not base64 any more.
+func (o *Opener) ResealBytes(ctx context.Context, random io.Reader, to Newest, scope Scope, namespace, name string, value []byte) ([]byte, error) {
+	e, err := parse(scope, namespace, name, value)
+	if err != nil {
+		return nil, err
+	}
+	out, err := o.unlock(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(out.sessionKey)
+	n, ok := e.(*native)
+	switch {
+	case !ok && to.Compat == nil, ok && to.Native == nil:
+		return nil, ErrNoRecipient
+	case !ok && len(out.plaintext) > MaxValue:
+		return nil, ErrTooLarge
+	case !ok:
+		value, err = Compat(to.Compat).Seal(random, scope, namespace, name, out.plaintext)
+	case n.box.Locks()[out.lock].Key != to.Native.Fingerprint():
+		value, err = n.box.Relock(out.sessionKey, out.lock, to.Native)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("seal again: %w", err)
+	}
+	return value, nil
+}
