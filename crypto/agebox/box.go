@@ -158,22 +158,27 @@ func (b *Box) Open(fileKey []byte, place Place) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	inside, err := b.inside(fileKey)
+	if err != nil || !bytes.HasPrefix(inside, header) {
+		return nil, ErrDecrypt
+	}
+	return inside[len(header):], nil
+}
+
+// inside returns the sealed plaintext after age has verified the header and every chunk.
+func (b *Box) inside(fileKey []byte) ([]byte, error) {
 	if len(fileKey) != fileKeySize {
 		return nil, ErrDecrypt
 	}
-	// age clones what it is given and looks at no more than this one identity.
 	r, err := age.Decrypt(bytes.NewReader(b.raw), age.NewInjectedFileKeyIdentity(slices.Clone(fileKey)))
 	if err != nil {
 		return nil, ErrDecrypt
 	}
-	inside := bytes.NewBuffer(make([]byte, 0, len(b.raw)-b.end))
-	if _, err := inside.ReadFrom(io.LimitReader(r, int64(maxInside)+1)); err != nil || inside.Len() > maxInside {
+	out := bytes.NewBuffer(make([]byte, 0, max(len(b.raw)-b.end, 0)+bytes.MinRead))
+	if _, err := out.ReadFrom(io.LimitReader(r, int64(maxInside)+1)); err != nil || out.Len() > maxInside {
 		return nil, ErrDecrypt
 	}
-	if !bytes.HasPrefix(inside.Bytes(), header) {
-		return nil, ErrDecrypt
-	}
-	return inside.Bytes()[len(header):], nil
+	return out.Bytes(), nil
 }
 
 // Seal encrypts a value to recipients, of which each can open it, for one place. A recipient that is given twice counts
