@@ -15,6 +15,7 @@ import (
 type backend struct {
 	mu        sync.Mutex
 	documents map[string]string
+	broken    map[string]error // by key
 	down      error
 	fetches   int
 	checks    int
@@ -68,7 +69,9 @@ func (s *session) Fetch(_ context.Context, refs []providers.Ref) ([]providers.Re
 	}
 	out := make([]providers.Result, len(refs))
 	for i, ref := range refs {
-		if value, ok := s.documents[ref.Key]; ok {
+		if err := s.broken[ref.Key]; err != nil {
+			out[i].Err = err
+		} else if value, ok := s.documents[ref.Key]; ok {
 			out[i].Document = document{fmt.Sprintf("%s: key %q", s.store, ref.Key), []byte(value)}
 		} else {
 			out[i].Err = providers.Errorf(providers.ErrNotFound, "%s: no key %q", s.store, ref.Key)
@@ -116,6 +119,23 @@ func (b *backend) put(key, value string) {
 		b.documents = map[string]string{}
 	}
 	b.documents[key] = value
+}
+
+// remove lets the backend answer that it has no such document.
+func (b *backend) remove(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.documents, key)
+}
+
+// breakKey lets the backend answer one key with an error; nil mends it.
+func (b *backend) breakKey(key string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.broken == nil {
+		b.broken = map[string]error{}
+	}
+	b.broken[key] = err
 }
 
 func (b *backend) fail(err error) {

@@ -50,8 +50,10 @@ func TestWhatIsWrongIsSaidAndChangesNothing(t *testing.T) {
 		}, "the API server answered Invalid for metadata.labels"},
 		"tls-without-key": {func(es *esv1.ExternalSecret) { es.Spec.Target.Template = &esv1.Template{Type: "kubernetes.io/tls"} },
 			"tls-without-key has type Opaque and the template asks for kubernetes.io/tls"},
-		"no-store":    {func(es *esv1.ExternalSecret) { es.Spec.SecretStoreRef.Name = "nowhere" }, "SecretStore " + w.ns + "/nowhere does not exist"},
-		"unsupported": {func(es *esv1.ExternalSecret) { es.Spec.Target.CreationPolicy = esv1.CreationOrphan }, "so nothing was changed: spec.target.creationPolicy Orphan"},
+		"no-store": {func(es *esv1.ExternalSecret) { es.Spec.SecretStoreRef.Name = "nowhere" }, "SecretStore " + w.ns + "/nowhere does not exist"},
+		"unsupported": {func(es *esv1.ExternalSecret) {
+			es.Spec.Target.Manifest = &esv1.ManifestRef{APIVersion: "v1", Kind: "ConfigMap"}
+		}, "so nothing was changed: spec.target.manifest"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -96,7 +96,7 @@ func TestValuesAreAssembledFromDocuments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			documents := map[origin]providers.Result{entriesOf(tt.spec)[0].origin: {Document: tt.doc}}
-			got, err := assemble(t.Context(), tt.spec, documents)
+			got, _, err := assemble(t.Context(), tt.spec, documents)
 			check(t, tt.want, got, err, tt.err)
 		})
 	}
@@ -133,10 +133,10 @@ func TestLaterEntriesWinAndDataWinsOverAll(t *testing.T) {
 	for i, f := range []fields{{"a": "1", "b": "1", "c": "1"}, {"b": "2", "c": "2"}, {"c": "3"}} {
 		docs[entriesOf(spec)[i].origin] = providers.Result{Document: f}
 	}
-	got, err := assemble(t.Context(), spec, docs)
+	got, _, err := assemble(t.Context(), spec, docs)
 	check(t, map[string]string{"a": "1", "b": "2", "c": "3"}, got, err, "")
 	docs[entriesOf(spec)[2].origin] = providers.Result{Err: providers.ErrNotFound}
-	if _, err := assemble(t.Context(), spec, docs); !errors.Is(err, providers.ErrNotFound) {
+	if _, _, err := assemble(t.Context(), spec, docs); !errors.Is(err, providers.ErrNotFound) {
 		t.Errorf("error %v: one missing document fails the whole", err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -26,7 +25,7 @@ import (
 	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
-// What the controller may do. Secrets are created and patched (server-side apply), deleted when a target is renamed, listed
+// What the controller may do. Secrets are created and patched (server-side apply), deleted when a target is renamed or its values are gone, listed
 // and watched as metadata, and read one by one: credentials of stores, and a target when the API server refuses a write.
 // The pool of sessions mints ServiceAccount tokens with the same account; that right is not here, it is granted per
 // namespace and account (docs/spec/secretstore.md).
@@ -91,13 +90,15 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &esv1.ExternalSecret{}, storeIndex, indexStores); err != nil {
 		return fmt.Errorf("index ExternalSecrets by store: %w", err)
 	}
-	owner := handler.TypedEnqueueRequestForOwner[*metav1.PartialObjectMetadata](
-		mgr.GetScheme(), mgr.GetRESTMapper(), &esv1.ExternalSecret{}, handler.OnlyControllerOwner())
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &esv1.ExternalSecret{}, targetIndex, indexTarget); err != nil {
+		return fmt.Errorf("index ExternalSecrets by target: %w", err)
+	}
+	users := handler.TypedEnqueueRequestsFromMapFunc(r.users)
 	changed := predicate.Or[client.Object](
 		predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}, deleting())
 	err = ctrl.NewControllerManagedBy(mgr).Named("externalsecret").
 		For(&esv1.ExternalSecret{}, builder.WithPredicates(changed)).
-		WatchesRawSource(source.Kind(r.targets.cache, secretMetadata(), owner)).
+		WatchesRawSource(source.Kind(r.targets.cache, secretMetadata(), users)).
 		Watches(&esv1.SecretStore{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(storeChanged())).
 		Watches(&esv1.ClusterSecretStore{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(storeChanged())).
 		WithOptions(flow.Options(max(1, r.deps.Concurrent))).

@@ -10,6 +10,8 @@
 //	skip foreign ─► refuse ─► observe ─► skip fresh ─► admit ─► fetch ─► assemble ─► render ─► write ─► prune
 //	  (plan.go)   (refuse.go)          (plan.go)               (pool)  (values.go) (render.go)   (target.go)
 //
+// What creationPolicy and deletionPolicy mean stands in policy.go, and whose a field or a Secret is in ownership.go.
+//
 // Nothing is read from the API server on the way except caches; a Secret is read live only when the API server refuses a
-// write, or once for a Secret that another controller left behind.
+// write, once for a Secret that another controller left behind, and to merge into one that it has not written to yet.
 package externalsecret

@@ -168,11 +168,16 @@ func (s *scope) lastRefresh() time.Time {
 	return last
 }
 
-// driftOf reports whether the target is not what was written last, and whether only a look at it can tell.
+// driftOf reports whether the target is not what was written last, and whether only a look at it can tell. A target that
+// is left to others (Orphan) while its values are never read again is theirs: that is how they take it over.
 func driftOf(s *scope) (drifted, verify bool) {
 	was := s.es.Status.Target
-	switch {
-	case !s.target.ours(s.es):
+	switch policy := creationOf(&s.es.Spec); {
+	case policy == esv1.CreationNone, policy == esv1.CreationOrphan && intervalOf(&s.es.Spec) == 0:
+		return false, false
+	case !s.target.exists:
+		return !absentOnPurpose(s.es), false
+	case !s.target.belongs(s.es):
 		return true, false
 	case was.UID == "":
 		return s.target.dataHash == "", true

@@ -153,16 +153,10 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 		change func(*esv1.ExternalSecretSpec)
 		want   string
 	}{
-		"spec.syncWindows":                         {func(s *esv1.ExternalSecretSpec) { s.SyncWindows = &esv1.SyncWindows{} }, ""},
-		"spec.target.creationPolicy Orphan":        {func(s *esv1.ExternalSecretSpec) { s.Target.CreationPolicy = esv1.CreationOrphan }, ""},
-		"spec.target.creationPolicy Merge":         {func(s *esv1.ExternalSecretSpec) { s.Target.CreationPolicy = esv1.CreationMerge }, ""},
-		"spec.target.creationPolicy None":          {func(s *esv1.ExternalSecretSpec) { s.Target.CreationPolicy = esv1.CreationNone }, ""},
-		"spec.target.creationPolicy CreateOrMerge": {func(s *esv1.ExternalSecretSpec) { s.Target.CreationPolicy = esv1.CreationCreateOrMerge }, ""},
-		"spec.target.deletionPolicy Delete":        {func(s *esv1.ExternalSecretSpec) { s.Target.DeletionPolicy = esv1.DeletionDelete }, ""},
-		"spec.target.deletionPolicy Merge":         {func(s *esv1.ExternalSecretSpec) { s.Target.DeletionPolicy = esv1.DeletionMerge }, ""},
-		"spec.target.manifest":                     {func(s *esv1.ExternalSecretSpec) { s.Target.Manifest = &esv1.ManifestRef{} }, ""},
-		"spec.target.immutable":                    {func(s *esv1.ExternalSecretSpec) { s.Target.Immutable = true }, ""},
-		"spec.target.template.engineVersion v1":    {func(s *esv1.ExternalSecretSpec) { s.Target.Template = &esv1.Template{EngineVersion: "v1"} }, ""},
+		"spec.syncWindows":                      {func(s *esv1.ExternalSecretSpec) { s.SyncWindows = &esv1.SyncWindows{} }, ""},
+		"spec.target.manifest":                  {func(s *esv1.ExternalSecretSpec) { s.Target.Manifest = &esv1.ManifestRef{} }, ""},
+		"spec.target.immutable":                 {func(s *esv1.ExternalSecretSpec) { s.Target.Immutable = true }, ""},
+		"spec.target.template.engineVersion v1": {func(s *esv1.ExternalSecretSpec) { s.Target.Template = &esv1.Template{EngineVersion: "v1"} }, ""},
 		"spec.target.template.metadata.finalizers": {func(s *esv1.ExternalSecretSpec) {
 			s.Target.Template = &esv1.Template{Metadata: esv1.TemplateMetadata{Finalizers: []string{"a/b"}}}
 		}, ""},

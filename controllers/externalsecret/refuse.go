@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	ssv1 "github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
@@ -23,8 +24,6 @@ func unsupported(spec *esv1.ExternalSecretSpec) []string {
 	}
 	note(spec.SyncWindows != nil, "spec.syncWindows")
 	t := &spec.Target
-	note(t.CreationPolicy != "" && t.CreationPolicy != esv1.CreationOwner, "spec.target.creationPolicy %s", t.CreationPolicy)
-	note(t.DeletionPolicy != "" && t.DeletionPolicy != esv1.DeletionRetain, "spec.target.deletionPolicy %s", t.DeletionPolicy)
 	note(t.Manifest != nil, "spec.target.manifest")
 	note(t.Immutable, "spec.target.immutable")
 	if tpl := t.Template; tpl != nil {
@@ -98,10 +97,8 @@ func refuseLabels(labels map[string]string) error {
 // asks for, empty for any.
 func refuseTarget(live *corev1.Secret, es *esv1.ExternalSecret, wants corev1.SecretType) error {
 	name := fmt.Sprintf("Secret %s/%s", live.Namespace, live.Name)
-	for _, ref := range live.OwnerReferences {
-		if ref.Controller != nil && *ref.Controller && ref.UID != es.UID {
-			return ownedByAnother(name, fmt.Sprintf("%s %s", ref.Kind, ref.Name))
-		}
+	if ref := metav1.GetControllerOf(live); ref != nil && ref.UID != es.UID && (owns(&es.Spec) || isExternalSecret(ref)) {
+		return ownedByAnother(name, fmt.Sprintf("%s %s", ref.Kind, ref.Name))
 	}
 	if err := refuseType(live.Type); err != nil {
 		return fmt.Errorf("%s: %w", name, err)

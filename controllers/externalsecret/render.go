@@ -154,8 +154,13 @@ func (c *content) mark(es *esv1.ExternalSecret) {
 		c.annotations = map[string]string{}
 	}
 	c.labels[esv1.LabelManaged] = "true"
-	c.labels[esv1.LabelCreatedBy] = createdBy(es)
-	c.annotations[esv1.AnnotationDataHash] = c.hash
+	if owns(&es.Spec) {
+		c.labels[esv1.LabelCreatedBy] = createdBy(es)
+	}
+	// The hash of a shared target would be one of what others put there, which we do not know.
+	if !shares(&es.Spec) {
+		c.annotations[esv1.AnnotationDataHash] = c.hash
+	}
 }
 
 // inherited returns the labels or annotations of an ExternalSecret that its target gets when there is no template: all
@@ -189,7 +194,7 @@ func dynamicMetadata(spec *esv1.ExternalSecretSpec) bool {
 	})
 }
 
-// metadataPrint is a fingerprint of the labels and annotations, for comparison within the process.
-func (c *content) metadataPrint() string {
-	return hashText(fmt.Sprintf("%q %q", c.labels, c.annotations))
+// print is a fingerprint of the content, for comparison within the process.
+func (c *content) print() string {
+	return hashText(fmt.Sprintf("%q %q %q %q", c.secretType, c.hash, c.labels, c.annotations))
 }

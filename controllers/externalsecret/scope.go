@@ -35,13 +35,17 @@ type scope struct {
 	// values are the fetched values by key, and content what the target shall hold.
 	values  map[string][]byte
 	content content
-	// dynamic is set when the metadata of the target depends on values.
+	// dynamic is set when the target does not show all that it is made from: its metadata depends on values, or it is shared.
 	dynamic bool
 
 	// early is set when the store is so new that there is nothing to report yet.
 	early bool
 	// retained is set when the store had no values at all and the target was left alone.
 	retained bool
+	// emptied is set when the store had no values at all and there shall be no target, and deleted when there was one.
+	emptied, deleted bool
+	// absent is set when there is no Secret to merge into.
+	absent bool
 	// written and created are set when the target was changed, or made.
 	written, created bool
 }
@@ -62,10 +66,11 @@ type target struct {
 	// controller is the UID of the object that controls the Secret, and controllerName what to call it.
 	controller     types.UID
 	controllerName string
+	// controllerIsES is set when that object is an ExternalSecret.
+	controllerIsES bool
+	// updaters are the field managers of External Secrets Operator that wrote the Secret by update instead of apply.
+	updaters []string
 }
-
-// ours reports whether the target exists and is controlled by the ExternalSecret.
-func (t target) ours(es *esv1.ExternalSecret) bool { return t.exists && t.controller == es.UID }
 
 // memo is what the process remembers about an ExternalSecret between runs. Losing it costs a repeated look, never
 // correctness.
@@ -77,8 +82,10 @@ type memo struct {
 	refreshed time.Time
 	// stores are the configurations of the stores that the values were read with.
 	stores string
-	// metadata is the fingerprint of the target's metadata where that depends on values.
-	metadata string
+	// content is the fingerprint of the target where its data-hash does not say all (scope.dynamic).
+	content string
+	// missing is what was said last about entries that the stores do not have.
+	missing string
 	// waiting is since when the object has waited for a store that nobody has validated yet; zero when it does not.
 	waiting time.Time
 }

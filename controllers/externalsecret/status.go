@@ -10,9 +10,11 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/flow"
 )
 
-// The messages of Ready=True, which are External Secrets Operator's.
+// The messages of Ready=True, and of the event of a deletion, which are External Secrets Operator's.
 const (
 	messageSynced   = "secret synced"
+	messageDeleted  = "secret deleted due to DeletionPolicy=Delete"
+	messageMissing  = "secret will not be created due to CreationPolicy=Merge"
 	messageRetained = "secret retained due to DeletionPolicy=Retain"
 )
 
@@ -24,7 +26,7 @@ func report(heartbeat time.Duration) flow.Report[scope] {
 			return flow.Verdict{}
 		}
 		before := conditions.Ready(s.es.Status.Conditions)
-		now := conditionOf(s, out)
+		now := conditionOf(s, out, before)
 		if out.State == flow.Ready && s.plan.refresh {
 			s.recordSync(heartbeat, before)
 		}
@@ -43,14 +45,18 @@ func (s *scope) recordSync(heartbeat time.Duration, before esv1.Condition) {
 	status := &s.es.Status
 	s.memo.refreshed, s.memo.stores = s.now, fingerprint(s.stores)
 	if s.dynamic {
-		s.memo.metadata = s.content.metadataPrint()
+		s.memo.content = s.content.print()
 	}
-	quiet := !s.written && !s.plan.changed && before.Status == metav1.ConditionTrue && s.now.Sub(status.RefreshTime.Time) < heartbeat
+	quiet := !s.written && !s.deleted && !s.plan.changed && before.Status == metav1.ConditionTrue && s.now.Sub(status.RefreshTime.Time) < heartbeat
 	if !quiet {
 		status.RefreshTime = metav1.NewTime(s.now).Rfc3339Copy()
 	}
 	status.SyncedResourceVersion = s.version
-	if s.retained {
+	switch {
+	case s.retained:
+		return
+	case s.emptied, s.absent, creationOf(&s.es.Spec) == esv1.CreationNone:
+		status.Target = esv1.TargetStatus{}
 		return
 	}
 	status.Binding.Name = targetName(s.es)
@@ -59,13 +65,19 @@ func (s *scope) recordSync(heartbeat time.Duration, before esv1.Condition) {
 	}
 }
 
-func conditionOf(s *scope, out flow.Outcome) esv1.Condition {
+func conditionOf(s *scope, out flow.Outcome, before esv1.Condition) esv1.Condition {
 	c := esv1.Condition{Type: esv1.ConditionReady, Status: metav1.ConditionTrue, Reason: esv1.ReasonSecretSynced, Message: messageSynced}
 	switch {
 	case out.State != flow.Ready:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, esv1.ReasonSecretSyncedError, out.Message
+	case !s.plan.refresh && before.Status == metav1.ConditionTrue:
+		c.Reason, c.Message = before.Reason, before.Message // nothing was done
 	case s.retained:
 		c.Message = messageRetained
+	case s.emptied:
+		c.Reason, c.Message = esv1.ReasonSecretDeleted, messageDeleted
+	case s.absent:
+		c.Reason, c.Message = esv1.ReasonSecretMissing, messageMissing
 	}
 	return c
 }
@@ -83,6 +95,8 @@ func eventOf(s *scope, before, now esv1.Condition) *flow.Event {
 	switch {
 	case now.Status != metav1.ConditionTrue && (before.Status != now.Status || before.Message != now.Message):
 		return &flow.Event{Reason: esv1.ReasonUpdateFailed, Action: "Reconcile", Message: now.Message, Warning: true}
+	case s.deleted:
+		return &flow.Event{Reason: esv1.ReasonDeleted, Action: "Delete", Message: messageDeleted}
 	case now.Status == metav1.ConditionTrue && s.created:
 		return &flow.Event{Reason: esv1.ReasonCreated, Action: "Apply", Message: "secret created"}
 	case now.Status == metav1.ConditionTrue && s.written:

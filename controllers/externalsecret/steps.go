@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -36,6 +35,7 @@ func (r *Reconciler) steps() []flow.Step[scope] {
 		{Name: "read templates", Do: failing(r.readTemplates)},
 		{Name: "fetch", Do: r.fetch},
 		{Name: "render", Do: r.render},
+		{Name: "hold", Do: failing(r.hold)},
 		{Name: "write", Do: failing(r.write)},
 		{Name: "prune", Do: failing(r.prune)},
 	}
@@ -58,25 +58,6 @@ func failing(do func(context.Context, *scope) error) func(context.Context, *scop
 		}
 		return nil
 	}
-}
-
-// release lets an object go that is being deleted: its Secret follows by its owner reference. Objects that External Secrets
-// Operator has served carry a finalizer of it that nobody else would remove.
-func (r *Reconciler) release(ctx context.Context, s *scope) error {
-	if s.es.DeletionTimestamp.IsZero() {
-		return nil
-	}
-	s.ignored = true
-	before := s.es.DeepCopy()
-	if !controllerutil.RemoveFinalizer(s.es, esv1.FinalizerExternalSecret) {
-		return flow.Done()
-	}
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.deps.Client.Patch(ctx, s.es.DeepCopy(), patch); client.IgnoreNotFound(err) != nil {
-		return failed(fmt.Errorf("remove the finalizer: %w", redact.API(err)))
-	}
-	s.es.Finalizers = before.Finalizers // the status patch is not about them
-	return flow.Done()
 }
 
 // resolve finds the stores, and ends the run for an object that another controller serves.
@@ -144,7 +125,7 @@ func (r *Reconciler) skipFresh(ctx context.Context, s *scope) error {
 	if !s.plan.refresh {
 		return flow.Done()
 	}
-	if s.target.exists && s.target.controller != "" && !s.target.ours(s.es) {
+	if s.target.taken(s.es) {
 		name := fmt.Sprintf("Secret %s/%s", s.es.Namespace, targetName(s.es))
 		return failed(ownedByAnother(name, s.target.controllerName))
 	}
@@ -254,19 +235,20 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// render selects the values from the documents and makes the content. A store that has no values at all leaves the target
-// as it is (deletionPolicy Retain).
+// render selects the values from the documents and makes the content.
 func (r *Reconciler) render(ctx context.Context, s *scope) error {
+	var missing []string
 	var err error
-	if s.values, err = assemble(ctx, &s.es.Spec, s.documents); err != nil {
+	if s.values, missing, err = assemble(ctx, &s.es.Spec, s.documents); err != nil {
 		return failed(err)
 	}
-	if s.retained = len(s.values) == 0; s.retained {
-		return flow.Done()
+	r.announceMissing(s, missing)
+	if err := r.empty(ctx, s); err != nil {
+		return err
 	}
 	if s.content, err = render(ctx, s.es, s.values, s.templates); err != nil {
 		return failed(err)
 	}
-	s.dynamic = dynamicMetadata(&s.es.Spec)
+	s.dynamic = shares(&s.es.Spec) || dynamicMetadata(&s.es.Spec)
 	return nil
 }

@@ -17,27 +17,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/internal/redact"
+	"github.com/sealbridge/sealbridge/providers"
 )
 
-// write makes the target hold the content, with one server-side apply. A target that is known to be ours is applied by
+// write makes the target hold the content, with one server-side apply. A target that is known to be owned is applied by
 // force (whoever changed a key of it loses); any other is applied without, which creates it when there is none. Only when
-// the API server refuses is the Secret looked at, and taken over if nothing speaks against it.
+// the API server refuses, or when nothing may be created, is the Secret looked at, and taken over if nothing speaks against it.
 func (r *Reconciler) write(ctx context.Context, s *scope) error {
-	if s.unchanged() {
+	if creationOf(&s.es.Spec) == esv1.CreationNone || s.unchanged() {
 		return nil
 	}
-	var known types.UID
-	if s.target.ours(s.es) {
-		known = s.target.uid
-	}
-	got, err := r.apply(ctx, s, known, s.content.secretType)
-	found := s.target.exists || refusedByState(err)
-	if refusedByState(err) {
-		got, err = r.takeOver(ctx, s, err)
-	}
+	got, found, err := r.put(ctx, s)
 	if err != nil {
 		return err
+	}
+	if got == nil {
+		s.absent, s.target = true, target{}
+		return flow.Done()
 	}
 	version := ptr.Deref(got.ResourceVersion, "")
 	s.written = version != s.target.resourceVersion && version != s.es.Status.Target.ResourceVersion
@@ -45,17 +43,49 @@ func (r *Reconciler) write(ctx context.Context, s *scope) error {
 	if err := r.removeForeignKeys(ctx, s, got); err != nil {
 		return err
 	}
-	s.target = target{
-		exists: true, uid: ptr.Deref(got.UID, ""), resourceVersion: ptr.Deref(got.ResourceVersion, ""),
-		dataHash: s.content.hash, controller: s.es.UID,
+	s.target = target{exists: true, uid: ptr.Deref(got.UID, ""), resourceVersion: ptr.Deref(got.ResourceVersion, ""), dataHash: s.content.hash}
+	if owns(&s.es.Spec) {
+		s.target.controller = s.es.UID
 	}
 	return nil
 }
 
-// unchanged reports whether the target is known to hold the content already.
+// unchanged reports whether the target is known to hold the content already. What a shared target holds of ours only this
+// process knows.
 func (s *scope) unchanged() bool {
-	return !s.plan.changed && !s.plan.drifted && s.target.ours(s.es) && s.target.dataHash == s.content.hash &&
-		(!s.dynamic || s.memo.metadata == s.content.metadataPrint())
+	return !s.plan.changed && !s.plan.drifted && s.target.belongs(s.es) &&
+		(shares(&s.es.Spec) || s.target.dataHash == s.content.hash) &&
+		(!s.dynamic || s.memo.content == s.content.print())
+}
+
+// known returns the UID of the target when it is known that it may be written to: it is owned, or we have written to
+// it before (nobody can change the type of a Secret).
+func (s *scope) known() types.UID {
+	if s.target.belongs(s.es) && (owns(&s.es.Spec) || s.target.uid == s.es.Status.Target.UID) {
+		return s.target.uid
+	}
+	return ""
+}
+
+// put applies the content, and reports whether there was a Secret before. It returns nil when there is no Secret and
+// creationPolicy is Merge.
+func (r *Reconciler) put(ctx context.Context, s *scope) (got *corev1ac.SecretApplyConfiguration, found bool, err error) {
+	uid := s.known()
+	if uid == "" && creationOf(&s.es.Spec) == esv1.CreationMerge {
+		got, err = r.takeOver(ctx, s, nil)
+		return got, true, err
+	}
+	if slices.Contains(s.target.updaters, fieldOwner(s.es.Name)) {
+		if err := r.inherit(ctx, s); err != nil {
+			return nil, true, err
+		}
+	}
+	got, err = r.apply(ctx, s, uid, s.content.secretType, uid != "" && owns(&s.es.Spec))
+	if !refusedByState(err) {
+		return got, s.target.exists, err
+	}
+	got, err = r.takeOver(ctx, s, err)
+	return got, true, err
 }
 
 // refusedByState reports whether the API server refused because of what the Secret is, not because of who asks.
@@ -63,20 +93,29 @@ func refusedByState(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsInvalid(err)
 }
 
-// apply writes the content. With a UID it writes by force, to that object only.
-func (r *Reconciler) apply(ctx context.Context, s *scope, uid types.UID, t corev1.SecretType) (*corev1ac.SecretApplyConfiguration, error) {
-	if t == "" {
-		// Said, so that a Secret of another type is refused instead of filled.
-		t = corev1.SecretTypeOpaque
-	}
+// apply writes the content. With a UID it writes to that object only.
+func (r *Reconciler) apply(
+	ctx context.Context, s *scope, uid types.UID, t corev1.SecretType, force bool,
+) (*corev1ac.SecretApplyConfiguration, error) {
 	secret := corev1ac.Secret(targetName(s.es), s.es.Namespace).
-		WithType(t).WithData(s.content.data).WithLabels(s.content.labels).WithAnnotations(s.content.annotations).
-		WithOwnerReferences(metav1ac.OwnerReference().
+		WithData(s.content.data).WithLabels(s.content.labels).WithAnnotations(s.content.annotations)
+	switch {
+	case t != "":
+		secret.WithType(t)
+	case creationOf(&s.es.Spec) != esv1.CreationMerge:
+		// Said, so that a Secret of another type is refused instead of filled.
+		secret.WithType(corev1.SecretTypeOpaque)
+	}
+	if owns(&s.es.Spec) {
+		secret.WithOwnerReferences(metav1ac.OwnerReference().
 			WithAPIVersion(esv1.GroupVersion().String()).WithKind(esv1.KindExternalSecret).
 			WithName(s.es.Name).WithUID(s.es.UID).WithController(true).WithBlockOwnerDeletion(true))
+	}
 	opts := []client.ApplyOption{client.FieldOwner(fieldOwner(s.es.Name))}
 	if uid != "" {
 		secret.WithUID(uid)
+	}
+	if force {
 		opts = append(opts, client.ForceOwnership)
 	}
 	if err := r.deps.Client.Apply(ctx, secret, opts...); err != nil {
@@ -86,10 +125,16 @@ func (r *Reconciler) apply(ctx context.Context, s *scope, uid types.UID, t corev
 }
 
 // takeOver looks at the Secret that the API server refused to change, and applies the content to it by force unless it
-// belongs to somebody else, is privileged or cannot be changed. Refused is returned when there is no such Secret.
+// belongs to somebody else, is privileged or cannot be changed. Without a Secret it returns what was refused; nil for a
+// target that is not ours to create.
 func (r *Reconciler) takeOver(ctx context.Context, s *scope, refused error) (*corev1ac.SecretApplyConfiguration, error) {
+	if err := r.refuseRival(ctx, s, refused); err != nil {
+		return nil, err
+	}
 	live, err := r.read(ctx, s)
 	switch {
+	case apierrors.IsNotFound(err) && creationOf(&s.es.Spec) == esv1.CreationMerge:
+		return nil, nil //nolint:nilnil // no Secret is what there is to say
 	case apierrors.IsNotFound(err):
 		return nil, refused
 	case err != nil:
@@ -98,7 +143,30 @@ func (r *Reconciler) takeOver(ctx context.Context, s *scope, refused error) (*co
 	if err := refuseTarget(live, s.es, s.content.secretType); err != nil {
 		return nil, err
 	}
-	return r.apply(ctx, s, live.UID, live.Type)
+	if err := r.inheritFrom(ctx, s, live); err != nil {
+		return nil, err
+	}
+	return r.apply(ctx, s, live.UID, live.Type, true)
+}
+
+// refuseRival says that another ExternalSecret writes the same field of a target that neither of them owns, when that is what
+// the API server refused: the two would take it from each other for ever.
+func (r *Reconciler) refuseRival(ctx context.Context, s *scope, refused error) error {
+	manager, field := rival(refused, s.es)
+	if manager == "" || owns(&s.es.Spec) {
+		return nil
+	}
+	others, err := r.rivals(ctx, s.es)
+	if err != nil {
+		return err
+	}
+	for _, other := range others {
+		if fieldOwner(other.Name) == manager {
+			return providers.Errorf(providers.ErrInvalid, "target is owned by another: ExternalSecret %s writes %s of Secret %s/%s; "+
+				"let the two write different keys or Secrets", other.Name, field, s.es.Namespace, targetName(s.es))
+		}
+	}
+	return nil // it is gone, and its fields are anybody's
 }
 
 // read reads the target live.
@@ -111,9 +179,12 @@ func (r *Reconciler) read(ctx context.Context, s *scope) (*corev1.Secret, error)
 	return &live, nil
 }
 
-// removeForeignKeys removes the keys that others put into the target, which belongs to the ExternalSecret as a whole
-// (creationPolicy Owner). The resource version of what is left goes into got.
+// removeForeignKeys removes the keys that others put into a target that belongs to the ExternalSecret as a whole
+// (creationPolicy Owner, and Orphan while no other ExternalSecret merges into it). The resource version of what is left goes into got.
 func (r *Reconciler) removeForeignKeys(ctx context.Context, s *scope, got *corev1ac.SecretApplyConfiguration) error {
+	if shares(&s.es.Spec) {
+		return nil
+	}
 	drop := map[string]any{}
 	for key := range got.Data {
 		if _, ours := s.content.data[key]; !ours {
@@ -122,6 +193,9 @@ func (r *Reconciler) removeForeignKeys(ctx context.Context, s *scope, got *corev
 	}
 	if len(drop) == 0 {
 		return nil
+	}
+	if others, err := r.rivals(ctx, s.es); err != nil || len(others) > 0 && !owns(&s.es.Spec) {
+		return err
 	}
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": got.UID, "resourceVersion": got.ResourceVersion},
@@ -147,7 +221,7 @@ func (r *Reconciler) verify(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	if dataHash(live.Data) != s.target.dataHash || live.UID != s.target.uid || live.ResourceVersion != s.target.resourceVersion {
+	if refuseTarget(live, s.es, "") != nil || dataHash(live.Data) != s.target.dataHash || live.UID != s.target.uid || live.ResourceVersion != s.target.resourceVersion {
 		s.plan.refresh, s.plan.drifted = true, true
 	}
 	return nil
@@ -155,19 +229,21 @@ func (r *Reconciler) verify(ctx context.Context, s *scope) error {
 
 // prune deletes the Secrets that the ExternalSecret owned under other names of its target.
 func (r *Reconciler) prune(ctx context.Context, s *scope) error {
+	if !owns(&s.es.Spec) {
+		return nil
+	}
 	owned, err := r.targets.ownedBy(ctx, s.es)
 	if err != nil {
 		return err
 	}
-	for _, old := range owned {
-		if old.Name == targetName(s.es) {
+	for i := range owned {
+		if owned[i].Name == targetName(s.es) {
 			continue
 		}
-		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: old.Namespace, Name: old.Name}}
-		err := r.deps.Client.Delete(ctx, secret, client.Preconditions{UID: &old.UID})
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete Secret %s/%s, the target before: %w", old.Namespace, old.Name, redact.API(err))
+		if err := r.delete(ctx, &owned[i]); err != nil {
+			return fmt.Errorf("remove the target before: %w", err)
 		}
+		r.deps.Events.Eventf(s.es, nil, corev1.EventTypeNormal, esv1.ReasonDeleted, "Delete", "secret deleted because it was orphaned")
 	}
 	return nil
 }

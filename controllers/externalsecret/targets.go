@@ -3,6 +3,7 @@ package externalsecret
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -59,7 +60,8 @@ func secretMetadata() *metav1.PartialObjectMetadata {
 	return m
 }
 
-// strip leaves of a Secret's metadata what identifies it, says whose it is and what it holds.
+// strip leaves of a Secret's metadata what identifies it, says whose it is and what it holds, and of its field managers those
+// that External Secrets Operator left behind.
 func strip(obj any) (any, error) {
 	m, ok := obj.(*metav1.PartialObjectMetadata)
 	if !ok {
@@ -68,6 +70,11 @@ func strip(obj any) (any, error) {
 	kept := &metav1.PartialObjectMetadata{TypeMeta: m.TypeMeta}
 	kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion = m.Namespace, m.Name, m.UID, m.ResourceVersion
 	kept.OwnerReferences = m.OwnerReferences
+	for _, f := range m.ManagedFields {
+		if f.Operation == metav1.ManagedFieldsOperationUpdate && f.Subresource == "" && strings.HasPrefix(f.Manager, esv1.FieldOwnerPrefix) {
+			kept.ManagedFields = append(kept.ManagedFields, metav1.ManagedFieldsEntry{Manager: f.Manager, Operation: f.Operation})
+		}
+	}
 	kept.Labels = map[string]string{esv1.LabelManaged: m.Labels[esv1.LabelManaged]}
 	if hash := m.Annotations[esv1.AnnotationDataHash]; hash != "" {
 		kept.Annotations = map[string]string{esv1.AnnotationDataHash: hash}
@@ -87,7 +94,10 @@ func (t *targets) get(ctx context.Context, namespace, name string) (target, erro
 	}
 	found := target{exists: true, uid: m.UID, resourceVersion: m.ResourceVersion, dataHash: m.Annotations[esv1.AnnotationDataHash]}
 	if owner := metav1.GetControllerOfNoCopy(m); owner != nil {
-		found.controller, found.controllerName = owner.UID, owner.Kind+" "+owner.Name
+		found.controller, found.controllerName, found.controllerIsES = owner.UID, owner.Kind+" "+owner.Name, isExternalSecret(owner)
+	}
+	for _, f := range m.ManagedFields {
+		found.updaters = append(found.updaters, f.Manager)
 	}
 	return found, nil
 }

@@ -17,18 +17,25 @@ import (
 )
 
 // assemble makes the values of an ExternalSecret from the documents: dataFrom in order, then data; later ones win. It is
-// all or nothing: the first thing that is missing or malformed is the error, which names the entry and never a value.
-func assemble(ctx context.Context, spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result) (map[string][]byte, error) {
-	values := map[string][]byte{}
+// all or nothing: the first thing that is missing or malformed is the error, which names the entry and never a value. Where
+// deletionPolicy lets keys go, entries whose document the store does not have are no error and are named in missing.
+func assemble(
+	ctx context.Context, spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result,
+) (values map[string][]byte, missing []string, err error) {
+	values = map[string][]byte{}
 	r := template.New(template.Options{MissingKey: template.MissingKeyError})
 	for _, e := range entriesOf(spec) {
 		found, err := valuesOf(ctx, r, e, documents[e.origin])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.path, err)
+		switch {
+		case errors.Is(err, providers.ErrNotFound) && deletionOf(spec) != esv1.DeletionRetain:
+			missing = append(missing, fmt.Sprintf("%s: %s", e.path, err))
+			continue
+		case err != nil:
+			return nil, nil, fmt.Errorf("%s: %w", e.path, err)
 		}
 		maps.Copy(values, found)
 	}
-	return values, nil
+	return values, missing, nil
 }
 
 func valuesOf(ctx context.Context, r *template.Renderer, e entry, result providers.Result) (map[string][]byte, error) {

@@ -1,0 +1,237 @@
+package externalsecret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/internal/redact"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// What creationPolicy and deletionPolicy mean for a target:
+//
+//	policy          made by us   owned   keys of others   repaired
+//	Owner           yes          yes     removed          at once
+//	Orphan          yes          no      removed          at once, unless the values are read only once
+//	CreateOrMerge   yes          no      kept             at once
+//	Merge           no           no      kept             at once
+//	None            no           no      kept             never
+
+func creationOf(spec *esv1.ExternalSecretSpec) esv1.CreationPolicy {
+	if spec.Target.CreationPolicy == "" {
+		return esv1.CreationOwner
+	}
+	return spec.Target.CreationPolicy
+}
+
+func deletionOf(spec *esv1.ExternalSecretSpec) esv1.DeletionPolicy {
+	if spec.Target.DeletionPolicy == "" {
+		return esv1.DeletionRetain
+	}
+	return spec.Target.DeletionPolicy
+}
+
+// owns reports whether the target belongs to the ExternalSecret and goes with it.
+func owns(spec *esv1.ExternalSecretSpec) bool { return creationOf(spec) == esv1.CreationOwner }
+
+// shares reports whether the target holds keys of others, which stay.
+func shares(spec *esv1.ExternalSecretSpec) bool {
+	return creationOf(spec) == esv1.CreationMerge || creationOf(spec) == esv1.CreationCreateOrMerge
+}
+
+// belongs reports whether the target exists and is the ExternalSecret's to write: it controls it, or with a policy that
+// owns nothing, no other ExternalSecret does.
+func (t target) belongs(es *esv1.ExternalSecret) bool {
+	if owns(&es.Spec) {
+		return t.exists && t.controller == es.UID
+	}
+	return t.exists && !t.taken(es)
+}
+
+// taken reports whether the target is controlled by somebody who does not leave it to the ExternalSecret: with creationPolicy
+// Owner anybody else, with the others another ExternalSecret.
+func (t target) taken(es *esv1.ExternalSecret) bool {
+	if !t.exists || t.controller == "" || t.controller == es.UID || creationOf(&es.Spec) == esv1.CreationNone {
+		return false
+	}
+	return owns(&es.Spec) || t.controllerIsES
+}
+
+// isExternalSecret reports whether an owner is an ExternalSecret, of any version.
+func isExternalSecret(ref *metav1.OwnerReference) bool {
+	group, _, _ := strings.Cut(ref.APIVersion, "/")
+	return ref.Kind == esv1.KindExternalSecret && group == esv1.GroupVersion().Group
+}
+
+// absentOnPurpose reports whether it was the last run's decision that there is no target. It is only asked about an object
+// that was synced; whatever is wrong with the answer costs one more look at the store.
+func absentOnPurpose(es *esv1.ExternalSecret) bool {
+	ready := conditions.Ready(es.Status.Conditions)
+	if ready.Status != metav1.ConditionTrue || es.Status.Target.UID != "" {
+		return false
+	}
+	switch ready.Reason {
+	case esv1.ReasonSecretDeleted:
+		return deletionOf(&es.Spec) == esv1.DeletionDelete
+	case esv1.ReasonSecretMissing:
+		return creationOf(&es.Spec) == esv1.CreationMerge
+	default:
+		return ready.Message == messageRetained
+	}
+}
+
+// needsFinalizer reports whether the ExternalSecret may go only after its target.
+func needsFinalizer(es *esv1.ExternalSecret) bool {
+	return owns(&es.Spec) && deletionOf(&es.Spec) == esv1.DeletionDelete
+}
+
+// hold puts the finalizer on an ExternalSecret whose target is to be deleted before it, before there is a target.
+func (r *Reconciler) hold(ctx context.Context, s *scope) error {
+	if !needsFinalizer(s.es) {
+		return nil
+	}
+	if err := r.patchFinalizer(ctx, s.es, controllerutil.AddFinalizer); err != nil {
+		return fmt.Errorf("add the finalizer: %w", redact.API(err))
+	}
+	return nil
+}
+
+// release lets an object go that is being deleted, after its target where deletionPolicy says so; any other target follows
+// by its owner reference or stays. Objects that External Secrets Operator has served always carry the finalizer.
+func (r *Reconciler) release(ctx context.Context, s *scope) error {
+	if s.es.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	s.ignored = true
+	if needsFinalizer(s.es) {
+		owned, err := r.targets.ownedBy(ctx, s.es)
+		if err != nil {
+			return failed(err)
+		}
+		for i := range owned {
+			if err := r.delete(ctx, &owned[i]); err != nil {
+				return failed(err)
+			}
+		}
+	}
+	if err := r.patchFinalizer(ctx, s.es, controllerutil.RemoveFinalizer); err != nil {
+		return failed(fmt.Errorf("remove the finalizer: %w", redact.API(err)))
+	}
+	return flow.Done()
+}
+
+// patchFinalizer changes the finalizers of the stored object, when there is something to change, and not those of es, whose
+// changes are the status patch.
+func (r *Reconciler) patchFinalizer(ctx context.Context, es *esv1.ExternalSecret, edit func(client.Object, string) bool) error {
+	edited := es.DeepCopy()
+	if !edit(edited, esv1.FinalizerExternalSecret) {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(es, client.MergeFromWithOptimisticLock{})
+	return client.IgnoreNotFound(r.deps.Client.Patch(ctx, edited, patch))
+}
+
+// delete deletes a Secret if it still is the object that it was.
+func (r *Reconciler) delete(ctx context.Context, m *metav1.PartialObjectMetadata) error {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name}}
+	err := r.deps.Client.Delete(ctx, secret, client.Preconditions{UID: &m.UID})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete Secret %s/%s: %w", m.Namespace, m.Name, redact.API(err))
+	}
+	return nil
+}
+
+// empty decides about a target when the stores answered that they hold nothing at all: it is left as it is, deleted, or
+// written without a key. Only a target that the ExternalSecret controls is ever deleted.
+func (r *Reconciler) empty(ctx context.Context, s *scope) error {
+	if len(s.values) > 0 {
+		return nil
+	}
+	switch deletionOf(&s.es.Spec) {
+	case esv1.DeletionMerge:
+		return nil
+	case esv1.DeletionRetain:
+		s.retained = true
+		return flow.Done()
+	}
+	name := fmt.Sprintf("Secret %s/%s", s.es.Namespace, targetName(s.es))
+	if !owns(&s.es.Spec) {
+		return s.later(providers.Errorf(providers.ErrInvalid, "the stores hold no value any more and deletionPolicy is Delete, but %s is not "+
+			"deleted: with creationPolicy %s it does not belong to the ExternalSecret; delete it, or set creationPolicy Owner", name, creationOf(&s.es.Spec)))
+	}
+	s.emptied = true
+	if s.target.belongs(s.es) {
+		m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: s.es.Namespace, Name: targetName(s.es), UID: s.target.uid}}
+		if err := r.delete(ctx, m); err != nil {
+			return failed(err)
+		}
+		s.deleted = true
+	}
+	s.target = target{}
+	return flow.Done()
+}
+
+// later ends the run with what only time or a change can cure: it is looked at again when the values are due.
+func (s *scope) later(err error) error {
+	interval := intervalOf(&s.es.Spec)
+	if interval == 0 {
+		return flow.Stall(esv1.ReasonSecretSyncedError, err)
+	}
+	return flow.Wait(esv1.ReasonSecretSyncedError, max(storeGrace, nextDue(s.es, s.now, interval).Sub(s.now)), err)
+}
+
+// announceMissing says once which entries the stores do not have, where deletionPolicy lets their keys go.
+func (r *Reconciler) announceMissing(s *scope, missing []string) {
+	text := strings.Join(missing, "; ")
+	if text != "" && text != s.memo.missing {
+		r.deps.Events.Eventf(s.es, nil, corev1.EventTypeNormal, esv1.ReasonMissingProviderSecret, "Fetch", "%s", shorten(text))
+	}
+	s.memo.missing = text
+}
+
+// shorten keeps a text within what the API server takes as the note of an event.
+func shorten(text string) string {
+	const longest = 1000
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + " ..."
+}
+
+// rival returns the manager of another ExternalSecret that the API server names in a conflict: two that write the same field
+// would take it from each other for ever.
+func rival(err error, es *esv1.ExternalSecret) (manager, field string) {
+	for _, cause := range conflicts(err) {
+		_, rest, _ := strings.Cut(cause.Message, `"`)
+		name, _, _ := strings.Cut(rest, `"`)
+		if strings.HasPrefix(name, esv1.FieldOwnerPrefix) && name != fieldOwner(es.Name) {
+			return name, redact.Field(strings.TrimPrefix(cause.Field, "."))
+		}
+	}
+	return "", ""
+}
+
+func conflicts(err error) []metav1.StatusCause {
+	if !apierrors.IsConflict(err) {
+		return nil
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(status.Status().Details.Causes), func(c metav1.StatusCause) bool {
+		return c.Type != metav1.CauseTypeFieldManagerConflict
+	})
+}
