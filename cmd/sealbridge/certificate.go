@@ -11,15 +11,22 @@ import (
 	"time"
 
 	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
 // timeout bounds every request of a run; a cluster's proxy that does not answer must not hold a pipeline.
 const timeout = 30 * time.Second
 
+// connection is how a command gets at the certificate and the controller.
+type connection struct {
+	at   *clusterFlags
+	host host
+}
+
 // certificate returns the certificate to seal to in PEM: the one that --cert names, else the controller's.
-func (r *sealRun) certificate(ctx context.Context) ([]byte, error) {
-	text, err := r.fetchCertificate(ctx)
+func (c *connection) certificate(ctx context.Context) ([]byte, error) {
+	text, err := c.fetchCertificate(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -30,15 +37,15 @@ func (r *sealRun) certificate(ctx context.Context) ([]byte, error) {
 	return text, nil
 }
 
-func (r *sealRun) fetchCertificate(ctx context.Context) ([]byte, error) {
-	from := r.flags.cert
+func (c *connection) fetchCertificate(ctx context.Context) ([]byte, error) {
+	from := c.at.cert
 	switch {
 	case from == "":
-		c, err := r.cluster()
+		reached, err := c.cluster()
 		if err != nil {
 			return nil, err
 		}
-		return c.certificate(ctx)
+		return reached.certificate(ctx)
 	case strings.HasPrefix(from, "http://"), strings.HasPrefix(from, "https://"):
 		return download(ctx, from)
 	case strings.HasPrefix(from, "file:"):
@@ -103,3 +110,18 @@ func certificateError(err error) error {
 		return &sealing.Error{Problem: "cannot read the certificate: " + err.Error(), Hint: hint, Cause: err}
 	}
 }
+
+// recipient is whom values are sealed to in this run.
+func (c *connection) recipient(ctx context.Context) (seal.Recipient, error) {
+	text, err := c.certificate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := keyring.ParseRecipient(text, time.Now())
+	if err != nil {
+		return nil, certificateError(err)
+	}
+	return seal.Compat(key), nil
+}
+
+func (c *connection) note(text string) { _, _ = fmt.Fprintln(c.host.stderr, text) }

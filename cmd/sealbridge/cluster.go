@@ -28,15 +28,15 @@ type cluster struct {
 }
 
 // clientConfig loads the kubeconfig, and says whether there is any.
-func (r *sealRun) clientConfig() (config clientcmd.ClientConfig, found bool, err error) {
+func (c *connection) clientConfig() (config clientcmd.ClientConfig, found bool, err error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = r.flags.kubeconfig
-	config = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &r.flags.overrides)
+	rules.ExplicitPath = c.at.kubeconfig
+	config = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &c.at.overrides)
 	raw, err := config.RawConfig()
 	if err != nil {
 		return nil, false, kubeconfigError(err)
 	}
-	if asked := r.flags.overrides.CurrentContext; asked != "" && raw.Contexts[asked] == nil {
+	if asked := c.at.overrides.CurrentContext; asked != "" && raw.Contexts[asked] == nil {
 		return nil, false, &sealing.Error{Problem: fmt.Sprintf("the kubeconfig has no context %q", asked), Hint: "kubectl config get-contexts lists them"}
 	}
 	return config, len(raw.Contexts) > 0, nil
@@ -44,14 +44,14 @@ func (r *sealRun) clientConfig() (config clientcmd.ClientConfig, found bool, err
 
 // namespace returns the namespace of --namespace (explicit) or, when one is needed, that of the kubeconfig's context.
 // Without any kubeconfig there is none.
-func (r *sealRun) namespace(needed bool) (namespace string, explicit bool, err error) {
-	if n := r.flags.overrides.Context.Namespace; n != "" {
+func (c *connection) namespace(needed bool) (namespace string, explicit bool, err error) {
+	if n := c.at.overrides.Context.Namespace; n != "" {
 		return n, true, nil
 	}
 	if !needed {
 		return "", false, nil
 	}
-	config, found, err := r.clientConfig()
+	config, found, err := c.clientConfig()
 	if err != nil || !found {
 		return "", false, err
 	}
@@ -61,8 +61,8 @@ func (r *sealRun) namespace(needed bool) (namespace string, explicit bool, err e
 	return namespace, false, nil
 }
 
-func (r *sealRun) cluster() (*cluster, error) {
-	loaded, _, err := r.clientConfig()
+func (c *connection) cluster() (*cluster, error) {
+	loaded, _, err := c.clientConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (r *sealRun) cluster() (*cluster, error) {
 	if err != nil {
 		return nil, kubeconfigError(err)
 	}
-	return &cluster{client: client, base: base, namespace: r.flags.controllerNS, name: r.flags.controllerName}, nil
+	return &cluster{client: client, base: base, namespace: c.at.controllerNS, name: c.at.controllerName}, nil
 }
 
 // kubeconfigError reduces an error about a kubeconfig to what may be shown: the file holds credentials, and parsers quote.

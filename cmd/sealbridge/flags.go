@@ -14,20 +14,36 @@ import (
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
-// sealFlags are the flags of kubeseal v0.40.0, under the same names and with the same defaults.
-type sealFlags struct {
+// clusterFlags say where the certificate and the controller are.
+type clusterFlags struct {
 	cert           string
 	controllerNS   string
 	controllerName string
-	format         string
-	output         string
-	input          string
-	name           string
-	fromFile       []string
-	privateKeys    []string
-	scope          scopeFlag
-	allowEmpty     bool
-	version        bool
+	kubeconfig     string
+	overrides      clientcmd.ConfigOverrides
+}
+
+func (f *clusterFlags) bind(fs *pflag.FlagSet) {
+	fs.StringVar(&f.cert, "cert", "", "certificate to seal to: a file, or a file:, http: or https: URL; without it the controller is asked")
+	fs.StringVar(&f.controllerNS, "controller-namespace", "kube-system", "namespace of the controller's service")
+	fs.StringVar(&f.controllerName, "controller-name", "sealed-secrets-controller", "name of the controller's service")
+	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "path to a kubeconfig")
+	clientcmd.BindOverrideFlags(&f.overrides, fs, clientcmd.RecommendedConfigOverrideFlags(""))
+}
+
+// sealFlags are the flags of kubeseal v0.40.0, under the same names and with the same defaults.
+type sealFlags struct {
+	clusterFlags
+
+	format      string
+	output      string
+	input       string
+	name        string
+	fromFile    []string
+	privateKeys []string
+	scope       scopeFlag
+	allowEmpty  bool
+	version     bool
 
 	fetchCert bool
 	validate  bool
@@ -36,9 +52,6 @@ type sealFlags struct {
 	reEncrypt bool
 	rotate    bool
 	unseal    bool
-
-	kubeconfig string
-	overrides  clientcmd.ConfigOverrides
 }
 
 // scopeFlag is a scope that was asked for; the empty one was not.
@@ -65,9 +78,7 @@ func (s *scopeFlag) orStrict() seal.Scope {
 
 func (f *sealFlags) bind(fs *pflag.FlagSet) {
 	fs.SortFlags = true
-	fs.StringVar(&f.cert, "cert", "", "certificate to seal to: a file, or a file:, http: or https: URL; without it the controller is asked")
-	fs.StringVar(&f.controllerNS, "controller-namespace", "kube-system", "namespace of the controller's service")
-	fs.StringVar(&f.controllerName, "controller-name", "sealed-secrets-controller", "name of the controller's service")
+	f.clusterFlags.bind(fs)
 	fs.StringVarP(&f.format, "format", "o", "json", "output format, json or yaml")
 	fs.StringVarP(&f.output, "sealed-secret-file", "w", "", "write to this file, replacing it at once; .yaml and .yml choose the format")
 	fs.StringVarP(&f.input, "secret-file", "f", "", "read from this file instead of standard input")
@@ -78,7 +89,6 @@ func (f *sealFlags) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.raw, "raw", false, "seal one value, from --from-file or standard input, and write nothing else")
 	fs.StringVar(&f.name, "name", "", "name of the Secret (--raw with the strict scope needs it)")
 	fs.StringSliceVar(&f.fromFile, "from-file", nil, "the file with the value for --raw, as path or key=path")
-	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "path to a kubeconfig")
 	fs.Var(&f.scope, "scope", "where the values may be opened: strict, namespace-wide or cluster-wide; without it the Secret's annotations decide, then strict")
 	fs.BoolVar(&f.reEncrypt, "re-encrypt", false, "have the controller seal a SealedSecret again to its newest key")
 	fs.BoolVar(&f.rotate, "rotate", false, "")
@@ -86,7 +96,6 @@ func (f *sealFlags) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.unseal, "recovery-unseal", false, "open a SealedSecret with --recovery-private-key and write the plain Secret; for disaster recovery")
 	fs.StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys for --recovery-unseal: PEM, or sealing-key Secrets (also a v1 List) in YAML or JSON")
 	fs.BoolVar(&f.version, "version", false, "print the version")
-	clientcmd.BindOverrideFlags(&f.overrides, fs, clientcmd.RecommendedConfigOverrideFlags(""))
 }
 
 // setFromEnvironment gives every flag that the command line left alone the value of its environment variable, as
@@ -207,7 +216,7 @@ func newSeal(ctx context.Context, name string, h host) *cobra.Command {
 		if err := setFromEnvironment(kubeseal, h.env); err != nil {
 			return err
 		}
-		return (&sealRun{flags: f, host: h, name: name, formatAsked: cmd.Flags().Changed("format")}).run(ctx)
+		return (&sealRun{connection: connection{at: &f.clusterFlags, host: h}, flags: f, name: name, formatAsked: cmd.Flags().Changed("format")}).run(ctx)
 	}
 	return cmd
 }

@@ -56,8 +56,7 @@ func run(ctx context.Context, args []string, h host) int {
 		return 0
 	}
 	_, _ = fmt.Fprintln(h.stderr, "error:", err)
-	var known *sealing.Error
-	if errors.As(err, &known) && known.Hint != "" {
+	if known, ok := asProblem(err); ok && known.Hint != "" {
 		_, _ = fmt.Fprintln(h.stderr, "hint:", known.Hint)
 	}
 	var usage *usageError
@@ -77,6 +76,7 @@ func newRoot(ctx context.Context, h host) *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(badFlag)
+	root.AddCommand(newEditing(ctx, h)...)
 	root.AddCommand(newSeal(ctx, "seal", h), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
@@ -89,6 +89,13 @@ func newRoot(ctx context.Context, h host) *cobra.Command {
 	root.Version = version
 	root.SetVersionTemplate("sealbridge {{.Version}}\n")
 	return root
+}
+
+// asProblem returns the error that says what to do.
+func asProblem(err error) (*sealing.Error, bool) {
+	var known *sealing.Error
+	ok := errors.As(err, &known)
+	return known, ok
 }
 
 // usageError marks an error of the command line itself.

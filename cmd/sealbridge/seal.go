@@ -4,22 +4,20 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"time"
 
-	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
 // sealRun is one run of the seal command.
 type sealRun struct {
+	connection
+
 	flags       *sealFlags
-	host        host
 	name        string
 	formatAsked bool
 }
@@ -170,21 +168,9 @@ func (r *sealRun) rawValue() ([]byte, error) {
 }
 
 func (r *sealRun) unseal(ctx context.Context, format sealing.Format) error {
-	var keys sealing.PrivateKeys
-	for _, path := range r.flags.privateKeys {
-		data, err := readFile(path)
-		if err != nil {
-			return err
-		}
-		more, err := sealing.ReadPrivateKeys(data)
-		if err != nil {
-			var known *sealing.Error
-			if errors.As(err, &known) {
-				return &sealing.Error{Problem: path + ": " + known.Problem, Hint: known.Hint, Cause: err}
-			}
-			return err
-		}
-		keys = append(keys, more...)
+	keys, err := readPrivateKeys(r.flags.privateKeys)
+	if err != nil {
+		return err
 	}
 	input, done, err := r.input()
 	if err != nil {
@@ -209,6 +195,23 @@ func (r *sealRun) unseal(ctx context.Context, format sealing.Format) error {
 	return r.write(out.Bytes())
 }
 
+// readPrivateKeys returns the keys of all files.
+func readPrivateKeys(paths []string) (sealing.PrivateKeys, error) {
+	var keys sealing.PrivateKeys
+	for _, path := range paths {
+		data, err := readFile(path)
+		if err != nil {
+			return nil, err
+		}
+		more, err := sealing.ReadPrivateKeys(data)
+		if err != nil {
+			return nil, inFile(path, err)
+		}
+		keys = append(keys, more...)
+	}
+	return keys, nil
+}
+
 // options is how Secrets are sealed in this run.
 func (r *sealRun) options(ctx context.Context) (sealing.Options, error) {
 	to, err := r.recipient(ctx)
@@ -216,19 +219,6 @@ func (r *sealRun) options(ctx context.Context) (sealing.Options, error) {
 		To: to, Random: rand.Reader, Scope: r.flags.scope.scope, Name: r.flags.name,
 		AllowEmpty: r.flags.allowEmpty, Namespace: r.namespace,
 	}, err
-}
-
-// recipient is whom values are sealed to in this run.
-func (r *sealRun) recipient(ctx context.Context) (seal.Recipient, error) {
-	text, err := r.certificate(ctx)
-	if err != nil {
-		return nil, err
-	}
-	key, err := keyring.ParseRecipient(text, time.Now())
-	if err != nil {
-		return nil, certificateError(err)
-	}
-	return seal.Compat(key), nil
 }
 
 func (r *sealRun) secrets() ([]sealing.Secret, error) {
@@ -265,5 +255,3 @@ func (r *sealRun) write(text []byte) error {
 	}
 	return nil
 }
-
-func (r *sealRun) note(text string) { _, _ = fmt.Fprintln(r.host.stderr, text) }

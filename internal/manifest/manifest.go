@@ -37,6 +37,8 @@ type Document struct {
 	Index int
 	// Line of the stream on which the document's text or first comment begins, from 1.
 	Line int
+	// Offset of the document's text in the stream, in bytes. A byte order mark counts.
+	Offset int
 	// Object is the document as Kubernetes reads it: YAML 1.1 scalars, whole numbers as int64, others as float64.
 	Object map[string]any
 	// Raw is the document's text without the separator lines around it, comments and order kept.
@@ -48,6 +50,12 @@ func (d Document) Kind() (apiVersion, kind string) {
 	apiVersion, _ = d.Object["apiVersion"].(string)
 	kind, _ = d.Object["kind"].(string)
 	return apiVersion, kind
+}
+
+// RawLine returns the line of the stream on which Raw begins, of which the first may be empty.
+func (d Document) RawLine() int {
+	blank := len(d.Raw) - len(bytes.TrimLeft(d.Raw, " \t\r\n"))
+	return d.Line - bytes.Count(d.Raw[:blank], []byte("\n"))
 }
 
 // Error says what is wrong with which document. Its text holds nothing of the document.
@@ -87,8 +95,9 @@ func Read(r io.Reader, limits Limits) ([]Document, error) {
 	if len(data) > limits.Bytes {
 		return nil, fmt.Errorf("the stream has over %d bytes: %w", limits.Bytes, ErrTooLarge)
 	}
+	whole := len(data)
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	s := &stream{limits: limits}
+	s := &stream{limits: limits, skipped: whole - len(data)}
 	if !utf8.Valid(data) {
 		return nil, &Error{Document: 1, Problem: problemUTF8}
 	}
@@ -117,13 +126,14 @@ func Items(d Document) ([]Document, error) {
 		if kind == "SecretList" && object["kind"] == nil {
 			object["apiVersion"], object["kind"] = "v1", "Secret"
 		}
-		out = append(out, Document{Index: d.Index, Line: d.Line, Object: object, Raw: d.Raw})
+		out = append(out, Document{Index: d.Index, Line: d.Line, Offset: d.Offset, Object: object, Raw: d.Raw})
 	}
 	return out, nil
 }
 
 type stream struct {
 	limits    Limits
+	skipped   int // bytes before the first part
 	documents []Document
 }
 
@@ -167,7 +177,7 @@ func (s *stream) addJSON(c chunk) (isJSON bool, err error) {
 			return false, &Error{Document: len(s.documents) + 1, Line: lineAt(at), Problem: problemJSON}
 		}
 		start += bytes.Index(c.text[start:], raw)
-		if err := s.append(raw, raw, lineAt(start)); err != nil {
+		if err := s.append(raw, raw, c.start+start, lineAt(start)); err != nil {
 			return true, err
 		}
 	}
@@ -189,11 +199,11 @@ func (s *stream) addYAML(c chunk) error {
 		return nil
 	}
 	blank := len(c.text) - len(bytes.TrimLeft(c.text, " \t\r\n"))
-	return s.append(converted, c.text, c.line+bytes.Count(c.text[:blank], []byte("\n")))
+	return s.append(converted, c.text, c.start, c.line+bytes.Count(c.text[:blank], []byte("\n")))
 }
 
 // append adds a document from its JSON.
-func (s *stream) append(data, raw []byte, line int) error {
+func (s *stream) append(data, raw []byte, offset, line int) error {
 	index := len(s.documents) + 1
 	if index > s.limits.Documents {
 		return &Error{Document: index, Line: line, Problem: fmt.Sprintf("more than %d documents", s.limits.Documents), Cause: ErrTooMany}
@@ -210,13 +220,14 @@ func (s *stream) append(data, raw []byte, line int) error {
 	if !ok {
 		return &Error{Document: index, Line: line, Problem: problemObject}
 	}
-	s.documents = append(s.documents, Document{Index: index, Line: line, Object: object, Raw: raw})
+	s.documents = append(s.documents, Document{Index: index, Line: line, Offset: s.skipped + offset, Object: object, Raw: raw})
 	return nil
 }
 
 type chunk struct {
-	text []byte
-	line int // of its first byte, from 1
+	text  []byte
+	start int // of its first byte in the stream
+	line  int // of its first byte, from 1
 }
 
 // split cuts a stream at the lines that YAML reserves for it: "---" at the start of a line, alone or before a space, is a
@@ -234,7 +245,7 @@ func split(data []byte) []chunk {
 			current.text = data[start:at]
 			chunks = append(chunks, current)
 			start = at + len("---")
-			current = chunk{line: line}
+			current = chunk{start: start, line: line}
 		}
 		at = end
 	}

@@ -74,9 +74,9 @@ func TestADocumentKnowsItsPlaceAndText(t *testing.T) {
 	got := read(t, "# head\na: 1 # why\n---\n\nb: 2\n---\n{\"c\": 3}\n\n{\"d\": 4}\n")
 	want := []Document{
 		{Index: 1, Line: 1, Object: map[string]any{"a": int64(1)}, Raw: []byte("# head\na: 1 # why\n")},
-		{Index: 2, Line: 5, Object: map[string]any{"b": int64(2)}, Raw: []byte("\n\nb: 2\n")},
-		{Index: 3, Line: 7, Object: map[string]any{"c": int64(3)}, Raw: []byte(`{"c": 3}`)},
-		{Index: 4, Line: 9, Object: map[string]any{"d": int64(4)}, Raw: []byte(`{"d": 4}`)},
+		{Index: 2, Line: 5, Offset: 21, Object: map[string]any{"b": int64(2)}, Raw: []byte("\n\nb: 2\n")},
+		{Index: 3, Line: 7, Offset: 32, Object: map[string]any{"c": int64(3)}, Raw: []byte(`{"c": 3}`)},
+		{Index: 4, Line: 9, Offset: 42, Object: map[string]any{"d": int64(4)}, Raw: []byte(`{"d": 4}`)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -252,4 +252,21 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTheTextOfADocumentStandsAtItsOffset(t *testing.T) {
+	t.Parallel()
+	for _, stream := range []string{
+		"a: b\n---\n# c\nd: e\n--- {f: g}\n---\n", "\ufeffa: b\n---\r\nc: d\r\n", "{\"a\": 1} {\"b\": 2}\n---\n{\"c\":3}", "---\na: b",
+	} {
+		documents, err := Read(strings.NewReader(stream), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range documents {
+			if end := d.Offset + len(d.Raw); end > len(stream) || stream[d.Offset:end] != string(d.Raw) {
+				t.Errorf("%q: document %d is not at %d", stream, d.Index, d.Offset)
+			}
+		}
+	}
 }

@@ -56,18 +56,18 @@ metadata:
 spec:
   template:
     metadata:
+      annotations:
+        note: new
       labels:
         app: pay
         tier: db
-      annotations:
-        note: new
     type: Opaque
     data:
       url: pg://{{ .user }}
   encryptedData:
+    alpha: SEALED
     user: SEALED # rotated by hand
     zebra: stays
-    alpha: SEALED
 `
 	if diff := cmp.Diff(want, ciphertext.ReplaceAllString(string(merged), "SEALED")); diff != "" {
 		t.Error(diff)
@@ -156,7 +156,7 @@ func TestMergingRefusesWhatItWouldDamage(t *testing.T) {
 		"a Secret":         {secret("stringData: {a: " + canary + "}"), "", "document 1, line 1: is a Secret, not a SealedSecret"},
 		"another scope":    {good, seal.ClusterWide, "the SealedSecret has the scope strict, but cluster-wide was asked for"},
 		"broken YAML":      {"a: [" + canary, "", "document 1, line 1: not valid YAML: did not find expected ',' or ']'"},
-		"a list for a map": {strings.Replace(good, "  template:", "  template: []\n  x:", 1), "", "spec.template.metadata.labels is not a plain map"},
+		"a list for a map": {strings.Replace(good, "  template:", "  template: []\n  x:", 1), "", "document 1, line 2: spec.template is not a plain map"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,231 @@
+package sealing
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/manifest"
+	"github.com/sealbridge/sealbridge/internal/yamledit"
+)
+
+// File is a file of manifests whose SealedSecrets can be changed where they stand. All else in it stays as it is, byte by
+// byte.
+type File struct {
+	text    []byte
+	objects []*Object
+}
+
+// Object is a SealedSecret of a file.
+type Object struct {
+	Name      string
+	Namespace string // "" when the manifest leaves it to whoever applies it
+	Scope     seal.Scope
+	// Values is spec.encryptedData: sealed values by their keys.
+	Values map[string]string
+	// Deprecated says whether the object has the deprecated spec.data.
+	Deprecated bool
+	// Line of the file on which the object's document begins, from 1.
+	Line int
+
+	document manifest.Document
+	path     []string // of the object in its document: a List's items, 3
+	fields   map[string]any
+	edits    []yamledit.Edit
+}
+
+// ReadFile reads a file of manifests. A document that cannot be read, and a SealedSecret with fields of another type, is
+// an error; documents of other kinds are not looked at.
+func ReadFile(text []byte) (*File, error) {
+	documents, err := manifest.Read(bytes.NewReader(text), manifest.Limits{})
+	if err != nil {
+		return nil, inputError(err)
+	}
+	f := &File{text: text}
+	for _, d := range documents {
+		items, err := manifest.Items(d)
+		if err != nil {
+			return nil, inputError(err)
+		}
+		_, isList := d.Object["items"].([]any)
+		for i, item := range items {
+			if apiVersion, kind := item.Kind(); kind != Kind || apiVersion != APIVersion {
+				continue
+			}
+			object, err := newFileObject(item)
+			if err != nil {
+				return nil, err
+			}
+			if _, kind := d.Kind(); isList && kind != Kind {
+				object.path = []string{"items", strconv.Itoa(i)}
+				object.Line = yamledit.NewLines(d.Raw, d.RawLine()).Of(object.path...)
+			}
+			f.objects = append(f.objects, object)
+		}
+	}
+	return f, nil
+}
+
+func newFileObject(d manifest.Document) (*Object, error) {
+	o := newObject(d)
+	meta := o.metadata("metadata")
+	object := &Object{
+		Name: meta.Name, Namespace: meta.Namespace, Scope: seal.ScopeOf(meta.Annotations), Values: o.texts("spec", "encryptedData"),
+		Deprecated: o.at("spec", "data") != nil, Line: d.Line, document: d, fields: d.Object,
+	}
+	return object, o.err
+}
+
+// Objects returns the SealedSecrets of the file in their order.
+func (f *File) Objects() []*Object { return f.objects }
+
+// Choose returns the one SealedSecret of this name and namespace, of which each may be "" for any.
+func (f *File) Choose(name, namespace string) (*Object, error) {
+	var found []*Object
+	var all []string
+	for _, o := range f.objects {
+		all = append(all, o.String())
+		if (name == "" || o.Name == name) && (namespace == "" || o.Namespace == namespace) {
+			found = append(found, o)
+		}
+	}
+	switch {
+	case len(f.objects) == 0:
+		return nil, problem("sealbridge seal makes one", "the file has no SealedSecret")
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) == 0:
+		return nil, problem("it has: "+strings.Join(all, ", "), "the file has no SealedSecret of this name and namespace")
+	default:
+		return nil, problem("choose one with --name and --namespace: "+strings.Join(all, ", "), "the file has %d SealedSecrets that fit", len(found))
+	}
+}
+
+// String names the object for people: namespace/name.
+func (o *Object) String() string {
+	if o.Namespace == "" {
+		return o.Name
+	}
+	return o.Namespace + "/" + o.Name
+}
+
+// Set puts a sealed value under a key.
+func (o *Object) Set(key, sealed string) {
+	o.edit(yamledit.Edit{Path: []string{"spec", "encryptedData", key}, Value: sealed})
+}
+
+// Remove takes a key away.
+func (o *Object) Remove(key string) {
+	o.edit(yamledit.Edit{Path: []string{"spec", "encryptedData", key}, Delete: true})
+}
+
+func (o *Object) edit(edits ...yamledit.Edit) {
+	for _, e := range edits {
+		e.Path = slices.Concat(o.path, e.Path)
+		o.edits = append(o.edits, e)
+	}
+}
+
+// Changed says whether an edit is waiting to be made.
+func (f *File) Changed() bool {
+	return slices.ContainsFunc(f.objects, func(o *Object) bool { return len(o.edits) > 0 })
+}
+
+// Text returns the file with all changes made.
+func (f *File) Text() ([]byte, error) {
+	var out bytes.Buffer
+	at := 0
+	for i := 0; i < len(f.objects); {
+		d := f.objects[i].document
+		var edits []yamledit.Edit
+		for ; i < len(f.objects) && f.objects[i].document.Offset == d.Offset; i++ {
+			edits = append(edits, f.objects[i].edits...)
+		}
+		if len(edits) == 0 {
+			continue
+		}
+		changed, err := yamledit.Apply(d.Raw, edits)
+		if err != nil {
+			return nil, editError(d, err)
+		}
+		out.Write(f.text[at:d.Offset])
+		out.Write(changed)
+		at = d.Offset + len(d.Raw)
+	}
+	out.Write(f.text[at:])
+	return out.Bytes(), nil
+}
+
+func editError(d manifest.Document, err error) error {
+	where := fmt.Sprintf("document %d, line %d", d.Index, d.Line)
+	var shape *yamledit.ShapeError
+	if errors.As(err, &shape) {
+		return &Error{Problem: where + ": " + shape.Error(), Hint: "write maps out where they stand, without anchors and aliases", Cause: err}
+	}
+	return fmt.Errorf("%s: %w", where, err)
+}
+
+// SealValue seals a value for the place of an object under a key.
+func (o *Object) SealValue(options Options, key string, value []byte) (string, error) {
+	where := fmt.Sprintf("document %d, line %d", o.document.Index, o.Line)
+	if !isDataKey(key) {
+		return "", problem("Kubernetes would refuse the Secret", "%q is not a key for a Secret: letters, digits, - _ and . are allowed", key)
+	}
+	namespace, err := o.place(options)
+	if err != nil {
+		return "", err
+	}
+	text, err := seal.Seal(options.Random, options.To, o.Scope, namespace, o.Name, value)
+	if err != nil {
+		return "", sealError(where, key, err)
+	}
+	return text, nil
+}
+
+// place returns the namespace that the object's values are bound to: its own, else the one that options know.
+func (o *Object) place(options Options) (string, error) {
+	if o.Scope == seal.ClusterWide || o.Namespace != "" || options.Namespace == nil {
+		return o.Namespace, nil
+	}
+	namespace, _, err := options.Namespace(true)
+	if err == nil && namespace == "" {
+		err = problem("set metadata.namespace in the file, or give --namespace", "the SealedSecret %q names no namespace, to which its values are bound", o.Name)
+	}
+	return namespace, err
+}
+
+// Open returns the value of a key, opened with the keys of opener for the object's own place.
+func (o *Object) Open(open Opener, namespace, key string) ([]byte, error) {
+	text, ok := o.Values[key]
+	if !ok {
+		return nil, problem("it has: "+strings.Join(sortedKeys(o.Values), ", "), "the SealedSecret has no key %q", key)
+	}
+	value, err := open(o.Scope, namespace, o.Name, text)
+	if err != nil {
+		return nil, &Error{
+			Problem: fmt.Sprintf("open %s of %s: %s", key, o, err),
+			Hint:    "a value opens under the namespace, name and scope that it was sealed for, and with the key that it was sealed to", Cause: err,
+		}
+	}
+	return value, nil
+}
+
+// Opener opens one sealed value, as seal.Opener.Open does with a context of its own.
+type Opener func(scope seal.Scope, namespace, name, text string) ([]byte, error)
+
+// ReadValue reads a value whole, its last newline included, and refuses one that no Secret can hold.
+func ReadValue(r io.Reader) ([]byte, error) {
+	value, err := io.ReadAll(io.LimitReader(r, seal.MaxValue+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the value: %w", err)
+	}
+	if len(value) > seal.MaxValue {
+		return nil, &Error{Problem: seal.ErrTooLarge.Error(), Hint: "split the value; Kubernetes holds at most 1 MiB in one Secret", Cause: seal.ErrTooLarge}
+	}
+	return value, nil
+}

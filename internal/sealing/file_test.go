@@ -1,0 +1,92 @@
+package sealing_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sealbridge/sealbridge/internal/sealing"
+)
+
+const fileOfMany = "\ufeff# top\nkind: ConfigMap\nmetadata:   {name: x}\n--- # first\n" +
+	"apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a, namespace: ns}\nspec:\n    encryptedData:\n        k: old # why\n---\n" +
+	"apiVersion: v1\nkind: List\nitems:\n-   apiVersion: v1\n    kind: ConfigMap\n-   apiVersion: bitnami.com/v1alpha1\n    kind: SealedSecret\n    metadata: {name: b}\n    spec: {encryptedData: {k: old}}\n" +
+	"-   apiVersion: bitnami.com/v1alpha1\n    kind: SealedSecret\n    metadata: {name: c}\n    spec: {encryptedData: {k: old}}\n" +
+	"---\n{\"apiVersion\":\"bitnami.com/v1alpha1\",\"kind\":\"SealedSecret\",\"metadata\":{\"name\":\"d\"},\"spec\":{\"encryptedData\":{\"k\":\"old\"}}}\n"
+
+func TestEverySealedSecretOfAFileIsChangedInItsPlace(t *testing.T) {
+	t.Parallel()
+	for i, want := range []string{"        k: old # why", "{name: b}\n    spec: {encryptedData: {k: old}}", "{name: c}\n    spec: {encryptedData: {k: old}}", `{"k":"old"}`} {
+		file, err := sealing.ReadFile([]byte(fileOfMany))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(file.Objects()); n != 4 {
+			t.Fatalf("%d objects", n)
+		}
+		if file.Changed() {
+			t.Error("changed before anything was")
+		}
+		file.Objects()[i].Set("k", "new")
+		got, err := file.Text()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.Replace(fileOfMany, want, strings.Replace(want, "old", "new", 1), 1), string(got)); diff != "" || !file.Changed() {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestAllChangesOfAFileAreMadeAtOnce(t *testing.T) {
+	t.Parallel()
+	file, err := sealing.ReadFile([]byte(fileOfMany))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range file.Objects() {
+		o.Set("k", "new")
+	}
+	got, err := file.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.ReplaceAll(fileOfMany, "old", "new"), string(got)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheSealedSecretThatIsMeantIsChosen(t *testing.T) {
+	t.Parallel()
+	file, err := sealing.ReadFile([]byte(fileOfMany))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, namespace, want, problem string }{
+		{"a", "", "ns/a", ""}, {"", "ns", "ns/a", ""}, {"c", "", "c", ""},
+		{"", "", "", "the file has 4 SealedSecrets that fit"}, {"b", "ns", "", "the file has no SealedSecret of this name and namespace"},
+	} {
+		o, err := file.Choose(c.name, c.namespace)
+		if c.problem != "" {
+			wantProblem(t, err, c.problem)
+		} else if err != nil || o.String() != c.want {
+			t.Errorf("%+v: %v, %v", c, o, err)
+		}
+	}
+	if got := file.Objects()[2].Line; got != 21 {
+		t.Errorf("the third stands on line %d", got)
+	}
+}
+
+func TestASealedSecretThatCannotBeReadIsNotChanged(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nspec: {encryptedData: {k: 1}}\n": `document 1, line 1: spec.encryptedData["k"] is not a string`,
+		"apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nspec: {encryptedData: [x]}\n":    "document 1, line 1: spec.encryptedData is not a map",
+		"a: b\n---\nkind: [" + canary + "\n":                                                    "document 2, line 2: not valid YAML: did not find expected ',' or ']'",
+	} {
+		_, err := sealing.ReadFile([]byte(text))
+		wantProblem(t, err, want)
+	}
+}

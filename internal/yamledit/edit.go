@@ -1,0 +1,357 @@
+package yamledit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	kjson "sigs.k8s.io/json"
+	kyaml "sigs.k8s.io/yaml"
+)
+
+// Edit sets or deletes one field. Maps on the way that are missing, null or empty are made.
+type Edit struct {
+	// Path holds names of fields from the top of the document down, and decimal indexes where there is a list.
+	Path []string
+	// Value is what JSON can hold: nil, string, bool, number, []any or map[string]any.
+	Value any
+	// Delete removes the field; one that is not there is none to remove.
+	Delete bool
+}
+
+// What Apply refuses. The texts say nothing of the document.
+var (
+	// ErrSyntax: the text is not one YAML or JSON document that holds a map.
+	ErrSyntax = errors.New("not one document with fields")
+	// ErrShape: the path leads through something that is no map: a text, or an alias, under which a change would show
+	// in other places too. It comes as a *ShapeError where the place is known.
+	ErrShape = errors.New("not a plain map")
+)
+
+// ShapeError is ErrShape with the place of it.
+type ShapeError struct{ Path []string }
+
+func (e *ShapeError) Error() string {
+	return strings.Join(e.Path, ".") + " is " + ErrShape.Error()
+}
+
+func (e *ShapeError) Unwrap() error { return ErrShape }
+
+// Apply returns the text with all edits made, or ErrSyntax or ErrShape.
+func Apply(text []byte, edits []Edit) ([]byte, error) {
+	want, err := decode(text)
+	if err != nil {
+		return nil, err
+	}
+	var effective []Edit // what is so already keeps its spelling
+	for _, e := range edits {
+		if value, ok := lookup(want, e.Path); ok != e.Delete && (e.Delete || reflect.DeepEqual(value, e.Value)) {
+			continue
+		}
+		if err := change(want, e); err != nil {
+			return nil, err
+		}
+		effective = append(effective, e)
+	}
+	if len(effective) == 0 {
+		return text, nil
+	}
+	if out, ok := spliceAll(text, effective); ok && says(out, want) {
+		return out, nil
+	}
+	out, err := rewrite(text, effective)
+	if errors.Is(err, ErrShape) || err == nil && !says(out, want) {
+		return nil, &ShapeError{effective[0].Path[:len(effective[0].Path)-1]}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Difference returns the edits that make have into want, maps field by field and all else as a whole, in the order of
+// their paths.
+func Difference(have, want map[string]any) []Edit { return difference(nil, have, want) }
+
+func difference(path []string, have, want map[string]any) []Edit {
+	var out []Edit
+	names := slices.Sorted(maps.Keys(have))
+	for name := range want {
+		if _, ok := have[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		at := append(slices.Clone(path), name)
+		before, had := have[name]
+		after, has := want[name]
+		a, aMap := before.(map[string]any)
+		b, bMap := after.(map[string]any)
+		switch {
+		case !has:
+			out = append(out, Edit{Path: at, Delete: true})
+		case aMap && bMap:
+			out = append(out, difference(at, a, b)...)
+		case !had || !reflect.DeepEqual(before, after):
+			out = append(out, Edit{Path: at, Value: after})
+		}
+	}
+	return out
+}
+
+// decode reads a document as Kubernetes does.
+func decode(text []byte) (map[string]any, error) {
+	data := text
+	if !json.Valid(text) {
+		var err error
+		if data, err = kyaml.YAMLToJSONStrict(text); err != nil {
+			return nil, ErrSyntax
+		}
+	}
+	var object map[string]any
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &object); err != nil || object == nil {
+		return nil, ErrSyntax
+	}
+	return object, nil
+}
+
+func says(text []byte, want map[string]any) bool {
+	got, err := decode(text)
+	return err == nil && reflect.DeepEqual(got, want)
+}
+
+// lookup returns what stands at a path, and whether anything does.
+func lookup(object map[string]any, path []string) (any, bool) {
+	var at any = object
+	for _, name := range path {
+		switch container := at.(type) {
+		case map[string]any:
+			value, ok := container[name]
+			if !ok {
+				return nil, false
+			}
+			at = value
+		case []any:
+			index, err := strconv.Atoi(name)
+			if err != nil || index < 0 || index >= len(container) {
+				return nil, false
+			}
+			at = container[index]
+		default:
+			return nil, false
+		}
+	}
+	return at, len(path) > 0
+}
+
+// change makes an edit in an object.
+func change(object map[string]any, e Edit) error {
+	if len(e.Path) == 0 {
+		return ErrShape
+	}
+	var at any = object
+	for i, name := range e.Path {
+		last := i == len(e.Path)-1
+		switch container := at.(type) {
+		case map[string]any:
+			switch {
+			case last && e.Delete:
+				delete(container, name)
+			case last:
+				container[name] = e.Value
+			case container[name] == nil && e.Delete:
+				return nil
+			case container[name] == nil:
+				container[name] = map[string]any{}
+			}
+			at = container[name]
+		case []any:
+			index, err := strconv.Atoi(name)
+			if err != nil || index < 0 || index >= len(container) || last {
+				return &ShapeError{e.Path[:i]}
+			}
+			at = container[index]
+		default:
+			return &ShapeError{e.Path[:i]}
+		}
+	}
+	return nil
+}
+
+// rewrite makes the edits in the syntax tree and writes that.
+func rewrite(text []byte, edits []Edit) ([]byte, error) {
+	if trimmed := bytes.TrimSpace(text); json.Valid(trimmed) {
+		return rewriteJSON(trimmed, edits)
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil || len(root.Content) != 1 {
+		return nil, ErrSyntax
+	}
+	for _, e := range edits {
+		if err := changeNode(root.Content[0], e); err != nil {
+			return nil, err
+		}
+	}
+	var out bytes.Buffer
+	if bytes.HasPrefix(text, []byte("\n")) { // what stands after a separator
+		out.WriteByte('\n')
+	}
+	e := yaml.NewEncoder(&out)
+	e.SetIndent(2)
+	e.CompactSeqIndent()
+	if err := e.Encode(&root); err != nil {
+		return nil, fmt.Errorf("write the document: %w", err)
+	}
+	if err := e.Close(); err != nil {
+		return nil, fmt.Errorf("write the document: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func rewriteJSON(text []byte, edits []Edit) ([]byte, error) {
+	object, err := decode(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range edits {
+		if err := change(object, e); err != nil {
+			return nil, err
+		}
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(object); err != nil {
+		return nil, fmt.Errorf("write the document: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func changeNode(node *yaml.Node, e Edit) error {
+	for _, name := range e.Path[:len(e.Path)-1] {
+		next := step(node, name)
+		if next == nil && e.Delete {
+			return nil
+		}
+		if next == nil {
+			next = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
+			if node.Kind != yaml.MappingNode {
+				return ErrShape
+			}
+			node.Content = append(node.Content, text(name), next)
+		}
+		if isNull(next) && !e.Delete {
+			*next = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", HeadComment: next.HeadComment, LineComment: next.LineComment, FootComment: next.FootComment}
+		}
+		node = next
+	}
+	if node.Kind != yaml.MappingNode {
+		return ErrShape
+	}
+	if len(node.Content) == 0 {
+		node.Style = 0 // {} would put all that is added into one line
+	}
+	name := e.Path[len(e.Path)-1]
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == name {
+			if e.Delete {
+				node.Content = slices.Delete(node.Content, i, i+2)
+				return nil
+			}
+			return replaceNode(node.Content[i+1], e.Value)
+		}
+	}
+	if e.Delete {
+		return nil
+	}
+	value := &yaml.Node{}
+	node.Content = append(node.Content, text(name), value)
+	return replaceNode(value, e.Value)
+}
+
+func text(value string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value}
+}
+
+func replaceNode(node *yaml.Node, value any) error {
+	if node.Anchor != "" {
+		return ErrShape
+	}
+	before := *node
+	*node = yaml.Node{}
+	if s, ok := value.(string); ok {
+		*node = *text(s)
+	} else if err := node.Encode(value); err != nil {
+		return fmt.Errorf("write the value: %w", err)
+	}
+	node.HeadComment, node.LineComment, node.FootComment = before.HeadComment, before.LineComment, before.FootComment
+	return nil
+}
+
+// step returns what stands under a name or index, or nil.
+func step(node *yaml.Node, name string) *yaml.Node {
+	switch node.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == name {
+				return node.Content[i+1]
+			}
+		}
+	case yaml.SequenceNode:
+		if index, err := strconv.Atoi(name); err == nil && index >= 0 && index < len(node.Content) {
+			return node.Content[index]
+		}
+	}
+	return nil
+}
+
+func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
+
+// Lines finds the lines of fields of a document.
+type Lines struct {
+	root  *yaml.Node
+	first int
+}
+
+// NewLines reads a document whose text begins on a line of its file. A text that cannot be read has only that line.
+func NewLines(text []byte, first int) Lines {
+	var root yaml.Node
+	if yaml.Unmarshal(text, &root) != nil || len(root.Content) != 1 {
+		return Lines{first: first}
+	}
+	return Lines{root: root.Content[0], first: first}
+}
+
+// Of returns the line on which a field's name stands, or that of the nearest field above it that is there.
+func (l Lines) Of(path ...string) int {
+	if l.root == nil {
+		return l.first
+	}
+	node, line := l.root, l.root.Line
+	for _, name := range path {
+		for node.Kind == yaml.AliasNode && node.Alias != nil {
+			node = node.Alias
+		}
+		next := step(node, name)
+		if next == nil {
+			break
+		}
+		line = next.Line
+		for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
+			if node.Content[i+1] == next {
+				line = node.Content[i].Line
+			}
+		}
+		node = next
+	}
+	return l.first + line - 1
+}
