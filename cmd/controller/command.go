@@ -6,7 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -42,9 +44,16 @@ func newCommand(stderr io.Writer) *cobra.Command {
 			if err := setup.FromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
 				return err
 			}
+			// kill -USR1 asks for a new sealing key, as with Sealed Secrets.
+			newKey := make(chan os.Signal, 1)
+			signal.Notify(newKey, syscall.SIGUSR1)
+			defer signal.Stop(newKey)
+			f.options.NewKey, f.options.Version = newKey, version
 			return start(cmd.Context(), f, stderr)
 		},
 	}
+	// The words that scripts for Sealed Secrets look for.
+	cmd.SetVersionTemplate("controller version: {{.Version}}\n")
 	fs := cmd.Flags()
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "path to a kubeconfig; without it KUBECONFIG, then the cluster that the process runs in")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")

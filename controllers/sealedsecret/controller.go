@@ -2,7 +2,6 @@ package sealedsecret
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -44,23 +43,28 @@ type Keys interface {
 type Deps struct {
 	Keys   Keys
 	Engine flow.Engine
-	// Metrics receives the controller's own metrics.
-	Metrics prometheus.Registerer
-	Now     func() time.Time
+	// Metrics receives the controller's own metrics; OmitNames keeps names of objects out of them.
+	Metrics   prometheus.Registerer
+	OmitNames bool
+	Now       func() time.Time
 	// Concurrent is how many objects are reconciled at once.
 	Concurrent int
 	// Namespaces limits where Secrets are watched; empty means everywhere. The manager's cache has the same limit.
 	Namespaces []string
+	// SkipRecreate leaves a Secret as it is until its SealedSecret changes, and watches no Secrets.
+	SkipRecreate bool
+	// RefuseDeprecated opens no spec.data.
+	RefuseDeprecated bool
 }
 
 // Controller materializes SealedSecrets.
 type Controller struct {
-	deps       Deps
-	operations prometheus.Counter
-	memory     *memory
-	blockers   *blockers
+	deps     Deps
+	meters   *meters
+	memory   *memory
+	blockers *blockers
 	// client reads SealedSecrets from the manager's cache and writes, marked reads the metadata of the Secrets that bear
-	// our label from a cache, live asks the API server.
+	// our label from a cache (nil without one), live asks the API server.
 	client client.Client
 	marked client.Reader
 	live   client.Reader
@@ -69,22 +73,11 @@ type Controller struct {
 // New returns a Controller. Its metrics go on where those of an earlier Controller in the same registry stopped; it fails
 // when another metric has their name.
 func New(deps Deps) (*Controller, error) {
-	operations := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "sealbridge_sealedsecret_private_key_operations_total",
-		Help: "Private-key operations done to open sealed values.",
-	})
-	if err := deps.Metrics.Register(operations); err != nil {
-		var taken prometheus.AlreadyRegisteredError
-		earlier, ok := prometheus.Counter(nil), false
-		if errors.As(err, &taken) {
-			earlier, ok = taken.ExistingCollector.(prometheus.Counter)
-		}
-		if !ok {
-			return nil, fmt.Errorf("register metrics of the SealedSecret controller: %w", err)
-		}
-		operations = earlier
+	meters, err := newMeters(deps.Metrics, deps.OmitNames)
+	if err != nil {
+		return nil, fmt.Errorf("set up the SealedSecret controller: %w", err)
 	}
-	return &Controller{deps: deps, operations: operations, memory: newMemory()}, nil
+	return &Controller{deps: deps, meters: meters, memory: newMemory()}, nil
 }
 
 // +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets,verbs=get;list;watch
@@ -92,12 +85,39 @@ func New(deps Deps) (*Controller, error) {
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// SetupWithManager registers the controller and a cache of its own, which holds the metadata of the Secrets that the
-// controller has written.
+// SetupWithManager registers the controller and, unless SkipRecreate is set, a cache of its own, which holds the metadata
+// of the Secrets that the controller has written.
 func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
+	watcher, err := client.NewWithWatch(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+	})
+	if err != nil {
+		return fmt.Errorf("make the client for watches of blocking Secrets: %w", err)
+	}
+	c.client, c.live = mgr.GetClient(), mgr.GetAPIReader()
+	c.blockers = &blockers{client: watcher, limit: maxBlockers}
+	b := ctrl.NewControllerManagedBy(mgr).Named("sealedsecret").
+		For(&v1alpha1.SealedSecret{}, builder.WithPredicates(predicate.Or[client.Object](
+			predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: scopeChanged}))).
+		WatchesRawSource(&keyWatch{keys: c.deps.Keys, objects: mgr.GetClient()}).
+		WatchesRawSource(c.blockers).
+		WithOptions(flow.Options(c.deps.Concurrent))
+	if !c.deps.SkipRecreate {
+		marked, err := c.markedCache(mgr)
+		if err != nil {
+			return err
+		}
+		c.marked = marked
+		b = b.WatchesRawSource(source.Kind(marked, secretMetadata(), handler.TypedEnqueueRequestsFromMapFunc(sameName)))
+	}
+	return b.Complete(c)
+}
+
+// markedCache adds a cache of the metadata of the Secrets that the controller has written.
+func (c *Controller) markedCache(mgr ctrl.Manager) (cache.Cache, error) {
 	selector, err := markedSecrets()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	namespaces := map[string]cache.Config{}
 	for _, ns := range c.deps.Namespaces {
@@ -108,27 +128,12 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		DefaultNamespaces: namespaces, DefaultLabelSelector: selector, DefaultTransform: cache.TransformStripManagedFields(),
 	})
 	if err != nil {
-		return fmt.Errorf("make the cache of materialized Secrets: %w", err)
+		return nil, fmt.Errorf("make the cache of materialized Secrets: %w", err)
 	}
 	if err := mgr.Add(ownCache{marked}); err != nil {
-		return fmt.Errorf("add the cache of materialized Secrets: %w", err)
+		return nil, fmt.Errorf("add the cache of materialized Secrets: %w", err)
 	}
-	watcher, err := client.NewWithWatch(mgr.GetConfig(), client.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-	})
-	if err != nil {
-		return fmt.Errorf("make the client for watches of blocking Secrets: %w", err)
-	}
-	c.client, c.marked, c.live = mgr.GetClient(), marked, mgr.GetAPIReader()
-	c.blockers = &blockers{client: watcher, limit: maxBlockers}
-	return ctrl.NewControllerManagedBy(mgr).Named("sealedsecret").
-		For(&v1alpha1.SealedSecret{}, builder.WithPredicates(predicate.Or[client.Object](
-			predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: scopeChanged}))).
-		WatchesRawSource(source.Kind(marked, secretMetadata(), handler.TypedEnqueueRequestsFromMapFunc(sameName))).
-		WatchesRawSource(&keyWatch{keys: c.deps.Keys, objects: mgr.GetClient()}).
-		WatchesRawSource(c.blockers).
-		WithOptions(flow.Options(c.deps.Concurrent)).
-		Complete(c)
+	return marked, nil
 }
 
 // ownCache makes the manager start the cache before the controllers, and wait for it.
@@ -157,14 +162,17 @@ func sameName(_ context.Context, secret *metav1.PartialObjectMetadata) []reconci
 
 // Reconcile brings one SealedSecret's Secret into the cluster.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	c.meters.requests.Inc()
 	obj := &v1alpha1.SealedSecret{}
 	err := c.client.Get(ctx, req.NamespacedName, obj)
 	if apierrors.IsNotFound(err) {
+		c.meters.forget(req.NamespacedName)
 		c.memory.forget(req.NamespacedName)
 		c.blockers.forget(req.NamespacedName)
 		return reconcile.Result{}, nil
 	}
 	if err != nil {
+		c.meters.errors.WithLabelValues(causeFetch, "").Inc()
 		return reconcile.Result{}, fmt.Errorf("read SealedSecret %s: %w", req, redact.API(err))
 	}
 	s := &scope{
@@ -182,7 +190,20 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if !s.current {
 		s.record.reported = err == nil && synced(obj)
 	}
+	c.count(s, err)
 	return result, err
+}
+
+// count shows how a run ended.
+func (c *Controller) count(s *scope, err error) {
+	if s.failure != "" {
+		c.meters.failed(s.failure, s.obj.Namespace)
+	}
+	if err != nil && !s.retried {
+		c.meters.errors.WithLabelValues(causeStatus, s.obj.Namespace).Inc()
+		return // the condition is not what the cluster shows
+	}
+	c.meters.observe(s.obj)
 }
 
 // keyWatch enqueues the SealedSecrets that are not synced whenever the sealing keys have changed. As a source that has

@@ -54,6 +54,8 @@ type world struct {
 	config *rest.Config
 	// keyless is set where there will be no sealing key at first.
 	keyless bool
+	// deps, when set, changes what the controller is given.
+	deps func(*sealedsecret.Deps)
 	// fault, when set, may answer a request of the controller in the API server's place.
 	fault fault
 	// Of the controller that runs now.
@@ -121,10 +123,14 @@ func (w *world) start() {
 	keys := sealingkey.New(sealingkey.Deps{
 		Namespace: w.ns, Keeper: w.keeper, Events: events, Now: time.Now, Generate: keyring.Options{Bits: 2048},
 	})
-	secrets, err := sealedsecret.New(sealedsecret.Deps{
+	deps := sealedsecret.Deps{
 		Keys: w.keeper, Engine: flow.Engine{Status: mgr.GetClient(), Events: events}, Metrics: w.metrics, Now: time.Now,
 		Concurrent: 4, Namespaces: w.namespaces,
-	})
+	}
+	if w.deps != nil {
+		w.deps(&deps)
+	}
+	secrets, err := sealedsecret.New(deps)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -145,8 +151,12 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.url = "http://" + listener.Addr().String()
+	server, err := sealhttp.New(w.keeper, sealhttp.Options{Metrics: w.metrics})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	running.Go(func() {
-		if err := sealhttp.New("", w.keeper).Serve(ctx, listener); err != nil {
+		if err := server.Serve(ctx, listener); err != nil {
 			w.t.Errorf("the certificate's server ended: %v", err)
 		}
 	})

@@ -37,7 +37,7 @@ func (c *Controller) open(ctx context.Context, s *scope) error {
 	}
 	values := sealedValues(s.obj)
 	s.record.keep(digests(values, s))
-	run := &opening{scope: s, ring: ring, values: values, hint: s.obj.Status.SealingKey, count: c.operations.Inc}
+	run := &opening{scope: s, ring: ring, values: values, hint: s.obj.Status.SealingKey, count: c.meters.operations.Inc}
 	s.opened = make(map[string][]byte, len(values))
 
 	unknown, known := run.split()

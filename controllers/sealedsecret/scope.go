@@ -35,4 +35,8 @@ type scope struct {
 	secret *corev1.Secret
 	// written is the Secret as it was written; set by write, or by skipCurrent when its report was lost.
 	written v1alpha1.SecretVersion
+
+	// Set by report: failure is the reason of a run that failed, "" of any other, retried says that the queue backs off.
+	failure string
+	retried bool
 }

@@ -33,6 +33,7 @@ func report(s *scope, out flow.Outcome) flow.Verdict {
 		}}
 	}
 	reason := reasonFor(out)
+	s.failure, s.retried = reason, out.State == flow.Failed
 	if !setConditions(st, metav1.ConditionFalse, reason, out.Message, s.now) {
 		return flow.Verdict{}
 	}

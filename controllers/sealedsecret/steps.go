@@ -33,14 +33,8 @@ func (c *Controller) skipCurrent(ctx context.Context, s *scope) error {
 	if !ok {
 		return nil
 	}
-	if !is(s.live, want) && s.record.written.UID != "" {
-		if s.live, err = c.liveSecret(ctx, s.obj); err != nil {
-			return err
-		}
-	}
-	if !is(s.live, want) {
-		s.repair = true
-		return nil
+	if s.repair, err = c.changed(ctx, s, want); s.repair || err != nil {
+		return err
 	}
 	if s.record.written.UID != "" && !s.record.reported {
 		s.written, s.sealingKey = want, s.record.sealingKey
@@ -50,11 +44,30 @@ func (c *Controller) skipCurrent(ctx context.Context, s *scope) error {
 	return flow.Done()
 }
 
+// changed says whether the Secret is not at the version that was written; where nobody watches, it is taken to be.
+func (c *Controller) changed(ctx context.Context, s *scope, want v1alpha1.SecretVersion) (bool, error) {
+	if c.deps.SkipRecreate || is(s.live, want) {
+		return false, nil
+	}
+	if s.record.written.UID != "" {
+		live, err := c.liveSecret(ctx, s.obj)
+		if err != nil {
+			return false, err
+		}
+		s.live = live
+	}
+	return !is(s.live, want), nil
+}
+
 // checkSpec refuses what no key and no retry can make right.
-func (*Controller) checkSpec(_ context.Context, s *scope) error {
+func (c *Controller) checkSpec(_ context.Context, s *scope) error {
 	if len(s.obj.Spec.Data) > 0 && len(s.obj.Spec.EncryptedData) > 0 {
 		return flow.Stall(v1alpha1.ReasonInvalid, providers.Errorf(providers.ErrInvalid,
 			"remove spec.data (the deprecated format) or spec.encryptedData: a SealedSecret holds one of them"))
+	}
+	if c.deps.RefuseDeprecated && len(s.obj.Spec.Data) > 0 {
+		return flow.Stall(v1alpha1.ReasonUnsealFailed, providers.Errorf(providers.ErrInvalid,
+			"using deprecated 'data' field, use 'encryptedData' or flip the feature flag (--accept-deprecated-v1-data)"))
 	}
 	t := s.obj.Spec.Template
 	if err := checkPrivileges(corev1.SecretType(t.Type), t.Metadata.Labels); err != nil {
@@ -185,6 +198,9 @@ func (c *Controller) writeOnce(ctx context.Context, s *scope) error {
 
 // cachedSecret returns the metadata of the Secret if it bears our label, nil otherwise.
 func (c *Controller) cachedSecret(ctx context.Context, obj *v1alpha1.SealedSecret) (*metav1.PartialObjectMetadata, error) {
+	if c.marked == nil {
+		return nil, nil //nolint:nilnil // no Secret is known
+	}
 	return readMetadata(ctx, c.marked, obj)
 }
 

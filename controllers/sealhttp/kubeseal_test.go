@@ -29,7 +29,7 @@ func behindProxy(t *testing.T, ring *keyring.Ring) (kubeconfig string) {
 		_, _ = io.WriteString(w, `{"kind":"Service","apiVersion":"v1","metadata":{"name":"sealed-secrets-controller"},"spec":{"ports":[{"name":"http","port":8080}]}}`)
 	})
 	proxied := services + "http:sealed-secrets-controller:http/proxy"
-	mux.Handle(proxied+"/", http.StripPrefix(proxied, sealhttp.New("", keys{ring}).Handler()))
+	mux.Handle(proxied+"/", http.StripPrefix(proxied, server(t, keys{ring}, sealhttp.Options{}).Handler()))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	path := filepath.Join(t.TempDir(), "kubeconfig")

@@ -16,13 +16,12 @@ import (
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
-// The bounds of Sealed Secrets 0.40 for what anybody may send. Its rate is for each value of X-Forwarded-For, which the
-// sender chooses; ours is for all senders together.
-const (
-	requestsPerSecond = 2
-	requestsAtOnce    = 2
-	maxBody           = 10 << 20
-)
+// DefaultRate is how many requests a second are answered, and how many at once. As in Sealed Secrets 0.40; but its rate is
+// for each value of X-Forwarded-For, which the sender chooses, and ours for all senders together.
+const DefaultRate = 2
+
+// maxBody is the bound of Sealed Secrets 0.40 for what anybody may send.
+const maxBody = 10 << 20
 
 // waitTimeout is how long a request waits for its turn, workTimeout how long the private keys work for it: more values
 // than an object can hold need less.
@@ -31,12 +30,18 @@ const (
 	workTimeout = 30 * time.Second
 )
 
+// The codes for a SealedSecret that cannot be opened.
+const (
+	verifyUndecryptable = http.StatusConflict
+	rotateUndecryptable = http.StatusInternalServerError
+)
+
 // answer writes what is to be said about a SealedSecret.
 type answer func(ctx context.Context, w http.ResponseWriter, received *sealing.Received, ring *keyring.Ring)
 
-// limited reads one SealedSecret within the bounds. Its answers are fixed texts, which say nothing of what was sent.
-func (s *Server) limited(give answer) http.Handler {
-	limiter := rate.NewLimiter(requestsPerSecond, requestsAtOnce)
+// limited reads one SealedSecret within the bounds; undecryptable is the code for one that cannot be opened. Its answers are fixed texts, which say nothing of what was sent.
+func (s *Server) limited(undecryptable int, give answer) http.Handler {
+	limiter := rate.NewLimiter(rate.Limit(s.options.Rate), s.options.Burst)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !limiter.Allow() {
 			refuse(w, http.StatusTooManyRequests, "too many requests; try again in a second")
@@ -47,7 +52,7 @@ func (s *Server) limited(give answer) http.Handler {
 			refuse(w, http.StatusServiceUnavailable, noKey)
 			return
 		}
-		extendDeadlines(w)
+		s.extendDeadlines(w)
 		wait, cancel := context.WithTimeout(r.Context(), waitTimeout)
 		defer cancel()
 		select {
@@ -57,7 +62,12 @@ func (s *Server) limited(give answer) http.Handler {
 			refuse(w, http.StatusServiceUnavailable, "busy; try again in a second")
 			return
 		}
-		if received, ok := receive(w, r); ok {
+		received, ok := receive(w, r)
+		switch {
+		case !ok:
+		case s.options.RefuseDeprecated && received.Deprecated():
+			http.Error(w, "spec.data, the deprecated format, is not accepted here: seal again as spec.encryptedData", undecryptable)
+		default:
 			work, cancel := context.WithTimeout(r.Context(), workTimeout)
 			defer cancel()
 			give(work, w, received, ring)
@@ -67,10 +77,10 @@ func (s *Server) limited(give answer) http.Handler {
 
 // extendDeadlines gives one request the time for its turn and for the private keys. Where a writer has no deadlines there
 // is none to extend.
-func extendDeadlines(w http.ResponseWriter) {
+func (s *Server) extendDeadlines(w http.ResponseWriter) {
 	now, controller := time.Now(), http.NewResponseController(w)
-	_ = controller.SetReadDeadline(now.Add(waitTimeout + readTimeout))
-	_ = controller.SetWriteDeadline(now.Add(waitTimeout + readTimeout + workTimeout + writeTimeout))
+	_ = controller.SetReadDeadline(now.Add(waitTimeout + s.options.ReadTimeout))
+	_ = controller.SetWriteDeadline(now.Add(waitTimeout + s.options.ReadTimeout + workTimeout + s.options.WriteTimeout))
 }
 
 // receive returns the SealedSecret of the body, or says what is wrong with it.
@@ -97,7 +107,7 @@ func receive(w http.ResponseWriter, r *http.Request) (*sealing.Received, bool) {
 // depended on them would tell whoever writes one about the values.
 func verify(ctx context.Context, w http.ResponseWriter, received *sealing.Received, ring *keyring.Ring) {
 	if err := received.Verify(ctx, ring); err != nil {
-		fail(ctx, w, err, http.StatusConflict)
+		fail(ctx, w, err, verifyUndecryptable)
 	}
 }
 
@@ -105,7 +115,7 @@ func verify(ctx context.Context, w http.ResponseWriter, received *sealing.Receiv
 func rotate(ctx context.Context, w http.ResponseWriter, received *sealing.Received, ring *keyring.Ring) {
 	text, err := received.Reseal(ctx, ring, rand.Reader, newest(ring))
 	if err != nil {
-		fail(ctx, w, err, http.StatusInternalServerError)
+		fail(ctx, w, err, rotateUndecryptable)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -42,7 +42,7 @@ func post(t *testing.T, ring *keyring.Ring, path, body string) *httptest.Respons
 	t.Helper()
 	w := httptest.NewRecorder()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
-	sealhttp.New("", keys{ring}).Handler().ServeHTTP(w, request)
+	server(t, keys{ring}, sealhttp.Options{}).Handler().ServeHTTP(w, request)
 	if strings.Contains(w.Body.String(), canary) || strings.Contains(w.Body.String(), "PRIVATE") {
 		t.Errorf("%s answered with what nobody may see", path)
 	}
@@ -139,7 +139,7 @@ func TestABodyThatIsNotOneSealedSecretIsRefused(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/verify", iotest.ErrReader(io.ErrUnexpectedEOF))
-	sealhttp.New("", keys{ring}).Handler().ServeHTTP(w, request)
+	server(t, keys{ring}, sealhttp.Options{}).Handler().ServeHTTP(w, request)
 	if w.Code != 400 {
 		t.Errorf("a body that breaks off got %d", w.Code)
 	}
@@ -230,7 +230,7 @@ func decode(t *testing.T, text string) map[string]any {
 func TestOnlyTwoRequestsASecondAreJudgedWhoeverSendsThem(t *testing.T) {
 	t.Parallel()
 	ring := keyring.New(generate(t, 0))
-	handler := sealhttp.New("", keys{ring}).Handler()
+	handler := server(t, keys{ring}, sealhttp.Options{}).Handler()
 	send := func(path, from string, body io.Reader) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, body)
@@ -280,7 +280,7 @@ func (s *slow) Read([]byte) (int, error) {
 
 func TestOneAtATimeIsReadAndOthersAreToldToComeAgain(t *testing.T) {
 	t.Parallel()
-	handler := sealhttp.New("", keys{keyring.New(generate(t, 0))}).Handler()
+	handler := server(t, keys{keyring.New(generate(t, 0))}, sealhttp.Options{}).Handler()
 	body := &slow{release: make(chan struct{})}
 	ended := make(chan struct{})
 	go func() {

@@ -9,15 +9,18 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 )
 
-// Bounds of one connection. Sealed Secrets allows two minutes; nothing here takes longer than a few bytes do.
+// DefaultTimeout is how long a request may take to arrive, and an answer to leave. Sealed Secrets allows two minutes;
+// nothing here takes longer than a few bytes do.
+const DefaultTimeout = 10 * time.Second
+
+// Other bounds of one connection.
 const (
-	readTimeout     = 10 * time.Second
-	writeTimeout    = 10 * time.Second
 	idleTimeout     = time.Minute
 	maxHeaderBytes  = 16 << 10
 	shutdownTimeout = 5 * time.Second
@@ -31,18 +34,53 @@ type Keys interface {
 	Ring() (*keyring.Ring, <-chan struct{})
 }
 
+// Options are the settings of a Server. Zero values mean what the fields say.
+type Options struct {
+	// Address to listen on, a host:port with either part empty as in net.Listen.
+	Address string
+	// Rate is how many requests a second each of verify and rotate answers, Burst how many at once; zero means DefaultRate.
+	Rate, Burst int
+	// ReadTimeout bounds how long a request takes to arrive, WriteTimeout how long an answer takes to leave; zero means
+	// DefaultTimeout.
+	ReadTimeout, WriteTimeout time.Duration
+	// RefuseDeprecated opens no spec.data.
+	RefuseDeprecated bool
+	// Metrics receives the server's own metrics; nil for nobody.
+	Metrics prometheus.Registerer
+}
+
 // Server serves the certificate, and judges and reseals SealedSecrets. It is a Runnable of a controller-runtime manager.
 type Server struct {
-	address string
+	options Options
 	keys    Keys
+	meters  *meters
 	// turn holds one token while a SealedSecret is read and opened, so that whoever sends them takes one core and the
 	// memory of one of them at most.
 	turn chan struct{}
 }
 
-// New returns a Server that will listen on address, a host:port with either part empty as in net.Listen.
-func New(address string, keys Keys) *Server {
-	return &Server{address: address, keys: keys, turn: make(chan struct{}, 1)}
+// New returns a Server. It fails when another metric has the name of one of its own.
+func New(keys Keys, o Options) (*Server, error) {
+	if o.Rate == 0 {
+		o.Rate = DefaultRate
+	}
+	if o.Burst == 0 {
+		o.Burst = DefaultRate
+	}
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = DefaultTimeout
+	}
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = DefaultTimeout
+	}
+	if o.Metrics == nil {
+		o.Metrics = prometheus.NewRegistry()
+	}
+	meters, err := newMeters(o.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("set up the server of the sealing certificate: %w", err)
+	}
+	return &Server{options: o, keys: keys, meters: meters, turn: make(chan struct{}, 1)}, nil
 }
 
 // NeedLeaderElection is false: every replica answers.
@@ -50,7 +88,7 @@ func (*Server) NeedLeaderElection() bool { return false }
 
 // Start serves until the context ends. It fails when it cannot listen.
 func (s *Server) Start(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.address)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.options.Address)
 	if err != nil {
 		return fmt.Errorf("serve the sealing certificate: %w", err)
 	}
@@ -61,7 +99,8 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler:           s.Handler(),
-		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: s.options.ReadTimeout, ReadTimeout: s.options.ReadTimeout, WriteTimeout: s.options.WriteTimeout,
+		IdleTimeout:    idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes,
 		BaseContext:    func(net.Listener) context.Context { return ctx },
 	}
@@ -93,9 +132,16 @@ func (s *Server) Handler() http.Handler {
 		_, _ = io.WriteString(w, "ok\n")
 	})
 	mux.HandleFunc("GET /readyz", s.ready)
-	mux.HandleFunc("GET /v1/cert.pem", s.certificate)
-	mux.Handle("POST /v1/verify", s.limited(verify))
-	mux.Handle("POST /v1/rotate", s.limited(rotate))
+	for path, handler := range map[string]struct {
+		method string
+		http.Handler
+	}{
+		"/v1/cert.pem": {http.MethodGet, http.HandlerFunc(s.certificate)},
+		"/v1/verify":   {http.MethodPost, s.limited(verifyUndecryptable, verify)},
+		"/v1/rotate":   {http.MethodPost, s.limited(rotateUndecryptable, rotate)},
+	} {
+		mux.Handle(handler.method+" "+path, s.meters.counted(path, handler))
+	}
 	return mux
 }
 

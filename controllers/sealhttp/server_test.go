@@ -29,6 +29,15 @@ func generate(t *testing.T, age time.Duration) *keyring.Pair {
 	return pair
 }
 
+func server(t *testing.T, k keys, o sealhttp.Options) *sealhttp.Server {
+	t.Helper()
+	s, err := sealhttp.New(k, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func TestEachPathHasItsAnswer(t *testing.T) {
 	t.Parallel()
 	newest := generate(t, 0)
@@ -60,7 +69,7 @@ func TestEachPathHasItsAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := httptest.NewRecorder()
-			sealhttp.New("", keys{test.ring}).Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), test.method, test.path, http.NoBody))
+			server(t, keys{test.ring}, sealhttp.Options{}).Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), test.method, test.path, http.NoBody))
 			if w.Code != test.code || w.Body.String() != test.body || w.Header().Get("Content-Type") != test.kind {
 				t.Errorf("got %d %q %q", w.Code, w.Header().Get("Content-Type"), w.Body.String())
 			}
@@ -74,7 +83,7 @@ func TestEachPathHasItsAnswer(t *testing.T) {
 // Nobody has to say who he is, so that no body is read where none is needed, however long it is.
 func TestNoBodyIsReadWhereNoneIsNeeded(t *testing.T) {
 	t.Parallel()
-	handler := sealhttp.New("", keys{keyring.New(generate(t, 0))}).Handler()
+	handler := server(t, keys{keyring.New(generate(t, 0))}, sealhttp.Options{}).Handler()
 	for _, target := range []string{"GET /v1/cert.pem", "POST /v1/cert.pem", "GET /v1/verify", "PUT /v1/rotate", "GET /healthz", "POST /readyz", "POST /"} {
 		method, path, _ := strings.Cut(target, " ")
 		body := &endless{}
@@ -101,7 +110,7 @@ func TestTheServerEndsWithItsContextAndLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- sealhttp.New("", keys{keyring.New(generate(t, 0))}).Serve(ctx, listener) }()
+	go func() { ended <- server(t, keys{keyring.New(generate(t, 0))}, sealhttp.Options{}).Serve(ctx, listener) }()
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	get := func(header string) int {
@@ -136,7 +145,7 @@ func TestTheServerEndsWithItsContextAndLeavesNothing(t *testing.T) {
 
 func TestAnAddressThatCannotBeListenedOnIsAnError(t *testing.T) {
 	t.Parallel()
-	err := sealhttp.New("127.0.0.1:-1", keys{}).Start(t.Context())
+	err := server(t, keys{}, sealhttp.Options{Address: "127.0.0.1:-1"}).Start(t.Context())
 	if err == nil || !strings.HasPrefix(err.Error(), "serve the sealing certificate: ") {
 		t.Errorf("got %v", err)
 	}

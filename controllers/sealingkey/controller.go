@@ -3,6 +3,8 @@ package sealingkey
 import (
 	"context"
 	"fmt"
+	"os"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,6 +53,8 @@ type Deps struct {
 	Order Order
 	// Renewal says when the newest key is followed by another; the zero value means never.
 	Renewal Renewal
+	// Force asks for another key at once whenever it gives something; nil for never.
+	Force <-chan os.Signal
 }
 
 // Controller keeps a Keeper's ring equal to the key Secrets. It runs on every replica, because each of them serves the
@@ -64,8 +68,9 @@ type Controller struct {
 	elected <-chan struct{}
 	// reported is the version of each faulty key Secret that was warned of.
 	reported map[string]string
-	// made is when this process made a key for the last time.
-	made time.Time
+	// made is when this process made a key for the last time, forced that another was asked for.
+	made   time.Time
+	forced atomic.Bool
 }
 
 // New returns a Controller.
@@ -119,7 +124,8 @@ func (c *Controller) request() reconcile.Request {
 	return reconcile.Request{NamespacedName: client.ObjectKey{Namespace: c.deps.Namespace, Name: c.deps.Prefix}}
 }
 
-// enqueueAtStart asks for a run without any key, and for another when this replica becomes the leader.
+// enqueueAtStart asks for a run without any key, for another when this replica becomes the leader, and for one whenever
+// somebody asks for a new key.
 func (c *Controller) enqueueAtStart(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	queue.Add(c.request())
 	go func() {
@@ -127,6 +133,17 @@ func (c *Controller) enqueueAtStart(ctx context.Context, queue workqueue.TypedRa
 		case <-ctx.Done():
 		case <-c.elected:
 			queue.Add(c.request())
+		}
+	}()
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-c.deps.Force:
+				c.forced.Store(true)
+				queue.Add(c.request())
+			}
 		}
 	}()
 	return nil
@@ -155,6 +172,11 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			newest = pair.Fingerprint()
 		}
 		log.FromContext(ctx).Info("sealing keys loaded", "keys", keys.ring.Len(), "newest", newest)
+	}
+	if c.forced.Load() {
+		if err := c.force(ctx); err != nil {
+			return reconcile.Result{}, err
+		}
 	}
 	if !c.leads() {
 		return reconcile.Result{}, nil

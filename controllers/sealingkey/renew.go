@@ -127,6 +127,31 @@ func (c *Controller) renew(ctx context.Context, k keys) (reconcile.Result, error
 	if wait, ok = c.dueIn(k); !ok || wait > 0 {
 		return again, nil // the watch brings the key that made it so
 	}
+	if err := c.follow(ctx, k); err != nil {
+		return reconcile.Result{}, err
+	}
+	return again, nil
+}
+
+// force follows the newest key by another because somebody asked for it, on whatever replica: the successor's name is the
+// same on all of them.
+func (c *Controller) force(ctx context.Context) error {
+	secrets, err := c.keySecrets(ctx, c.live)
+	if err != nil {
+		return err
+	}
+	k := load(secrets, c.deps.Order)
+	if _, ok := k.ring.Newest(); !ok {
+		log.FromContext(ctx).Info("no new sealing key is made, because none that is there can be used; repair or remove their Secrets")
+	} else if err := c.follow(ctx, k); err != nil {
+		return err
+	}
+	c.forced.Store(false)
+	return nil
+}
+
+// follow makes the successor of the newest key.
+func (c *Controller) follow(ctx context.Context, k keys) error {
 	newest, _ := k.ring.Newest()
 	// A certificate from the future, of a clock that was wrong, must not stay the newest.
 	notBefore := c.deps.Now()
@@ -134,9 +159,9 @@ func (c *Controller) renew(ctx context.Context, k keys) (reconcile.Result, error
 		notBefore = least
 	}
 	if err := c.create(ctx, c.nameAfter(newest.Fingerprint()), notBefore); err != nil {
-		return reconcile.Result{}, fmt.Errorf("renew the sealing key in namespace %s: %w", c.deps.Namespace, err)
+		return fmt.Errorf("renew the sealing key in namespace %s: %w", c.deps.Namespace, err)
 	}
-	return again, nil
+	return nil
 }
 
 // createFirst makes the first key. Its Secret has a fixed name, so that of two replicas that both take themselves for

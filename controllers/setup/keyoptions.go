@@ -3,7 +3,6 @@ package setup
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -46,6 +45,8 @@ func (o *KeyOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.Validity, "key-ttl", keyring.DefaultValidity, "how long the certificates of new sealing keys are valid")
 	fs.StringVar(&o.CommonName, "my-cn", "", "common name in the certificates of new sealing keys")
 	fs.DurationVar(&o.RenewPeriod, "key-renew-period", 30*24*time.Hour, "age at which the newest sealing key is followed by another; 0 for never; old keys stay")
+	fs.DurationVar(&o.RenewPeriod, "rotate-period", 30*24*time.Hour, "the older name of --key-renew-period")
+	_ = fs.MarkDeprecated("rotate-period", "please use key-renew-period instead") // the flag is there
 	fs.TimeVar(&o.Cutoff, "key-cutoff-time", time.Time{}, []string{time.RFC1123Z},
 		"make another sealing key when the newest is from before this time, in the form of RFC 1123: "+time.RFC1123Z)
 	fs.StringVar(&o.Order, "key-order-priority", string(sealingkey.OrderCertNotBefore),
@@ -84,25 +85,4 @@ func (o *KeyOptions) apply(deps *sealingkey.Deps) {
 	deps.Generate = keyring.Options{Bits: o.Bits, Validity: o.Validity, CommonName: o.CommonName}
 	deps.Labels, deps.Annotations = o.Labels, o.Annotations
 	deps.Renewal = sealingkey.Renewal{Period: o.RenewPeriod, Cutoff: o.Cutoff}
-}
-
-// FromEnvironment sets the flags that the command line has not set and that Sealed Secrets has too, from the environment
-// variables that it reads: --key-size from SEALED_SECRETS_KEY_SIZE. An empty variable counts as none. lookup is os.LookupEnv outside of tests. Its errors
-// name the variable.
-func FromEnvironment(fs *pflag.FlagSet, lookup func(string) (string, bool)) error {
-	known := pflag.NewFlagSet("", pflag.ContinueOnError)
-	new(KeyOptions).AddFlags(known)
-	var err error
-	known.VisitAll(func(k *pflag.Flag) {
-		name := "SEALED_SECRETS_" + strings.ToUpper(strings.ReplaceAll(k.Name, "-", "_"))
-		value, ok := lookup(name)
-		f := fs.Lookup(k.Name)
-		if err != nil || !ok || value == "" || f == nil || f.Changed {
-			return
-		}
-		if failure := fs.Set(k.Name, value); failure != nil {
-			err = fmt.Errorf("environment variable %s: %w", name, failure)
-		}
-	})
-	return err
 }

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,15 @@ type Options struct {
 	SealedSecretsBindAddress string
 	// Keys are the sealing keys.
 	Keys KeyOptions
+	// NewKey asks for another sealing key whenever it gives something; nil for never.
+	NewKey <-chan os.Signal
+	// Sealed are the SealedSecrets.
+	Sealed SealedOptions
+	// ClientQPS bounds the requests to the API server in a second, ClientBurst those at once; no limit unless it is over 0.
+	ClientQPS   float32
+	ClientBurst int
+	// Version is what the metrics say that runs.
+	Version string
 	// ControllerClass is the spec.controller of the stores that this process serves; stores without one are served too.
 	ControllerClass string
 	// StatusHeartbeat is how old status.refreshTime may become while nothing changes; 0 writes it at every refresh.
@@ -49,17 +59,26 @@ type Options struct {
 	RequireServiceAccount bool
 }
 
+// The defaults of flags that have two names.
+const (
+	defaultMetricsAddress       = ":8080"
+	defaultSealedSecretsAddress = ":8082"
+	defaultClientBurst          = 10
+)
+
 // AddFlags binds the options to flags; namespace is the default of --namespace.
 func (o *Options) AddFlags(fs *pflag.FlagSet, namespace string) {
 	fs.StringVar(&o.Namespace, "namespace", namespace, "namespace of the controller's own objects (sealing keys, lease); default $POD_NAMESPACE")
 	fs.StringSliceVar(&o.Controllers, "controllers", []string{"*"},
 		"which controllers run: * for all, a name to switch one on, -name to switch one off; names: "+strings.Join(Names(), ", "))
 	fs.BoolVar(&o.LeaderElect, "leader-elect", false, "elect a leader, so that several replicas can run")
-	fs.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8080", "address of the Prometheus endpoint; 0 for none")
+	fs.StringVar(&o.MetricsBindAddress, "metrics-bind-address", defaultMetricsAddress, "address of the Prometheus endpoint; 0 for none")
 	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 	fs.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "address of the profiling endpoint; empty for none")
-	fs.StringVar(&o.SealedSecretsBindAddress, "sealed-secrets-bind-address", ":8082", "address of the sealing certificate (/v1/cert.pem), /v1/verify and /v1/rotate")
+	fs.StringVar(&o.SealedSecretsBindAddress, "sealed-secrets-bind-address", defaultSealedSecretsAddress, "address of the sealing certificate (/v1/cert.pem), /v1/verify and /v1/rotate")
 	o.Keys.AddFlags(fs)
+	o.Sealed.AddFlags(fs)
+	o.addAliases(fs)
 	fs.StringVar(&o.ControllerClass, "controller-class", "default", "serve the stores whose spec.controller is this or empty")
 	fs.DurationVar(&o.StatusHeartbeat, "status-heartbeat", 10*time.Minute, "how old status.refreshTime may become while nothing changes; 0 writes it at every refresh")
 	fs.IntVar(&o.Concurrent, "concurrent", 10, "how many objects of each kind are reconciled at once")

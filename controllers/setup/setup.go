@@ -6,6 +6,7 @@ package setup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -54,7 +55,7 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 		return nil, err
 	}
 	if on[SealedSecret] {
-		if err := o.Keys.check(); err != nil {
+		if err := errors.Join(o.Keys.check(), o.Sealed.check()); err != nil {
 			return nil, err
 		}
 	}
@@ -94,6 +95,14 @@ func newManager(cfg *rest.Config, o Options) (manager.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	sealed, err := o.Sealed.cached(o.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if o.ClientQPS > 0 {
+		cfg = rest.CopyConfig(cfg)
+		cfg.QPS, cfg.Burst = o.ClientQPS, o.ClientBurst
+	}
 	mgr, err := ctrl.NewManager(cfg, manager.Options{
 		Scheme:                        scheme,
 		Metrics:                       metricsserver.Options{BindAddress: o.MetricsBindAddress},
@@ -104,7 +113,10 @@ func newManager(cfg *rest.Config, o Options) (manager.Manager, error) {
 		LeaderElectionNamespace:       o.Namespace,
 		LeaderElectionReleaseOnCancel: true,
 		// What we hold of an object is what somebody wrote into it, not who.
-		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject:         map[client.Object]cache.ByObject{&ssv1.SealedSecret{}: sealed},
+		},
 		// No informer ever holds the data of a Secret, and none of a ConfigMap; both are read one by one.
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
 	})
@@ -148,16 +160,27 @@ func addExternalSecret(ctx context.Context, mgr manager.Manager, o Options, pool
 
 // addSealedSecret adds the keys, what is opened with them, and the certificate to seal with, which are one capability.
 func addSealedSecret(mgr manager.Manager, o Options) error {
+	for _, note := range o.Sealed.notes() {
+		mgr.GetLogger().Info(note)
+	}
+	if err := registerBuild(metrics.Registry, o.Version); err != nil {
+		return err
+	}
 	keys := sealingkey.NewKeeper()
 	recorder := mgr.GetEventRecorder(sealedSecretsComponent)
-	deps := sealingkey.Deps{Namespace: o.Namespace, Keeper: keys, Events: recorder, Now: time.Now}
+	deps := sealingkey.Deps{Namespace: o.Namespace, Keeper: keys, Events: recorder, Now: time.Now, Force: o.NewKey}
 	o.Keys.apply(&deps)
 	if err := sealingkey.New(deps).SetupWithManager(mgr); err != nil {
 		return err
 	}
+	status := client.StatusClient(mgr.GetClient())
+	if !o.Sealed.UpdateStatus {
+		status = noStatus{}
+	}
 	c, err := sealedsecret.New(sealedsecret.Deps{
-		Keys: keys, Engine: flow.Engine{Status: mgr.GetClient(), Events: recorder}, Metrics: metrics.Registry,
-		Now: time.Now, Concurrent: o.Concurrent,
+		Keys: keys, Engine: flow.Engine{Status: status, Events: recorder}, Metrics: metrics.Registry, OmitNames: o.Sealed.OmitNames,
+		Now: time.Now, Concurrent: o.Concurrent, Namespaces: o.Sealed.namespaces(o.Namespace),
+		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated,
 	})
 	if err != nil {
 		return err
@@ -165,7 +188,14 @@ func addSealedSecret(mgr manager.Manager, o Options) error {
 	if err := c.SetupWithManager(mgr); err != nil {
 		return err
 	}
-	if err := mgr.Add(sealhttp.New(o.SealedSecretsBindAddress, keys)); err != nil {
+	server, err := sealhttp.New(keys, sealhttp.Options{
+		Address: o.SealedSecretsBindAddress, Rate: o.Sealed.Rate, Burst: o.Sealed.Burst, ReadTimeout: o.Sealed.ReadTimeout,
+		WriteTimeout: o.Sealed.WriteTimeout, RefuseDeprecated: !o.Sealed.AcceptDeprecated, Metrics: metrics.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(server); err != nil {
 		return fmt.Errorf("add the server of the sealing certificate: %w", err)
 	}
 	return nil

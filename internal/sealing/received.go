@@ -66,6 +66,9 @@ func ReadReceived(data []byte, limit int) (*Received, error) {
 	return received, nil
 }
 
+// Deprecated says whether it has the deprecated spec.data.
+func (r *Received) Deprecated() bool { return len(r.deprecated) > 0 }
+
 // Verify says whether every value opens: nil, ErrUndecryptable, the error of ctx, or that of a key that could not be asked.
 func (r *Received) Verify(ctx context.Context, keys seal.Keys) error {
 	opener := seal.NewOpener(keys, "", 0)

@@ -53,13 +53,17 @@ func Rules() []Rule {
 			Why: "the reconciler engine knows no reconciler and no backend",
 		},
 		{
+			From: []string{"controllers/metrics"}, May: []string{}, Never: []string{clientGo},
+			Why: "registering metrics knows no controller",
+		},
+		{
 			From: []string{"controllers/sessions/..."}, May: []string{"controllers/sessions/...", "internal/...", "providers", "api/..."},
 			Why: "sessions know providers through the contract alone",
 		},
 		{
-			From: []string{"controllers/$/..."}, Except: []string{"controllers/flow", "controllers/conditions/...", "controllers/sessions/...", "controllers/setup/..."},
+			From: []string{"controllers/$/..."}, Except: []string{"controllers/flow", "controllers/conditions/...", "controllers/metrics", "controllers/sessions/...", "controllers/setup/..."},
 			May: []string{
-				"controllers/$/...", "controllers/flow", "controllers/conditions", "controllers/sessions", "controllers/sealhttp",
+				"controllers/$/...", "controllers/flow", "controllers/conditions", "controllers/metrics", "controllers/sessions", "controllers/sealhttp",
 				"internal/...", "api/...", "providers", "crypto/...", "plugins/decrypt",
 			},
 			Why: "a reconciler may import flow, sessions, api, internal, crypto and the provider contract: no other reconciler, no provider",

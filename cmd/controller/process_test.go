@@ -1,0 +1,318 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/process"
+)
+
+const (
+	canary   = "canary-0c7b11d9"
+	asMain   = "SEALBRIDGE_TEST_RUNS_MAIN"
+	deadline = 2 * time.Minute
+)
+
+// TestMain runs the controller itself when a test starts this binary again, so that the tests see real processes.
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		main()
+		return
+	}
+	os.Exit(controlplane.Run(m))
+}
+
+// world is a namespace on a real API server, with the controllers that run in it.
+type world struct {
+	t      *testing.T
+	cp     *controlplane.ControlPlane
+	client client.Client
+	ns     string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	cp := controlplane.New(t)
+	scheme := runtime.NewScheme()
+	if err := clientscheme.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(cp.Config(), client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &world{t: t, cp: cp, client: c, ns: cp.Namespace(t)}
+}
+
+// replica is a controller in a process of its own.
+type replica struct {
+	*process.Process
+	w *world
+	// url is where it serves the sealing certificate.
+	url string
+}
+
+// start starts a controller of the namespace's SealedSecrets, and waits until it has sealing keys.
+func (w *world) start(args ...string) *replica {
+	w.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p, err := process.Start(w.t.Context(), process.Spec{
+		Name: "controller", Path: self, Dir: w.t.TempDir(), Env: []string{asMain + "=1"},
+		Args: append([]string{
+			"--kubeconfig=" + w.cp.Kubeconfig(), "--namespace=" + w.ns, "--controllers=sealedsecret", "--key-size=2048",
+			"--listen-addr=127.0.0.1:0", "--listen-metrics-addr=0", "--health-probe-bind-address=0",
+		}, args...),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(p.Kill)
+	r := &replica{Process: p, w: w}
+	w.eventually("the replica serves its certificate", func() bool {
+		r.url = r.logged("serving the sealing certificate")["address"]
+		return r.url != "" && r.certificate() != ""
+	})
+	return r
+}
+
+// logged returns the fields of the first line of the log with a message.
+func (r *replica) logged(message string) map[string]string {
+	text, err := os.ReadFile(r.Log())
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		var fields map[string]any
+		if json.Unmarshal(line, &fields) != nil || fields["msg"] != message {
+			continue
+		}
+		out := map[string]string{}
+		for k, v := range fields {
+			out[k], _ = v.(string)
+		}
+		return out
+	}
+	return nil
+}
+
+// ask sends a request and returns the code and the body; 0 when there is no answer.
+func (r *replica) ask(method, path, body string) (int, string) {
+	req, err := http.NewRequestWithContext(r.w.t.Context(), method, "http://"+r.url+path, strings.NewReader(body))
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, ""
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(text)
+}
+
+func (r *replica) certificate() string {
+	if code, text := r.ask(http.MethodGet, "/v1/cert.pem", ""); code == http.StatusOK {
+		return text
+	}
+	return ""
+}
+
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(deadline); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("not within %s: %s", deadline, what)
+		}
+	}
+}
+
+// create makes a SealedSecret of one value, sealed to a certificate.
+func (w *world) create(name, certificate string, labels map[string]string) {
+	w.t.Helper()
+	key, err := keyring.ParseRecipient([]byte(certificate), time.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	value, err := seal.Seal(rand.Reader, key, seal.Strict, w.ns, name, []byte(canary))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	obj := &v1alpha1.SealedSecret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name, Labels: labels}}
+	obj.Spec.EncryptedData = map[string]string{"k": value}
+	if err := w.client.Create(w.t.Context(), obj); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// secret returns the value of a Secret, "" when there is none.
+func (w *world) secret(name string) string {
+	w.t.Helper()
+	var s corev1.Secret
+	err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: name}, &s)
+	if client.IgnoreNotFound(err) != nil {
+		w.t.Fatal(err)
+	}
+	return string(s.Data["k"])
+}
+
+func (w *world) opened(name string) {
+	w.t.Helper()
+	w.eventually(name+" is opened", func() bool { return w.secret(name) == canary })
+}
+
+// leader returns which of the replicas acts.
+func (w *world) leader(replicas ...*replica) int {
+	w.t.Helper()
+	leader := -1
+	w.eventually("a replica leads", func() bool {
+		leader = slices.IndexFunc(replicas, func(r *replica) bool {
+			text, _ := os.ReadFile(r.Log())
+			return bytes.Contains(text, []byte("uccessfully acquired lease"))
+		})
+		return leader >= 0
+	})
+	return leader
+}
+
+func TestReplicasServeOneKeyAndOneOfThemWrites(t *testing.T) {
+	w := newWorld(t)
+	replicas := []*replica{w.start("--leader-elect", "--all-namespaces=false"), w.start("--leader-elect", "--all-namespaces=false")}
+	leader := replicas[w.leader(replicas...)]
+	other := replicas[1-slices.Index(replicas, leader)]
+	certificate := other.certificate()
+	if certificate != leader.certificate() {
+		t.Fatal("the replicas serve different certificates")
+	}
+	w.create("first", certificate, nil)
+	w.opened("first")
+	w.eventually("one event", func() bool { return w.unsealed("first") == 1 })
+
+	// Each judges and reseals.
+	for _, r := range replicas {
+		body := "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: first, namespace: " + w.ns + "}\nspec: {encryptedData: {k: " + w.sealed("first") + "}}\n"
+		w.eventually("verify answers", func() bool { code, _ := r.ask(http.MethodPost, "/v1/verify", body); return code == http.StatusOK })
+		w.eventually("rotate answers", func() bool { code, _ := r.ask(http.MethodPost, "/v1/rotate", body); return code == http.StatusOK })
+	}
+
+	// A key that is asked for on either is served by both.
+	if err := syscall.Kill(other.PID(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range replicas {
+		w.eventually("the new certificate", func() bool { c := r.certificate(); return c != "" && c != certificate })
+	}
+	if leader.certificate() != other.certificate() {
+		t.Error("the replicas serve different new certificates")
+	}
+
+	// When the leader goes, the other one takes over, and does nothing again that is done.
+	leader.Stop(30 * time.Second)
+	w.create("second", other.certificate(), nil)
+	w.opened("second")
+	if n := w.unsealed("first"); n != 1 {
+		t.Errorf("%d events about an object that did not change", n)
+	}
+	for _, r := range replicas {
+		if text, _ := os.ReadFile(r.Log()); bytes.Contains(text, []byte(canary)) || bytes.Contains(text, []byte("PRIVATE")) {
+			t.Error("a log shows a value")
+		}
+	}
+}
+
+// sealed returns the sealed value of an object.
+func (w *world) sealed(name string) string {
+	w.t.Helper()
+	var obj v1alpha1.SealedSecret
+	if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: name}, &obj); err != nil {
+		w.t.Fatal(err)
+	}
+	return obj.Spec.EncryptedData["k"]
+}
+
+// unsealed counts the events that say that an object was opened.
+func (w *world) unsealed(name string) int {
+	w.t.Helper()
+	var list eventsv1.EventList
+	if err := w.client.List(w.t.Context(), &list, client.InNamespace(w.ns)); err != nil {
+		w.t.Fatal(err)
+	}
+	n := 0
+	for _, e := range list.Items {
+		if e.Regarding.Name == name && e.Reason == v1alpha1.ReasonUnsealed {
+			n++
+			if e.Series != nil {
+				n += int(e.Series.Count) - 1
+			}
+		}
+	}
+	return n
+}
+
+func TestASealedSecretOutsideOfTheFlagsIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	elsewhere := newWorld(t)
+	r := w.start("--all-namespaces=false", "--label-selector=served=yes", "--update-status=false")
+	served := map[string]string{"served": "yes"}
+	w.create("unlabeled", r.certificate(), nil)
+	elsewhere.create("elsewhere", r.certificate(), served)
+	w.create("app", r.certificate(), served)
+	w.opened("app")
+	w.create("last", r.certificate(), served)
+	w.opened("last")
+	if w.secret("unlabeled") != "" || elsewhere.secret("elsewhere") != "" {
+		t.Error("an object outside of the flags was opened")
+	}
+	var obj v1alpha1.SealedSecret
+	if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "app"}, &obj); err != nil {
+		t.Fatal(err)
+	}
+	if len(obj.Status.Conditions) > 0 {
+		t.Errorf("a status was written: %+v", obj.Status)
+	}
+}
+
+func TestTheVersionHasTheWordsOfSealedSecrets(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := process.Start(context.WithoutCancel(t.Context()), process.Spec{
+		Name: "controller", Path: self, Args: []string{"--version"}, Dir: t.TempDir(), Env: []string{asMain + "=1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	text, err := os.ReadFile(filepath.Clean(p.Log()))
+	if err != nil || string(text) != "controller version: "+version+"\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+}

@@ -1,0 +1,110 @@
+package sealedsecret
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/metrics"
+)
+
+// metricsNamespace begins the names of the metrics that Sealed Secrets has too; their labels and values are its own.
+const metricsNamespace = "sealed_secrets_controller"
+
+// The reasons of unseal_errors_total.
+const (
+	causeFetch     = "fetch"
+	causeStatus    = "status"
+	causeUnmanaged = "unmanaged"
+	causeUnseal    = "unseal"
+	causeUpdate    = "update"
+)
+
+// instanceLabel of a SealedSecret is a label of its metric.
+const instanceLabel = "app.kubernetes.io/instance"
+
+// meters are the metrics of the controller.
+type meters struct {
+	operations prometheus.Counter
+	requests   prometheus.Counter
+	errors     *prometheus.CounterVec
+	conditions *prometheus.GaugeVec
+	// omit keeps the names of objects out of the metrics.
+	omit bool
+
+	mu sync.Mutex
+	// instances are the objects that conditions shows, with their label.
+	instances map[types.NamespacedName]string
+}
+
+func newMeters(registry prometheus.Registerer, omit bool) (*meters, error) {
+	m := &meters{omit: omit, instances: map[types.NamespacedName]string{}}
+	var err error
+	if m.operations, err = metrics.Register(registry, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "sealbridge_sealedsecret_private_key_operations_total",
+		Help: "Private-key operations done to open sealed values.",
+	})); err != nil {
+		return nil, err
+	}
+	if m.requests, err = metrics.Register(registry, prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Name: "unseal_requests_total", Help: "Total number of sealed secret unseal requests",
+	})); err != nil {
+		return nil, err
+	}
+	if m.errors, err = metrics.Register(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Name: "unseal_errors_total", Help: "Total number of sealed secret unseal errors by reason",
+	}, []string{"reason", "namespace"})); err != nil {
+		return nil, err
+	}
+	m.conditions, err = metrics.Register(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: metricsNamespace, Name: "condition_info",
+		Help: "Current SealedSecret condition status. Values are -1 (false), 0 (unknown or absent), 1 (true)",
+	}, []string{"namespace", "name", "condition", "ss_app_kubernetes_io_instance"}))
+	return m, err
+}
+
+// failed counts a run that ended with a reason of the conditions.
+func (m *meters) failed(reason, namespace string) {
+	cause := causeUnseal
+	switch reason {
+	case v1alpha1.ReasonNotManaged:
+		cause = causeUnmanaged
+	case v1alpha1.ReasonUpdateFailed:
+		cause = causeUpdate
+	}
+	m.errors.WithLabelValues(cause, namespace).Inc()
+}
+
+// observe shows the condition Synced of an object. Ready says the same, and would make sums over the metric count twice.
+func (m *meters) observe(obj *v1alpha1.SealedSecret) {
+	condition := find(obj.Status.Conditions, v1alpha1.ConditionSynced)
+	if m.omit || condition.Type == "" {
+		return
+	}
+	name, instance := types.NamespacedName{Namespace: obj.Namespace, Name: obj.Name}, obj.Labels[instanceLabel]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if before, ok := m.instances[name]; ok && before != instance {
+		m.remove(name, before)
+	}
+	m.instances[name] = instance
+	value := map[metav1.ConditionStatus]float64{metav1.ConditionTrue: 1, metav1.ConditionFalse: -1}[condition.Status]
+	m.conditions.WithLabelValues(name.Namespace, name.Name, string(v1alpha1.ConditionSynced), instance).Set(value)
+}
+
+// forget removes what is shown of an object that is gone.
+func (m *meters) forget(name types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if instance, ok := m.instances[name]; ok {
+		m.remove(name, instance)
+		delete(m.instances, name)
+	}
+}
+
+func (m *meters) remove(name types.NamespacedName, instance string) {
+	m.conditions.DeleteLabelValues(name.Namespace, name.Name, string(v1alpha1.ConditionSynced), instance)
+}

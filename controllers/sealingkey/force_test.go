@@ -1,0 +1,42 @@
+package sealingkey_test
+
+import (
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sealbridge/sealbridge/controllers/sealingkey"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+func TestAKeyThatIsAskedForIsMadeByWhomeverIsAsked(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	ns, c := cp.Namespace(t), newClient(t, cp.Config())
+	var keepers []*sealingkey.Keeper
+	var asks []chan os.Signal
+	for range 2 {
+		ask := make(chan os.Signal, 1)
+		k, _ := replica(t, cp.Config(), ns, true, func(d *sealingkey.Deps) { d.Force = ask })
+		keepers, asks = append(keepers, k), append(asks, ask)
+	}
+	for keys := 1; keys <= 3; keys++ {
+		for _, k := range keepers {
+			eventually(t, "every replica has the keys", func() bool { return size(k) == keys })
+		}
+		if newestOf(keepers[0]) != newestOf(keepers[1]) {
+			t.Error("replicas seal to different keys")
+		}
+		if keys < 3 { // one of the two is not the leader
+			before := newestOf(keepers[0])
+			asks[keys-1] <- syscall.SIGUSR1
+			eventually(t, "another key is sealed to", func() bool { return newestOf(keepers[0]) != before })
+		}
+	}
+	touch(t, c, ns)
+	time.Sleep(300 * time.Millisecond) // nothing more was asked for
+	if n := len(keySecrets(t, c, ns)); n != 3 {
+		t.Errorf("%d keys", n)
+	}
+}
