@@ -13,6 +13,13 @@ type Env interface {
 	// Secret returns the bytes under ref.Key of a credential Secret. It fails with ErrInvalid for a reference that the
 	// store may not use, ErrNotFound when the Secret or its key does not exist.
 	Secret(ctx context.Context, ref ObjectRef) ([]byte, error)
+	// SecretData returns all keys of a credential Secret; ref.Key has no meaning. The Secret must carry the label with
+	// exactly this value, by which its owner lets providers see the whole of it; else it fails with ErrInvalid. Errors
+	// otherwise as for Secret. The map belongs to the caller.
+	SecretData(ctx context.Context, ref ObjectRef, label, value string) (map[string][]byte, error)
+	// Namespace returns the namespace of the object that uses the store. A session that was opened with it answers
+	// objects of that namespace only; one that never asks may answer all that may use the store.
+	Namespace() (string, error)
 	// ConfigMap returns the value under ref.Key of a ConfigMap, for CA bundles. Errors as for Secret.
 	ConfigMap(ctx context.Context, ref ObjectRef) ([]byte, error)
 	// ServiceAccountToken returns a fresh token of the account for the audiences (TokenRequest API); without audiences

@@ -55,6 +55,9 @@ type Ref struct {
 	Version string
 	// Metadata asks for what the backend records about the document (labels, tags) instead of its content.
 	Metadata bool
+	// Property is the part that will be read of the document, for sessions whose requests depend on it (see Selective).
+	// It is empty for all others, so that one fetch serves every part.
+	Property string
 }
 
 // Result answers one Ref: either Err, or a Document.
@@ -92,6 +95,13 @@ type Checker interface {
 type Expirer interface {
 	// Expires returns when the login ends; the zero time means never. It is the same during the session's life.
 	Expires() time.Time
+}
+
+// Selective is an optional capability of a Session whose requests can depend on the part of a document that is read: an
+// HTTP API, say, whose URL names the property.
+type Selective interface {
+	// Selective reports whether Fetch looks at Ref.Property. It is the same during the session's life.
+	Selective() bool
 }
 
 // A session that has a connection or a login to end implements io.Closer. Close is called once, when no Fetch is under

@@ -62,7 +62,7 @@ func newEntry(path, secretKey string, store esv1.StoreRef, remote esv1.RemoteRef
 		store.Kind = esv1.KindSecretStore
 	}
 	e := entry{path: path, secretKey: secretKey, remote: remote, origin: origin{store: store}}
-	e.origin.ref.Key, e.origin.ref.Version = remote.Key, remote.Version
+	e.origin.ref.Key, e.origin.ref.Version, e.origin.ref.Property = remote.Key, remote.Version, remote.Property
 	e.origin.ref.Metadata = remote.MetadataPolicy == esv1.MetadataFetch
 	return e
 }

@@ -64,6 +64,27 @@ func (e *env) Secret(ctx context.Context, ref providers.ObjectRef) ([]byte, erro
 	return valueOf("Secret", &secret, secret.Data, ref.Key)
 }
 
+// SecretData implements providers.Env.
+func (e *env) SecretData(ctx context.Context, ref providers.ObjectRef, label, value string) (map[string][]byte, error) {
+	var secret corev1.Secret
+	if err := e.get(ctx, "Secret", ref, &secret); err != nil {
+		return nil, err
+	}
+	if secret.Labels[label] != value {
+		return nil, providers.Errorf(providers.ErrInvalid, "Secret %s/%s may not be used by this store: it needs the label %q: %q",
+			secret.Namespace, secret.Name, label, value)
+	}
+	return secret.Data, nil
+}
+
+// Namespace implements providers.Env.
+func (e *env) Namespace() (string, error) {
+	if e.namespace != "" {
+		return e.namespace, nil
+	}
+	return "", e.askReferent()
+}
+
 // ConfigMap implements providers.Env.
 func (e *env) ConfigMap(ctx context.Context, ref providers.ObjectRef) ([]byte, error) {
 	var cm corev1.ConfigMap
@@ -130,10 +151,15 @@ func (e *env) resolve(kind, namespace, name string) (string, error) {
 	case e.namespace != "":
 		return e.namespace, nil
 	}
+	return "", e.askReferent()
+}
+
+// askReferent notes that this shared session was asked for what is a namespace's own.
+func (e *env) askReferent() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.referent = true
-	return "", ErrReferent
+	return ErrReferent
 }
 
 // wantsReferent reports whether a namespace's own credentials were asked for that this identity cannot have.

@@ -16,13 +16,14 @@ import (
 func TestNoKindOfObjectIsLentFromAnotherNamespace(t *testing.T) {
 	t.Parallel()
 	c := cluster(
-		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "x"}, Data: map[string][]byte{"k": []byte("v")}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "x", Labels: map[string]string{"type": "webhook"}}, Data: map[string][]byte{"k": []byte("v")}},
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "x"}, Data: map[string]string{"k": "v"}},
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "x"}},
 	)
 	ref, account := providers.ObjectRef{Namespace: "b", Name: "x", Key: "k"}, providers.AccountRef{Namespace: "b", Name: "x"}
 	kinds := map[string]func(*env) error{
 		"Secret":         func(e *env) error { _, err := e.Secret(t.Context(), ref); return err },
+		"Secret's data":  func(e *env) error { _, err := e.SecretData(t.Context(), ref, "type", "webhook"); return err },
 		"ConfigMap":      func(e *env) error { _, err := e.ConfigMap(t.Context(), ref); return err },
 		"ServiceAccount": func(e *env) error { _, err := e.ServiceAccountToken(t.Context(), account, "vault"); return err },
 	}
@@ -33,7 +34,7 @@ func TestNoKindOfObjectIsLentFromAnotherNamespace(t *testing.T) {
 				return &env{store: "the store", reader: c, tokens: c, namespace: namespace, confined: confined}
 			}
 			err := ask(of("a", true))
-			if !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "the store may not use "+kind+" b/x") {
+			if !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "the store may not use "+strings.TrimSuffix(kind, "'s data")+" b/x") {
 				t.Errorf("a SecretStore of another namespace: %v", err)
 			}
 			if err := ask(of("b", true)); err != nil {
@@ -43,5 +44,19 @@ func TestNoKindOfObjectIsLentFromAnotherNamespace(t *testing.T) {
 				t.Errorf("a ClusterSecretStore: %v", err)
 			}
 		})
+	}
+}
+
+func TestAWholeSecretIsLentOnlyWithItsLabel(t *testing.T) {
+	t.Parallel()
+	c := cluster(credentialSecret("a", "plain", "v"),
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "other", Labels: map[string]string{"type": "x"}}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "good", Labels: map[string]string{"type": "webhook"}}, Data: map[string][]byte{"k": []byte("v"), "l": nil}})
+	e := &env{store: "the store", reader: c, namespace: "a", confined: true}
+	for name, want := range map[string]string{"plain": `needs the label "type": "webhook"`, "other": `needs the label "type": "webhook"`, "good": "", "none": "does not exist"} {
+		data, err := e.SecretData(t.Context(), providers.ObjectRef{Name: name}, "type", "webhook")
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && len(data) != 2 {
+			t.Errorf("%s: %d, %v", name, len(data), err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,8 @@ type Request struct {
 	Store Store
 	// Namespace is that of the object that asks.
 	Namespace string
-	// Refs name the documents; duplicates cost nothing.
+	// Refs name the documents, with the property that will be read of each; duplicates cost nothing, and neither do
+	// several properties of one document, unless the backend is asked for properties.
 	Refs []providers.Ref
 	// MaxAge is how old a document may be that was fetched for somebody else; see MaxAge.
 	MaxAge time.Duration
@@ -198,6 +200,7 @@ func (k *kept) drop() {
 func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Result, error) {
 	now := time.Now()
 	deadline := now.Add(p.patience(e.store))
+	req.Refs = refsFor(e.session, req.Refs)
 	have, waits, own, err := e.kept.take(req, now, deadline, min(req.MaxAge, p.limits.Reuse))
 	if err != nil {
 		return nil, err
@@ -221,6 +224,19 @@ func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Re
 		out[i] = have[ref]
 	}
 	return out, nil
+}
+
+// refsFor returns the refs as the session is asked for them: without the property where that makes no difference, so that
+// one document serves every property.
+func refsFor(s providers.Session, refs []providers.Ref) []providers.Ref {
+	if selective, ok := providers.As[providers.Selective](s); ok && selective.Selective() {
+		return refs
+	}
+	out := slices.Clone(refs)
+	for i := range out {
+		out[i].Property = ""
+	}
+	return out
 }
 
 // maxPatience bounds a fetch with all its repetitions: after it the object is tried again later, like any that failed,

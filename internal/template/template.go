@@ -78,6 +78,15 @@ func New(opts Options) *Renderer {
 // Render renders text over data, which it does not change; name stands for the template in errors. Every error is an
 // *Error, except the context's own when that ends first.
 func (r *Renderer) Render(ctx context.Context, name, text string, data map[string]string) ([]byte, error) {
+	return r.render(ctx, name, text, data)
+}
+
+// RenderGroups is Render over data in named groups, which a template reads as .group.key.
+func (r *Renderer) RenderGroups(ctx context.Context, name, text string, data map[string]map[string]string) ([]byte, error) {
+	return r.render(ctx, name, text, data)
+}
+
+func (r *Renderer) render(ctx context.Context, name, text string, data any) ([]byte, error) {
 	started := time.Now()
 	defer func() { r.left -= time.Since(started) }()
 	limited, cancel := context.WithTimeout(ctx, r.left)
@@ -133,7 +142,7 @@ func (r *Renderer) parse(text string) (*template.Template, *Error) {
 const rootName = "template"
 
 // execute turns a panic of text/template into an error: input must not end the process.
-func execute(tmpl *template.Template, out *output, data map[string]string) (err error) {
+func execute(tmpl *template.Template, out *output, data any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = errPanic

@@ -9,6 +9,7 @@ import (
 	"github.com/sealbridge/sealbridge/providers/fake"
 	"github.com/sealbridge/sealbridge/providers/kubernetes"
 	"github.com/sealbridge/sealbridge/providers/vault"
+	"github.com/sealbridge/sealbridge/providers/webhook"
 )
 
 // All returns the providers, sorted by name.
@@ -17,6 +18,7 @@ func All() []providers.Provider {
 		fake.Provider{},
 		kubernetes.Provider{},
 		vault.Provider{},
+		webhook.Provider{},
 	}
 }
 

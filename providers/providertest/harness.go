@@ -49,8 +49,12 @@ const Canary = "canary-7f3e91c4"
 
 // Env lends credentials from maps; it is safe for concurrent use.
 type Env struct {
-	mu         sync.Mutex
-	Secrets    map[providers.ObjectRef][]byte
+	mu      sync.Mutex
+	Secrets map[providers.ObjectRef][]byte
+	// Labels are those of Secrets, by a ref without a key.
+	Labels map[providers.ObjectRef]map[string]string
+	// User is the namespace of the object that uses the store; empty when there is none.
+	User       string
 	ConfigMaps map[providers.ObjectRef][]byte
 	// Token mints tokens; nil means that no account exists.
 	Token func(ctx context.Context, ref providers.AccountRef, audiences ...string) (providers.Token, error)
@@ -61,6 +65,35 @@ var _ providers.Env = (*Env)(nil)
 // Secret implements providers.Env.
 func (e *Env) Secret(_ context.Context, ref providers.ObjectRef) ([]byte, error) {
 	return e.find("Secret", e.Secrets, ref)
+}
+
+// SecretData implements providers.Env.
+func (e *Env) SecretData(_ context.Context, ref providers.ObjectRef, label, value string) (map[string][]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ref.Key = ""
+	out := map[string][]byte{}
+	for at, v := range e.Secrets {
+		if key := at.Key; (providers.ObjectRef{Namespace: at.Namespace, Name: at.Name}) == ref {
+			out[key] = bytes.Clone(v)
+		}
+	}
+	switch {
+	case len(out) == 0:
+		return nil, providers.Errorf(providers.ErrNotFound, "Secret %s does not exist", ref.Name)
+	case e.Labels[ref][label] != value:
+		return nil, providers.Errorf(providers.ErrInvalid, "Secret %s needs the label %q: %q", ref.Name, label, value)
+	default:
+		return out, nil
+	}
+}
+
+// Namespace implements providers.Env.
+func (e *Env) Namespace() (string, error) {
+	if e.User == "" {
+		return "", providers.Errorf(providers.ErrInvalid, "no namespace uses the store")
+	}
+	return e.User, nil
 }
 
 // ConfigMap implements providers.Env.

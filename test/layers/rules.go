@@ -33,8 +33,12 @@ func Rules() []Rule {
 		},
 		{
 			From: []string{"providers/$/..."}, Except: []string{"providers", "providers/providertest/...", "providers/builtin", "providers/internal/..."},
-			May: []string{"providers", "providers/$/...", "providers/internal/...", "api/stores", "internal/property"},
-			Why: "a provider may import the contract, the stores' configuration and internal/property: no other provider, no controller",
+			May: []string{"providers", "providers/$/...", "providers/internal/...", "api/stores", "internal/property", "internal/template"},
+			Why: "a provider may import the contract, the stores' configuration, internal/property and internal/template: no other provider, no controller",
+		},
+		{
+			From: []string{"providers/..."}, Except: []string{"providers/webhook/...", "providers/builtin"}, Never: []string{"internal/template"},
+			Why: "no provider but webhook has templates",
 		},
 		{
 			From: []string{"providers/..."}, Except: []string{"providers/kubernetes/...", "providers/builtin"}, Never: []string{clientGo, controllerRuntime},

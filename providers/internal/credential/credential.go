@@ -35,6 +35,15 @@ func (r Reader) Secret(ctx context.Context, field string, sel stores.SecretKeySe
 	return value, nil
 }
 
+// Labeled returns all keys of the Secret that sel names, which must carry the label; sel.Key has no meaning.
+func (r Reader) Labeled(ctx context.Context, field string, sel stores.SecretKeySelector, label, value string) (map[string][]byte, error) {
+	data, err := r.Env.SecretData(ctx, providers.ObjectRef{Namespace: sel.Namespace, Name: sel.Name}, label, value)
+	if err != nil {
+		return nil, r.fail(field, err)
+	}
+	return data, nil
+}
+
 // Text returns what sel names as text without surrounding white space, which editors and base64 leave behind. It fails
 // with ErrInvalid for an empty text and for characters that cannot be in an HTTP header.
 func (r Reader) Text(ctx context.Context, field string, sel stores.SecretKeySelector, defaultKey string) (string, error) {

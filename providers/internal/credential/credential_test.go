@@ -19,6 +19,10 @@ type refusing struct{ err error }
 
 func (r refusing) Secret(context.Context, providers.ObjectRef) ([]byte, error)    { return nil, r.err }
 func (r refusing) ConfigMap(context.Context, providers.ObjectRef) ([]byte, error) { return nil, r.err }
+func (r refusing) Namespace() (string, error)                                     { return "", r.err }
+func (r refusing) SecretData(context.Context, providers.ObjectRef, string, string) (map[string][]byte, error) {
+	return nil, r.err
+}
 func (r refusing) ServiceAccountToken(context.Context, providers.AccountRef, ...string) (providers.Token, error) {
 	return providers.Token{}, r.err
 }
@@ -33,6 +37,7 @@ func TestAMissingCredentialIsNeverAMissingDocument(t *testing.T) {
 		}
 		for name, err := range map[string]error{
 			"secret": second(r.Secret(t.Context(), "auth.f", stores.SecretKeySelector{Name: "x"}, "k")),
+			"data":   second(r.Labeled(t.Context(), "auth.f", stores.SecretKeySelector{Name: "x"}, "l", "v")),
 			"text":   second(r.Text(t.Context(), "auth.f", stores.SecretKeySelector{Name: "x"}, "k")),
 			"token":  second(r.Token(t.Context(), "auth.f", stores.ServiceAccountSelector{Name: "x"})),
 		} {

@@ -21,9 +21,10 @@ import (
 // MaxAnswer is the largest body that is read, in bytes: four times what a Kubernetes Secret can hold.
 const MaxAnswer = 4 << 20
 
-// Options say who the backend is. Only Base is required.
+// Options say who the backend is.
 type Options struct {
-	// Base is the backend's address: scheme http or https, host, and the path below which its API lies.
+	// Base is the backend's address: scheme http or https, host, and the path below which its API lies. It is required,
+	// unless each request has a URL of its own.
 	Base *url.URL
 	// Roots are what the backend's certificate is checked against; nil means the system's.
 	Roots *x509.CertPool
@@ -31,6 +32,9 @@ type Options struct {
 	Certificate *tls.Certificate
 	// Header is sent with each request.
 	Header http.Header
+	// Handshake wraps the transport of a protocol that authenticates connections instead of requests; nil means none. The
+	// requests go one after the other then, over one HTTP/1.1 connection.
+	Handshake func(http.RoundTripper) http.RoundTripper
 }
 
 // Client talks to one backend. It is safe for concurrent use until it is closed.
@@ -39,6 +43,8 @@ type Client struct {
 	base   url.URL
 	header http.Header
 	http   http.Client
+	// turn holds one token, for clients whose requests go one after the other; else nil.
+	turn chan struct{}
 }
 
 // New returns a client; nothing is connected yet.
@@ -47,15 +53,33 @@ func New(o Options) *Client {
 	if o.Certificate != nil {
 		conf.Certificates = []tls.Certificate{*o.Certificate}
 	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: refuseMetadata}
-	return &Client{base: *o.Base, header: o.Header.Clone(), http: http.Client{
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSClientConfig: conf, ForceAttemptHTTP2: true,
-			TLSHandshakeTimeout: 10 * time.Second, MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 256 << 10,
-		},
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: newDialer().DialContext, TLSClientConfig: conf, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: 10 * time.Second, MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 256 << 10,
+	}
+	c := &Client{header: o.Header.Clone(), http: http.Client{
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+	if o.Base != nil {
+		c.base = *o.Base
+	}
+	if o.Handshake != nil {
+		transport.ForceAttemptHTTP2, transport.MaxConnsPerHost = false, 1
+		transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+		c.http.Transport, c.turn = connectionBound{o.Handshake(transport), transport}, make(chan struct{}, 1)
+	}
+	return c
 }
+
+// connectionBound is a transport in a wrapping that would hide its connections from Close.
+type connectionBound struct {
+	http.RoundTripper
+	transport *http.Transport
+}
+
+// CloseIdleConnections is what http.Client looks for.
+func (c connectionBound) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 
 // refuseMetadata looks at the address that a name led to, so that no second look-up can lead elsewhere.
 func refuseMetadata(_ context.Context, _, address string, _ syscall.RawConn) error {
@@ -85,6 +109,13 @@ type Request struct {
 	Header http.Header
 	// Body is sent as JSON; nil means none.
 	Body any
+
+	// URL is where the request goes instead of Base, Path and Query; Peer is what errors call it, because a URL may hold
+	// values.
+	URL  *url.URL
+	Peer string
+	// Raw is sent as it is instead of Body.
+	Raw []byte
 }
 
 // Answer is what the backend said.
@@ -98,52 +129,103 @@ type Answer struct {
 // Do sends one request and reads the whole answer, whatever its status, redirects excepted. Its errors are of type
 // *UnreachableError, or match ErrTooLarge.
 func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
+	peer := r.Peer
+	if r.URL == nil {
+		peer = c.base.Scheme + "://" + c.base.Host
+	}
 	req, err := c.request(ctx, r)
 	if err != nil {
-		return nil, c.unreachable("the request could not be built", nil)
+		return nil, unreachable(peer, "the request could not be built", nil)
+	}
+	if c.turn != nil {
+		select {
+		case c.turn <- struct{}{}:
+			defer func() { <-c.turn }()
+		case <-ctx.Done():
+			return nil, explain(ctx, peer, ctx.Err())
+		}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.explain(ctx, err)
+		return nil, explain(ctx, peer, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
-		return nil, c.unreachable("it redirects elsewhere, which is not followed because credentials would go along; name the final address", nil)
+	if redirects(resp.StatusCode) {
+		return nil, unreachable(peer, "it redirects elsewhere, which is not followed because credentials would go along; name the final address", nil)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, c.explain(ctx, err)
+		return nil, explain(ctx, peer, err)
 	case len(body) > MaxAnswer:
 		return nil, ErrTooLarge
 	}
 	return &Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
 }
 
+// redirects reports whether a status asks to go elsewhere. The others of its hundred do not.
+func redirects(status int) bool {
+	switch status {
+	case http.StatusMultipleChoices, http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusUseProxy, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	default:
+		return false
+	}
+}
+
 func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) {
-	target := c.base
-	target.Path += "/" + r.Path
-	target.RawQuery = r.Query.Encode()
-	var body io.Reader
+	target := r.URL
+	if target == nil {
+		base := c.base
+		base.Path += "/" + r.Path
+		base.RawQuery = r.Query.Encode()
+		target = &base
+	}
+	header := http.Header{"User-Agent": {"sealbridge"}, "Accept": {"application/json"}}
+	body := r.Raw
 	if r.Body != nil {
-		raw, err := json.Marshal(r.Body)
-		if err != nil {
+		var err error
+		if body, err = json.Marshal(r.Body); err != nil {
 			return nil, fmt.Errorf("encode request: %w", err)
 		}
-		body = bytes.NewReader(raw)
+		header.Set("Content-Type", "application/json")
 	}
-	req, err := http.NewRequestWithContext(ctx, r.Method, target.String(), body)
+	maps.Copy(header, c.header)
+	maps.Copy(header, r.Header)
+	req, err := http.NewRequestWithContext(ctx, r.Method, target.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("build request: %w", err)
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	req.Header = header
+	if target.User != nil && header.Get("Authorization") == "" {
+		password, _ := target.User.Password()
+		req.SetBasicAuth(target.User.Username(), password)
 	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "sealbridge")
-	maps.Copy(req.Header, c.header)
-	maps.Copy(req.Header, r.Header)
 	return req, nil
+}
+
+// Dial connects to a host and port (or to the usual one of the scheme) and hangs up: somebody is there. It says nothing
+// where a proxy stands between. Its errors are of type *UnreachableError.
+func (c *Client) Dial(ctx context.Context, u *url.URL) error {
+	peer := u.Scheme + "://" + u.Host
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil || proxy != nil {
+		return nil //nolint:nilerr // what is wrong with the proxy's address shows when a request goes through it
+	}
+	port := u.Port()
+	if port == "" {
+		port = u.Scheme // net knows their ports by name
+	}
+	conn, err := newDialer().DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return explain(ctx, peer, err)
+	}
+	_ = conn.Close()
+	return nil
+}
+
+func newDialer() *net.Dialer {
+	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: refuseMetadata}
 }
 
 // Close ends the connections that are not in use.

@@ -27,12 +27,12 @@ func (e *UnreachableError) Error() string { return e.text }
 // Unwrap returns the context's error when the context ended the request, else nil.
 func (e *UnreachableError) Unwrap() error { return e.cause }
 
-func (c *Client) unreachable(why string, cause error) error {
-	return &UnreachableError{text: "cannot reach " + c.base.Scheme + "://" + c.base.Host + ": " + why, cause: cause}
+func unreachable(peer, why string, cause error) error {
+	return &UnreachableError{text: "cannot reach " + peer + ": " + why, cause: cause}
 }
 
 // explain reduces an error of the transport, which names sockets and quotes the URL, to what an operator can act on.
-func (c *Client) explain(ctx context.Context, err error) error {
+func explain(ctx context.Context, peer string, err error) error {
 	var (
 		dns     *net.DNSError
 		unknown x509.UnknownAuthorityError
@@ -44,30 +44,30 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return c.unreachable("the request was canceled", context.Canceled)
+		return unreachable(peer, "the request was canceled", context.Canceled)
 	case ctx.Err() != nil:
-		return c.unreachable("it did not answer in time", context.DeadlineExceeded)
+		return unreachable(peer, "it did not answer in time", context.DeadlineExceeded)
 	case errors.As(err, &dns):
-		return c.unreachable("its name cannot be resolved", nil)
+		return unreachable(peer, "its name cannot be resolved", nil)
 	case errors.Is(err, errMetadata):
-		return c.unreachable("link-local and metadata addresses are refused, because clouds keep the credentials of nodes there", nil)
+		return unreachable(peer, "link-local and metadata addresses are refused, because clouds keep the credentials of nodes there", nil)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return c.unreachable("it refuses connections", nil)
+		return unreachable(peer, "it refuses connections", nil)
 	case errors.As(err, &unknown):
-		return c.unreachable("its certificate is signed by an unknown authority; set caBundle or caProvider", nil)
+		return unreachable(peer, "its certificate is signed by an unknown authority; set caBundle or caProvider", nil)
 	case errors.As(err, &host):
-		return c.unreachable("its certificate is for another host name", nil)
+		return unreachable(peer, "its certificate is for another host name", nil)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return c.unreachable("its certificate has expired or is not valid yet", nil)
+		return unreachable(peer, "its certificate has expired or is not valid yet", nil)
 	case errors.As(err, &verify):
-		return c.unreachable("its certificate is not valid", nil)
+		return unreachable(peer, "its certificate is not valid", nil)
 	case errors.As(err, &op) && op.Op == "remote error": // crypto/tls wraps the alerts of the other side like this
-		return c.unreachable("it refuses the TLS handshake; check the client certificate", nil)
+		return unreachable(peer, "it refuses the TLS handshake; check the client certificate", nil)
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return c.unreachable("it speaks http, not https", nil)
+		return unreachable(peer, "it speaks http, not https", nil)
 	case errors.As(err, &network) && network.Timeout():
-		return c.unreachable("it did not answer in time", nil)
+		return unreachable(peer, "it did not answer in time", nil)
 	default:
-		return c.unreachable("the connection broke", nil)
+		return unreachable(peer, "the connection broke", nil)
 	}
 }

@@ -1,0 +1,99 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// selective is a backend whose requests depend on the property.
+type selective struct{ *backend }
+
+func (s selective) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
+	session, err := s.backend.Open(ctx, cfg, env)
+	return selectiveSession{session}, err
+}
+
+type selectiveSession struct{ providers.Session }
+
+func (selectiveSession) Selective() bool             { return true }
+func (s selectiveSession) Unwrap() providers.Session { return s.Session }
+
+func TestAPropertyIsARequestOfItsOwnOnlyWhereTheBackendIsAskedForIt(t *testing.T) {
+	t.Parallel()
+	byProperty := func(_ context.Context, _ string, refs []providers.Ref) ([]providers.Result, error) {
+		out := make([]providers.Result, len(refs))
+		for i, ref := range refs {
+			out[i].Document = text(ref.Key + "#" + ref.Property)
+		}
+		return out, nil
+	}
+	refs := []providers.Ref{{Key: "k", Property: "a"}, {Key: "k", Property: "b"}, {Key: "k"}, {Key: "k", Property: "a"}}
+	for name, tc := range map[string]struct {
+		selective bool
+		want      []string
+		asked     int64
+	}{
+		"a backend of documents":  {false, []string{"k#", "k#", "k#", "k#"}, 1},
+		"a backend of properties": {true, []string{"k#a", "k#b", "k#", "k#a"}, 3},
+	} {
+		b := &backend{fetch: byProperty}
+		p := running(t, cluster())
+		store := storeOf(b, "a", "s", 1)
+		if tc.selective {
+			store.Provider = selective{b}
+		}
+		for range 2 {
+			req := request(store, "a")
+			req.Refs = refs
+			if diff := cmp.Diff(tc.want, mustFetch(t, p, req)); diff != "" || b.asked.Load() != tc.asked {
+				t.Errorf("%s: %d requests %s", name, b.asked.Load(), diff)
+			}
+		}
+	}
+}
+
+// local is a backend that answers with the namespace that its session was opened for.
+type local struct{ *backend }
+
+func (l local) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
+	namespace, err := env.Namespace()
+	if err != nil {
+		return nil, err
+	}
+	session, err := l.backend.Open(ctx, cfg, env)
+	if err == nil {
+		session.(*backendSession).identity = namespace
+	}
+	return session, err
+}
+
+func TestASessionThatKnowsItsNamespaceServesNoOther(t *testing.T) {
+	t.Parallel()
+	b := &backend{}
+	p := running(t, cluster())
+	store := storeOf(b, "", "s", 1)
+	store.Provider = local{b}
+	for range 3 {
+		for _, ns := range []string{"a", "b"} {
+			if diff := cmp.Diff([]string{ns + "/k"}, mustFetch(t, p, request(store, ns, "k"))); diff != "" {
+				t.Error(diff)
+			}
+		}
+	}
+	if n := b.opens.Load(); n != 2 {
+		t.Errorf("%d sessions were opened, want one for each namespace", n)
+	}
+	if err := p.Check(t.Context(), store); !errors.Is(err, ErrReferent) {
+		t.Errorf("the check without a namespace: %v", err)
+	}
+	own := storeOf(b, "c", "own", 1)
+	own.Provider = local{b}
+	if got := mustFetch(t, p, request(own, "c", "k")); got[0] != "c/k" {
+		t.Errorf("a SecretStore: %v", got)
+	}
+}

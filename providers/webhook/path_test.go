@@ -1,0 +1,102 @@
+package webhook
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func decoded(t testing.TB, text string) any {
+	t.Helper()
+	var v any
+	if err := decode([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestAPathThatCostsTooMuchIsRefused(t *testing.T) {
+	t.Parallel()
+	wide := "[" + strings.Repeat("[0,0,0,0,0,0,0,0,0,0],", 20_000) + "0]"
+	deep := strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000)
+	for path, doc := range map[string]string{
+		"$" + strings.Repeat("[*,*]", 9):          deep,
+		"$..*..*..*":                              wide,
+		"$[?$..x]":                                wide,
+		"$..[*,*,*]..[*,*,*]":                     deep,
+		"$[?@[?@[?@[?@.a]]]]":                     wide,
+		"$['" + strings.Repeat("a", 5_000) + "']": wide,
+		"$..[?@..x]..y":                           wide,
+	} {
+		if _, err := follow(path, decoded(t, doc)); !errors.Is(err, errComplex) {
+			t.Errorf("%.40s: %v", path, err)
+		}
+	}
+	// What a quoted name holds is not counted.
+	got, err := follow(`$['a$,?..$,?..$,,,,,,,,,,']["\",,,,,,,,,,"]`, decoded(t, `{"a$,?..$,?..$,,,,,,,,,,":{"\",,,,,,,,,,":"v"}}`))
+	if err != nil || got != "v" {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func TestSeveralPartsHaveOneOrder(t *testing.T) {
+	t.Parallel()
+	doc := decoded(t, `{"z":{"v":1},"a":[{"v":2},{"v":3,"w":{"v":4}}],"m":{"v":5}}`)
+	var first any
+	for range 50 {
+		got, err := follow("$..v", doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = got
+		}
+		if !reflect.DeepEqual(first, got) {
+			t.Fatalf("%v, then %v", first, got)
+		}
+	}
+	if want := []any{json.Number("2"), json.Number("3"), json.Number("4"), json.Number("5"), json.Number("1")}; !reflect.DeepEqual(first, want) {
+		t.Errorf("got %v, want %v", first, want)
+	}
+}
+
+// FuzzAPathFindsOrRefuses: whatever path and answer meet, the result comes from the answer or is one of three errors, twice the
+// same, and a value of it is valid when it is JSON.
+func FuzzAPathFindsOrRefuses(f *testing.F) {
+	answers := []string{
+		`{"a":{"b":[1,2.50,"x",null,true]},"n":9007199254740993,"s":"{\"k\":\"v\"}"}`, `[[["deep"]],{"name":"a","v":1e3}]`, `"text"`, `null`, `0`, `{}`, `[]`,
+	}
+	for _, path := range []string{
+		"$", "$.a.b[0]", "$.a.b[-1]", "$.a.b[1:3]", "$..*", "$.a['b'][*]", `$[?(@.name=="a")].v`, "$[?@.v > 2 && @.name]", "$[?match(@.name,'a.*')]", "$[?length(@.a)==1]",
+		"$[?count(@..*)>1]", "$.s", "$.n", "a", "", "$[", "$.a.b[99999999999999999999]", "$['\\u0061']", "$[?@.a=='$']", "$[::0]", "$[::-1]", "$\x00", "$.ä",
+	} {
+		for _, answer := range answers {
+			f.Add(path, answer, "p")
+		}
+	}
+	f.Fuzz(func(t *testing.T, path, answer, property string) {
+		if len(answer) > 1<<16 || parts([]byte(answer)) > 5_000 {
+			return
+		}
+		doc := document{name: "doc", body: []byte(answer), path: func(p string) (string, error) { return strings.ReplaceAll(path, "{{p}}", p), nil }}
+		first, err := doc.Value(property)
+		second, again := doc.Value(property)
+		if (err == nil) != (again == nil) || string(first.Bytes()) != string(second.Bytes()) {
+			t.Errorf("two results for %q in %q", path, answer)
+		}
+		if err != nil && first.Len() > 0 {
+			t.Error("a value and an error")
+		}
+		fields, err := doc.Fields(property)
+		if err != nil && fields != nil {
+			t.Error("fields and an error")
+		}
+		if root := any(nil); decode([]byte(answer), &root) == nil {
+			if _, err := follow(path, root); err != nil && !errors.Is(err, errNothing) && !errors.Is(err, errPath) && !errors.Is(err, errComplex) {
+				t.Errorf("an error of no kind: %v", err)
+			}
+		}
+	})
+}

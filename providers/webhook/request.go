@@ -1,0 +1,90 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sealbridge/sealbridge/internal/template"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
+)
+
+// The bounds of the templates of one request together.
+const (
+	maxTemplate = 256 << 10
+	maxRequest  = 1 << 20
+	maxRender   = 2 * time.Second
+)
+
+// noValue is what a template prints for a key that does not exist.
+const noValue = "<no value>"
+
+// request renders the request for a ref.
+func (s *session) request(ctx context.Context, ref providers.Ref) (jsonhttp.Request, error) {
+	r := renderer()
+	data := s.dataFor(ref, func(text string) string { return text })
+	target, err := s.render(ctx, r, fieldURL, s.spec.URL, s.dataFor(ref, url.QueryEscape))
+	if err != nil {
+		return jsonhttp.Request{}, err
+	}
+	u, err := url.Parse(strings.TrimSpace(target))
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return jsonhttp.Request{}, s.errorf(providers.ErrInvalid, ref, "url makes no address such as https://host/path")
+	}
+	body, err := s.render(ctx, r, fieldBody, s.spec.Body, data)
+	if err != nil {
+		return jsonhttp.Request{}, err
+	}
+	header := http.Header{"Accept": {"*/*"}}
+	for name, text := range s.spec.Headers {
+		value, err := s.render(ctx, r, fieldHeaders+name, text, data)
+		if err != nil {
+			return jsonhttp.Request{}, err
+		}
+		if value = strings.TrimSpace(value); strings.ContainsFunc(value, func(c rune) bool { return c < 0x20 && c != '\t' || c == 0x7f }) {
+			return jsonhttp.Request{}, s.errorf(providers.ErrInvalid, ref, "headers.%s has characters that a header cannot have", name)
+		}
+		header.Set(name, value)
+	}
+	if s.login != "" {
+		header.Set("Authorization", s.login)
+	}
+	method := s.spec.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	return jsonhttp.Request{Method: method, URL: u, Peer: s.peer, Header: header, Raw: []byte(body)}, nil
+}
+
+// dataFor returns what templates read: remoteRef, each of whose parts passes through escape, and the Secrets.
+func (s *session) dataFor(ref providers.Ref, escape func(string) string) map[string]map[string]string {
+	data := maps.Clone(s.secrets)
+	data[remoteRef] = map[string]string{
+		"key": escape(ref.Key), "version": escape(ref.Version), "property": escape(ref.Property), "namespace": s.namespace,
+	}
+	return data
+}
+
+// render renders a template. The error names the field and the place in it, never a value.
+func (s *session) render(ctx context.Context, r *template.Renderer, field, text string, data map[string]map[string]string) (string, error) {
+	if !strings.Contains(text, "{{") {
+		return text, nil
+	}
+	out, err := r.RenderGroups(ctx, field, text, data)
+	var fault *template.Error
+	switch {
+	case errors.As(err, &fault):
+		return "", providers.Errorf(providers.ErrInvalid, "%s: %w", s.store, fault)
+	case err != nil:
+		return "", providers.Errorf(providers.ErrUnavailable, "%s: %w", s.store, err)
+	case strings.Contains(string(out), noValue):
+		return "", providers.Errorf(providers.ErrInvalid, "%s: %s prints a key that does not exist; correct the name, or ask for it with if", s.store, field)
+	default:
+		return string(out), nil
+	}
+}

@@ -1,0 +1,228 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
+)
+
+// parallel is how many requests of one Fetch run at once.
+const parallel = 8
+
+// session asks one API with one set of Secrets. It never changes.
+type session struct {
+	store string
+	spec  *stores.Webhook
+	http  *jsonhttp.Client
+	// secrets are what templates may use, by name and key.
+	secrets map[string]map[string]string
+	// namespace is that of the object that uses the store; empty when no template reads it.
+	namespace string
+	// login is the Authorization header from which NTLM takes user and password; empty without NTLM.
+	login string
+	// host is where url leads when that is plain text, else nil; peer is what messages call it.
+	host *url.URL
+	peer string
+	// selective is set when a template of the request reads the property.
+	selective bool
+}
+
+var (
+	_ providers.Checker   = (*session)(nil)
+	_ providers.Selective = (*session)(nil)
+)
+
+// Close ends the connections.
+func (s *session) Close() error {
+	s.http.Close()
+	return nil
+}
+
+// Selective implements providers.Selective: requests depend on the property when a template of the request reads it. One
+// of the path to the result does not count: that is followed afterwards.
+func (s *session) Selective() bool { return s.selective }
+
+// Check implements providers.Checker: somebody accepts connections where url leads, as far as that is known before it is
+// rendered. A request of its own could not be told from one that means something.
+func (s *session) Check(ctx context.Context) error {
+	if s.host == nil {
+		return nil
+	}
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	if err := s.http.Dial(ctx, s.host); err != nil {
+		return providers.Errorf(providers.ErrUnavailable, "%s: %w", s.store, err)
+	}
+	return nil
+}
+
+// Fetch implements providers.Session: one request for each distinct ref.
+func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.Result, error) {
+	index := make(map[providers.Ref]int, len(refs))
+	var distinct []providers.Ref
+	for _, ref := range refs {
+		if _, ok := index[ref]; !ok {
+			index[ref] = len(distinct)
+			distinct = append(distinct, ref)
+		}
+	}
+	read, grounds := make([]providers.Result, len(distinct)), make([]ground, len(distinct))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, ref := range distinct {
+		group.Go(func() error {
+			read[i].Document, grounds[i], read[i].Err = s.read(ctx, ref)
+			return nil
+		})
+	}
+	_ = group.Wait() // each error is in its result
+	if err := down(read, grounds); err != nil {
+		return nil, err
+	}
+	out := make([]providers.Result, len(refs))
+	for i, ref := range refs {
+		out[i] = read[index[ref]]
+	}
+	return out, nil
+}
+
+// ground says what a failure is about.
+type ground int
+
+const (
+	// groundKey is one that concerns the key that was asked for, or nothing failed.
+	groundKey ground = iota
+	// groundEither is an internal error, which may concern the key or everybody.
+	groundEither
+	// groundAPI is one that concerns everybody who asks.
+	groundAPI
+)
+
+// down returns an error when the API answers nobody: all that was asked failed, and not for what was asked. One internal
+// error alone is that of its key: others are not kept from asking for theirs.
+func down(results []providers.Result, grounds []ground) error {
+	either := 0
+	for _, g := range grounds {
+		switch g {
+		case groundKey:
+			return nil
+		case groundEither:
+			either++
+		}
+	}
+	if len(results) == 0 || either == 1 && len(results) == 1 {
+		return nil
+	}
+	return results[0].Err
+}
+
+func (s *session) read(ctx context.Context, ref providers.Ref) (providers.Document, ground, error) {
+	if ref.Metadata {
+		return nil, groundKey, s.errorf(providers.ErrInvalid, ref, "a webhook has no metadata; remove metadataPolicy")
+	}
+	request, err := s.request(ctx, ref)
+	if err != nil {
+		return nil, groundKey, err
+	}
+	bounded, cancel := s.bound(ctx)
+	defer cancel()
+	answer, err := s.http.Do(bounded, request)
+	switch {
+	case errors.Is(err, jsonhttp.ErrTooLarge):
+		return nil, groundKey, s.errorf(providers.ErrInvalid, ref, "%w", err)
+	case err != nil:
+		return nil, groundAPI, providers.Errorf(providers.ErrUnavailable, "%s: %w", s.store, err)
+	}
+	if g, err := s.refusal(ref, answer); err != nil {
+		return nil, g, err
+	}
+	switch {
+	case len(answer.Body) == 0:
+		return nil, groundKey, s.errorf(providers.ErrUnavailable, ref, "%s answered %s without a content", s.peer, status(answer))
+	case s.spec.Result.JSONPath != "" && !utf8.Valid(answer.Body):
+		return nil, groundKey, s.errorf(providers.ErrUnavailable, ref, "the answer of %s is not UTF-8, so result.jsonPath finds nothing in it", s.peer)
+	case s.spec.Result.JSONPath != "" && !json.Valid(answer.Body):
+		return nil, groundKey, s.errorf(providers.ErrUnavailable, ref, "the answer of %s is not JSON (as a whole), so result.jsonPath finds nothing in it", s.peer)
+	case s.spec.Result.JSONPath != "" && parts(answer.Body) > maxParts:
+		return nil, groundKey, s.errorf(providers.ErrInvalid, ref, "the answer of %s has more than %d parts", s.peer, maxParts)
+	}
+	return s.document(context.WithoutCancel(ctx), ref, answer.Body), groundKey, nil
+}
+
+// maxParts bounds the elements of an answer that is parsed: each takes many times its own size then.
+const maxParts = 250_000
+
+// parts overestimates how many values a JSON text holds.
+func parts(body []byte) int {
+	return 1 + bytes.Count(body, []byte(",")) + bytes.Count(body, []byte("[")) + bytes.Count(body, []byte("{"))
+}
+
+// document returns the answer for a ref. What it needs to find the result is taken along, so that it asks nobody; the
+// context carries values and never ends.
+func (s *session) document(ctx context.Context, ref providers.Ref, body []byte) document {
+	return document{name: fmt.Sprintf("%s: key %q", s.store, ref.Key), body: body, path: func(property string) (string, error) {
+		at, path := ref, s.spec.Result.JSONPath
+		if at.Property = property; !strings.Contains(path, "{{") {
+			return path, nil
+		}
+		return s.render(ctx, renderer(), fieldPath, path, s.dataFor(at, func(text string) string { return text }))
+	}}
+}
+
+// refusal returns the error of an answer that has no content, and what it is about. The answer's own words are left out:
+// they can quote the request.
+func (s *session) refusal(ref providers.Ref, answer *jsonhttp.Answer) (ground, error) {
+	code, what := answer.Status, status(answer)
+	switch {
+	case code >= 200 && code < 300:
+		return groundKey, nil
+	case code == http.StatusNotFound:
+		return groundKey, s.errorf(providers.ErrNotFound, ref, "%s answered %s", s.peer, what)
+	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		return groundKey, s.errorf(providers.ErrDenied, ref, "%s answered %s; check what the store sends as credentials, and what they are good for", s.peer, what)
+	case code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable && answer.RetryAfter() > 0:
+		return groundAPI, fmt.Errorf("%s: %w", s.store, &providers.ThrottledError{After: answer.RetryAfter()})
+	case code == http.StatusNotModified:
+		return groundKey, s.errorf(providers.ErrInvalid, ref, "%s answered %s, which has no content; remove conditions such as If-None-Match from headers", s.peer, what)
+	case code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout:
+		return groundAPI, s.errorf(providers.ErrUnavailable, ref, "%s answered %s", s.peer, what)
+	case code >= 500 || code == http.StatusRequestTimeout || code == http.StatusTooEarly || code < 400:
+		return groundEither, s.errorf(providers.ErrUnavailable, ref, "%s answered %s", s.peer, what)
+	default:
+		return groundKey, s.errorf(providers.ErrInvalid, ref, "%s answered %s; correct the key, or the request in the store", s.peer, what)
+	}
+}
+
+// status returns the status as the standard calls it.
+func status(answer *jsonhttp.Answer) string {
+	if text := http.StatusText(answer.Status); text != "" {
+		return fmt.Sprintf("%d %s", answer.Status, text)
+	}
+	return fmt.Sprint(answer.Status)
+}
+
+// bound limits one request to the store's timeout.
+func (s *session) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.spec.Timeout == nil || s.spec.Timeout.Duration <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, min(s.spec.Timeout.Duration, time.Hour))
+}
+
+// errorf makes an error of a class that begins with the store and the key.
+func (s *session) errorf(class error, ref providers.Ref, format string, args ...any) error {
+	return providers.Errorf(class, "%s: key %q: "+format, append([]any{s.store, ref.Key}, args...)...)
+}

@@ -1,0 +1,312 @@
+package webhook_test
+
+import (
+	"encoding/base64"
+	"encoding/pem"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/providertest"
+	"github.com/sealbridge/sealbridge/providers/webhook"
+)
+
+// open opens a session that is closed when the test ends.
+func open(t *testing.T, spec *stores.Webhook, env providers.Env) providers.Session {
+	t.Helper()
+	session, err := webhook.Provider{}.Open(t.Context(), config(spec), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = session.(io.Closer).Close() })
+	return session
+}
+
+func fetchOne(t *testing.T, session providers.Session, ref providers.Ref) providers.Document {
+	t.Helper()
+	results, err := session.Fetch(t.Context(), []providers.Ref{ref})
+	if err != nil || results[0].Err != nil {
+		t.Fatal(err, results)
+	}
+	return results[0].Document
+}
+
+func value(t *testing.T, doc providers.Document, property string) string {
+	t.Helper()
+	v, err := doc.Value(property)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(v.Bytes())
+}
+
+// answering is a store whose API gives the same answer to everybody.
+func answering(t *testing.T, body string) *stores.Webhook {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+	t.Cleanup(server.Close)
+	return &stores.Webhook{URL: server.URL}
+}
+
+func TestARequestIsWhatTheTemplatesMake(t *testing.T) {
+	t.Parallel()
+	type seen struct{ Method, URI, Body, Auth, Custom, Accept, Type string }
+	var got seen
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = seen{r.Method, r.RequestURI, string(body), r.Header.Get("Authorization"), r.Header.Get("X-Custom"), r.Header.Get("Accept"), r.Header.Get("Content-Type")}
+		_, _ = io.WriteString(w, "answer")
+	}))
+	defer server.Close()
+	env := lent(canary)
+	env.Secrets[providers.ObjectRef{Name: "webhook-auth", Key: "with.dot"}] = []byte("dotted & raw")
+	session := open(t, &stores.Webhook{
+		Method: "POST",
+		URL:    server.URL + `/v1/{{ .remoteRef.key }}?v={{ .remoteRef.version }}&p={{ .remoteRef.property }}&n={{ .remoteRef.namespace }}&s={{ index .auth "with.dot" | urlquery }}`,
+		Headers: map[string]string{"authorization": "Bearer {{ .auth.token }}", "X-Custom": "{{ .remoteRef.key | upper }}", "Accept": "text/plain",
+			"Content-Type": "application/json"},
+		Body:    `{"key":{{ .remoteRef.key | toJson }},"version":"{{ .remoteRef.version }}","secret":{{ index .auth "with.dot" | toJson }}}`,
+		Secrets: []stores.WebhookSecret{{Name: "auth", SecretRef: stores.SecretKeySelector{Name: "webhook-auth", Key: "token"}}},
+	}, env)
+	doc := fetchOne(t, session, providers.Ref{Key: "a b/c?d&e", Version: "v 1", Property: "p=q"})
+	want := seen{
+		"POST", "/v1/a+b%2Fc%3Fd%26e?v=v+1&p=p%3Dq&n=team-a&s=dotted+%26+raw", `{"key":"a b/c?d\u0026e","version":"v 1","secret":"dotted \u0026 raw"}`,
+		"Bearer " + canary, "A B/C?D&E", "text/plain", "application/json",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if v := value(t, doc, "p=q"); v != "answer" {
+		t.Errorf("value %q", v)
+	}
+}
+
+func TestWhetherTheRequestDependsOnThePropertyIsKnown(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change func(*stores.Webhook)
+		want   bool
+	}{
+		"only the key":        {func(*stores.Webhook) {}, false},
+		"the path alone":      {func(w *stores.Webhook) { w.Result.JSONPath = "$.{{ .remoteRef.property }}" }, false},
+		"the url":             {func(w *stores.Webhook) { w.URL += "?p={{ .remoteRef.property }}" }, true},
+		"the body":            {func(w *stores.Webhook) { w.Body = "{{ with .remoteRef }}{{ .property }}{{ end }}" }, true},
+		"a header":            {func(w *stores.Webhook) { w.Headers["X"] = "{{ . | toJson }}" }, true},
+		"nothing that is one": {func(w *stores.Webhook) { w.Body = "{{ .auth.property }} .remoteRef.property" }, false},
+	} {
+		spec := keyed("http://127.0.0.1:1")
+		tc.change(spec)
+		selective, ok := providers.As[providers.Selective](open(t, spec, lent("t")))
+		if !ok || selective.Selective() != tc.want {
+			t.Errorf("%s: want %v", name, tc.want)
+		}
+	}
+}
+
+func TestTheNamespaceIsAskedForOnlyWhenATemplateReadsIt(t *testing.T) {
+	t.Parallel()
+	env := lent("t")
+	env.User = ""
+	open(t, keyed("http://127.0.0.1:1"), env)
+	env.User = "team-a"
+	spec := keyed("http://127.0.0.1:1")
+	spec.Result.JSONPath = "$['{{ .remoteRef.namespace }}']"
+	env.User = ""
+	if _, err := (webhook.Provider{}).Open(t.Context(), config(spec), env); !strings.Contains(errText(err), "no namespace uses the store") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestThePathSelectsAsTheOperatorDoes(t *testing.T) {
+	t.Parallel()
+	const answer = `{"s":"x\"y","i":42,"big":9007199254740993,"f":1.5,"e":1e3,"z":null,"b":true,"o":{"b":1.0,"a":"<"},
+		"l":["first","second"],"ll":[["deep"],"x"],"none":[],"inner":"{\"k\":\"v\",\"n\":2}","list":[{"name":"a","v":"1"},{"name":"b","v":"2"}],"m":{"z":"last","y":"early"}}`
+	for path, want := range map[string]string{
+		"":                           answer,
+		"  ":                         answer,
+		"$.s":                        `x"y`,
+		"$['s']":                     `x"y`,
+		"$.i":                        "42",
+		"$.big":                      "9007199254740993",
+		"$.f":                        "1.5", // External Secrets Operator makes "2" of it
+		"$.e":                        "1000",
+		"$.z":                        "",
+		"$.b":                        "true",
+		"$.o":                        `{"a":"\u003c","b":1}`,
+		"$.l":                        "first",
+		"$.l[1]":                     "second",
+		"$.l[*]":                     "first",
+		"$.ll":                       "deep",
+		"$.list[?(@.name==\"b\")].v": "2",
+		"$.list[?@.name=='b'].v":     "2",
+		"$..v":                       "1",
+		"$.m.*":                      "early",
+		" $.i\n":                     "42",
+		"$.none":                     "missing",
+		"$.nope":                     "missing",
+		"$.l[7]":                     "missing",
+		"$.list[?(@.name==\"c\")].v": "missing",
+		"$.s.below":                  "missing",
+	} {
+		spec := answering(t, answer)
+		spec.Result.JSONPath = path
+		got, err := fetchOne(t, open(t, spec, lent("t")), providers.Ref{Key: "k"}).Value("")
+		if want == "missing" {
+			if !strings.Contains(errText(err), "finds nothing") {
+				t.Errorf("%s: %q, %v", path, got.Bytes(), err)
+			}
+			continue
+		}
+		if err != nil || string(got.Bytes()) != want {
+			t.Errorf("%s: got %q, %v; want %q", path, got.Bytes(), err, want)
+		}
+	}
+}
+
+func TestFieldsAreThoseOfTheObject(t *testing.T) {
+	t.Parallel()
+	const answer = `{"data":{"s":"x","i":42,"f":1.50,"big":12345678901234567890,"o":{"a":1},"l":[1,"2"],"z":null,"b":false},"text":"{\"k\":\"v\"}","n":1}`
+	all := map[string]string{"s": "x", "i": "42", "f": "1.5", "big": "12345678901234567890", "o": `{"a":1}`, "l": `[1,"2"]`, "z": "", "b": "false"}
+	for path, want := range map[string]map[string]string{
+		"$.data": all, "$.text": {"k": "v"}, "$.n": nil, "$.data.l": nil, "$..data": nil, "$.data.s": nil,
+	} {
+		spec := answering(t, answer)
+		spec.Result.JSONPath = path
+		fields, err := fetchOne(t, open(t, spec, lent("t")), providers.Ref{Key: "k"}).Fields("")
+		if want == nil {
+			if !strings.Contains(errText(err), "no fields to extract") {
+				t.Errorf("%s: %v", path, err)
+			}
+			continue
+		}
+		got := map[string]string{}
+		for k, v := range fields {
+			got[k] = string(v.Bytes())
+		}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", path, err, diff)
+		}
+	}
+	for body, ok := range map[string]bool{`{"k":"v"}`: true, `"{\"k\":\"v\"}"`: true, "plain": false, "[1]": false, "{\"k\":\"\xff\"}": false, `{"k":1} x`: false} {
+		_, err := fetchOne(t, open(t, answering(t, body), lent("t")), providers.Ref{Key: "k"}).Fields("")
+		if (err == nil) != ok {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+}
+
+func TestBytesComeThroughWithoutAPath(t *testing.T) {
+	t.Parallel()
+	const body = "\x00\xff\xfe not text \x80"
+	if got := value(t, fetchOne(t, open(t, answering(t, body), lent("t")), providers.Ref{Key: "k"}), ""); got != body {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestTLSIsCheckedAgainstTheBundleOfTheStore(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "v") }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	env := lent("t")
+	env.ConfigMaps = map[providers.ObjectRef][]byte{{Name: "ca", Key: "ca.crt"}: ca}
+	env.SetSecret(providers.ObjectRef{Name: "ca", Key: "ca.crt"}, ca)
+	for name, tc := range map[string]struct {
+		spec stores.Webhook
+		want string
+	}{
+		"a bundle":               {stores.Webhook{CABundle: ca}, ""},
+		"a bundle encoded twice": {stores.Webhook{CABundle: []byte(base64.StdEncoding.EncodeToString(ca))}, ""},
+		"a ConfigMap":            {stores.Webhook{CAProvider: &stores.CAProvider{Type: stores.CAProviderConfigMap, Name: "ca", Key: "ca.crt"}}, ""},
+		"a Secret":               {stores.Webhook{CAProvider: &stores.CAProvider{Type: stores.CAProviderSecret, Name: "ca", Key: "ca.crt"}}, ""},
+		"the system's roots":     {stores.Webhook{}, "signed by an unknown authority; set caBundle or caProvider"},
+	} {
+		tc.spec.URL = server.URL
+		_, err := open(t, &tc.spec, env).Fetch(t.Context(), []providers.Ref{{Key: "k"}})
+		if got := errText(err); (tc.want == "") != (err == nil) || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestARedirectIsNotFollowedWithTheCredentials(t *testing.T) {
+	t.Parallel()
+	var stolen atomic.Int32
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
+	defer thief.Close()
+	cfg, env := serving(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, thief.URL+"/?t="+canary, http.StatusTemporaryRedirect)
+	})(t)
+	_, err := open(t, cfg.Spec.(*stores.Webhook), env).Fetch(t.Context(), []providers.Ref{{Key: "k"}})
+	if stolen.Load() != 0 || !strings.Contains(errText(err), "redirects elsewhere") || strings.Contains(errText(err), canary) {
+		t.Errorf("%d requests, %v", stolen.Load(), err)
+	}
+}
+
+func TestAHostFromASecretIsNotSaid(t *testing.T) {
+	t.Parallel()
+	spec := keyed("http://127.0.0.1:1")
+	spec.URL = "http://{{ .auth.token }}.invalid/"
+	env := lent(canary)
+	env.SetSecret(providers.ObjectRef{Name: "webhook-auth", Key: "token"}, []byte(canary))
+	_, err := open(t, spec, env).Fetch(t.Context(), []providers.Ref{{Key: "k"}})
+	if !strings.Contains(errText(err), "cannot reach the server of url: ") || strings.Contains(errText(err), canary) {
+		t.Error(err)
+	}
+}
+
+func TestTheCheckAsksWhetherSomebodyIsThere(t *testing.T) {
+	t.Parallel()
+	spec := answering(t, "v")
+	for address, want := range map[string]string{
+		spec.URL + "/{{ .remoteRef.key }}": "", "http://127.0.0.1:1/x": "refuses connections", "http://{{ .remoteRef.key }}:1/": "",
+		"http://169.254.169.254/latest": "metadata addresses are refused",
+	} {
+		checker, _ := providers.As[providers.Checker](open(t, &stores.Webhook{URL: address}, &providertest.Env{}))
+		if got := errText(checker.Check(t.Context())); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q", address, got)
+		}
+	}
+}
+
+func TestOneKeyThatFailsInTheAPIIsNotTheWholeAPI(t *testing.T) {
+	t.Parallel()
+	cfg, env := serving(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/doc/broken", "/doc/broken2":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "/doc/busy":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			_, _ = io.WriteString(w, `{}`)
+		}
+	})(t)
+	session := open(t, cfg.Spec.(*stores.Webhook), env)
+	for name, tc := range map[string]struct {
+		keys  []string
+		whole bool
+	}{
+		"one that fails":        {[]string{"broken"}, false},
+		"all that were asked":   {[]string{"broken", "broken2"}, true},
+		"one of several":        {[]string{"broken", "good", "busy"}, false},
+		"busy is about the API": {[]string{"busy"}, true},
+	} {
+		var refs []providers.Ref
+		for _, key := range tc.keys {
+			refs = append(refs, providers.Ref{Key: key})
+		}
+		if _, err := session.Fetch(t.Context(), refs); (err != nil) != tc.whole {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
