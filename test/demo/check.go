@@ -117,7 +117,7 @@ func isTrue(sync *sbv1.GitSync, condition string) bool {
 	return meta.IsStatusConditionTrue(sync.Status.Conditions, condition)
 }
 
-// secretVersions identifies the state of all Secrets of the team.
+// secretVersions identifies the state of all Secrets of the team, and who wrote it.
 func (p *parts) secretVersions(ctx context.Context) ([]string, error) {
 	var list corev1.SecretList
 	if err := p.client.List(ctx, &list, client.InNamespace(team)); err != nil {
@@ -125,9 +125,18 @@ func (p *parts) secretVersions(ctx context.Context) ([]string, error) {
 	}
 	var versions []string
 	for _, s := range list.Items {
-		versions = append(versions, s.Name+"@"+s.ResourceVersion)
+		versions = append(versions, versionOf(&s))
 	}
 	return versions, nil
+}
+
+// versionOf names a Secret, its version and who wrote to it when: what tells one writer from another in a failure.
+func versionOf(s *corev1.Secret) string {
+	writers := make([]string, len(s.ManagedFields))
+	for i, m := range s.ManagedFields {
+		writers[i] = fmt.Sprintf("%s %s %s", m.Manager, m.Operation, m.Time)
+	}
+	return fmt.Sprintf("%s@%s (%s)", s.Name, s.ResourceVersion, strings.Join(writers, ", "))
 }
 
 // settledSecretVersions is secretVersions once the repairs of the step before have come to an end: when nothing was

@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
@@ -67,6 +70,52 @@ func TestTheWholeWayHoldsAndNoValueComesOut(t *testing.T) {
 			}
 		}
 	}
+	repairsAreWrittenOnce(ctx, t, s)
+}
+
+// repairsAreWrittenOnce deletes the Secrets of all three kinds by hand, again and again, and looks whether anybody writes
+// to one that has come back: a repair is one write, whatever the caches of the controllers show meanwhile.
+func repairsAreWrittenOnce(ctx context.Context, t *testing.T, s *story) {
+	t.Helper()
+	const rounds = 5
+	names := []string{"database", "license", "payment-api"}
+	for range rounds {
+		before := map[string]types.UID{}
+		for _, name := range names {
+			secret := readSecret(ctx, t, s, name)
+			before[name] = secret.UID
+			if err := s.client.Delete(ctx, secret, client.Preconditions{UID: &secret.UID}); err != nil {
+				t.Fatalf("delete Secret %s: %v", name, err)
+			}
+		}
+		back := map[string]string{}
+		for _, name := range names {
+			err := s.wait(ctx, "Secret "+name+" to come back", func(ctx context.Context) (bool, error) {
+				var secret corev1.Secret
+				err := s.client.Get(ctx, client.ObjectKey{Namespace: team, Name: name}, &secret)
+				back[name] = versionOf(&secret)
+				return err == nil && secret.UID != before[name], err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second) // for whoever would write again
+		for _, name := range names {
+			if now := versionOf(readSecret(ctx, t, s, name)); now != back[name] {
+				t.Errorf("a repaired Secret was written again: %s, before %s", now, back[name])
+			}
+		}
+	}
+}
+
+func readSecret(ctx context.Context, t *testing.T, s *story, name string) *corev1.Secret {
+	t.Helper()
+	var secret corev1.Secret
+	if err := s.client.Get(ctx, client.ObjectKey{Namespace: team, Name: name}, &secret); err != nil {
+		t.Fatalf("read Secret %s: %v", name, err)
+	}
+	return &secret
 }
 
 func scraped(ctx context.Context, t *testing.T, url string) string {
