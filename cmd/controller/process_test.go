@@ -161,7 +161,7 @@ func (w *world) create(name, certificate string, labels map[string]string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	value, err := seal.Seal(rand.Reader, key, seal.Strict, w.ns, name, []byte(canary))
+	value, err := seal.Seal(rand.Reader, seal.Compat(key), seal.Strict, w.ns, name, []byte(canary))
 	if err != nil {
 		w.t.Fatal(err)
 	}
