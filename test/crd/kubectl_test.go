@@ -1,6 +1,7 @@
 package crd_test
 
 import (
+	"context"
 	"encoding/json"
 	"path/filepath"
 	"strings"
@@ -32,7 +33,7 @@ func TestDefinitionsInstallWithPlainKubectlApply(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, name := range []string{
-		"externalsecrets.external-secrets.io", "secretstores.external-secrets.io", "clustersecretstores.external-secrets.io",
+		"externalsecrets.external-secrets.io", "secretstores.external-secrets.io", "clustersecretstores.external-secrets.io", "clusterexternalsecrets.external-secrets.io",
 		"sealedsecrets.bitnami.com", "gitsyncs.sealbridge.dev",
 	} {
 		if !strings.Contains(out, "/"+name+"\n") {
@@ -51,6 +52,7 @@ func TestKubectlGetShowsTheColumnsThatPeopleKnow(t *testing.T) {
 		if err := c.Create(t.Context(), obj); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = c.Delete(context.WithoutCancel(t.Context()), obj) })
 		status.SetResourceVersion(obj.GetResourceVersion())
 		if err := c.Status().Update(t.Context(), status); err != nil {
 			t.Fatal(err)
@@ -59,6 +61,7 @@ func TestKubectlGetShowsTheColumnsThatPeopleKnow(t *testing.T) {
 	tables := map[string][]string{
 		"es": {"NAME STORETYPE STORE REFRESH INTERVAL STATUS READY LAST SYNC", "a ClusterSecretStore vault 1h0m0s SecretSynced True AGE"},
 		"externalsecrets.v1beta1.external-secrets.io": {"NAME STORETYPE STORE REFRESH INTERVAL STATUS READY LAST SYNC", "a ClusterSecretStore vault 1h0m0s SecretSynced True AGE"},
+		"ces a":         {"NAME STORE REFRESH INTERVAL READY", "a vault 5m0s True"},
 		"ss":            {"NAME AGE STATUS CAPABILITIES READY", "a AGE Valid ReadOnly True"},
 		"sealedsecrets": {"NAME STATUS SYNCED AGE", "a no key could decrypt secret (a) False AGE"},
 		"gsync":         {"NAME READY REVISION STATUS AGE", "a True main@sha1:5394cb7 applied AGE"},
@@ -83,7 +86,7 @@ func TestAllKindsOfStoresAndExternalSecretsAreListedByTheirCategory(t *testing.T
 	t.Parallel()
 	cp := controlplane.New(t)
 	for category, want := range map[string]string{
-		"external-secrets": "clustersecretstores.external-secrets.io externalsecrets.external-secrets.io secretstores.external-secrets.io",
+		"external-secrets": "clusterexternalsecrets.external-secrets.io clustersecretstores.external-secrets.io externalsecrets.external-secrets.io secretstores.external-secrets.io",
 		"sealbridge":       "gitsyncs.sealbridge.dev",
 	} {
 		out, err := cp.Kubectl(t.Context(), "", "api-resources", "--categories="+category, "-o", "name", "--sort-by=name")
@@ -102,6 +105,7 @@ func TestKubectlExplainHasWords(t *testing.T) {
 	for field, want := range map[string]string{
 		"externalsecret.spec.refreshInterval":                              "1h when empty",
 		"secretstore.spec.provider.vault.auth.kubernetes.mountPath":        `"kubernetes" when empty`,
+		"clusterexternalsecret.spec.refreshTime":                           "1h when empty",
 		"gitsync.spec.plaintextSecrets":                                    "Deny when empty",
 		"sealedsecret.spec.encryptedData":                                  "sealed values",
 		"clustersecretstore.spec.conditions.namespaceRegexes":              "RE2",
@@ -118,7 +122,7 @@ func TestKubectlExplainHasWords(t *testing.T) {
 	}
 }
 
-// reported returns an object of each namespaced kind as its controller leaves it.
+// reported returns an object of most kinds as its controller leaves it.
 func reported(namespace string) []client.Object {
 	meta := metav1.ObjectMeta{Name: "a", Namespace: namespace}
 	now := metav1.Now()
@@ -138,6 +142,19 @@ func reported(namespace string) []client.Object {
 			Status: esv1.ExternalSecretStatus{
 				RefreshTime: now, SyncedResourceVersion: "1-abc", Conditions: ready,
 				Binding: esv1.Binding{Name: "t"}, Target: esv1.TargetStatus{UID: "u", ResourceVersion: "1"},
+			},
+		},
+		&esv1.ClusterExternalSecret{
+			ObjectMeta: metav1.ObjectMeta{Name: "a"},
+			Spec: esv1.ClusterExternalSecretSpec{
+				RefreshInterval: &metav1.Duration{Duration: 5 * time.Minute},
+				ExternalSecretSpec: esv1.ExternalSecretSpec{
+					SecretStoreRef: esv1.StoreRef{Name: "vault"}, Data: []esv1.Data{{SecretKey: "a", RemoteRef: esv1.RemoteRef{Key: "a"}}},
+				},
+			},
+			Status: esv1.ClusterExternalSecretStatus{
+				ObservedGeneration: 1, SyncedResourceVersion: "1-abc", ExternalSecretName: "a", Conditions: ready, ProvisionedNamespaces: []string{"a"},
+				FailedNamespaces: []esv1.NamespaceFailure{{Namespace: "b", Reason: "c"}},
 			},
 		},
 		&store,

@@ -1,6 +1,7 @@
 package crd_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -22,10 +23,11 @@ type rule struct {
 // frame is the smallest valid manifest of a kind, with room for the version and for what a rule is about.
 func frame(kind string) string {
 	return map[string]string{
-		"ExternalSecret": `{apiVersion: external-secrets.io/%s, kind: ExternalSecret, metadata: {generateName: r-}, spec: {%s}}`,
-		"SecretStore":    `{apiVersion: external-secrets.io/%s, kind: SecretStore, metadata: {generateName: r-}, spec: {%s}}`,
-		"SealedSecret":   `{apiVersion: bitnami.com/%s, kind: SealedSecret, metadata: {generateName: r-}, spec: {%s}}`,
-		"GitSync":        `{apiVersion: sealbridge.dev/%s, kind: GitSync, metadata: {generateName: r-}, spec: {interval: 1m, prune: true, %s}}`,
+		"ExternalSecret":        `{apiVersion: external-secrets.io/%s, kind: ExternalSecret, metadata: {generateName: r-}, spec: {%s}}`,
+		"SecretStore":           `{apiVersion: external-secrets.io/%s, kind: SecretStore, metadata: {generateName: r-}, spec: {%s}}`,
+		"ClusterExternalSecret": `{apiVersion: external-secrets.io/%s, kind: ClusterExternalSecret, metadata: {generateName: r-}, spec: {externalSecretSpec: {data: [{secretKey: a, remoteRef: {key: a}}]}, %s}}`,
+		"SealedSecret":          `{apiVersion: bitnami.com/%s, kind: SealedSecret, metadata: {generateName: r-}, spec: {%s}}`,
+		"GitSync":               `{apiVersion: sealbridge.dev/%s, kind: GitSync, metadata: {generateName: r-}, spec: {interval: 1m, prune: true, %s}}`,
 	}[kind]
 }
 
@@ -86,8 +88,12 @@ func TestEachRuleIsTried(t *testing.T) {
 func create(t *testing.T, c client.Client, namespace, manifest string) error {
 	t.Helper()
 	obj := parse(t, manifest)
-	obj.SetNamespace(namespace)
-	return c.Create(t.Context(), obj, client.FieldValidation("Strict"))
+	place(t, c, obj, namespace)
+	err := c.Create(t.Context(), obj, client.FieldValidation("Strict"))
+	if err == nil {
+		t.Cleanup(func() { _ = c.Delete(context.WithoutCancel(t.Context()), obj) })
+	}
+	return err
 }
 
 // served returns the served versions of a kind.
@@ -104,7 +110,7 @@ func served(t *testing.T, kind string) []string {
 
 func rules() map[string]rule {
 	out := map[string]rule{}
-	for _, part := range []map[string]rule{externalSecretRules(), templateRules(), storeRules(), otherRules(), gitSyncRules()} {
+	for _, part := range []map[string]rule{externalSecretRules(), templateRules(), storeRules(), clusterRules(), otherRules(), gitSyncRules()} {
 		for name, r := range part {
 			out[name] = r
 		}

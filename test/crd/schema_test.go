@@ -94,14 +94,16 @@ func TestServedAndStoredVersionsAreThoseThatManifestsUse(t *testing.T) {
 		got[v.kind+" "+v.group+"/"+v.name] = state
 	}
 	want := map[string]string{
-		"ExternalSecret external-secrets.io/v1":          "served stored",
-		"ExternalSecret external-secrets.io/v1beta1":     "served",
-		"SecretStore external-secrets.io/v1":             "served stored",
-		"SecretStore external-secrets.io/v1beta1":        "served",
-		"ClusterSecretStore external-secrets.io/v1":      "served stored",
-		"ClusterSecretStore external-secrets.io/v1beta1": "served",
-		"SealedSecret bitnami.com/v1alpha1":              "served stored",
-		"GitSync sealbridge.dev/v1alpha1":                "served stored",
+		"ExternalSecret external-secrets.io/v1":             "served stored",
+		"ExternalSecret external-secrets.io/v1beta1":        "served",
+		"SecretStore external-secrets.io/v1":                "served stored",
+		"SecretStore external-secrets.io/v1beta1":           "served",
+		"ClusterSecretStore external-secrets.io/v1":         "served stored",
+		"ClusterSecretStore external-secrets.io/v1beta1":    "served",
+		"ClusterExternalSecret external-secrets.io/v1":      "served stored",
+		"ClusterExternalSecret external-secrets.io/v1beta1": "served",
+		"SealedSecret bitnami.com/v1alpha1":                 "served stored",
+		"GitSync sealbridge.dev/v1alpha1":                   "served stored",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("versions (-want +got):\n%s", diff)

@@ -71,6 +71,16 @@ const (
 	ReasonValidationFailed = "ValidationFailed"
 )
 
+// Reasons of a ClusterExternalSecret's Ready condition.
+const (
+	// ReasonProvisioned: each selected namespace has its ExternalSecret, and no other has one. (True)
+	ReasonProvisioned = "Provisioned"
+	// ReasonNamespacesFailed: status.failedNamespaces says where that is not so, and why. (False)
+	ReasonNamespacesFailed = "NamespacesFailed"
+	// ReasonInvalidSelector: a namespace selector cannot be read, so that nothing is done. (False)
+	ReasonInvalidSelector = "InvalidSelector"
+)
+
 // Reasons of events.
 const (
 	// ReasonCreated: the target was created.

@@ -1,5 +1,5 @@
-// Package v1 holds the kinds of external-secrets.io/v1: ExternalSecret, SecretStore and ClusterSecretStore, the version
-// that is stored.
+// Package v1 holds the kinds of external-secrets.io/v1: ExternalSecret, SecretStore, ClusterSecretStore and
+// ClusterExternalSecret, the version that is stored.
 //
 // It takes the manifests of External Secrets Operator 2.9 as they are: the same fields, casing, enum values, printer
 // columns, short names, conditions and reasons, plus status.target of our own. It gives typed objects to the controllers

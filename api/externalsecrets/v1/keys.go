@@ -28,6 +28,16 @@ const (
 	// FinalizerExternalSecret is the finalizer on ExternalSecrets whose Secret has to be deleted with them.
 	FinalizerExternalSecret = "externalsecrets.external-secrets.io/externalsecret-cleanup"
 
+	// FinalizerClusterExternalSecret is the finalizer on ClusterExternalSecrets that External Secrets Operator serves.
+	FinalizerClusterExternalSecret = "externalsecrets.external-secrets.io/clusterexternalsecret-cleanup"
+
+	// FinalizerNamespacePrefix begins the finalizer that External Secrets Operator puts on the Namespaces of a
+	// ClusterExternalSecret, whose name follows.
+	FinalizerNamespacePrefix = "externalsecrets.external-secrets.io/ces-"
+
+	// FieldOwnerOperator is the field manager of the objects that External Secrets Operator updates.
+	FieldOwnerOperator = "external-secrets"
+
 	// FieldOwnerPrefix is what the field manager of a Secret starts with; the name of its ExternalSecret follows.
 	FieldOwnerPrefix = "externalsecrets.external-secrets.io/"
 )

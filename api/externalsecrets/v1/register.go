@@ -15,9 +15,10 @@ const (
 
 // The kinds of this package, as they are written in manifests and in references to stores.
 const (
-	KindExternalSecret     = "ExternalSecret"
-	KindSecretStore        = "SecretStore"
-	KindClusterSecretStore = "ClusterSecretStore"
+	KindExternalSecret        = "ExternalSecret"
+	KindSecretStore           = "SecretStore"
+	KindClusterSecretStore    = "ClusterSecretStore"
+	KindClusterExternalSecret = "ClusterExternalSecret"
 )
 
 // GroupVersion returns the group and version of the kinds in this package.
@@ -29,6 +30,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&ExternalSecret{}, &ExternalSecretList{},
 		&SecretStore{}, &SecretStoreList{},
 		&ClusterSecretStore{}, &ClusterSecretStoreList{},
+		&ClusterExternalSecret{}, &ClusterExternalSecretList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion())
 	return nil

@@ -1,4 +1,5 @@
-// Package v1beta1 holds the kinds of external-secrets.io/v1beta1: ExternalSecret, SecretStore and ClusterSecretStore.
+// Package v1beta1 holds the kinds of external-secrets.io/v1beta1: ExternalSecret, SecretStore,
+// ClusterSecretStore and ClusterExternalSecret.
 //
 // It takes the manifests that were written for External Secrets Operator before its v1. The version is served beside v1,
 // converted by changing apiVersion alone, so both have one schema: the one of v1, which accepts everything that v1beta1

@@ -102,3 +102,32 @@ type ClusterSecretStoreList struct {
 	metav1.ListMeta `json:"metadata,omitzero"`
 	Items           []ClusterSecretStore `json:"items"`
 }
+
+// ClusterExternalSecret keeps an ExternalSecret of one spec in each of the namespaces that it selects.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:metadata:labels="external-secrets.io/component=controller"
+// +kubebuilder:resource:scope=Cluster,categories={external-secrets},shortName=ces
+// +kubebuilder:printcolumn:name="Store",type=string,JSONPath=`.spec.externalSecretSpec.secretStoreRef.name`
+// +kubebuilder:printcolumn:name="Refresh Interval",type=string,JSONPath=`.spec.refreshTime`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+type ClusterExternalSecret struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// +optional
+	Spec esv1.ClusterExternalSecretSpec `json:"spec,omitzero"`
+	// +optional
+	Status esv1.ClusterExternalSecretStatus `json:"status,omitzero"`
+}
+
+// ClusterExternalSecretList is a list of ClusterExternalSecrets.
+//
+// +kubebuilder:object:root=true
+type ClusterExternalSecretList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []ClusterExternalSecret `json:"items"`
+}

@@ -1,0 +1,138 @@
+package clusterexternalsecret
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/util/csaupgrade"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/redact"
+)
+
+// fieldOwner is the manager of the fields that this controller writes.
+const fieldOwner = "sealbridge-clusterexternalsecret"
+
+// parallel is how many namespaces are written to at once for one object.
+const parallel = 8
+
+// errForeign is the class of a namespace that has an ExternalSecret of the name which is not ours.
+var errForeign = errors.New("external secret already exists in namespace")
+
+// provision makes the ExternalSecret of each selected namespace what it should be. One that fails stops no other.
+func (r *Reconciler) provision(ctx context.Context, s *scope) error {
+	results := make([]error, len(s.selected))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, namespace := range s.selected {
+		group.Go(func() error {
+			results[i] = r.ensure(ctx, s, namespace)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	for i, namespace := range s.selected {
+		switch {
+		case results[i] != nil:
+			s.fail(namespace, results[i])
+		case s.failed[namespace] == nil:
+			s.provisioned = append(s.provisioned, namespace)
+		}
+	}
+	return ctx.Err()
+}
+
+// ensure makes the ExternalSecret of one namespace what it should be.
+func (r *Reconciler) ensure(ctx context.Context, s *scope, namespace string) error {
+	want, have := desired(s.ces, namespace), &esv1.ExternalSecret{}
+	err := r.deps.Client.Get(ctx, client.ObjectKeyFromObject(want), have)
+	if apierrors.IsNotFound(err) {
+		err = r.deps.Client.Create(ctx, want.DeepCopy(), client.FieldOwner(fieldOwner))
+		if !apierrors.IsAlreadyExists(err) {
+			return wrap("create", err)
+		}
+		// The cache is behind.
+		err = r.deps.Live.Get(ctx, client.ObjectKeyFromObject(want), have)
+	}
+	if err != nil {
+		return wrap("read", err)
+	}
+	if owner := ownerOf(have); owner == nil || owner.UID != s.ces.UID {
+		return fmt.Errorf("%w: it is not controlled by this ClusterExternalSecret and was left alone; remove it, or set another spec.externalSecretName", errForeign)
+	}
+	if !differs(have, want, s.version != s.ces.Status.SyncedResourceVersion) {
+		return nil
+	}
+	want.UID = have.UID
+	return wrap("apply", r.apply(ctx, want))
+}
+
+func wrap(verb string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s ExternalSecret: %w", verb, redact.API(err))
+}
+
+// apply makes an ExternalSecret that is ours what it should be. Fields that were written in another way than by
+// server-side apply, by this controller when it made the object or by External Secrets Operator, are made ours first to
+// be lost when they are not wanted any more; and so is what anybody else put into the spec.
+func (r *Reconciler) apply(ctx context.Context, want *esv1.ExternalSecret) error {
+	got, err := r.applyOnce(ctx, want)
+	if err != nil {
+		return err
+	}
+	patch, err := csaupgrade.UpgradeManagedFieldsPatch(got, sets.New(fieldOwner, esv1.FieldOwnerOperator), fieldOwner)
+	if err != nil {
+		return fmt.Errorf("read the managers of its fields: %w", err)
+	}
+	if len(patch) > 0 {
+		if err := r.deps.Client.Patch(ctx, got, client.RawPatch(types.JSONPatchType, patch)); err != nil {
+			return err
+		}
+		if got, err = r.applyOnce(ctx, want); err != nil {
+			return err
+		}
+	}
+	var spec struct{ Spec esv1.ExternalSecretSpec }
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(got.Object, &spec); err != nil {
+		return fmt.Errorf("read what was applied: %w", err)
+	}
+	if equality.Semantic.DeepEqual(spec.Spec, want.Spec) {
+		return nil
+	}
+	whole, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/metadata/resourceVersion", "value": got.GetResourceVersion()},
+		{"op": "replace", "path": "/spec", "value": want.Spec},
+	})
+	if err != nil {
+		return fmt.Errorf("make patch: %w", err)
+	}
+	return r.deps.Client.Patch(ctx, got, client.RawPatch(types.JSONPatchType, whole), client.FieldOwner(fieldOwner))
+}
+
+// applyOnce applies by force to the object of want's UID, and returns it as it is then.
+func (r *Reconciler) applyOnce(ctx context.Context, want *esv1.ExternalSecret) (*unstructured.Unstructured, error) {
+	raw, err := json.Marshal(want)
+	if err != nil {
+		return nil, fmt.Errorf("make what is applied: %w", err)
+	}
+	obj := &unstructured.Unstructured{}
+	if err := obj.UnmarshalJSON(raw); err != nil {
+		return nil, fmt.Errorf("make what is applied: %w", err)
+	}
+	unstructured.RemoveNestedField(obj.Object, "status")
+	unstructured.RemoveNestedField(obj.Object, "metadata", "creationTimestamp")
+	err = r.deps.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(obj), client.FieldOwner(fieldOwner), client.ForceOwnership)
+	return obj, err
+}

@@ -1,0 +1,79 @@
+package clusterexternalsecret
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/redact"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// free removes the finalizer of External Secrets Operator that bears the object's name from namespaces: at once from one
+// that is being deleted or whose ClusterExternalSecret is gone, and else once, so that no namespace waits for a controller
+// that nobody runs any more. Where the controller may not, the namespace counts as held.
+func (r *Reconciler) free(ctx context.Context, s *scope) error {
+	all, err := r.namespaces(ctx)
+	if err != nil {
+		return err
+	}
+	forbidden := false
+	for i := range all {
+		namespace := &all[i]
+		if !slices.Contains(namespace.Finalizers, esv1.FinalizerNamespacePrefix+s.name) {
+			continue
+		}
+		id, urgent := namespace.UID+types.UID("/"+s.name), s.gone || !namespace.DeletionTimestamp.IsZero()
+		if r.isFreed(id) && !urgent {
+			continue
+		}
+		if forbidden {
+			s.held++
+			continue
+		}
+		err := r.unhold(ctx, namespace, esv1.FinalizerNamespacePrefix+s.name)
+		switch forbidden = apierrors.IsForbidden(err); {
+		case forbidden:
+			s.held++
+		case client.IgnoreNotFound(err) != nil:
+			return fmt.Errorf("remove the finalizer of External Secrets Operator from namespace %s: %w", namespace.Name, redact.API(err))
+		default:
+			r.setFreed(id)
+		}
+	}
+	if s.held > 0 && s.ces == nil {
+		return errHeld(s.held)
+	}
+	return nil
+}
+
+func (r *Reconciler) isFreed(id types.UID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.freed[id]
+}
+
+func (r *Reconciler) setFreed(id types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.freed[id] = true
+}
+
+// unhold removes a finalizer from a namespace.
+func (r *Reconciler) unhold(ctx context.Context, namespace *metav1.PartialObjectMetadata, finalizer string) error {
+	changed := namespace.DeepCopy()
+	changed.Finalizers = slices.DeleteFunc(slices.Clone(namespace.Finalizers), func(f string) bool { return f == finalizer })
+	return r.deps.Client.Patch(ctx, changed, client.MergeFromWithOptions(namespace, client.MergeFromWithOptimisticLock{}))
+}
+
+// errHeld says that namespaces keep the operator's finalizers, and what to do.
+func errHeld(n int) error {
+	return providers.Errorf(providers.ErrDenied, "%d namespaces carry a finalizer of External Secrets Operator that the controller may not remove: "+
+		"apply config/takeover, which lets it patch namespaces, or remove the finalizers %s* yourself", n, esv1.FinalizerNamespacePrefix)
+}
