@@ -54,6 +54,8 @@ type Deps struct {
 	Class string
 	// Namespaces are those that the Client's cache is limited to; all when empty.
 	Namespaces []string
+	// NamespacedOnly is set when the controller may not see ClusterSecretStores.
+	NamespacedOnly bool
 	// Heartbeat is how old status.refreshTime may become while nothing changes; 0 writes it at every refresh.
 	Heartbeat time.Duration
 	// Concurrent is how many objects are reconciled at once; 0 means one.
@@ -96,14 +98,15 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	users := handler.TypedEnqueueRequestsFromMapFunc(r.users)
 	changed := predicate.Or[client.Object](
 		predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}, deleting())
-	err = ctrl.NewControllerManagedBy(mgr).Named("externalsecret").
+	b := ctrl.NewControllerManagedBy(mgr).Named("externalsecret").
 		For(&esv1.ExternalSecret{}, builder.WithPredicates(changed)).
 		WatchesRawSource(source.Kind(r.targets.cache, secretMetadata(), users)).
 		Watches(&esv1.SecretStore{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(storeChanged())).
-		Watches(&esv1.ClusterSecretStore{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(storeChanged())).
-		WithOptions(flow.Options(max(1, r.deps.Concurrent))).
-		Complete(r)
-	if err != nil {
+		WithOptions(flow.Options(max(1, r.deps.Concurrent)))
+	if !r.deps.NamespacedOnly {
+		b = b.Watches(&esv1.ClusterSecretStore{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(storeChanged()))
+	}
+	if err := b.Complete(r); err != nil {
 		return fmt.Errorf("set up the controller of ExternalSecrets: %w", err)
 	}
 	return nil

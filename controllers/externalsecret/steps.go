@@ -82,6 +82,9 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 
 // store returns the store as the cache has it, which the caller must not change; nil when there is none.
 func (r *Reconciler) store(ctx context.Context, namespace string, ref esv1.StoreRef) (client.Object, error) {
+	if r.unseen(ref) {
+		return nil, nil //nolint:nilnil // admit says so
+	}
 	var obj client.Object = &esv1.SecretStore{}
 	key := types.NamespacedName{Namespace: namespace, Name: ref.Name}
 	if ref.Kind == esv1.KindClusterSecretStore {
@@ -95,6 +98,11 @@ func (r *Reconciler) store(ctx context.Context, namespace string, ref esv1.Store
 		return nil, fmt.Errorf("look up %s: %w", sessions.Name(ref.Kind, namespace, ref.Name), redact.API(err))
 	}
 	return obj, nil
+}
+
+// unseen reports whether the controller may not see the store.
+func (r *Reconciler) unseen(ref esv1.StoreRef) bool {
+	return r.deps.NamespacedOnly && ref.Kind == esv1.KindClusterSecretStore
 }
 
 // refuse sets Ready=False for a spec that cannot be acted on as a whole. Nothing that was materialized is changed.
@@ -138,6 +146,10 @@ func (r *Reconciler) admit(ctx context.Context, s *scope) error {
 	for _, ref := range storesOf(&s.es.Spec) {
 		name := sessions.Name(ref.Kind, s.es.Namespace, ref.Name)
 		obj := s.stores[ref]
+		if r.unseen(ref) {
+			return flow.Stall(esv1.ReasonSecretSyncedError, providers.Errorf(providers.ErrInvalid,
+				"%s is not served: this controller serves some namespaces only (--watch-namespaces); use a SecretStore", name))
+		}
 		if obj == nil {
 			return s.wait(providers.Errorf(providers.ErrNotFound, "%s does not exist", name), true)
 		}

@@ -32,16 +32,16 @@ import (
 	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
-// GitSync applies what a team commits as the ServiceAccount that spec.serviceAccountName names, and may impersonate any;
-// the last rule is for the metadata watches by which drift is seen. A cluster that wants GitSyncs without an account
-// gives the controller the rights to apply what they hold, for example by binding cluster-admin to it.
+// GitSync applies what a team commits as the ServiceAccount that spec.serviceAccountName names, and may impersonate any.
+// The metadata watches by which it sees drift at once are another right, config/rbac/gitsync_drift_role.yaml. A cluster that
+// wants GitSyncs without an account gives the controller the rights to apply what they hold, for example by binding
+// cluster-admin to it.
 //
 // +kubebuilder:rbac:groups=sealbridge.dev,resources=gitsyncs,verbs=get;list;watch;update;patch
 // +kubebuilder:rbac:groups=sealbridge.dev,resources=gitsyncs/status;gitsyncs/finalizers,verbs=get;update;patch
 // +kubebuilder:rbac:groups="",resources=secrets;serviceaccounts;namespaces,verbs=get
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=impersonate
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=*,resources=*,verbs=get;list;watch
 
 // Deps are what a Reconciler is made of. All fields are required unless they say otherwise.
 type Deps struct {

@@ -43,6 +43,8 @@ type Deps struct {
 	Class string
 	// Interval is how often a store is checked that does not say; 0 means DefaultInterval.
 	Interval time.Duration
+	// NamespacedOnly leaves ClusterSecretStores alone: the controller may not see them.
+	NamespacedOnly bool
 	// Concurrent is how many stores of a kind are reconciled at once; 0 means one.
 	Concurrent int
 }
@@ -66,6 +68,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	for kind, proto := range map[string]client.Object{
 		esv1.KindSecretStore: &esv1.SecretStore{}, esv1.KindClusterSecretStore: &esv1.ClusterSecretStore{},
 	} {
+		if kind == esv1.KindClusterSecretStore && r.deps.NamespacedOnly {
+			continue
+		}
 		err := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(kind)).
 			For(proto, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 			WithOptions(flow.Options(max(1, r.deps.Concurrent))).

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // DefaultNamespace is where the controller keeps its sealing keys and lease when nothing says otherwise.
@@ -15,14 +16,17 @@ const DefaultNamespace = "sealbridge-system"
 
 // The controllers that can be switched on and off, in the order in which they are listed to users.
 const (
-	ExternalSecret = "externalsecret"
-	SecretStore    = "secretstore"
-	SealedSecret   = "sealedsecret"
-	GitSync        = "gitsync"
+	ExternalSecret        = "externalsecret"
+	ClusterExternalSecret = "clusterexternalsecret"
+	SecretStore           = "secretstore"
+	SealedSecret          = "sealedsecret"
+	GitSync               = "gitsync"
 )
 
 // Names returns the names that --controllers knows.
-func Names() []string { return []string{ExternalSecret, SecretStore, SealedSecret, GitSync} }
+func Names() []string {
+	return []string{ExternalSecret, ClusterExternalSecret, SecretStore, SealedSecret, GitSync}
+}
 
 // Options are the settings of the controller binary. The zero value is not useful; AddFlags sets the defaults.
 type Options struct {
@@ -30,6 +34,9 @@ type Options struct {
 	Namespace string
 	// Controllers selects which controllers run, as Enabled reads it.
 	Controllers []string
+	// WatchNamespaces are the only namespaces that are served; all when empty. With some, kinds without a namespace are not
+	// served.
+	WatchNamespaces []string
 	// LeaderElect lets several replicas run, one of which acts.
 	LeaderElect bool
 	// MetricsBindAddress and HealthProbeBindAddress are host:port; "0" switches the endpoint off.
@@ -71,6 +78,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet, namespace string) {
 	fs.StringVar(&o.Namespace, "namespace", namespace, "namespace of the controller's own objects (sealing keys, lease); default $POD_NAMESPACE")
 	fs.StringSliceVar(&o.Controllers, "controllers", []string{"*"},
 		"which controllers run: * for all, a name to switch one on, -name to switch one off; names: "+strings.Join(Names(), ", "))
+	fs.StringSliceVar(&o.WatchNamespaces, "watch-namespaces", nil,
+		"serve the objects of these namespaces only, with rights in them alone; ClusterSecretStores and ClusterExternalSecrets are not served then; all when empty")
 	fs.BoolVar(&o.LeaderElect, "leader-elect", false, "elect a leader, so that several replicas can run")
 	fs.StringVar(&o.MetricsBindAddress, "metrics-bind-address", defaultMetricsAddress, "address of the Prometheus endpoint; 0 for none")
 	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
@@ -83,6 +92,33 @@ func (o *Options) AddFlags(fs *pflag.FlagSet, namespace string) {
 	fs.DurationVar(&o.StatusHeartbeat, "status-heartbeat", 10*time.Minute, "how old status.refreshTime may become while nothing changes; 0 writes it at every refresh")
 	fs.IntVar(&o.Concurrent, "concurrent", 10, "how many objects of each kind are reconciled at once")
 	fs.BoolVar(&o.RequireServiceAccount, "require-service-account", false, "refuse GitSyncs without spec.serviceAccountName")
+}
+
+// enabled returns which controllers run. It fails for lists that cannot be meant.
+func (o *Options) enabled() (map[string]bool, error) {
+	on, err := Enabled(o.Controllers)
+	if err != nil || len(o.WatchNamespaces) == 0 {
+		return on, err
+	}
+	for _, ns := range o.WatchNamespaces {
+		if len(validation.IsDNS1123Label(ns)) > 0 {
+			return nil, fmt.Errorf("--watch-namespaces: %q is not the name of a namespace", ns)
+		}
+	}
+	if slices.Contains(o.Controllers, ClusterExternalSecret) {
+		return nil, fmt.Errorf("--controllers names %s, which serves all namespaces: leave out either it or --watch-namespaces", ClusterExternalSecret)
+	}
+	on[ClusterExternalSecret] = false
+	return on, nil
+}
+
+// sealedNamespaces are those whose SealedSecrets are served, all when empty: what is said of them alone counts before what
+// is said of all kinds.
+func (o *Options) sealedNamespaces() []string {
+	if own := o.Sealed.namespaces(o.Namespace); len(own) > 0 {
+		return own
+	}
+	return o.WatchNamespaces
 }
 
 // Enabled returns which of the known controllers the list switches on: "*" stands for all, a later "-name" takes one

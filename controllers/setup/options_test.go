@@ -20,7 +20,7 @@ func TestControllersAreSwitchedByName(t *testing.T) {
 	}{
 		"all":                       {list: []string{"*"}, want: setup.Names()},
 		"one":                       {list: []string{"gitsync"}, want: []string{"gitsync"}},
-		"all but one":               {list: []string{"*", "-gitsync"}, want: []string{"externalsecret", "secretstore", "sealedsecret"}},
+		"all but one":               {list: []string{"*", "-gitsync"}, want: []string{"externalsecret", "clusterexternalsecret", "secretstore", "sealedsecret"}},
 		"spaces do not matter":      {list: []string{" gitsync ", "sealedsecret"}, want: []string{"gitsync", "sealedsecret"}},
 		"a wrong name is refused":   {list: []string{"flux"}, err: `"flux" is not known`},
 		"nothing at all is refused": {list: []string{"gitsync", "-gitsync"}, err: "switches everything off"},

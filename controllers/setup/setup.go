@@ -14,9 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -25,6 +27,7 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	sbv1 "github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 	ssv1 "github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/clusterexternalsecret"
 	"github.com/sealbridge/sealbridge/controllers/externalsecret"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/gitsync"
@@ -50,7 +53,7 @@ const (
 
 // New returns a manager with the controllers that the options switch on. The context bounds the set-up only.
 func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, error) {
-	on, err := Enabled(o.Controllers)
+	on, err := o.enabled()
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +75,7 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	}{
 		{SecretStore, func() error { return addSecretStore(mgr, o, pool) }},
 		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool) }},
+		{ClusterExternalSecret, func() error { return addClusterExternalSecret(ctx, mgr, o) }},
 		{SealedSecret, func() error { return addSealedSecret(mgr, o) }},
 		{GitSync, func() error { return addGitSync(mgr, o) }},
 	} {
@@ -103,6 +107,10 @@ func newManager(cfg *rest.Config, o Options) (manager.Manager, error) {
 		cfg = rest.CopyConfig(cfg)
 		cfg.QPS, cfg.Burst = o.ClientQPS, o.ClientBurst
 	}
+	namespaces := map[string]cache.Config{}
+	for _, ns := range o.WatchNamespaces {
+		namespaces[ns] = cache.Config{}
+	}
 	mgr, err := ctrl.NewManager(cfg, manager.Options{
 		Scheme:                        scheme,
 		Metrics:                       metricsserver.Options{BindAddress: o.MetricsBindAddress},
@@ -112,9 +120,11 @@ func newManager(cfg *rest.Config, o Options) (manager.Manager, error) {
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       o.Namespace,
 		LeaderElectionReleaseOnCancel: true,
+		// The list in New gives each controller its name; a process may run one manager after another.
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 		// What we hold of an object is what somebody wrote into it, not who.
 		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
+			DefaultTransform: cache.TransformStripManagedFields(), DefaultNamespaces: namespaces,
 			ByObject:         map[client.Object]cache.ByObject{&ssv1.SealedSecret{}: sealed},
 		},
 		// No informer ever holds the data of a Secret, and none of a ConfigMap; both are read one by one.
@@ -147,7 +157,7 @@ func newScheme() (*runtime.Scheme, error) {
 func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool) error {
 	return secretstore.New(secretstore.Deps{
 		Client: mgr.GetClient(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent),
-		Class: o.ControllerClass, Concurrent: o.Concurrent,
+		Class: o.ControllerClass, Concurrent: o.Concurrent, NamespacedOnly: len(o.WatchNamespaces) > 0,
 	}).SetupWithManager(mgr)
 }
 
@@ -155,6 +165,13 @@ func addExternalSecret(ctx context.Context, mgr manager.Manager, o Options, pool
 	return externalsecret.New(externalsecret.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent),
 		Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
+		Namespaces: o.WatchNamespaces, NamespacedOnly: len(o.WatchNamespaces) > 0,
+	}).SetupWithManager(ctx, mgr)
+}
+
+func addClusterExternalSecret(ctx context.Context, mgr manager.Manager, o Options) error {
+	return clusterexternalsecret.New(clusterexternalsecret.Deps{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(externalSecretsComponent), Concurrent: o.Concurrent,
 	}).SetupWithManager(ctx, mgr)
 }
 
@@ -179,7 +196,7 @@ func addSealedSecret(mgr manager.Manager, o Options) error {
 	}
 	c, err := sealedsecret.New(sealedsecret.Deps{
 		Keys: keys, Engine: flow.Engine{Status: status, Events: recorder}, Metrics: metrics.Registry, OmitNames: o.Sealed.OmitNames,
-		Now: time.Now, Concurrent: o.Concurrent, Namespaces: o.Sealed.namespaces(o.Namespace),
+		Now: time.Now, Concurrent: o.Concurrent, Namespaces: o.sealedNamespaces(),
 		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated,
 	})
 	if err != nil {

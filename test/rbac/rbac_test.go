@@ -19,6 +19,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
@@ -27,23 +30,29 @@ import (
 type role struct {
 	Kind     string `json:"kind"`
 	Metadata struct {
-		Name   string            `json:"name"`
-		Labels map[string]string `json:"labels"`
+		Name      string            `json:"name"`
+		Namespace string            `json:"namespace"`
+		Labels    map[string]string `json:"labels"`
 	} `json:"metadata"`
-	Rules []rbacv1.PolicyRule `json:"rules"`
-	Ref   rbacv1.RoleRef      `json:"roleRef"`
+	Rules    []rbacv1.PolicyRule `json:"rules"`
+	Ref      rbacv1.RoleRef      `json:"roleRef"`
+	Subjects []rbacv1.Subject    `json:"subjects"`
 }
 
-// manifests reads config/rbac.
+// manifests reads the roles and bindings of config.
 func manifests(t *testing.T) []role {
 	t.Helper()
 	root, err := process.ModuleRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	names, err := filepath.Glob(filepath.Join(root, "config", "rbac", "*.yaml"))
-	if err != nil {
-		t.Fatal(err)
+	var names []string
+	for _, folder := range []string{"rbac", "cluster-wide", "takeover"} {
+		found, err := filepath.Glob(filepath.Join(root, "config", folder, "*.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, found...)
 	}
 	var out []role
 	for _, name := range names {
@@ -103,6 +112,14 @@ func TestTheControllerHasTheRightsOfThisListAndNoOther(t *testing.T) {
 			"external-secrets.io/externalsecrets: get list patch watch",
 			"external-secrets.io/secretstores: get list watch",
 		},
+		"ClusterRole sealbridge-clusterexternalsecret": {
+			"/namespaces: get list watch",
+			"events.k8s.io/events: create patch",
+			"external-secrets.io/clusterexternalsecrets/finalizers: update",
+			"external-secrets.io/clusterexternalsecrets/status: patch",
+			"external-secrets.io/clusterexternalsecrets: get list patch watch",
+			"external-secrets.io/externalsecrets: create delete get list patch watch",
+		},
 		"ClusterRole sealbridge-secretstore": {
 			"/configmaps: get",
 			"/secrets: get",
@@ -119,7 +136,6 @@ func TestTheControllerHasTheRightsOfThisListAndNoOther(t *testing.T) {
 			"events.k8s.io/events: create patch",
 		},
 		"ClusterRole sealbridge-gitsync": {
-			"*/*: get list watch",
 			"/namespaces: get",
 			"/secrets: get",
 			"/serviceaccounts: get impersonate",
@@ -128,6 +144,8 @@ func TestTheControllerHasTheRightsOfThisListAndNoOther(t *testing.T) {
 			"sealbridge.dev/gitsyncs/status: get patch update",
 			"sealbridge.dev/gitsyncs: get list patch update watch",
 		},
+		"ClusterRole sealbridge-gitsync-drift": {"*/*: list watch"},
+		"ClusterRole sealbridge-takeover":      {"/namespaces: patch"},
 		"Role sealbridge-sealingkey": {
 			"/secrets: create get list watch",
 			"events.k8s.io/events: create patch",
@@ -158,6 +176,85 @@ func TestTheControllerHasTheRightsOfThisListAndNoOther(t *testing.T) {
 		if want[name] == nil {
 			t.Errorf("%s is bound and not listed", name)
 		}
+	}
+}
+
+// rendered is what kustomize makes of a folder of config, as kubectl apply -k installs it.
+func rendered(t *testing.T, folder string) []role {
+	t.Helper()
+	root, err := process.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(root, "config", folder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []role
+	for _, resource := range built.Resources() {
+		raw, err := resource.AsYAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r role
+		if err := yaml.Unmarshal(raw, &r); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// Whoever installs config/rbac alone has given away nothing outside of the controller's namespace.
+func TestNoRightReachesOutOfTheNamespacesThatAreNamed(t *testing.T) {
+	t.Parallel()
+	for folder, namespaces := range map[string][]string{"rbac": {"sealbridge-system"}, "namespaced": {"sealbridge-system", "team-a"}} {
+		bindings := 0
+		for _, r := range rendered(t, folder) {
+			switch r.Kind {
+			case "ClusterRoleBinding":
+				t.Errorf("config/%s binds %s in the whole cluster", folder, r.Ref.Name)
+			case "RoleBinding":
+				bindings++
+				if !slices.Contains(namespaces, r.Metadata.Namespace) {
+					t.Errorf("config/%s binds %s in namespace %q", folder, r.Ref.Name, r.Metadata.Namespace)
+				}
+				if s := r.Subjects; len(s) != 1 || s[0].Name != "sealbridge-controller" || s[0].Namespace != "sealbridge-system" {
+					t.Errorf("config/%s binds %s to %+v", folder, r.Ref.Name, s)
+				}
+			}
+		}
+		if bindings < 2 {
+			t.Errorf("config/%s has %d bindings: the check would say nothing", folder, bindings)
+		}
+	}
+}
+
+// Each capability that reads Secrets of the whole cluster is a binding of its own in config/cluster-wide, which says so.
+func TestWhatReadsSecretsOfTheWholeClusterIsSwitchedOnByName(t *testing.T) {
+	t.Parallel()
+	rules := map[string][]rbacv1.PolicyRule{}
+	reads := map[string]bool{}
+	all := rendered(t, "default")
+	for _, r := range all {
+		rules[r.Kind+" "+r.Metadata.Name] = r.Rules
+	}
+	for _, r := range all {
+		if r.Kind != "ClusterRoleBinding" {
+			continue
+		}
+		for _, rule := range rules["ClusterRole "+r.Ref.Name] {
+			secrets := slices.Contains(rule.Resources, "secrets") || slices.Contains(rule.Resources, "*")
+			reading := slices.ContainsFunc(rule.Verbs, func(v string) bool { return slices.Contains([]string{"get", "list", "watch", "*"}, v) })
+			reads[r.Ref.Name] = reads[r.Ref.Name] || secrets && reading
+		}
+	}
+	want := map[string]bool{
+		"sealbridge-externalsecret": true, "sealbridge-secretstore": true, "sealbridge-sealedsecret": true,
+		"sealbridge-gitsync": true, "sealbridge-gitsync-drift": true, "sealbridge-clusterexternalsecret": false,
+	}
+	if diff := cmp.Diff(want, reads); diff != "" {
+		t.Errorf("what is bound in the whole cluster, and whether it reads Secrets (-want +got):\n%s", diff)
 	}
 }
 
