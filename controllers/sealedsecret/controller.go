@@ -62,6 +62,8 @@ type Controller struct {
 	deps     Deps
 	meters   *meters
 	memory   *memory
+	turn     turn
+	recent   *recency
 	blockers *blockers
 	// client reads SealedSecrets from the manager's cache and writes, marked reads the metadata of the Secrets that bear
 	// our label from a cache (nil without one), live asks the API server.
@@ -77,7 +79,7 @@ func New(deps Deps) (*Controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the SealedSecret controller: %w", err)
 	}
-	return &Controller{deps: deps, meters: meters, memory: newMemory()}, nil
+	return &Controller{deps: deps, meters: meters, memory: newMemory(), turn: newTurn(), recent: &recency{}}, nil
 }
 
 // +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets,verbs=get;list;watch

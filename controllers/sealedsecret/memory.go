@@ -77,6 +77,16 @@ func (r *record) keep(digests map[string][sha256.Size]byte) {
 	r.attempts = kept
 }
 
+// failing says whether keys have failed for a value, and others are left to try.
+func (r *record) failing() bool {
+	for _, a := range r.attempts {
+		if len(a.failed) > 0 && a.broken == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // tried says whether a key is known not to open the value.
 func (a *attempt) tried(fingerprint string) bool {
 	if a.failed[fingerprint] {

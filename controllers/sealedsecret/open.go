@@ -18,11 +18,13 @@ import (
 )
 
 const (
-	// maxWasted is how many private-key operations of a run may fail: about a second of an idle core. What is left is
-	// done in later runs, between those of other objects.
-	maxWasted = 128
+	// freeTries is how many private-key operations may fail for an object before it needs its turn.
+	freeTries = 8
+	// maxWasted is how many private-key operations of a run may fail in its turn: about half a second of an idle core.
+	// What is left is done in later runs, between those of other objects.
+	maxWasted = 64
 	// pause is between such runs.
-	pause = time.Second
+	pause = 250 * time.Millisecond
 	// deprecatedKey names spec.data in messages and in memory; no key of a Secret can be spelled so.
 	deprecatedKey = "spec.data"
 )
@@ -37,7 +39,14 @@ func (c *Controller) open(ctx context.Context, s *scope) error {
 	}
 	values := sealedValues(s.obj)
 	s.record.keep(digests(values, s))
-	run := &opening{scope: s, ring: ring, values: values, hint: s.obj.Status.SealingKey, count: c.meters.operations.Inc}
+	run := &opening{
+		scope: s, ring: ring, values: values, hint: s.obj.Status.SealingKey, count: c.meters.operations.Inc,
+		turn: c.turn, recent: c.recent, free: freeTries,
+	}
+	if s.record.failing() {
+		run.free = 0
+	}
+	defer run.end()
 	s.opened = make(map[string][]byte, len(values))
 
 	unknown, known := run.split()
@@ -84,9 +93,30 @@ type opening struct {
 	// hint is the key to try first where a value does not say to whom it is sealed, sealingKey the one that opened the
 	// last value.
 	hint, sealingKey string
-	// wasted counts private-key operations that failed; count is told of every one.
-	wasted int
-	count  func()
+	// wasted counts private-key operations that failed, free is how many may without the turn, count is told of every one.
+	wasted, free int
+	count        func()
+	turn         turn
+	hasTurn      bool
+	recent       *recency
+}
+
+// left returns how many further private-key operations of the run may fail; it takes the turn when it has to.
+func (o *opening) left() int {
+	if !o.hasTurn && o.wasted >= o.free {
+		o.hasTurn = o.turn.take()
+	}
+	if o.hasTurn {
+		return maxWasted - o.wasted
+	}
+	return o.free - o.wasted
+}
+
+// end gives the turn back.
+func (o *opening) end() {
+	if o.hasTurn {
+		o.turn.give()
+	}
 }
 
 // split returns the keys whose sealing key is not known, and those where it is, each in order.
@@ -109,6 +139,9 @@ func (o *opening) openAll(ctx context.Context, keys []string) error {
 			continue
 		}
 		err := o.openOne(ctx, key, a)
+		for errors.Is(err, seal.ErrLimit) && o.left() > 0 {
+			err = o.openOne(ctx, key, a) // the turn came
+		}
 		switch {
 		case err == nil:
 		case errors.Is(err, seal.ErrLimit):
@@ -129,7 +162,8 @@ func (o *opening) openAll(ctx context.Context, keys []string) error {
 
 // openOne opens one value with the keys that are left for it.
 func (o *opening) openOne(ctx context.Context, key string, a *attempt) error {
-	if o.wasted >= maxWasted {
+	limit := o.left()
+	if limit <= 0 {
 		return seal.ErrLimit
 	}
 	hint := o.hint
@@ -137,7 +171,7 @@ func (o *opening) openOne(ctx context.Context, key string, a *attempt) error {
 		hint = a.opens
 	}
 	left := &untried{opening: o, attempt: a}
-	opener := seal.NewOpener(left, hint, maxWasted-o.wasted)
+	opener := seal.NewOpener(left, hint, limit)
 	namespace, name := o.scope.obj.Namespace, o.scope.obj.Name
 	var plaintext []byte
 	var err error
@@ -154,6 +188,7 @@ func (o *opening) openOne(ctx context.Context, key string, a *attempt) error {
 	}
 	o.hint, o.sealingKey = opener.Hint(), opener.Opened()
 	a.opens, a.failed = o.sealingKey, nil
+	o.recent.used(o.sealingKey)
 	o.scope.opened[key] = plaintext
 	return nil
 }
@@ -204,6 +239,7 @@ func (u *untried) Candidates(hint string) []keyring.Key {
 			left = append(left, observed{Key: key, by: u})
 		}
 	}
+	u.recent.sort(left, hint)
 	return left
 }
 
