@@ -55,6 +55,11 @@ func run(ctx context.Context, args []string, h host) int {
 	if err == nil {
 		return 0
 	}
+	var found *errFound
+	if errors.As(err, &found) {
+		_, _ = fmt.Fprintln(h.stderr, err)
+		return 1
+	}
 	_, _ = fmt.Fprintln(h.stderr, "error:", err)
 	if known, ok := asProblem(err); ok && known.Hint != "" {
 		_, _ = fmt.Fprintln(h.stderr, "hint:", known.Hint)
@@ -77,6 +82,7 @@ func newRoot(ctx context.Context, h host) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(badFlag)
 	root.AddCommand(newEditing(ctx, h)...)
+	root.AddCommand(newLint(ctx, h))
 	root.AddCommand(newSeal(ctx, "seal", h), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",

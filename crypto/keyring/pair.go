@@ -229,9 +229,16 @@ func (e *ExpiredError) Error() string {
 	return "failed to encrypt using an expired certificate on " + e.NotAfter.UTC().Format("January 2, 2006")
 }
 
-// ParseRecipient returns the key that values are sealed to from a certificate (chain) in PEM, of which the first counts.
-// It returns ErrNoCertificate, ErrNotRSA, or an *ExpiredError when the certificate has ended before now.
-func ParseRecipient(certPEM []byte, now time.Time) (*rsa.PublicKey, error) {
+// Certificate is a sealing certificate without its private key.
+type Certificate struct {
+	Key *rsa.PublicKey
+	// NotBefore and NotAfter are its validity.
+	NotBefore, NotAfter time.Time
+}
+
+// ParseCertificate reads a certificate (chain) in PEM, of which the first counts, whether it has expired or not. It
+// returns ErrNoCertificate or ErrNotRSA.
+func ParseCertificate(certPEM []byte) (*Certificate, error) {
 	chain, err := parseCertificates(certPEM)
 	if err != nil {
 		return nil, err
@@ -240,10 +247,20 @@ func ParseRecipient(certPEM []byte, now time.Time) (*rsa.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if now.After(chain[0].NotAfter) {
-		return nil, &ExpiredError{NotAfter: chain[0].NotAfter}
+	return &Certificate{Key: key, NotBefore: chain[0].NotBefore, NotAfter: chain[0].NotAfter}, nil
+}
+
+// ParseRecipient returns the key that values are sealed to from a certificate (chain) in PEM, of which the first counts.
+// It returns ErrNoCertificate, ErrNotRSA, or an *ExpiredError when the certificate has ended before now.
+func ParseRecipient(certPEM []byte, now time.Time) (*rsa.PublicKey, error) {
+	certificate, err := ParseCertificate(certPEM)
+	if err != nil {
+		return nil, err
 	}
-	return key, nil
+	if now.After(certificate.NotAfter) {
+		return nil, &ExpiredError{NotAfter: certificate.NotAfter}
+	}
+	return certificate.Key, nil
 }
 
 func parseCertificates(data []byte) ([]*x509.Certificate, error) {

@@ -85,6 +85,8 @@ const (
 // Info is what a value shows to whoever has no key.
 type Info struct {
 	Format Format
+	// Bits is the size of the RSA key that a value of the compat format is sealed to.
+	Bits int
 	// Keys are the fingerprints of the keys that it was sealed to. They are nil for a value that does not say, as none of
 	// the compat format does; and they are a claim, until a key has opened the value.
 	Keys []string
@@ -97,8 +99,8 @@ func Inspect(text string) (Info, error) {
 		return Info{}, err
 	}
 	if !agebox.Is(value) {
-		_, err := rsahybrid.Parse(value)
-		return Info{Format: FormatCompat}, err
+		e, err := rsahybrid.Parse(value)
+		return Info{Format: FormatCompat, Bits: 8 * len(e.Wrapped())}, err
 	}
 	box, err := agebox.Parse(value)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/getsops/sops/v3/pgp"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sealbridge/sealbridge/crypto/sopsdoc"
 	"github.com/sealbridge/sealbridge/crypto/sopsfile"
 	"github.com/sealbridge/sealbridge/crypto/sopsfile/sopstest"
 )
@@ -103,7 +104,7 @@ func TestEveryFormatOpensToWhatWasEncrypted(t *testing.T) {
 				c.secret = secret
 			}
 			doc := sopstest.Encrypt(t, c.file)
-			if !sopsfile.Detect(c.file.Format, doc) {
+			if !sopsdoc.Detect(c.file.Format, doc) {
 				t.Error("the document is not detected")
 			}
 			plain, err := sopsfile.Decrypt(t.Context(), c.file.Format, doc, mustIdentities(t, "# key\n\n"+c.secret+"\n"))

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sealbridge/sealbridge/crypto/sopsdoc"
 	"github.com/sealbridge/sealbridge/crypto/sopsfile"
 	"github.com/sealbridge/sealbridge/crypto/sopsfile/sopstest"
 )
@@ -11,34 +12,34 @@ import (
 func TestOnlyDocumentsWithSOPSMetadataAreDetected(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
-		format sopsfile.Format
+		format sopsdoc.Format
 		doc    string
 		want   bool
 	}{
-		"a key named sops":             {sopsfile.YAML, "sops: true\n", false},
-		"a mapping named sops":         {sopsfile.YAML, "sops:\n  enabled: true\n", false},
-		"a value that looks encrypted": {sopsfile.YAML, "a: ENC[AES256_GCM,data:x,iv:x,tag:x,type:str]\n", false},
-		"metadata below the top":       {sopsfile.YAML, "a:\n  sops:\n    mac: x\n", false},
-		"metadata":                     {sopsfile.YAML, "a: x\nsops:\n  mac: x\n", true},
-		"metadata without mac":         {sopsfile.YAML, "a: x\nsops:\n  lastmodified: x\n", true},
-		"only recipients left":         {sopsfile.YAML, "a: x\nsops:\n  age: []\n", true},
-		"metadata in a later document": {sopsfile.YAML, "a: x\n---\nb: x\nsops:\n  mac: x\n", true},
-		"not YAML":                     {sopsfile.YAML, "sops: {mac: [\n", false},
-		"json with metadata":           {sopsfile.JSON, `{"data":"x","sops":{"mac":"x"}}`, true},
-		"json with sops text":          {sopsfile.JSON, `{"data":"x","sops":"mac"}`, false},
-		"binary that is not json":      {sopsfile.Binary, "sops mac", false},
-		"dotenv with metadata":         {sopsfile.Dotenv, "A=x\nsops_mac=x\n", true},
-		"dotenv with recipients":       {sopsfile.Dotenv, "A=x\nsops_age__list_0__map_recipient=x\n", true},
-		"dotenv that mentions it":      {sopsfile.Dotenv, "A=sops_mac\nsops_other=x\n", false},
-		"ini with metadata":            {sopsfile.INI, "[a]\nb=c\n[sops]\nmac = x\n", true},
-		"ini without":                  {sopsfile.INI, "[sops]\nenabled = x\n", false},
-		"empty":                        {sopsfile.YAML, "", false},
+		"a key named sops":             {sopsdoc.YAML, "sops: true\n", false},
+		"a mapping named sops":         {sopsdoc.YAML, "sops:\n  enabled: true\n", false},
+		"a value that looks encrypted": {sopsdoc.YAML, "a: ENC[AES256_GCM,data:x,iv:x,tag:x,type:str]\n", false},
+		"metadata below the top":       {sopsdoc.YAML, "a:\n  sops:\n    mac: x\n", false},
+		"metadata":                     {sopsdoc.YAML, "a: x\nsops:\n  mac: x\n", true},
+		"metadata without mac":         {sopsdoc.YAML, "a: x\nsops:\n  lastmodified: x\n", true},
+		"only recipients left":         {sopsdoc.YAML, "a: x\nsops:\n  age: []\n", true},
+		"metadata in a later document": {sopsdoc.YAML, "a: x\n---\nb: x\nsops:\n  mac: x\n", true},
+		"not YAML":                     {sopsdoc.YAML, "sops: {mac: [\n", false},
+		"json with metadata":           {sopsdoc.JSON, `{"data":"x","sops":{"mac":"x"}}`, true},
+		"json with sops text":          {sopsdoc.JSON, `{"data":"x","sops":"mac"}`, false},
+		"binary that is not json":      {sopsdoc.Binary, "sops mac", false},
+		"dotenv with metadata":         {sopsdoc.Dotenv, "A=x\nsops_mac=x\n", true},
+		"dotenv with recipients":       {sopsdoc.Dotenv, "A=x\nsops_age__list_0__map_recipient=x\n", true},
+		"dotenv that mentions it":      {sopsdoc.Dotenv, "A=sops_mac\nsops_other=x\n", false},
+		"ini with metadata":            {sopsdoc.INI, "[a]\nb=c\n[sops]\nmac = x\n", true},
+		"ini without":                  {sopsdoc.INI, "[sops]\nenabled = x\n", false},
+		"empty":                        {sopsdoc.YAML, "", false},
 		"unknown format":               {"toml", "sops.mac = 1", false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := sopsfile.Detect(c.format, []byte(c.doc)); got != c.want {
+			if got := sopsdoc.Detect(c.format, []byte(c.doc)); got != c.want {
 				t.Errorf("got %v", got)
 			}
 		})
@@ -47,11 +48,11 @@ func TestOnlyDocumentsWithSOPSMetadataAreDetected(t *testing.T) {
 
 func TestTheFormatFollowsTheName(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]sopsfile.Format{
-		"a/b.yaml": sopsfile.YAML, "b.yml": sopsfile.YAML, "b.json": sopsfile.JSON, ".env": sopsfile.Dotenv,
-		"prod.env": sopsfile.Dotenv, "x.ini": sopsfile.INI, "tls.key": sopsfile.Binary, "yaml": sopsfile.Binary,
+	for name, want := range map[string]sopsdoc.Format{
+		"a/b.yaml": sopsdoc.YAML, "b.yml": sopsdoc.YAML, "b.json": sopsdoc.JSON, ".env": sopsdoc.Dotenv,
+		"prod.env": sopsdoc.Dotenv, "x.ini": sopsdoc.INI, "tls.key": sopsdoc.Binary, "yaml": sopsdoc.Binary,
 	} {
-		if got := sopsfile.FormatOf(name); got != want {
+		if got := sopsdoc.FormatOf(name); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}
@@ -89,7 +90,7 @@ func FuzzDecryptNeverPanicsNorQuotes(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	formats := []sopsfile.Format{sopsfile.YAML, sopsfile.JSON, sopsfile.Dotenv, sopsfile.INI, sopsfile.Binary}
+	formats := []sopsdoc.Format{sopsdoc.YAML, sopsdoc.JSON, sopsdoc.Dotenv, sopsdoc.INI, sopsdoc.Binary}
 	plains := []string{secretYAML, `{"a":"canary-7f3e91"}`, "A=canary-7f3e91\n", "[a]\nb=canary-7f3e91\n", canary}
 	for i, format := range formats {
 		f.Add(uint8(i), sopstest.Encrypt(f, sopstest.File{Format: format, Plain: plains[i], Recipients: []string{recipient}}))
@@ -98,7 +99,7 @@ func FuzzDecryptNeverPanicsNorQuotes(f *testing.F) {
 	f.Add(uint8(0), []byte("? [a]\n: b\nsops: {mac: x, lastmodified: \"2026-01-01T00:00:00Z\", age: [{enc: x}]}\n"))
 	f.Fuzz(func(t *testing.T, format uint8, doc []byte) {
 		kind := formats[int(format)%len(formats)]
-		sopsfile.Detect(kind, doc)
+		sopsdoc.Detect(kind, doc)
 		plain, err := sopsfile.Decrypt(t.Context(), kind, doc, ids)
 		if (plain == nil) == (err == nil) {
 			t.Fatalf("plain %v, error %v", plain, err)

@@ -10,6 +10,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/sealbridge/sealbridge/crypto/sopsdoc"
 	"github.com/sealbridge/sealbridge/crypto/sopsfile"
 )
 
@@ -46,11 +47,11 @@ func SOPS(secret map[string][]byte) (Decryptor, error) {
 func (sopsDecryptor) Name() string { return "SOPS" }
 
 func (sopsDecryptor) Detect(name string, doc []byte) bool {
-	return sopsfile.Detect(sopsfile.FormatOf(name), doc)
+	return sopsdoc.Detect(sopsdoc.FormatOf(name), doc)
 }
 
 func (d sopsDecryptor) Decrypt(ctx context.Context, name string, doc []byte) (*Document, error) {
-	plain, err := sopsfile.Decrypt(ctx, sopsfile.FormatOf(name), doc, d.identities)
+	plain, err := sopsfile.Decrypt(ctx, sopsdoc.FormatOf(name), doc, d.identities)
 	switch {
 	case err == nil:
 		return &Document{Plain: plain.Document, Sealed: plain.Sealed}, nil

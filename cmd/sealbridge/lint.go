@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/internal/lint"
+	"github.com/sealbridge/sealbridge/internal/sealing"
+)
+
+type lintFlags struct {
+	cert   string
+	format string
+	strict bool
+}
+
+func newLint(_ context.Context, h host) *cobra.Command {
+	f := &lintFlags{}
+	cmd := &cobra.Command{
+		Use:   "lint PATH...",
+		Short: "Find plaintext, broken and mixed secrets in files, without a cluster",
+		Long: "Looks at YAML, JSON, .env and .ini files, and at every file that is named, for SealedSecrets that cannot open, Secrets and SOPS\n" +
+			"files with plain values, mixed recipients and private keys. It needs no key and no network and shows no value.\n" +
+			"Exit code 0: no error was found; 1: errors were found; 2: the command line makes no sense.",
+		Example:       "  sealbridge lint .\n  sealbridge lint --cert cert.pem -o json clusters/prod | jq -r '.findings[].file'",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("sealbridge lint . looks at everything below here", "lint takes files and folders")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return runLint(f, h, args) },
+	}
+	cmd.SetFlagErrorFunc(badFlag)
+	fs := cmd.Flags()
+	fs.StringVar(&f.cert, "cert", "", "file with the certificate of the cluster, to which compat values must be sealed")
+	fs.StringVarP(&f.format, "format", "o", "text", "output format, text or json")
+	fs.BoolVar(&f.strict, "strict", false, "fail for warnings too")
+	return cmd
+}
+
+// errFound is what lint ends with when it has found something. The findings are the message.
+type errFound struct{ errors, warnings, files int }
+
+func (e *errFound) Error() string {
+	return fmt.Sprintf("%d errors and %d warnings in %d files", e.errors, e.warnings, e.files)
+}
+
+func runLint(f *lintFlags, h host, paths []string) error {
+	if f.format != "text" && f.format != "json" {
+		return usage("use text or json", "unsupported output format: %s", f.format)
+	}
+	options := lint.Options{Now: time.Now()}
+	var findings []lint.Finding
+	if f.cert != "" {
+		text, err := readFile(f.cert)
+		if err != nil {
+			return err
+		}
+		certificate, err := keyring.ParseCertificate(text)
+		if err != nil {
+			return inFile(f.cert, certificateError(err))
+		}
+		options.Certificate = &lint.Certificate{Bits: certificate.Key.Size() * 8, NotAfter: certificate.NotAfter}
+		findings = lint.CheckCertificate(f.cert, options)
+	}
+	files, err := walk(paths, ".yaml", ".yml", ".json", ".env", ".ini")
+	if err != nil {
+		return err
+	}
+	for _, path := range files {
+		data, err := readFile(path)
+		if err != nil {
+			return err
+		}
+		findings = append(findings, lint.File(path, data, options)...)
+	}
+	found := &errFound{files: len(files)}
+	for _, x := range findings {
+		if x.Severity == lint.Error {
+			found.errors++
+		} else {
+			found.warnings++
+		}
+	}
+	if err := printFindings(f, h, findings, found); err != nil {
+		return err
+	}
+	if found.errors > 0 || f.strict && found.warnings > 0 {
+		return found
+	}
+	return nil
+}
+
+func printFindings(f *lintFlags, h host, findings []lint.Finding, found *errFound) error {
+	if f.format == "json" {
+		if findings == nil {
+			findings = []lint.Finding{}
+		}
+		e := json.NewEncoder(h.stdout)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		return e.Encode(struct {
+			Files    int            `json:"files"`
+			Errors   int            `json:"errors"`
+			Warnings int            `json:"warnings"`
+			Findings []lint.Finding `json:"findings"`
+		}{found.files, found.errors, found.warnings, findings})
+	}
+	var out strings.Builder
+	for _, x := range findings {
+		object := ""
+		if x.Object != "" {
+			object = x.Object + ": "
+		}
+		fmt.Fprintf(&out, "%s:%d: %s: %s%s [%s]\n  hint: %s\n", x.File, x.Line, x.Severity, object, x.Problem, x.Check, x.Hint)
+	}
+	_, err := fmt.Fprint(h.stdout, out.String())
+	return err
+}
+
+// walk returns the files that are named, and those below the folders that are named that have one of the extensions, in
+// the order of their paths. Folders that begin with a dot, which are tools' own, and links are not followed.
+func walk(paths []string, extensions ...string) ([]string, error) {
+	var out []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, &sealing.Error{Problem: err.Error(), Hint: "check the path", Cause: err}
+		}
+		if !info.IsDir() {
+			out = append(out, path)
+			continue
+		}
+		err = filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return &sealing.Error{Problem: err.Error(), Hint: "check the permissions", Cause: err}
+			case d.IsDir() && at != path && strings.HasPrefix(d.Name(), "."):
+				return filepath.SkipDir
+			case !d.Type().IsRegular():
+				return nil
+			}
+			for _, extension := range extensions {
+				if filepath.Ext(at) == extension {
+					out = append(out, at)
+					break
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

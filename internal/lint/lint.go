@@ -1,0 +1,188 @@
+package lint
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sealbridge/sealbridge/crypto/sopsdoc"
+	"github.com/sealbridge/sealbridge/internal/manifest"
+)
+
+// Severity says how bad a finding is.
+type Severity string
+
+// The severities.
+const (
+	// Error: it does not work, or a secret is in danger.
+	Error Severity = "error"
+	// Warning: it works, and probably not as its author thinks.
+	Warning Severity = "warning"
+)
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	File     string   `json:"file"`
+	Line     int      `json:"line"`
+	Severity Severity `json:"severity"`
+	// Check names the rule; it does not change between versions.
+	Check string `json:"check"`
+	// Object is the kind and name of the object, where there is one.
+	Object  string `json:"object,omitempty"`
+	Problem string `json:"problem"`
+	Hint    string `json:"hint"`
+}
+
+// Options say what is known beside the files.
+type Options struct {
+	// Certificate is the one that the cluster seals to; nil when it is not known.
+	Certificate *Certificate
+	// Now is the time for which certificates are judged.
+	Now time.Time
+}
+
+// Certificate is what there is to know about a sealing certificate.
+type Certificate struct {
+	// Bits of its RSA key.
+	Bits     int
+	NotAfter time.Time
+}
+
+// soon is how long before its end a certificate is warned of.
+const soon = 30 * 24 * time.Hour
+
+// CheckCertificate judges the certificate itself, once for all files. name is its file.
+func CheckCertificate(name string, o Options) []Finding {
+	end := o.Certificate.NotAfter.UTC().Format("January 2, 2006")
+	f := Finding{File: printable(name), Line: 1, Check: "certificate", Severity: Error, Hint: "get the current one: sealbridge seal --fetch-cert"}
+	switch {
+	case o.Now.After(o.Certificate.NotAfter):
+		f.Problem = "the certificate has expired on " + end
+	case o.Now.Add(soon).After(o.Certificate.NotAfter):
+		f.Severity, f.Problem = Warning, "the certificate expires on "+end
+	default:
+		return nil
+	}
+	return []Finding{f}
+}
+
+// file is one file that is looked at.
+type file struct {
+	name     string
+	options  Options
+	findings []Finding
+}
+
+func (f *file) add(severity Severity, line int, check, object, hint, format string, args ...any) {
+	f.findings = append(f.findings, Finding{
+		File: f.name, Line: line, Severity: severity, Check: check, Object: object, Problem: fmt.Sprintf(format, args...), Hint: hint,
+	})
+}
+
+var privateKey = regexp.MustCompile(`(?m)^[ \t-]*(?:[A-Za-z0-9_."']+:[ \t]*)?["']?(AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{20}|-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----)`)
+
+// File returns what is wrong with a file, in the order of lines. The file's extension says what it is; what is neither a
+// manifest nor a SOPS file has no findings but for private keys.
+func File(name string, data []byte, o Options) []Finding {
+	f := &file{name: printable(name), options: o}
+	for _, at := range privateKey.FindAllIndex(data, -1) {
+		f.add(Error, 1+bytes.Count(data[:at[1]], []byte("\n")), "private-key", "", "remove it from the repository and its history, and replace the key",
+			"a private key stands here in plain text")
+	}
+	format := sopsdoc.FormatOf(name)
+	switch {
+	case sopsdoc.Detect(format, data):
+		f.sops(format, data)
+	case format == sopsdoc.YAML || format == sopsdoc.JSON:
+		f.manifests(data)
+	}
+	slices.SortStableFunc(f.findings, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
+	return f.findings
+}
+
+// concerned says whether a file that cannot be read may hold what is looked for.
+var concerned = regexp.MustCompile(`(?m)^[ \t-]*["']?kind["']?:[ \t]*["']?(SealedSecret|Secret)\b`)
+
+func (f *file) manifests(data []byte) {
+	documents, err := manifest.Read(bytes.NewReader(data), manifest.Limits{})
+	if err != nil {
+		at := concerned.FindIndex(data)
+		if at == nil {
+			return
+		}
+		line := 1 + bytes.Count(data[:at[1]], []byte("\n"))
+		var bad *manifest.Error
+		if errors.As(err, &bad) && bad.Line > 0 {
+			line = bad.Line
+		}
+		if bytes.Contains(data, []byte("{{")) {
+			f.add(Warning, line, "unreadable", "", "check what the template renders, not the template", "the file is no YAML before it is rendered, so that its secrets were not looked at")
+			return
+		}
+		problem := "it is larger than is looked at"
+		if bad != nil {
+			problem = bad.Problem
+		}
+		f.add(Error, line, "unreadable", "", "correct it; Kubernetes cannot read it either, or reads something else than its author", "the file has a secret and cannot be read: %s", problem)
+		return
+	}
+	for _, d := range documents {
+		items, err := manifest.Items(d)
+		if err != nil {
+			continue // no object of Kubernetes
+		}
+		for i, item := range items {
+			var path []string
+			if _, isList := d.Object["items"].([]any); isList && len(item.Object) > 0 && !sameObject(d, item) {
+				path = []string{"items", fmt.Sprint(i)}
+			}
+			f.object(newObject(d, item, path))
+		}
+	}
+}
+
+func sameObject(a, b manifest.Document) bool {
+	apiVersion, kind := a.Kind()
+	otherVersion, other := b.Kind()
+	return apiVersion == otherVersion && kind == other
+}
+
+func (f *file) object(o *object) {
+	switch apiVersion, kind := o.item.Kind(); {
+	case kind == "Secret" && apiVersion == "v1":
+		f.secret(o)
+	case kind == "SealedSecret" && strings.HasPrefix(apiVersion, "bitnami.com/"):
+		f.sealedSecret(o)
+	}
+}
+
+// secret finds the values of a Secret that stands in plain text.
+func (f *file) secret(o *object) {
+	for _, field := range []string{"data", "stringData"} {
+		values := o.mapping(field)
+		for _, key := range sortedKeys(values) {
+			if text, ok := values[key].(string); ok && text == "" || values[key] == nil {
+				continue
+			}
+			f.add(Error, o.line(field, key), "plaintext", o.name(), "seal it (sealbridge seal), refer to a store (ExternalSecret), or encrypt the file with SOPS; then replace the value, because history keeps it",
+				"%s[%q] of a Secret is in plain text", field, key)
+		}
+	}
+	f.lastApplied(o, "metadata")
+}
+
+// lastApplied finds the annotations in which kubectl keeps a whole object, values included.
+func (f *file) lastApplied(o *object, path ...string) {
+	annotations := o.mapping(append(slices.Clone(path), "annotations")...)
+	for _, name := range []string{"kubectl.kubernetes.io/last-applied-configuration", "kubecfg.ksonnet.io/last-applied-configuration"} {
+		if text, _ := annotations[name].(string); text != "" {
+			f.add(Error, o.line(append(slices.Clone(path), "annotations", name)...), "last-applied", o.name(), "remove the annotation, and replace the values that it shows",
+				"the annotation %s holds the object as it was applied, with its values", name)
+		}
+	}
+}
