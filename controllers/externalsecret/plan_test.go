@@ -155,11 +155,7 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 	}{
 		"spec.syncWindows":                      {func(s *esv1.ExternalSecretSpec) { s.SyncWindows = &esv1.SyncWindows{} }, ""},
 		"spec.target.manifest":                  {func(s *esv1.ExternalSecretSpec) { s.Target.Manifest = &esv1.ManifestRef{} }, ""},
-		"spec.target.immutable":                 {func(s *esv1.ExternalSecretSpec) { s.Target.Immutable = true }, ""},
 		"spec.target.template.engineVersion v1": {func(s *esv1.ExternalSecretSpec) { s.Target.Template = &esv1.Template{EngineVersion: "v1"} }, ""},
-		"spec.target.template.metadata.finalizers": {func(s *esv1.ExternalSecretSpec) {
-			s.Target.Template = &esv1.Template{Metadata: esv1.TemplateMetadata{Finalizers: []string{"a/b"}}}
-		}, ""},
 		"spec.target.template.templateFrom[0].target": {func(s *esv1.ExternalSecretSpec) {
 			s.Target.Template = &esv1.Template{TemplateFrom: []esv1.TemplateFrom{{Literal: &literal, Target: "spec.a"}}}
 		}, ""},

@@ -24,11 +24,9 @@ func unsupported(spec *esv1.ExternalSecretSpec) []string {
 	}
 	note(spec.SyncWindows != nil, "spec.syncWindows")
 	t := &spec.Target
-	note(t.Manifest != nil, "spec.target.manifest")
-	note(t.Immutable, "spec.target.immutable")
+	note(t.Manifest != nil, "spec.target.manifest (targets other than Secrets would hold the values in plain text; remove it to write a Secret)")
 	if tpl := t.Template; tpl != nil {
 		note(tpl.EngineVersion != "" && tpl.EngineVersion != esv1.TemplateEngineV2, "spec.target.template.engineVersion %s", tpl.EngineVersion)
-		note(len(tpl.Metadata.Finalizers) > 0, "spec.target.template.metadata.finalizers")
 		for i, from := range tpl.TemplateFrom {
 			_, known := templateTarget(from.Target)
 			note(!known, "spec.target.template.templateFrom[%d].target", i)
@@ -96,16 +94,11 @@ func refuseLabels(labels map[string]string) error {
 // refuseTarget says why a Secret that exists is not written to; nil when it may be. wants is the type that the template
 // asks for, empty for any.
 func refuseTarget(live *corev1.Secret, es *esv1.ExternalSecret, wants corev1.SecretType) error {
+	if err := refuseOwner(live, es); err != nil {
+		return err
+	}
 	name := fmt.Sprintf("Secret %s/%s", live.Namespace, live.Name)
-	if ref := metav1.GetControllerOf(live); ref != nil && ref.UID != es.UID && (owns(&es.Spec) || isExternalSecret(ref)) {
-		return ownedByAnother(name, fmt.Sprintf("%s %s", ref.Kind, ref.Name))
-	}
-	if err := refuseType(live.Type); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
 	switch {
-	case live.DeletionTimestamp != nil:
-		return providers.Errorf(providers.ErrUnavailable, "%s is being deleted", name)
 	case live.Immutable != nil && *live.Immutable:
 		return providers.Errorf(providers.ErrInvalid, "%s is immutable: delete it, and it is written anew", name)
 	case wants != "" && live.Type != wants:
@@ -114,6 +107,22 @@ func refuseTarget(live *corev1.Secret, es *esv1.ExternalSecret, wants corev1.Sec
 	default:
 		return nil
 	}
+}
+
+// refuseOwner says why not even the metadata of a Secret that exists is written to: it is somebody else's, privileged, or on
+// its way out.
+func refuseOwner(live *corev1.Secret, es *esv1.ExternalSecret) error {
+	name := fmt.Sprintf("Secret %s/%s", live.Namespace, live.Name)
+	if ref := metav1.GetControllerOf(live); ref != nil && ref.UID != es.UID && (owns(&es.Spec) || isExternalSecret(ref)) {
+		return ownedByAnother(name, fmt.Sprintf("%s %s", ref.Kind, ref.Name))
+	}
+	if err := refuseType(live.Type); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if live.DeletionTimestamp != nil {
+		return providers.Errorf(providers.ErrUnavailable, "%s is being deleted", name)
+	}
+	return nil
 }
 
 func ownedByAnother(secret, owner string) error {

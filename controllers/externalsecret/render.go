@@ -21,6 +21,7 @@ type content struct {
 	secretType          corev1.SecretType
 	data                map[string][]byte
 	labels, annotations map[string]string
+	finalizers          []string
 	// hash is that of data.
 	hash string
 }
@@ -56,7 +57,7 @@ func render(ctx context.Context, es *esv1.ExternalSecret, values map[string][]by
 
 // fill applies a template: templateFrom in order, then data, which wins; then labels and annotations.
 func (c *content) fill(ctx context.Context, tpl *esv1.Template, values map[string][]byte, templates map[holder]held) error {
-	c.secretType = corev1.SecretType(tpl.Type)
+	c.secretType, c.finalizers = corev1.SecretType(tpl.Type), tpl.Metadata.Finalizers
 	c.labels, c.annotations = map[string]string{}, map[string]string{}
 	if len(tpl.Data) > 0 || len(tpl.TemplateFrom) > 0 {
 		c.data = map[string][]byte{}
@@ -194,7 +195,7 @@ func dynamicMetadata(spec *esv1.ExternalSecretSpec) bool {
 	})
 }
 
-// print is a fingerprint of the content, for comparison within the process.
-func (c *content) print() string {
+// fingerprint is a fingerprint of the content, for comparison within the process.
+func (c *content) fingerprint() string {
 	return hashText(fmt.Sprintf("%q %q %q %q", c.secretType, c.hash, c.labels, c.annotations))
 }

@@ -44,6 +44,8 @@ type scope struct {
 	retained bool
 	// emptied is set when the store had no values at all and there shall be no target, and deleted when there was one.
 	emptied, deleted bool
+	// frozen is set when the target is immutable and holds the content already.
+	frozen bool
 	// absent is set when there is no Secret to merge into.
 	absent bool
 	// written and created are set when the target was changed, or made.

@@ -45,7 +45,7 @@ func (s *scope) recordSync(heartbeat time.Duration, before esv1.Condition) {
 	status := &s.es.Status
 	s.memo.refreshed, s.memo.stores = s.now, fingerprint(s.stores)
 	if s.dynamic {
-		s.memo.content = s.content.print()
+		s.memo.content = s.content.fingerprint()
 	}
 	quiet := !s.written && !s.deleted && !s.plan.changed && before.Status == metav1.ConditionTrue && s.now.Sub(status.RefreshTime.Time) < heartbeat
 	if !quiet {

@@ -29,9 +29,17 @@ func (r *Reconciler) write(ctx context.Context, s *scope) error {
 	if creationOf(&s.es.Spec) == esv1.CreationNone || s.unchanged() {
 		return nil
 	}
+	if s.es.Spec.Target.Immutable {
+		if frozen, err := r.freeze(ctx, s); frozen || err != nil {
+			return err
+		}
+	}
 	got, found, err := r.put(ctx, s)
 	if err != nil {
 		return err
+	}
+	if s.frozen {
+		return nil
 	}
 	if got == nil {
 		s.absent, s.target = true, target{}
@@ -51,11 +59,13 @@ func (r *Reconciler) write(ctx context.Context, s *scope) error {
 }
 
 // unchanged reports whether the target is known to hold the content already. What a shared target holds of ours only this
-// process knows.
+// process knows, and what is immutable does not change at all.
 func (s *scope) unchanged() bool {
-	return !s.plan.changed && !s.plan.drifted && s.target.belongs(s.es) &&
-		(shares(&s.es.Spec) || s.target.dataHash == s.content.hash) &&
-		(!s.dynamic || s.memo.content == s.content.print())
+	if s.plan.changed || s.plan.drifted || !s.target.belongs(s.es) {
+		return false
+	}
+	return s.es.Spec.Target.Immutable || (shares(&s.es.Spec) || s.target.dataHash == s.content.hash) &&
+		(!s.dynamic || s.memo.content == s.content.fingerprint())
 }
 
 // known returns the UID of the target when it is known that it may be written to: it is owned, or we have written to
@@ -99,6 +109,10 @@ func (r *Reconciler) apply(
 ) (*corev1ac.SecretApplyConfiguration, error) {
 	secret := corev1ac.Secret(targetName(s.es), s.es.Namespace).
 		WithData(s.content.data).WithLabels(s.content.labels).WithAnnotations(s.content.annotations)
+	secret.WithFinalizers(s.content.finalizers...)
+	if s.es.Spec.Target.Immutable {
+		secret.WithImmutable(true)
+	}
 	switch {
 	case t != "":
 		secret.WithType(t)
@@ -139,6 +153,10 @@ func (r *Reconciler) takeOver(ctx context.Context, s *scope, refused error) (*co
 		return nil, refused
 	case err != nil:
 		return nil, err
+	}
+	if ptr.Deref(live.Immutable, false) && refuseOwner(live, s.es) == nil && holdsContent(live, s) {
+		s.frozen = true
+		return nil, r.patchMetadata(ctx, s, live, s.content.labels, s.content.annotations)
 	}
 	if err := refuseTarget(live, s.es, s.content.secretType); err != nil {
 		return nil, err
@@ -221,7 +239,7 @@ func (r *Reconciler) verify(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	if refuseTarget(live, s.es, "") != nil || dataHash(live.Data) != s.target.dataHash || live.UID != s.target.uid || live.ResourceVersion != s.target.resourceVersion {
+	if refuseOwner(live, s.es) != nil || dataHash(live.Data) != s.target.dataHash || live.UID != s.target.uid || live.ResourceVersion != s.target.resourceVersion {
 		s.plan.refresh, s.plan.drifted = true, true
 	}
 	return nil
