@@ -84,9 +84,10 @@ func refuseType(t corev1.SecretType) error {
 // refuseLabels says why a Secret with these labels is not written: whoever writes the template of a Secret in the
 // controller's namespace would choose the key that everybody seals to.
 func refuseLabels(labels map[string]string) error {
-	if _, ok := labels[ssv1.LabelSealingKey]; ok {
-		return providers.Errorf(providers.ErrInvalid,
-			"label %s is refused: it makes a sealing key of the Secret; remove it", ssv1.LabelSealingKey)
+	for _, label := range []string{ssv1.LabelSealingKey, ssv1.LabelNativeKey} {
+		if _, ok := labels[label]; ok {
+			return providers.Errorf(providers.ErrInvalid, "label %s is refused: it makes a sealing key of the Secret; remove it", label)
+		}
 	}
 	return nil
 }

@@ -400,6 +400,13 @@ func TestASealedSecretMakesNoSealingKey(t *testing.T) {
 	labeled.Spec.Template.Type = string(corev1.SecretTypeTLS)
 	labeled.Spec.Template.Metadata.Labels = map[string]string{v1alpha1.LabelSealingKey: v1alpha1.SealingKeyActive}
 	w.create(labeled)
+	native := w.object("native", map[string]string{"identity.txt": "x"})
+	native.Spec.Template.Metadata.Labels = map[string]string{v1alpha1.LabelNativeKey: v1alpha1.SealingKeyActive}
+	w.create(native)
+	w.failed("native", "must not make a sealing key: remove the label sealbridge.dev/sealing-key")
+	if w.secret("native") != nil {
+		t.Error("a native key was made")
+	}
 	blob, err := json.Marshal(w.keySecret("deprecated", attackers))
 	if err != nil {
 		t.Fatal(err)

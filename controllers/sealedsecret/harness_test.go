@@ -33,6 +33,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/sealedsecret"
 	"github.com/sealbridge/sealbridge/controllers/sealhttp"
 	"github.com/sealbridge/sealbridge/controllers/sealingkey"
+	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
@@ -65,6 +66,7 @@ type world struct {
 	url        string
 	stop       func()
 	namespaces []string
+	native     bool // whether the cluster has keys of the native format
 }
 
 func newWorld(t *testing.T) *world {
@@ -122,6 +124,7 @@ func (w *world) start() {
 	events := mgr.GetEventRecorder("sealbridge")
 	keys := sealingkey.New(sealingkey.Deps{
 		Namespace: w.ns, Keeper: w.keeper, Events: events, Now: time.Now, Generate: keyring.Options{Bits: 2048},
+		Native: w.native,
 	})
 	deps := sealedsecret.Deps{
 		Keys: w.keeper, Engine: flow.Engine{Status: mgr.GetClient(), Events: events}, Metrics: w.metrics, Now: time.Now,
@@ -198,6 +201,16 @@ func (w *world) sealed(scope seal.Scope, name, value string) string {
 	w.t.Helper()
 	newest, _ := w.ring().Newest()
 	return w.sealedTo(newest, scope, w.ns, name, value)
+}
+
+// sealedNative seals a value in the native format.
+func (w *world) sealedNative(scope seal.Scope, namespace, name, value string, to ...*agebox.Recipient) string {
+	w.t.Helper()
+	text, err := seal.Seal(rand.Reader, seal.Native(to...), scope, namespace, name, []byte(value))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return text
 }
 
 func (w *world) sealedTo(pair *keyring.Pair, scope seal.Scope, namespace, name, value string) string {

@@ -53,9 +53,11 @@ func checkPrivileges(t corev1.SecretType, labels map[string]string) error {
 		return providers.Errorf(providers.ErrInvalid,
 			"a SealedSecret must not make a Secret of type %s, which is a credential of the cluster; use another type", t)
 	}
-	if _, ok := labels[v1alpha1.LabelSealingKey]; ok {
-		return providers.Errorf(providers.ErrInvalid,
-			"a SealedSecret must not make a sealing key: remove the label %s, and create key Secrets themselves", v1alpha1.LabelSealingKey)
+	for _, label := range []string{v1alpha1.LabelSealingKey, v1alpha1.LabelNativeKey} {
+		if _, ok := labels[label]; ok {
+			return providers.Errorf(providers.ErrInvalid,
+				"a SealedSecret must not make a sealing key: remove the label %s, and create key Secrets themselves", label)
+		}
 	}
 	return nil
 }

@@ -136,9 +136,10 @@ func (s *Server) Handler() http.Handler {
 		method string
 		http.Handler
 	}{
-		"/v1/cert.pem": {http.MethodGet, http.HandlerFunc(s.certificate)},
-		"/v1/verify":   {http.MethodPost, s.limited(verifyUndecryptable, verify)},
-		"/v1/rotate":   {http.MethodPost, s.limited(rotateUndecryptable, rotate)},
+		"/v1/cert.pem":   {http.MethodGet, http.HandlerFunc(s.certificate)},
+		"/v1/recipients": {http.MethodGet, http.HandlerFunc(s.recipients)},
+		"/v1/verify":     {http.MethodPost, s.limited(verifyUndecryptable, verify)},
+		"/v1/rotate":     {http.MethodPost, s.limited(rotateUndecryptable, rotate)},
 	} {
 		mux.Handle(handler.method+" "+path, s.meters.counted(path, handler))
 	}
@@ -164,4 +165,17 @@ func (s *Server) certificate(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/x-pem-file")
 	_, _ = w.Write(newest.CertificatePEM())
+}
+
+// recipients writes whom values of the native format are to be sealed to, as a recipients file of age.
+func (s *Server) recipients(w http.ResponseWriter, _ *http.Request) {
+	ring, _ := s.keys.Ring()
+	newest, ok := ring.NewestIdentity()
+	if !ok {
+		http.Error(w, "there is no sealing key of the native format", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = fmt.Fprintf(w, "# this cluster, key %s, since %s\n%s\n",
+		newest.Fingerprint(), newest.NotBefore().UTC().Format(time.RFC3339), newest.Recipient())
 }

@@ -38,11 +38,24 @@ func server(t *testing.T, k keys, o sealhttp.Options) *sealhttp.Server {
 	return s
 }
 
+func identityOf(t *testing.T, age time.Duration) *keyring.Identity {
+	t.Helper()
+	identity, err := keyring.GenerateIdentity(time.Now().Add(-age))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return identity
+}
+
 func TestEachPathHasItsAnswer(t *testing.T) {
 	t.Parallel()
 	newest := generate(t, 0)
 	ring := keyring.New(generate(t, time.Hour), newest)
 	pem := string(newest.CertificatePEM())
+	identity, renewed := identityOf(t, time.Hour), identityOf(t, 0)
+	both := ring.With(identity, renewed)
+	recipient := "# this cluster, key " + renewed.Fingerprint() + ", since " + renewed.NotBefore().Format(time.RFC3339) + "\n" + renewed.Recipient().String() + "\n"
+	const plain = "text/plain; charset=utf-8"
 	for name, test := range map[string]struct {
 		ring         *keyring.Ring
 		method, path string
@@ -50,6 +63,10 @@ func TestEachPathHasItsAnswer(t *testing.T) {
 		body, kind   string
 	}{
 		"the newest certificate":         {ring, "GET", "/v1/cert.pem", 200, pem, "application/x-pem-file"},
+		"the newest recipient":           {both, "GET", "/v1/recipients", 200, recipient, plain},
+		"no native key":                  {ring, "GET", "/v1/recipients", 503, "there is no sealing key of the native format\n", plain},
+		"a recipient cannot be posted":   {both, "POST", "/v1/recipients", 405, "Method Not Allowed\n", plain},
+		"no certificate but a recipient": {keyring.New().With(identity), "GET", "/v1/cert.pem", 503, "there is no sealing key yet\n", plain},
 		"no keys yet":                    {nil, "GET", "/v1/cert.pem", 503, "there is no sealing key yet\n", "text/plain; charset=utf-8"},
 		"no keys at all":                 {keyring.New(), "GET", "/v1/cert.pem", 503, "there is no sealing key yet\n", "text/plain; charset=utf-8"},
 		"health does not need keys":      {nil, "GET", "/healthz", 200, "ok\n", "text/plain; charset=utf-8"},
@@ -73,7 +90,7 @@ func TestEachPathHasItsAnswer(t *testing.T) {
 			if w.Code != test.code || w.Body.String() != test.body || w.Header().Get("Content-Type") != test.kind {
 				t.Errorf("got %d %q %q", w.Code, w.Header().Get("Content-Type"), w.Body.String())
 			}
-			if strings.Contains(w.Body.String(), "PRIVATE") {
+			if body := w.Body.String(); strings.Contains(body, "PRIVATE") || strings.Contains(body, "AGE-SECRET") {
 				t.Error("a private key was served")
 			}
 		})

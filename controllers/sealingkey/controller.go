@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,7 +19,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
-	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/internal/redact"
@@ -51,25 +49,26 @@ type Deps struct {
 	Labels, Annotations map[string]string
 	// Order says which key is the newest; empty means OrderCertNotBefore.
 	Order Order
-	// Renewal says when the newest key is followed by another; the zero value means never.
+	// Renewal says when the newest key of each kind is followed by another; the zero value means never.
 	Renewal Renewal
-	// Force asks for another key at once whenever it gives something; nil for never.
+	// Force asks for another key of each kind at once whenever it gives something; nil for never.
 	Force <-chan os.Signal
+	// Native has keys of the native format kept, too.
+	Native bool
 }
 
 // Controller keeps a Keeper's ring equal to the key Secrets. It runs on every replica, because each of them serves the
 // certificate; only the leader creates keys.
 type Controller struct {
-	deps Deps
-	// cached holds the labeled key Secrets, live asks the API server, writer creates.
-	cached  client.Reader
+	deps  Deps
+	kinds []*kind
+	// live asks the API server, writer creates.
 	live    client.Reader
 	writer  client.Writer
 	elected <-chan struct{}
 	// reported is the version of each faulty key Secret that was warned of.
 	reported map[string]string
-	// made is when this process made a key for the last time, forced that another was asked for.
-	made   time.Time
+	// forced says that other keys were asked for.
 	forced atomic.Bool
 }
 
@@ -78,35 +77,43 @@ func New(deps Deps) *Controller {
 	if deps.Prefix == "" {
 		deps.Prefix = DefaultPrefix
 	}
-	return &Controller{deps: deps, reported: map[string]string{}}
+	kinds := []*kind{compatKind()}
+	if deps.Native {
+		kinds = append(kinds, nativeKind())
+	}
+	return &Controller{deps: deps, kinds: kinds, reported: map[string]string{}}
 }
 
 // Secrets are read and written in the controller's own namespace only; `make generate` turns the markers into a Role.
 // +kubebuilder:rbac:groups="",namespace=sealbridge-system,resources=secrets,verbs=get;list;watch;create
 // +kubebuilder:rbac:groups=events.k8s.io,namespace=sealbridge-system,resources=events,verbs=create;patch
 
-// SetupWithManager registers the controller and a cache of its own, which holds nothing but the labeled key Secrets.
+// SetupWithManager registers the controller and a cache of its own for each kind of key, which holds nothing but the
+// labeled key Secrets.
 func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
-	keys, err := cache.New(mgr.GetConfig(), cache.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-		DefaultNamespaces: map[string]cache.Config{c.deps.Namespace: {LabelSelector: activeKeys()}},
-		DefaultTransform:  cache.TransformStripManagedFields(),
-	})
-	if err != nil {
-		return fmt.Errorf("make the cache of sealing keys: %w", err)
-	}
-	if err := mgr.Add(ownCache{keys}); err != nil {
-		return fmt.Errorf("add the cache of sealing keys: %w", err)
-	}
-	c.cached, c.live, c.writer, c.elected = keys, mgr.GetAPIReader(), mgr.GetClient(), mgr.Elected()
+	c.live, c.writer, c.elected = mgr.GetAPIReader(), mgr.GetClient(), mgr.Elected()
 	options := flow.Options(1)
 	everyReplica := false
 	options.NeedLeaderElection = &everyReplica
-	return ctrl.NewControllerManagedBy(mgr).Named("sealingkey").WithOptions(options).
-		WatchesRawSource(source.Kind(keys, &corev1.Secret{}, handler.TypedEnqueueRequestsFromMapFunc(
-			func(context.Context, *corev1.Secret) []reconcile.Request { return []reconcile.Request{c.request()} }))).
-		WatchesRawSource(source.Func(c.enqueueAtStart)).
-		Complete(c)
+	builder := ctrl.NewControllerManagedBy(mgr).Named("sealingkey").WithOptions(options).
+		WatchesRawSource(source.Func(c.enqueueAtStart))
+	for _, k := range c.kinds {
+		keys, err := cache.New(mgr.GetConfig(), cache.Options{
+			HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+			DefaultNamespaces: map[string]cache.Config{c.deps.Namespace: {LabelSelector: k.active()}},
+			DefaultTransform:  cache.TransformStripManagedFields(),
+		})
+		if err != nil {
+			return fmt.Errorf("make the cache of sealing keys: %w", err)
+		}
+		if err := mgr.Add(ownCache{keys}); err != nil {
+			return fmt.Errorf("add the cache of sealing keys: %w", err)
+		}
+		k.cached = keys
+		builder = builder.WatchesRawSource(source.Kind(keys, &corev1.Secret{}, handler.TypedEnqueueRequestsFromMapFunc(
+			func(context.Context, *corev1.Secret) []reconcile.Request { return []reconcile.Request{c.request()} })))
+	}
+	return builder.Complete(c)
 }
 
 // ownCache makes the manager start the cache before the controllers, and wait for it.
@@ -114,10 +121,6 @@ type ownCache struct{ cache.Cache }
 
 // GetCache is how the manager recognizes a cache.
 func (o ownCache) GetCache() cache.Cache { return o.Cache }
-
-func activeKeys() labels.Selector {
-	return labels.SelectorFromSet(labels.Set{v1alpha1.LabelSealingKey: v1alpha1.SealingKeyActive})
-}
 
 // request is the only one there is: the ring is built as a whole.
 func (c *Controller) request() reconcile.Request {
@@ -149,27 +152,39 @@ func (c *Controller) enqueueAtStart(ctx context.Context, queue workqueue.TypedRa
 	return nil
 }
 
-// Reconcile reads all key Secrets, publishes their ring, creates the first key where there is none, and follows the newest
-// by another when that is due.
+// Reconcile reads all key Secrets, publishes their ring, creates the first key of a kind where there is none, and follows
+// the newest by another when that is due.
 func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
-	secrets, err := c.keySecrets(ctx, c.cached)
-	if err != nil {
-		return reconcile.Result{}, err
+	var secrets []corev1.Secret
+	var without []*kind
+	for _, k := range c.kinds {
+		of, err := c.keySecrets(ctx, k, k.cached)
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		if len(of) == 0 {
+			without = append(without, k)
+		}
+		secrets = append(secrets, of...)
 	}
 	keys := load(secrets, c.deps.Order)
 	c.warn(ctx, newFaults(c.reported, keys.faults))
-	if len(secrets) == 0 && c.leads() {
+	if len(without) > 0 && c.leads() {
 		// While the first key is being made nobody is told that there is none, unless that fails.
-		err := c.createFirst(ctx)
-		if err != nil {
-			c.deps.Keeper.replace(keys.ring)
+		for _, k := range without {
+			if err := c.createFirst(ctx, k); err != nil {
+				c.deps.Keeper.replace(keys.ring)
+				return reconcile.Result{}, err
+			}
 		}
-		return reconcile.Result{}, err
+		return reconcile.Result{}, nil
 	}
 	if c.deps.Keeper.replace(keys.ring) {
-		newest := "none"
-		if pair, ok := keys.ring.Newest(); ok {
-			newest = pair.Fingerprint()
+		newest := map[string]string{}
+		for _, k := range c.kinds {
+			if key, ok := k.newest(keys.ring); ok {
+				newest[k.name] = key.Fingerprint()
+			}
 		}
 		log.FromContext(ctx).Info("sealing keys loaded", "keys", keys.ring.Len(), "newest", newest)
 	}
@@ -184,12 +199,15 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return c.renew(ctx, keys)
 }
 
-// keySecrets returns the labeled key Secrets and the legacy one.
-func (c *Controller) keySecrets(ctx context.Context, from client.Reader) ([]corev1.Secret, error) {
+// keySecrets returns the labeled key Secrets of a kind and the legacy one.
+func (c *Controller) keySecrets(ctx context.Context, k *kind, from client.Reader) ([]corev1.Secret, error) {
 	var list corev1.SecretList
-	err := from.List(ctx, &list, client.InNamespace(c.deps.Namespace), client.MatchingLabelsSelector{Selector: activeKeys()})
+	err := from.List(ctx, &list, client.InNamespace(c.deps.Namespace), client.MatchingLabelsSelector{Selector: k.active()})
 	if err != nil {
 		return nil, fmt.Errorf("list sealing keys in namespace %s: %w", c.deps.Namespace, redact.API(err))
+	}
+	if !k.legacy {
+		return list.Items, nil
 	}
 	var legacy corev1.Secret
 	err = c.live.Get(ctx, c.request().NamespacedName, &legacy)

@@ -31,55 +31,85 @@ type keys struct {
 // nothing.
 func load(secrets []corev1.Secret, order Order) keys {
 	out := keys{created: map[string]time.Time{}}
-	var pairs []*keyring.Pair
+	var members []keyring.Member
 	for i := range secrets {
 		s := &secrets[i]
 		if s.DeletionTimestamp != nil {
 			continue
 		}
-		pair, err := keyring.ParsePair(s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey])
+		key, err := parse(s, order)
 		if err != nil {
 			out.faults = append(out.faults, fault{secret: s, err: err})
 			continue
 		}
-		created := s.CreationTimestamp.Time
-		if order == OrderSecretCreationTimestamp {
-			pair = pair.Ordered(created)
+		if created := s.CreationTimestamp.Time; created.After(out.created[key.Fingerprint()]) {
+			out.created[key.Fingerprint()] = created
 		}
-		if created.After(out.created[pair.Fingerprint()]) {
-			out.created[pair.Fingerprint()] = created
-		}
-		pairs = append(pairs, pair)
+		members = append(members, key)
 	}
-	out.ring = keyring.New(pairs...)
+	out.ring = keyring.New().With(members...)
 	return out
+}
+
+// parse reads the key of a Secret, of the kind that its labels say.
+func parse(s *corev1.Secret, order Order) (keyring.Member, error) {
+	created := s.CreationTimestamp.Time
+	if _, ok := s.Labels[v1alpha1.LabelNativeKey]; ok {
+		identity, err := keyring.ParseIdentity(s.Data[v1alpha1.IdentityKey], created)
+		if err == nil && order == OrderSecretCreationTimestamp {
+			identity = identity.Ordered(created)
+		}
+		return identity, err
+	}
+	pair, err := keyring.ParsePair(s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey])
+	if err == nil && order == OrderSecretCreationTimestamp {
+		pair = pair.Ordered(created)
+	}
+	return pair, err
 }
 
 // isLegacy says whether a Secret under the name of the prefix is a key of a release before labels. One with the label
 // is listed, or retired, by its label; one that was made from a SealedSecret was never a key.
 func isLegacy(s *corev1.Secret) bool {
 	_, labeled := s.Labels[v1alpha1.LabelSealingKey]
+	_, native := s.Labels[v1alpha1.LabelNativeKey]
 	_, sealed := s.Labels[v1alpha1.LabelSealedBy]
-	return !labeled && !sealed
+	return !labeled && !native && !sealed
 }
 
-// keySecret returns the Secret that holds a pair, as Sealed Secrets writes its own. No label of the caller's takes away
-// that it is a key.
+// keySecret returns the Secret that holds a pair, as Sealed Secrets writes its own.
 func keySecret(name client.ObjectKey, pair *keyring.Pair, extraLabels, annotations map[string]string) *corev1.Secret {
-	labels := maps.Clone(extraLabels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels[v1alpha1.LabelSealingKey] = v1alpha1.SealingKeyActive
 	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: name.Namespace, Name: name.Name, Labels: labels, Annotations: maps.Clone(annotations),
-		},
-		Type: corev1.SecretTypeTLS,
+		ObjectMeta: keyMeta(name, v1alpha1.LabelSealingKey, extraLabels, annotations),
+		Type:       corev1.SecretTypeTLS,
 		Data: map[string][]byte{
 			corev1.TLSCertKey:       pair.CertificatePEM(),
 			corev1.TLSPrivateKeyKey: pair.PrivateKeyPEM(),
 		},
+	}
+}
+
+// nativeSecret returns the Secret that holds an identity: the file that age -i reads, and the recipient beside it.
+func nativeSecret(name client.ObjectKey, identity *keyring.Identity, extraLabels, annotations map[string]string) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: keyMeta(name, v1alpha1.LabelNativeKey, extraLabels, annotations),
+		Type:       corev1.SecretTypeOpaque,
+		Data: map[string][]byte{
+			v1alpha1.IdentityKey:  identity.Text(),
+			v1alpha1.RecipientKey: []byte(identity.Recipient().String() + "\n"),
+		},
+	}
+}
+
+// keyMeta returns the metadata of a key Secret. No label of the caller's takes away that it is a key.
+func keyMeta(name client.ObjectKey, label string, extraLabels, annotations map[string]string) metav1.ObjectMeta {
+	labels := maps.Clone(extraLabels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[label] = v1alpha1.SealingKeyActive
+	return metav1.ObjectMeta{
+		Namespace: name.Namespace, Name: name.Name, Labels: labels, Annotations: maps.Clone(annotations),
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
@@ -94,22 +93,37 @@ func since(order Order, notBefore, created, made, now time.Time) time.Time {
 	return from
 }
 
-// dueIn returns after what time the newest key is followed by another, not positive for at once; false when never.
-func (c *Controller) dueIn(k keys) (time.Duration, bool) {
-	newest, ok := k.ring.Newest()
+// dueIn returns after what time the newest key of a kind is followed by another, not positive for at once; false when never.
+func (c *Controller) dueIn(kind *kind, k keys) (time.Duration, bool) {
+	newest, ok := kind.newest(k.ring)
 	if !ok {
 		return 0, false
 	}
 	now := c.deps.Now()
-	from := since(c.deps.Order, newest.NotBefore(), k.created[newest.Fingerprint()], c.made, now)
+	from := since(c.deps.Order, newest.NotBefore(), k.created[newest.Fingerprint()], kind.made, now)
 	next, ok := c.deps.Renewal.next(from)
 	return next.Sub(now), ok
 }
 
-// renew follows the newest key by another when that is due, and asks for a run when it will be. The new Secret's name
-// comes from the key that it follows, so that a key has one successor, however many replicas take themselves for leaders.
+// renew follows the newest key of each kind by another when that is due, and asks for a run when it will be.
 func (c *Controller) renew(ctx context.Context, k keys) (reconcile.Result, error) {
-	wait, ok := c.dueIn(k)
+	var out reconcile.Result
+	for _, kind := range c.kinds {
+		next, err := c.renewKind(ctx, kind, k)
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		if after := next.RequeueAfter; after > 0 && (out.RequeueAfter == 0 || after < out.RequeueAfter) {
+			out = next
+		}
+	}
+	return out, nil
+}
+
+// renewKind is renew for one kind. The new Secret's name comes from the key that it follows, so that a key has one
+// successor, however many replicas take themselves for leaders.
+func (c *Controller) renewKind(ctx context.Context, kind *kind, k keys) (reconcile.Result, error) {
+	wait, ok := c.dueIn(kind, k)
 	if !ok {
 		return reconcile.Result{}, nil
 	}
@@ -119,106 +133,105 @@ func (c *Controller) renew(ctx context.Context, k keys) (reconcile.Result, error
 		return again, nil
 	}
 	// The cache may lag behind a key that was created a moment ago.
-	secrets, err := c.keySecrets(ctx, c.live)
+	secrets, err := c.keySecrets(ctx, kind, c.live)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	k = load(secrets, c.deps.Order)
-	if wait, ok = c.dueIn(k); !ok || wait > 0 {
+	if wait, ok = c.dueIn(kind, k); !ok || wait > 0 {
 		return again, nil // the watch brings the key that made it so
 	}
-	if err := c.follow(ctx, k); err != nil {
+	if err := c.follow(ctx, kind, k); err != nil {
 		return reconcile.Result{}, err
 	}
 	return again, nil
 }
 
-// force follows the newest key by another because somebody asked for it, on whatever replica: the successor's name is the
-// same on all of them.
+// force follows the newest key of each kind by another because somebody asked for it, on whatever replica: the successor's
+// name is the same on all of them.
 func (c *Controller) force(ctx context.Context) error {
-	secrets, err := c.keySecrets(ctx, c.live)
-	if err != nil {
-		return err
-	}
-	k := load(secrets, c.deps.Order)
-	if _, ok := k.ring.Newest(); !ok {
-		log.FromContext(ctx).Info("no new sealing key is made, because none that is there can be used; repair or remove their Secrets")
-	} else if err := c.follow(ctx, k); err != nil {
-		return err
+	for _, kind := range c.kinds {
+		secrets, err := c.keySecrets(ctx, kind, c.live)
+		if err != nil {
+			return err
+		}
+		k := load(secrets, c.deps.Order)
+		if _, ok := kind.newest(k.ring); !ok {
+			log.FromContext(ctx).Info("no new sealing key is made, because none that is there can be used; repair or remove their Secrets", "kind", kind.name)
+		} else if err := c.follow(ctx, kind, k); err != nil {
+			return err
+		}
 	}
 	c.forced.Store(false)
 	return nil
 }
 
-// follow makes the successor of the newest key.
-func (c *Controller) follow(ctx context.Context, k keys) error {
-	newest, _ := k.ring.Newest()
+// follow makes the successor of the newest key of a kind.
+func (c *Controller) follow(ctx context.Context, kind *kind, k keys) error {
+	newest, _ := kind.newest(k.ring)
 	// A certificate from the future, of a clock that was wrong, must not stay the newest.
 	notBefore := c.deps.Now()
 	if least := newest.NotBefore().Add(time.Second); notBefore.Before(least) {
 		notBefore = least
 	}
-	if err := c.create(ctx, c.nameAfter(newest.Fingerprint()), notBefore); err != nil {
+	if err := c.create(ctx, kind, c.nameAfter(kind, newest.Fingerprint()), notBefore); err != nil {
 		return fmt.Errorf("renew the sealing key in namespace %s: %w", c.deps.Namespace, err)
 	}
 	return nil
 }
 
-// createFirst makes the first key. Its Secret has a fixed name, so that of two replicas that both take themselves for
+// createFirst makes the first key of a kind. Its Secret has a fixed name, so that of two replicas that both take themselves for
 // the leader (a lease can run out while a key is being made) only one succeeds. The watch brings the key into the ring.
-func (c *Controller) createFirst(ctx context.Context) error {
+func (c *Controller) createFirst(ctx context.Context, kind *kind) error {
 	// The cache may lag behind a key that was created a moment ago.
-	secrets, err := c.keySecrets(ctx, c.live)
+	secrets, err := c.keySecrets(ctx, kind, c.live)
 	if err != nil || len(secrets) > 0 {
 		return err
 	}
-	if err := c.create(ctx, c.deps.Prefix+"-first", c.deps.Now()); err != nil {
+	if err := c.create(ctx, kind, c.deps.Prefix+kind.infix+"-first", c.deps.Now()); err != nil {
 		return fmt.Errorf("create the first sealing key in namespace %s: %w", c.deps.Namespace, err)
 	}
 	return nil
 }
 
 // nameAfter returns the name of the key Secret that follows a key or a retired Secret.
-func (c *Controller) nameAfter(identity string) string {
+func (c *Controller) nameAfter(kind *kind, identity string) string {
 	sum := sha256.Sum256([]byte(identity))
-	return c.deps.Prefix + "-" + hex.EncodeToString(sum[:8])
+	return c.deps.Prefix + kind.infix + "-" + hex.EncodeToString(sum[:8])
 }
 
 // create makes a key whose Secret has a name, unless another replica was faster. A Secret of that name that is no active
 // key (any more) was retired on purpose and stays: the new one is named after it.
-func (c *Controller) create(ctx context.Context, name string, notBefore time.Time) error {
+func (c *Controller) create(ctx context.Context, kind *kind, name string, notBefore time.Time) error {
 	for range maxRetired {
 		var existing corev1.Secret
 		err := c.live.Get(ctx, client.ObjectKey{Namespace: c.deps.Namespace, Name: name}, &existing)
 		switch {
 		case apierrors.IsNotFound(err):
-			return c.generate(ctx, name, notBefore)
+			return c.generate(ctx, kind, name, notBefore)
 		case err != nil:
 			return redact.API(err)
-		case activeKeys().Matches(labels.Set(existing.Labels)) && existing.DeletionTimestamp == nil:
+		case kind.active().Matches(labels.Set(existing.Labels)) && existing.DeletionTimestamp == nil:
 			return nil
 		}
-		name = c.nameAfter(string(existing.UID))
+		name = c.nameAfter(kind, string(existing.UID))
 	}
 	return errors.New("too many retired key Secrets follow one another; remove those that no SealedSecret needs")
 }
 
-func (c *Controller) generate(ctx context.Context, name string, notBefore time.Time) error {
-	options := c.deps.Generate
-	options.NotBefore = notBefore
-	pair, err := keyring.Generate(options)
+func (c *Controller) generate(ctx context.Context, kind *kind, name string, notBefore time.Time) error {
+	secret, fingerprint, err := kind.generate(c.deps, name, notBefore)
 	if err != nil {
 		return err
 	}
-	object := client.ObjectKey{Namespace: c.deps.Namespace, Name: name}
-	err = c.writer.Create(ctx, keySecret(object, pair, c.deps.Labels, c.deps.Annotations))
+	err = c.writer.Create(ctx, secret)
 	if apierrors.IsAlreadyExists(err) {
 		return nil // another replica was faster
 	}
 	if err != nil {
 		return redact.API(err)
 	}
-	c.made = c.deps.Now()
-	log.FromContext(ctx).Info("sealing key created", "secret", name, "fingerprint", pair.Fingerprint())
+	kind.made = c.deps.Now()
+	log.FromContext(ctx).Info("sealing key created", "secret", name, "kind", kind.name, "fingerprint", fingerprint)
 	return nil
 }

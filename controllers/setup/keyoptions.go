@@ -31,6 +31,8 @@ type KeyOptions struct {
 	Cutoff time.Time
 	// Order says which key is the newest, as sealingkey.ParseOrder reads it.
 	Order string
+	// Native has keys of the native format made and renewed, too.
+	Native bool
 	// Labels and Annotations of new key Secrets.
 	Labels, Annotations map[string]string
 }
@@ -51,6 +53,7 @@ func (o *KeyOptions) AddFlags(fs *pflag.FlagSet) {
 		"make another sealing key when the newest is from before this time, in the form of RFC 1123: "+time.RFC1123Z)
 	fs.StringVar(&o.Order, "key-order-priority", string(sealingkey.OrderCertNotBefore),
 		"which sealing key is the newest, by "+string(sealingkey.OrderCertNotBefore)+" or "+string(sealingkey.OrderSecretCreationTimestamp))
+	fs.BoolVar(&o.Native, "native-keys", true, "make, renew and use sealing keys of the native format (post-quantum age identities), too")
 	fs.StringToStringVar(&o.Labels, "privatekey-labels", nil, "labels of new sealing key Secrets: key=value,...")
 	fs.StringToStringVar(&o.Annotations, "privatekey-annotations", nil, "annotations of new sealing key Secrets: key=value,...")
 }
@@ -85,4 +88,5 @@ func (o *KeyOptions) apply(deps *sealingkey.Deps) {
 	deps.Generate = keyring.Options{Bits: o.Bits, Validity: o.Validity, CommonName: o.CommonName}
 	deps.Labels, deps.Annotations = o.Labels, o.Annotations
 	deps.Renewal = sealingkey.Renewal{Period: o.RenewPeriod, Cutoff: o.Cutoff}
+	deps.Native = o.Native
 }

@@ -42,12 +42,14 @@ func TestTheFlagsOfSealingKeysAreThoseOfSealedSecrets(t *testing.T) {
 		Prefix: "own", Generate: keyring.Options{Bits: 2048, Validity: 48 * time.Hour, CommonName: "cluster"},
 		Labels: map[string]string{"a": "b", "c": "d"}, Annotations: map[string]string{"e": "f"},
 		Order:   sealingkey.OrderSecretCreationTimestamp,
-		Renewal: sealingkey.Renewal{Cutoff: time.Date(2026, 2, 2, 13, 4, 5, 0, time.UTC)},
+		Renewal: sealingkey.Renewal{Cutoff: time.Date(2026, 2, 2, 13, 4, 5, 0, time.UTC)}, Native: true,
 	}
 	byDefault := sealingkey.Deps{
 		Prefix: "sealed-secrets-key", Generate: keyring.Options{Bits: 4096, Validity: 87600 * time.Hour},
-		Order: sealingkey.OrderCertNotBefore, Renewal: sealingkey.Renewal{Period: 720 * time.Hour},
+		Order: sealingkey.OrderCertNotBefore, Renewal: sealingkey.Renewal{Period: 720 * time.Hour}, Native: true,
 	}
+	compatOnly := byDefault
+	compatOnly.Native = false
 	withFlag := set
 	withFlag.Prefix = "flag"
 	empty := maps.Clone(inEnvironment)
@@ -62,6 +64,7 @@ func TestTheFlagsOfSealingKeysAreThoseOfSealedSecrets(t *testing.T) {
 		"defaults":                       {want: byDefault},
 		"flags":                          {args: all, want: set},
 		"environment":                    {env: inEnvironment, want: set},
+		"no native keys":                 {args: []string{"--native-keys=false"}, want: compatOnly},
 		"a flag wins":                    {env: inEnvironment, args: []string{"--key-prefix=flag"}, want: withFlag},
 		"empty variables are none":       {env: empty, want: byDefault},
 		"variables of others are others": {env: map[string]string{"SEALED_SECRETS_NAMESPACE": "x", "KEY_SIZE": "1"}, want: byDefault},

@@ -22,8 +22,9 @@ const createdPrefix = "# created: "
 // Identity is one sealing key of the native format: a post-quantum age identity. It is immutable and safe for concurrent
 // use; every way to print it shows its fingerprint alone.
 type Identity struct {
-	key   *agebox.Identity
-	since time.Time
+	key     *agebox.Identity
+	created time.Time
+	order   time.Time
 }
 
 // GenerateIdentity makes a new identity that counts as made at a time, which is kept to the second.
@@ -32,12 +33,12 @@ func GenerateIdentity(created time.Time) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Identity{key: key, since: created.UTC().Truncate(time.Second)}, nil
+	return NewIdentity(key, created.UTC().Truncate(time.Second)), nil
 }
 
-// NewIdentity returns an identity that has been read from elsewhere; since may be zero.
-func NewIdentity(key *agebox.Identity, since time.Time) *Identity {
-	return &Identity{key: key, since: since}
+// NewIdentity returns an identity that was made at a time, which may be zero.
+func NewIdentity(key *agebox.Identity, created time.Time) *Identity {
+	return &Identity{key: key, created: created, order: created}
 }
 
 // ParseIdentity reads an identity file of age that holds one identity, as age-keygen -pq writes it. When the file does not
@@ -59,22 +60,27 @@ func ParseIdentity(text []byte, created time.Time) (*Identity, error) {
 			break
 		}
 	}
-	return &Identity{key: keys[0], since: created}, nil
+	return NewIdentity(keys[0], created), nil
 }
 
 // Text returns the identity file, as age-keygen writes it and age -i reads it. It is the private key.
 func (i *Identity) Text() []byte {
-	return fmt.Appendf(nil, "%s%s\n# public key: %s\n%s\n", createdPrefix, i.since.Format(time.RFC3339), i.key.Recipient(), i.key.Secret())
+	return fmt.Appendf(nil, "%s%s\n# public key: %s\n%s\n", createdPrefix, i.created.Format(time.RFC3339), i.key.Recipient(), i.key.Secret())
 }
 
 // Recipient returns the public half, which values are sealed to.
 func (i *Identity) Recipient() *agebox.Recipient { return i.key.Recipient() }
 
 // Ordered returns the same identity with another place in the order of a ring.
-func (i *Identity) Ordered(at time.Time) *Identity { return &Identity{key: i.key, since: at} }
+func (i *Identity) Ordered(at time.Time) *Identity {
+	return &Identity{key: i.key, created: i.created, order: at}
+}
 
-// Since returns when the identity was made, unless Ordered said something else.
-func (i *Identity) Since() time.Time { return i.since }
+// NotBefore returns when the identity was made.
+func (i *Identity) NotBefore() time.Time { return i.created }
+
+// Since returns the identity's place in the order of a ring: when it was made, unless Ordered said something else.
+func (i *Identity) Since() time.Time { return i.order }
 
 // Fingerprint names the key, as agebox.Recipient.Fingerprint.
 func (i *Identity) Fingerprint() string { return i.key.Fingerprint() }

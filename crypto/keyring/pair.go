@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"math/big"
 	"time"
-
 )
 
 // What can be wrong with a stored key pair. The texts never quote what was read.
@@ -171,7 +170,9 @@ func (p *Pair) Fits(l Lock) bool { return fitsRSA(p.private, l) }
 
 // Unwrap does one private-key operation and returns the session key, or ErrWrongKey when this pair or label is not the one
 // that it was wrapped for. It returns the error of ctx when that is done before the operation.
-func (p *Pair) Unwrap(ctx context.Context, l Lock) ([]byte, error) { return unwrapRSA(ctx, p.private, l) }
+func (p *Pair) Unwrap(ctx context.Context, l Lock) ([]byte, error) {
+	return unwrapRSA(ctx, p.private, l)
+}
 
 // Format prints the fingerprint for every verb, so that no log or error can hold the private key.
 func (p *Pair) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "sealing key %s", p.fingerprint) }

@@ -22,10 +22,17 @@ const (
 const (
 	// LabelSealingKey marks the Secrets that hold sealing keys.
 	LabelSealingKey = "sealedsecrets.bitnami.com/sealed-secrets-key"
-	// SealingKeyActive is the value of LabelSealingKey on keys that may open; any other value retires a key.
+	// LabelNativeKey marks the Secrets that hold sealing keys of the native format. It is another label than LabelSealingKey
+	// because Sealed Secrets, which may run beside, takes each Secret with that one for an RSA key.
+	LabelNativeKey = "sealbridge.dev/sealing-key"
+	// SealingKeyActive is the value of LabelSealingKey and LabelNativeKey on keys that may open; any other value retires a key.
 	SealingKeyActive = "active"
-	// SealingKeyCompromised is the value of LabelSealingKey on keys that must not be used any more.
+	// SealingKeyCompromised is the value of LabelSealingKey and LabelNativeKey on keys that must not be used any more.
 	SealingKeyCompromised = "compromised"
+	// IdentityKey is the key of a Secret with LabelNativeKey under which the identity file of age is, RecipientKey that of
+	// the recipient, which is public.
+	IdentityKey  = "identity.txt"
+	RecipientKey = "recipient.txt"
 	// LabelSealedBy marks each Secret that was made from a SealedSecret with the SealedSecret's UID. The watch for drift
 	// selects by it, it is the ownership of a Secret that was made without an owner reference, and no such Secret counts as
 	// a sealing key from before LabelSealingKey.
