@@ -22,11 +22,13 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/conditions"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
 // What the controller may do. Secrets are created and patched (server-side apply), deleted when a target is renamed or its values are gone, listed
-// and watched as metadata, and read one by one: credentials of stores, and a target when the API server refuses a write.
+// and watched as metadata, and read one by one: credentials of stores, templates, and a target when the API server refuses a
+// write. ConfigMaps are watched as metadata too, one by one, while somebody depends on them.
 // The pool of sessions mints ServiceAccount tokens with the same account; that right is not here, it is granted per
 // namespace and account (docs/spec/secretstore.md).
 //
@@ -35,7 +37,7 @@ import (
 // +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets/finalizers,verbs=update
 // +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores;clustersecretstores,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -50,6 +52,11 @@ type Deps struct {
 	Live     client.Reader
 	Sessions *sessions.Pool
 	Events   events.EventRecorder
+	// Watches tell when a template or a source Secret of this cluster changes; without them it is noticed at the next
+	// refresh.
+	Watches *watches.Watcher
+	// APIServer is the address of the API server, by which stores that read this cluster are recognized.
+	APIServer string
 	// Class is the spec.controller of the stores that are served, beside those that name none.
 	Class string
 	// Namespaces are those that the Client's cache is limited to; all when empty.
@@ -66,6 +73,9 @@ type Deps struct {
 type Reconciler struct {
 	deps    Deps
 	targets *targets
+	// inputs are what each object depends on in this cluster, and wake where it is enqueued when that changes.
+	inputs *watches.Followers[types.NamespacedName]
+	wake   *watches.Queue
 
 	mu    sync.Mutex
 	memos map[types.NamespacedName]memo
@@ -73,7 +83,10 @@ type Reconciler struct {
 
 // New returns a Reconciler.
 func New(d Deps) *Reconciler {
-	return &Reconciler{deps: d, memos: map[types.NamespacedName]memo{}}
+	wake := &watches.Queue{}
+	return &Reconciler{
+		deps: d, wake: wake, inputs: watches.NewFollowers(d.Watches, wake.Enqueue), memos: map[types.NamespacedName]memo{},
+	}
 }
 
 // storeIndex finds ExternalSecrets by the stores that they name, as "<kind>/<name>".
@@ -101,6 +114,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	b := ctrl.NewControllerManagedBy(mgr).Named("externalsecret").
 		For(&esv1.ExternalSecret{}, builder.WithPredicates(changed)).
 		WatchesRawSource(source.Kind(r.targets.cache, secretMetadata(), users)).
+		WatchesRawSource(r.wake).
+		WatchesRawSource(r.replaced()).
 		Watches(&esv1.SecretStore{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(storeChanged())).
 		WithOptions(flow.Options(max(1, r.deps.Concurrent)))
 	if !r.deps.NamespacedOnly {
@@ -150,11 +165,16 @@ func indexStores(obj client.Object) []string {
 // dependents returns the ExternalSecrets that name a store.
 func (r *Reconciler) dependents(ctx context.Context, obj client.Object) []reconcile.Request {
 	kind, _, _ := sessions.Parts(obj)
+	return r.namers(ctx, kind, obj.GetName(), obj.GetNamespace())
+}
+
+// namers returns the ExternalSecrets of a namespace, or of all when it is empty, that name a store.
+func (r *Reconciler) namers(ctx context.Context, kind, store, namespace string) []reconcile.Request {
 	var list esv1.ExternalSecretList
-	err := r.deps.Client.List(ctx, &list, client.InNamespace(obj.GetNamespace()), client.UnsafeDisableDeepCopy,
-		client.MatchingFields{storeIndex: kind + "/" + obj.GetName()})
+	err := r.deps.Client.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy,
+		client.MatchingFields{storeIndex: kind + "/" + store})
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(redact.API(err), "list the ExternalSecrets of a store", "kind", kind, "store", obj.GetName())
+		ctrl.LoggerFrom(ctx).Error(redact.API(err), "list the ExternalSecrets of a store", "kind", kind, "store", store)
 		return nil
 	}
 	requests := make([]reconcile.Request, len(list.Items))
@@ -186,6 +206,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events}
 	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
 	s.memo.resourceVersion = es.ResourceVersion
+	r.follow(s)
 	r.remember(req.NamespacedName, s.memo)
 	return result, err
 }
@@ -209,4 +230,5 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.memos, key)
+	r.inputs.Forget(key)
 }

@@ -39,6 +39,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/externalsecret"
 	"github.com/sealbridge/sealbridge/controllers/secretstore"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
@@ -217,15 +218,20 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	pool := sessions.New(sessions.Deps{Providers: w.providers, Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient()})
+	watcher, err := watches.New(cfg, mgr.GetHTTPClient(), 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pool := sessions.New(sessions.Deps{Providers: w.providers, Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher})
 	recorder := mgr.GetEventRecorder("external-secrets")
 	ctx, cancel := context.WithCancel(w.t.Context())
 	err = errors.Join(
 		mgr.Add(pool),
+		mgr.Add(watcher),
 		secretstore.New(secretstore.Deps{Client: mgr.GetClient(), Sessions: pool, Events: recorder, Class: w.class}).SetupWithManager(mgr),
 		externalsecret.New(externalsecret.Deps{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Class: w.class,
-			Namespaces: []string{w.ns}, Heartbeat: w.heartbeat, Concurrent: 10,
+			Watches: watcher, APIServer: cfg.Host, Namespaces: []string{w.ns}, Heartbeat: w.heartbeat, Concurrent: 10,
 		}).SetupWithManager(ctx, mgr),
 	)
 	if err != nil {

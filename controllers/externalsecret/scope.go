@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -25,11 +26,19 @@ type scope struct {
 	stores map[esv1.StoreRef]client.Object
 	// target is what the metadata cache knows about the target.
 	target target
+	// changed is set when something in this cluster that the values are made from is not as it was read, or a credential
+	// of a store was replaced; since is when that was seen.
+	changed bool
+	since   time.Time
 	// plan is what is to be done; set by skip fresh.
 	plan plan
 
 	// templates are what the template reads from elsewhere; set by read templates.
 	templates map[holder]held
+	// inputs are the objects of this cluster that this run has read, with the versions, and synced is set when it came to a
+	// good end with them.
+	inputs map[watches.Object]watches.Version
+	synced bool
 	// documents answer the refs of each store; set by fetch.
 	documents map[origin]providers.Result
 	// values are the fetched values by key, and content what the target shall hold.
@@ -88,6 +97,8 @@ type memo struct {
 	content string
 	// missing is what was said last about entries that the stores do not have.
 	missing string
+	// following is set when the objects that this one depends on are followed.
+	following bool
 	// waiting is since when the object has waited for a store that nobody has validated yet; zero when it does not.
 	waiting time.Time
 }

@@ -43,6 +43,7 @@ func report(heartbeat time.Duration) flow.Report[scope] {
 // process remembers the rest.
 func (s *scope) recordSync(heartbeat time.Duration, before esv1.Condition) {
 	status := &s.es.Status
+	s.synced = true
 	s.memo.refreshed, s.memo.stores = s.now, fingerprint(s.stores)
 	if s.dynamic {
 		s.memo.content = s.content.fingerprint()

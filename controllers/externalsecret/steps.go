@@ -30,6 +30,7 @@ func (r *Reconciler) steps() []flow.Step[scope] {
 		{Name: "release", Do: r.release},
 		{Name: "refuse", Do: r.refuse},
 		{Name: "observe", Do: r.observe},
+		{Name: "depend", Do: r.depend},
 		{Name: "skip fresh", Do: r.skipFresh},
 		{Name: "admit", Do: r.admit},
 		{Name: "read templates", Do: failing(r.readTemplates)},
@@ -235,13 +236,14 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 		}
 		results, err := r.deps.Sessions.Fetch(ctx, sessions.Request{
 			Store: store, Namespace: s.es.Namespace, Refs: wanted[ref],
-			MaxAge: sessions.MaxAge(intervalOf(&s.es.Spec)), Forced: s.plan.forced,
+			MaxAge: sessions.MaxAge(intervalOf(&s.es.Spec)), Since: s.since, Forced: s.plan.forced,
 		})
 		if err != nil {
 			return failed(err)
 		}
 		for i, result := range results {
 			s.documents[origin{ref, wanted[ref][i]}] = result
+			r.noteSource(s, ref, wanted[ref][i], result)
 		}
 	}
 	return nil

@@ -73,6 +73,7 @@ func (r *Reconciler) readTemplates(ctx context.Context, s *scope) error {
 	return holdersOf(s.es.Spec.Target.Template, func(path string, _ esv1.TemplateFrom, h holder, items []esv1.TemplateRefItem) error {
 		if objects[h] == nil {
 			obj, err := r.readHolder(ctx, s.es.Namespace, h)
+			s.noteHolder(h, obj, err)
 			if err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}

@@ -10,15 +10,18 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
@@ -73,6 +76,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		}
 		err := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(kind)).
 			For(proto, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			WatchesRawSource(r.replaced(kind)).
 			WithOptions(flow.Options(max(1, r.deps.Concurrent))).
 			Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 				return r.reconcile(ctx, req, proto.DeepCopyObject().(client.Object))
@@ -82,6 +86,18 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		}
 	}
 	return nil
+}
+
+// replaced is a source of the stores of a kind a credential of which was replaced: they are checked at once.
+func (r *Reconciler) replaced(kind string) source.Source {
+	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		r.deps.Sessions.OnReplaced(func(store sessions.Replaced) {
+			if store.Kind == kind {
+				queue.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: store.Namespace, Name: store.Name}}, watches.MergeFor)
+			}
+		})
+		return nil
+	})
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj client.Object) (reconcile.Result, error) {

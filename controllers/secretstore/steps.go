@@ -27,10 +27,12 @@ func (r *Reconciler) skipForeign(_ context.Context, s *scope) error {
 	return nil
 }
 
-// skipFresh ends the run for a store that is ready and was checked within its interval.
+// skipFresh ends the run for a store that is ready, was checked within its interval, and has its credentials still.
 func (r *Reconciler) skipFresh(_ context.Context, s *scope) error {
-	s.due = nextCheck(s.obj.GetUID(), r.seen.last(s.name), s.interval)
-	if s.fresh = ready(s.obj.GetGeneration(), s.status) && s.now.Before(s.due); s.fresh {
+	last := r.seen.last(s.name)
+	s.due = nextCheck(s.obj.GetUID(), last, s.interval)
+	replaced := r.deps.Sessions.ReplacedAt(s.obj, "").After(last)
+	if s.fresh = ready(s.obj.GetGeneration(), s.status) && s.now.Before(s.due) && !replaced; s.fresh {
 		return flow.Done()
 	}
 	return nil

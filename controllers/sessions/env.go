@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/internal/redact"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -37,20 +39,16 @@ type env struct {
 	// confined is set for SecretStores, which may use no other namespace.
 	confined bool
 
+	// watcher knows which of the objects that were lent have changed, and follow makes it look at one; both may be nil.
+	watcher *watches.Watcher
+	follow  func(watches.Object, watches.Version)
+
 	mu sync.Mutex
 	// referent becomes true when a shared session asked for a namespace's own credentials.
 	referent bool
-	lent     map[object]version
+	lent     map[watches.Object]watches.Version
 	// expires is the earliest expiry of the tokens that were minted; zero without any.
 	expires time.Time
-}
-
-// object is a Secret or ConfigMap, and version what identified its content when it was read.
-type object struct{ kind, namespace, name string }
-
-type version struct {
-	uid             types.UID
-	resourceVersion string
 }
 
 var _ providers.Env = (*env)(nil)
@@ -125,16 +123,28 @@ func (e *env) get(ctx context.Context, kind string, ref providers.ObjectRef, int
 	if err != nil {
 		return err
 	}
-	if err := e.reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, into); err != nil {
-		return accessError(err, "read", "get "+strings.ToLower(kind)+"s", kind, namespace, ref.Name)
+	err = e.reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, into)
+	switch {
+	case apierrors.IsNotFound(err):
+		e.lend(watches.Object{Kind: kind, Namespace: namespace, Name: ref.Name}, watches.Absent)
+	case err == nil:
+		e.lend(watches.Object{Kind: kind, Namespace: namespace, Name: ref.Name}, watches.Version(into.GetResourceVersion()))
+		return nil
 	}
+	return accessError(err, "read", "get "+strings.ToLower(kind)+"s", kind, namespace, ref.Name)
+}
+
+// lend remembers in which version an object was read, or that it was missing.
+func (e *env) lend(o watches.Object, v watches.Version) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.lent == nil {
-		e.lent = map[object]version{}
+		e.lent = map[watches.Object]watches.Version{}
 	}
-	e.lent[object{kind, namespace, ref.Name}] = version{into.GetUID(), into.GetResourceVersion()}
-	return nil
+	e.lent[o] = v
+	e.mu.Unlock()
+	if e.follow != nil {
+		e.follow(o, v)
+	}
 }
 
 // resolve returns the namespace in which the identity finds the object, or says why it may not use it.
@@ -176,20 +186,36 @@ func (e *env) expiry() time.Time {
 	return e.expires
 }
 
-// replaced reports whether an object that was lent has changed or gone since. It reads metadata only, and takes an
-// object that cannot be read now for unchanged: a session that works is not given up because the API server is slow.
+// outdated reports whether an object that was lent has changed, appeared or gone since, as far as it is watched.
+func (e *env) outdated() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for o, read := range e.lent {
+		if e.watcher.Version(o).Newer(read) {
+			return true
+		}
+	}
+	return false
+}
+
+// replaced reports the same about objects that are not watched. It reads metadata only, and takes an object that cannot
+// be read now for unchanged: a session that works is not given up because the API server is slow.
 func (e *env) replaced(ctx context.Context) bool {
 	e.mu.Lock()
-	lent := make(map[object]version, len(e.lent))
-	for o, v := range e.lent {
-		lent[o] = v
-	}
+	lent := maps.Clone(e.lent)
 	e.mu.Unlock()
-	for o, was := range lent {
-		now := &metav1.PartialObjectMetadata{}
-		now.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(o.kind))
-		err := e.reader.Get(ctx, types.NamespacedName{Namespace: o.namespace, Name: o.name}, now)
-		if apierrors.IsNotFound(err) || err == nil && was != (version{now.UID, now.ResourceVersion}) {
+	for o, read := range lent {
+		if e.watcher.Version(o) != "" {
+			continue
+		}
+		m := &metav1.PartialObjectMetadata{}
+		m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(o.Kind))
+		err := e.reader.Get(ctx, types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, m)
+		now := watches.Version(m.ResourceVersion)
+		if apierrors.IsNotFound(err) {
+			now, err = watches.Absent, nil
+		}
+		if err == nil && now.Newer(read) {
 			return true
 		}
 	}

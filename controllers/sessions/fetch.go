@@ -20,6 +20,8 @@ type Request struct {
 	Refs []providers.Ref
 	// MaxAge is how old a document may be that was fetched for somebody else; see MaxAge.
 	MaxAge time.Duration
+	// Since is a time before which no document may have been asked for, because something is known to have changed then.
+	Since time.Time
 	// Forced asks the store whatever was asked before, and joins no call that is under way.
 	Forced bool
 }
@@ -134,9 +136,9 @@ func (k *kept) take(req Request, now, deadline time.Time, maxAge time.Duration) 
 		}
 		doc, ok := k.docs[ref]
 		switch under := k.flights[ref]; {
-		case !req.Forced && ok && now.Sub(doc.asked) < maxAge:
+		case !req.Forced && ok && now.Sub(doc.asked) < maxAge && !doc.asked.Before(req.Since):
 			have[ref] = doc.result
-		case !req.Forced && under != nil:
+		case !req.Forced && under != nil && !under.asked.Before(req.Since):
 			waits[ref] = under
 		default:
 			own.refs = append(own.refs, ref)

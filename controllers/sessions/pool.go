@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -63,10 +64,16 @@ type Pool struct {
 	// closed is closed when the pool is, and drained when its last goroutine has ended after that.
 	closed, drained chan struct{}
 
+	watcher   *watches.Watcher
+	followers *watches.Followers[key]
+
 	mu       sync.Mutex
 	shut     bool
 	entries  map[key]*entry
 	referent map[identity]bool
+	// credentials are what is known about the objects that sessions are opened with, also while none is open.
+	credentials map[key]*credentials
+	listeners   []func(Replaced)
 	// running counts the goroutines of the pool, and cancels ends the calls of providers that are under way.
 	running int
 	cancels map[*call]context.CancelFunc
@@ -80,7 +87,9 @@ type Deps struct {
 	Reader client.Reader
 	// Tokens mints ServiceAccount tokens.
 	Tokens client.SubResourceClientConstructor
-	Limits Limits
+	// Watches tell when a credential was replaced; without them the pool compares once per Limits.Recheck.
+	Watches *watches.Watcher
+	Limits  Limits
 }
 
 // New returns a Pool.
@@ -89,11 +98,14 @@ func New(d Deps) *Pool {
 	for _, p := range d.Providers {
 		known[p.Name()] = p
 	}
-	return &Pool{
-		providers: known, reader: d.Reader, tokens: d.Tokens, limits: d.Limits.withDefaults(),
+	p := &Pool{
+		providers: known, reader: d.Reader, tokens: d.Tokens, limits: d.Limits.withDefaults(), watcher: d.Watches,
 		closed: make(chan struct{}), drained: make(chan struct{}),
 		entries: map[key]*entry{}, referent: map[identity]bool{}, cancels: map[*call]context.CancelFunc{},
+		credentials: map[key]*credentials{},
 	}
+	p.followers = watches.NewFollowers(d.Watches, p.replaced)
+	return p
 }
 
 // entry is one session, from the moment when somebody wants it.
@@ -125,7 +137,7 @@ func (p *Pool) acquire(ctx context.Context, s Store, namespace string, retry boo
 	if !s.cluster() && namespace != s.Namespace {
 		return nil, providers.Errorf(providers.ErrInvalid, "%s serves namespace %s only", s.Config.Store, s.Namespace)
 	}
-	for {
+	for renewed := false; ; {
 		e := p.join(ctx, s, namespace, retry)
 		if e == nil {
 			return nil, providers.Errorf(providers.ErrUnavailable, "the controller is shutting down")
@@ -138,6 +150,10 @@ func (p *Pool) acquire(ctx context.Context, s Store, namespace string, retry boo
 		switch {
 		case errors.Is(e.err, ErrReferent) && e.key.referent == "" && namespace != "":
 			p.learnReferent(e)
+			p.release(e)
+		case !renewed && e.env.outdated():
+			renewed = true // once: a watch can be behind what was read
+			p.retire(e)
 			p.release(e)
 		case e.err != nil:
 			p.release(e)
@@ -177,10 +193,14 @@ func (p *Pool) join(ctx context.Context, s Store, namespace string, retry bool) 
 		e.failures = failures
 		p.dropOlder(k.identity)
 		p.entries[k] = e
+		p.lendTo(e)
 		p.spawn(e, func() { p.open(context.WithoutCancel(ctx), e) })
 	}
 	e.users++
 	e.used = now
+	if c := p.credentials[k]; c != nil {
+		c.used = now
+	}
 	return e
 }
 
@@ -307,6 +327,7 @@ func (p *Pool) dropOlder(than identity) {
 			delete(p.referent, id)
 		}
 	}
+	p.forgetCredentials(func(k key, _ *credentials) bool { return k.uid == than.uid && k.generation < than.generation })
 }
 
 // Forget retires all sessions of a store that is gone.
@@ -323,6 +344,7 @@ func (p *Pool) Forget(uid types.UID) {
 			delete(p.referent, id)
 		}
 	}
+	p.forgetCredentials(func(k key, _ *credentials) bool { return k.uid == uid })
 }
 
 // Start closes idle sessions until the context ends, then all of them, and returns when they are closed (or do not
@@ -353,6 +375,7 @@ func (p *Pool) sweep(now time.Time) {
 		}
 		e.kept.sweep(now.Add(-p.limits.Reuse))
 	}
+	p.forgetCredentials(func(k key, c *credentials) bool { return p.entries[k] == nil && now.Sub(c.used) >= p.limits.Idle })
 }
 
 func (p *Pool) close() {

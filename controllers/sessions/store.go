@@ -10,8 +10,8 @@ import (
 
 // Store is one SecretStore or ClusterSecretStore as the pool uses it. Translate makes it.
 type Store struct {
-	// Namespace of a SecretStore; empty for a ClusterSecretStore.
-	Namespace string
+	// Namespace of a SecretStore, empty for a ClusterSecretStore, and name of the store.
+	Namespace, Name string
 	// UID and Generation tell two stores, and two configurations of a store, apart.
 	UID        types.UID
 	Generation int64

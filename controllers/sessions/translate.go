@@ -52,7 +52,7 @@ func (p *Pool) Translate(obj client.Object) (Store, error) {
 		return Store{}, providers.Errorf(providers.ErrInvalid, "%s: %w", name, err)
 	}
 	s := Store{
-		Namespace: obj.GetNamespace(), UID: obj.GetUID(), Generation: obj.GetGeneration(),
+		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: obj.GetUID(), Generation: obj.GetGeneration(),
 		Provider: provider, Config: providers.Config{Store: name, Spec: config},
 	}
 	if retry := spec.RetrySettings; retry != nil {

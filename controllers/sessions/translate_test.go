@@ -41,13 +41,13 @@ func TestAStoreIsTranslatedOrRefusedWithWhatIsWrong(t *testing.T) {
 	}{
 		"a namespaced store": {
 			obj: spec(stores.Provider{Fake: fake}, &esv1.RetrySettings{MaxRetries: ptr.To[int32](4), RetryInterval: "3s"}),
-			want: Store{Namespace: "team-a", UID: "u", Generation: 3, Retries: 4, RetryInterval: 3 * time.Second,
+			want: Store{Namespace: "team-a", Name: "s", UID: "u", Generation: 3, Retries: 4, RetryInterval: 3 * time.Second,
 				Config: providers.Config{Store: "SecretStore team-a/s", Spec: fake}},
 		},
 		"a cluster store": {
 			obj: &esv1.ClusterSecretStore{ObjectMeta: metav1.ObjectMeta{Name: "s"},
 				Spec: esv1.SecretStoreSpec{Provider: stores.Provider{Vault: &stores.Vault{}}}},
-			want: Store{Config: providers.Config{Store: "ClusterSecretStore s", Spec: &stores.Vault{}}},
+			want: Store{Name: "s", Config: providers.Config{Store: "ClusterSecretStore s", Spec: &stores.Vault{}}},
 		},
 		"no provider":   {obj: spec(stores.Provider{}, nil), err: "names no provider: set one of fake, vault"},
 		"two providers": {obj: spec(stores.Provider{Fake: fake, Vault: &stores.Vault{}}, nil), err: "names fake and vault"},

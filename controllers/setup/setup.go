@@ -37,6 +37,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/sealingkey"
 	"github.com/sealbridge/sealbridge/controllers/secretstore"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers/builtin"
 )
 
@@ -66,15 +67,19 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
+	watcher, err := watches.New(mgr.GetConfig(), mgr.GetHTTPClient(), watches.DefaultLimit)
+	if err != nil {
+		return nil, err
+	}
 	pool := sessions.New(sessions.Deps{
-		Providers: builtin.All(), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(),
+		Providers: builtin.All(), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher,
 	})
 	for _, c := range []struct {
 		name  string
 		setUp func() error
 	}{
 		{SecretStore, func() error { return addSecretStore(mgr, o, pool) }},
-		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool) }},
+		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool, watcher) }},
 		{ClusterExternalSecret, func() error { return addClusterExternalSecret(ctx, mgr, o) }},
 		{SealedSecret, func() error { return addSealedSecret(mgr, o) }},
 		{GitSync, func() error { return addGitSync(mgr, o) }},
@@ -89,6 +94,9 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if on[SecretStore] || on[ExternalSecret] {
 		if err := mgr.Add(pool); err != nil {
 			return nil, fmt.Errorf("add the session pool: %w", err)
+		}
+		if err := mgr.Add(watcher); err != nil {
+			return nil, fmt.Errorf("add the watches of dependencies: %w", err)
 		}
 	}
 	return mgr, nil
@@ -125,7 +133,7 @@ func newManager(cfg *rest.Config, o Options) (manager.Manager, error) {
 		// What we hold of an object is what somebody wrote into it, not who.
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(), DefaultNamespaces: namespaces,
-			ByObject:         map[client.Object]cache.ByObject{&ssv1.SealedSecret{}: sealed},
+			ByObject: map[client.Object]cache.ByObject{&ssv1.SealedSecret{}: sealed},
 		},
 		// No informer ever holds the data of a Secret, and none of a ConfigMap; both are read one by one.
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
@@ -161,10 +169,10 @@ func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool) error {
 	}).SetupWithManager(mgr)
 }
 
-func addExternalSecret(ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool) error {
+func addExternalSecret(ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool, watcher *watches.Watcher) error {
 	return externalsecret.New(externalsecret.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent),
-		Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
+		Watches: watcher, APIServer: mgr.GetConfig().Host, Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
 		Namespaces: o.WatchNamespaces, NamespacedOnly: len(o.WatchNamespaces) > 0,
 	}).SetupWithManager(ctx, mgr)
 }

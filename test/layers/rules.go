@@ -61,13 +61,17 @@ func Rules() []Rule {
 			Why: "registering metrics knows no controller",
 		},
 		{
-			From: []string{"controllers/sessions/..."}, May: []string{"controllers/sessions/...", "internal/...", "providers", "api/..."},
+			From: []string{"controllers/sessions/..."}, May: []string{"controllers/sessions/...", "controllers/watches", "internal/...", "providers", "api/..."},
 			Why: "sessions know providers through the contract alone",
 		},
 		{
-			From: []string{"controllers/$/..."}, Except: []string{"controllers/flow", "controllers/conditions/...", "controllers/metrics", "controllers/sessions/...", "controllers/setup/..."},
+			From: []string{"controllers/watches/..."}, May: []string{},
+			Why: "watches know objects of Kubernetes, not who depends on them or why",
+		},
+		{
+			From: []string{"controllers/$/..."}, Except: []string{"controllers/flow", "controllers/conditions/...", "controllers/metrics", "controllers/sessions/...", "controllers/watches/...", "controllers/setup/..."},
 			May: []string{
-				"controllers/$/...", "controllers/flow", "controllers/conditions", "controllers/metrics", "controllers/sessions", "controllers/sealhttp",
+				"controllers/$/...", "controllers/flow", "controllers/conditions", "controllers/metrics", "controllers/sessions", "controllers/watches", "controllers/sealhttp",
 				"internal/...", "api/...", "providers", "crypto/...", "plugins/decrypt",
 			},
 			Why: "a reconciler may import flow, sessions, api, internal, crypto and the provider contract: no other reconciler, no provider",

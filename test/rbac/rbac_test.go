@@ -102,7 +102,7 @@ func TestTheControllerHasTheRightsOfThisListAndNoOther(t *testing.T) {
 	t.Parallel()
 	want := map[string][]string{
 		"ClusterRole sealbridge-externalsecret": {
-			"/configmaps: get",
+			"/configmaps: get list watch",
 			"/namespaces: get list watch",
 			"/secrets: create delete get list patch watch",
 			"events.k8s.io/events: create patch",

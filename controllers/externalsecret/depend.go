@@ -1,0 +1,173 @@
+package externalsecret
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/controllers/watches"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// depend finds out whether something in this cluster that the values are made from has changed since they were read:
+// templates, the Secrets that a store reads in this cluster, credentials of stores. After a start, what the object depends
+// on is followed from now on, without a read.
+func (r *Reconciler) depend(_ context.Context, s *scope) error {
+	key := client.ObjectKeyFromObject(s.es)
+	if !s.memo.following {
+		s.memo.following = true
+		r.inputs.Follow(key, r.expectedInputs(s))
+		if s.memo.stores == "" {
+			s.memo.stores = fingerprint(s.stores)
+		}
+	}
+	s.since, s.changed = r.inputs.Newer(key)
+	for _, store := range s.stores {
+		if store != nil && r.deps.Sessions.ReplacedAt(store, s.es.Namespace).After(s.memo.refreshed) {
+			s.changed = true
+		}
+	}
+	return nil
+}
+
+// expectedInputs returns what an object depends on that this process has not read for it yet. A source Secret is among
+// it only when the status says that it was read: whoever may not read a Secret does not learn when it changes.
+func (r *Reconciler) expectedInputs(s *scope) map[watches.Object]watches.Version {
+	inputs := map[watches.Object]watches.Version{}
+	_ = holdersOf(s.es.Spec.Target.Template, func(_ string, _ esv1.TemplateFrom, h holder, _ []esv1.TemplateRefItem) error {
+		inputs[watches.Object{Kind: h.kind, Namespace: s.es.Namespace, Name: h.name}] = ""
+		return nil
+	})
+	ready := conditions.Ready(s.es.Status.Conditions).Status == metav1.ConditionTrue
+	if !ready || s.es.Status.SyncedResourceVersion != s.version {
+		return inputs
+	}
+	for _, e := range entriesOf(&s.es.Spec) {
+		if namespace, ok := r.readsThisCluster(s.stores[e.origin.store]); ok {
+			inputs[watches.Object{Kind: watches.Secret, Namespace: namespace, Name: e.origin.ref.Key}] = ""
+		}
+	}
+	return inputs
+}
+
+// follow notes which versions this run has read. After a failure what was followed before counts as not read: the object
+// is due until it succeeds.
+func (r *Reconciler) follow(s *scope) {
+	key := client.ObjectKeyFromObject(s.es)
+	switch {
+	case s.synced:
+		r.inputs.Follow(key, s.inputs)
+	default:
+		for o, read := range s.inputs {
+			if !r.inputs.Has(key, o) {
+				r.inputs.Add(key, o, read)
+			}
+		}
+	}
+}
+
+// note records that an object of this cluster was read in a version.
+func (s *scope) note(o watches.Object, v watches.Version) {
+	if s.inputs == nil {
+		s.inputs = map[watches.Object]watches.Version{}
+	}
+	s.inputs[o] = v
+}
+
+// noteHolder records what was found where a template should be.
+func (s *scope) noteHolder(h holder, obj client.Object, err error) {
+	o := watches.Object{Kind: h.kind, Namespace: s.es.Namespace, Name: h.name}
+	switch {
+	case err == nil:
+		s.note(o, watches.Version(obj.GetResourceVersion()))
+	case errors.Is(err, providers.ErrNotFound):
+		s.note(o, watches.Absent)
+	}
+}
+
+// noteSource records what a store that reads this cluster found. One that may not read a Secret learns nothing about it.
+func (r *Reconciler) noteSource(s *scope, store esv1.StoreRef, ref providers.Ref, result providers.Result) {
+	namespace, ok := r.readsThisCluster(s.stores[store])
+	if !ok {
+		return
+	}
+	o := watches.Object{Kind: watches.Secret, Namespace: namespace, Name: ref.Key}
+	switch {
+	case result.Err == nil:
+		s.note(o, watches.Version(result.Version))
+	case errors.Is(result.Err, providers.ErrNotFound):
+		s.note(o, watches.Absent)
+	}
+}
+
+// readsThisCluster returns the namespace of this cluster whose Secrets a store reads; false for any other store.
+func (r *Reconciler) readsThisCluster(store client.Object) (namespace string, ok bool) {
+	if store == nil {
+		return "", false
+	}
+	_, spec, _ := sessions.Parts(store)
+	k := spec.Provider.Kubernetes
+	if k == nil || !sameServer(k.Server.URL, r.deps.APIServer) {
+		return "", false
+	}
+	if k.RemoteNamespace == "" {
+		return "default", true
+	}
+	return k.RemoteNamespace, true
+}
+
+// sameServer reports whether an address is that of the API server at ours, by its name inside of every cluster or by host
+// and port. Any other name of it is taken for another server.
+func sameServer(address, ours string) bool {
+	host := hostOf(address)
+	name, _, _ := net.SplitHostPort(host)
+	switch {
+	case address == "" || name == "kubernetes" || name == "kubernetes.default" || name == "kubernetes.default.svc" ||
+		strings.HasPrefix(name, "kubernetes.default.svc."):
+		return true
+	default:
+		return host != "" && host == hostOf(ours)
+	}
+}
+
+// hostOf returns host:port of an address, https and its port when they are not said; empty for what is none.
+func hostOf(address string) string {
+	if !strings.Contains(address, "://") {
+		address = "https://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		return ""
+	}
+	port := u.Port()
+	switch {
+	case port == "" && u.Scheme == "http":
+		port = "80"
+	case port == "":
+		port = "443"
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+// replaced is a source of the objects that use a store a credential of which was replaced.
+func (r *Reconciler) replaced() source.Source {
+	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		r.deps.Sessions.OnReplaced(func(store sessions.Replaced) {
+			for _, user := range r.namers(ctx, store.Kind, store.Name, store.Users) {
+				queue.AddAfter(user, watches.MergeFor)
+			}
+		})
+		return nil
+	})
+}

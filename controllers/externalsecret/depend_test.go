@@ -1,0 +1,169 @@
+package externalsecret_test
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers/kubernetes"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+// Everything here is refreshed once a year, so that only an event can be why something happens.
+
+func (w *world) plainSecret(name string, data map[string]string) *corev1.Secret {
+	w.t.Helper()
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}, Data: bytesOf(data)}
+	w.create(s)
+	return s
+}
+
+func bytesOf(texts map[string]string) map[string][]byte {
+	out := map[string][]byte{}
+	for k, v := range texts {
+		out[k] = []byte(v)
+	}
+	return out
+}
+
+func TestAChangedTemplateArrivesAtOnceAlsoAfterARestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"`+canary+`"}`)
+	w.store("store")
+	cm := w.configMap("shapes", map[string]string{"a": "one {{ .password }}"})
+	shape := w.plainSecret("shape", map[string]string{"b": "one {{ .password }}"})
+	w.create(w.externalSecret("db", from(inConfigMap("shapes", esv1.TemplateRefItem{Key: "a"}), inSecret("shape", esv1.TemplateRefItem{Key: "b"}))))
+	w.holds("db", map[string]string{"a": "one " + canary, "b": "one " + canary})
+	change(w, cm, func(cm *corev1.ConfigMap) { cm.Data["a"] = "two {{ .password }}" })
+	w.holds("db", map[string]string{"a": "two " + canary, "b": "one " + canary})
+	change(w, shape, func(s *corev1.Secret) { s.Data["b"] = []byte("two {{ .password }}") })
+	w.holds("db", map[string]string{"a": "two " + canary, "b": "two " + canary})
+	w.ready("db")
+
+	w.stop()
+	w.start()
+	w.eventually("the watch after the restart", func() error {
+		change(w, cm, func(cm *corev1.ConfigMap) { cm.Data["a"] = "three {{ .password }}"; cm.Data["turn"] += "x" })
+		if got := string(w.secret("db").Data["a"]); got != "three "+canary {
+			return fmt.Errorf("it holds %q", got)
+		}
+		return nil
+	})
+	fetches, _ := w.backend.calls()
+	change(w, cm, func(cm *corev1.ConfigMap) { cm.Data["a"] = "{{ broken" })
+	w.notReady("db", "templateFrom[0] (ConfigMap shapes, key a)")
+	// It stays due until it succeeds.
+	change(w, cm, func(cm *corev1.ConfigMap) { cm.Data["a"] = "four {{ .password }}" })
+	w.holds("db", map[string]string{"a": "four " + canary, "b": "two " + canary})
+	w.ready("db")
+	if now, _ := w.backend.calls(); now-fetches > 10 {
+		t.Errorf("two changes asked the store %d times", now-fetches)
+	}
+}
+
+func TestAReplacedCredentialReopensTheSessionAndRefreshesItsUsers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"one"}`)
+	token := w.plainSecret("cred", map[string]string{"token": "good-1-" + canary})
+	w.store("store", stores.FakeData{Key: "token", Value: w.ns + "/cred/token"})
+	w.create(w.externalSecret("a"), w.externalSecret("b"))
+	for _, name := range []string{"a", "b"} {
+		w.holds(name, map[string]string{"password": "one"})
+		w.ready(name)
+	}
+	w.backend.put("db", `{"password":"two"}`)
+	change(w, token, func(s *corev1.Secret) { s.Data["token"] = []byte("good-2-" + canary) })
+	for _, name := range []string{"a", "b"} {
+		w.holds(name, map[string]string{"password": "two"})
+	}
+	change(w, token, func(s *corev1.Secret) { s.Data["token"] = []byte("wrong-" + canary) })
+	w.notReady("a", "the token was refused")
+	if got := w.secret("a").Data["password"]; string(got) != "two" {
+		t.Errorf("the target holds %s", got)
+	}
+	w.backend.put("db", `{"password":"three"}`)
+	change(w, token, func(s *corev1.Secret) { s.Data["token"] = []byte("good-3-" + canary) })
+	for _, name := range []string{"a", "b"} {
+		w.holds(name, map[string]string{"password": "three"})
+		w.ready(name)
+	}
+}
+
+func TestACredentialThatIsMissingIsUsedWhenItComes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"`+canary+`"}`)
+	w.store("store", stores.FakeData{Key: "token", Value: w.ns + "/late/token"})
+	w.create(w.externalSecret("db"))
+	w.notReady("db", "Secret "+w.ns+"/late does not exist")
+	w.plainSecret("late", map[string]string{"token": "good-" + canary})
+	w.holds("db", map[string]string{"password": canary})
+	w.ready("db")
+}
+
+func TestASourceSecretOfThisClusterArrivesAtOnce(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	w := prepare(t)
+	w.providers = append(w.providers, kubernetes.Provider{})
+	w.start()
+	platform := cp.Namespace(t)
+	bearer, err := cp.ServiceAccountToken(t.Context(), w.ns, "reader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cp.Allow(t.Context(), controlplane.ServiceAccount(w.ns, "reader"), platform,
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"db", "late"}, Verbs: []string{"get"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.plainSecret("bearer", map[string]string{"token": bearer})
+	source := func(name, password string) *corev1.Secret {
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: platform, Name: name}, Data: bytesOf(map[string]string{"password": password})}
+		w.create(s)
+		return s
+	}
+	db, hidden := source("db", "one-"+canary), source("hidden", canary)
+	spec := w.storeSpec()
+	spec.Provider = stores.Provider{Kubernetes: &stores.Kubernetes{
+		Server: stores.KubernetesServer{URL: cp.URL(), CABundle: cp.CA()}, RemoteNamespace: platform,
+		Auth: &stores.KubernetesAuth{Token: &stores.KubernetesTokenAuth{BearerToken: stores.SecretKeySelector{Name: "bearer", Key: "token"}}},
+	}}
+	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}, Spec: spec})
+	key := func(name string) func(*esv1.ExternalSecret) {
+		return func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef.Key = name }
+	}
+	w.create(w.externalSecret("db", key("db")), w.externalSecret("late", key("late")), w.externalSecret("hidden", key("hidden")))
+	w.holds("db", map[string]string{"password": "one-" + canary})
+	w.ready("db")
+	change(w, db, func(s *corev1.Secret) { s.Data["password"] = []byte("two-" + canary) })
+	w.holds("db", map[string]string{"password": "two-" + canary})
+
+	w.notReady("late", "Secret "+platform+"/late does not exist")
+	source("late", "late-"+canary)
+	w.holds("late", map[string]string{"password": "late-" + canary})
+
+	// Who may not read a Secret does not learn when it changes: what he sees stays as it is.
+	w.notReady("hidden", "may not read Secret "+platform+"/hidden")
+	change(w, hidden, func(s *corev1.Secret) { s.Data["password"] = []byte("changed-" + canary) })
+
+	w.stop()
+	w.start()
+	w.eventually("the watch after the restart", func() error {
+		change(w, db, func(s *corev1.Secret) {
+			s.Data["password"] = []byte("three-" + canary)
+			s.Data["turn"] = append(s.Data["turn"], 'x')
+		})
+		if got := string(w.secret("db").Data["password"]); got != "three-"+canary {
+			return fmt.Errorf("it holds %q", got)
+		}
+		return nil
+	})
+}
