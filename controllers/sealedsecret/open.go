@@ -32,7 +32,8 @@ const (
 // open opens all values. The values that no known key opens are tried first, so that an object with one that cannot be
 // opened costs nothing for the others, and a key that has failed for a value is never asked again for the same bytes.
 func (c *Controller) open(ctx context.Context, s *scope) error {
-	ring, _ := c.deps.Keys.Ring()
+	common, _ := c.deps.Keys.Ring()
+	ring := common.For(s.obj.Namespace)
 	if ring.Len() == 0 {
 		return flow.Stall(v1alpha1.ReasonUnsealFailed, providers.Errorf(providers.ErrInvalid,
 			"there is no sealing key that can be used; see the log of the controller and the events of its key Secrets"))
@@ -40,7 +41,7 @@ func (c *Controller) open(ctx context.Context, s *scope) error {
 	values := sealedValues(s.obj)
 	s.record.keep(digests(values, s))
 	run := &opening{
-		scope: s, ring: ring, values: values, hint: s.obj.Status.SealingKey, count: c.meters.operations.Inc,
+		ownKeys: ring != common, scope: s, ring: ring, values: values, hint: s.obj.Status.SealingKey, count: c.meters.operations.Inc,
 		turn: c.turn, recent: c.recent, free: freeTries,
 	}
 	if s.record.failing() {
@@ -90,6 +91,8 @@ type opening struct {
 	scope  *scope
 	ring   *keyring.Ring
 	values map[string]string
+	// ownKeys says that the object's namespace has keys of its own.
+	ownKeys bool
 	// hint is the key to try first where a value does not say to whom it is sealed, sealingKey the one that opened the
 	// last value.
 	hint, sealingKey string
@@ -214,9 +217,13 @@ func (o *opening) failure() error {
 	for _, cause := range slices.Sorted(maps.Keys(byCause)) {
 		parts = append(parts, fmt.Sprintf("%s (%s)", cause, strings.Join(byCause[cause], ", ")))
 	}
+	certificate := "this cluster's certificate"
+	if o.ownKeys {
+		certificate = "the certificate of this namespace (/v1/cert.pem?namespace=" + o.scope.obj.Namespace + ")"
+	}
 	return flow.Stall(v1alpha1.ReasonUnsealFailed, providers.Errorf(providers.ErrInvalid,
-		"%s: seal again with this cluster's certificate, as %s of %s/%s",
-		strings.Join(parts, "; "), o.scope.sealScope, o.scope.obj.Namespace, o.scope.obj.Name))
+		"%s: seal again with %s, as %s of %s/%s",
+		strings.Join(parts, "; "), certificate, o.scope.sealScope, o.scope.obj.Namespace, o.scope.obj.Name))
 }
 
 // reasonOpening is of runs that are continued; it is never shown.

@@ -70,7 +70,7 @@ func (s *Server) limited(undecryptable int, give answer) http.Handler {
 		default:
 			work, cancel := context.WithTimeout(r.Context(), workTimeout)
 			defer cancel()
-			give(work, w, received, ring)
+			give(work, w, received, ring.For(received.Namespace()))
 		}
 	})
 }

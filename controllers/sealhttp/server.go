@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sealbridge/sealbridge/crypto/keyring"
@@ -156,8 +157,23 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "ok\n")
 }
 
-func (s *Server) certificate(w http.ResponseWriter, _ *http.Request) {
+// ring returns the keys of the namespace that a request names, the common ones without a name, or says that there can be no
+// such namespace.
+func (s *Server) ring(w http.ResponseWriter, r *http.Request) (*keyring.Ring, bool) {
 	ring, _ := s.keys.Ring()
+	namespace := r.URL.Query().Get("namespace")
+	if namespace != "" && len(validation.IsDNS1123Label(namespace)) > 0 {
+		http.Error(w, "namespace is no name of a namespace", http.StatusBadRequest)
+		return nil, false
+	}
+	return ring.For(namespace), true
+}
+
+func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {
+	ring, valid := s.ring(w, r)
+	if !valid {
+		return
+	}
 	newest, ok := ring.Newest()
 	if !ok {
 		http.Error(w, noKey, http.StatusServiceUnavailable)
@@ -168,8 +184,11 @@ func (s *Server) certificate(w http.ResponseWriter, _ *http.Request) {
 }
 
 // recipients writes whom values of the native format are to be sealed to, as a recipients file of age.
-func (s *Server) recipients(w http.ResponseWriter, _ *http.Request) {
-	ring, _ := s.keys.Ring()
+func (s *Server) recipients(w http.ResponseWriter, r *http.Request) {
+	ring, valid := s.ring(w, r)
+	if !valid {
+		return
+	}
 	newest, ok := ring.NewestIdentity()
 	if !ok {
 		http.Error(w, "there is no sealing key of the native format", http.StatusServiceUnavailable)

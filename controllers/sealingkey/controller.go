@@ -98,9 +98,13 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	builder := ctrl.NewControllerManagedBy(mgr).Named("sealingkey").WithOptions(options).
 		WatchesRawSource(source.Func(c.enqueueAtStart))
 	for _, k := range c.kinds {
+		active, err := k.active()
+		if err != nil {
+			return err
+		}
 		keys, err := cache.New(mgr.GetConfig(), cache.Options{
 			HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-			DefaultNamespaces: map[string]cache.Config{c.deps.Namespace: {LabelSelector: k.active()}},
+			DefaultNamespaces: map[string]cache.Config{c.deps.Namespace: {LabelSelector: active}},
 			DefaultTransform:  cache.TransformStripManagedFields(),
 		})
 		if err != nil {
@@ -162,7 +166,7 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		if err != nil {
 			return reconcile.Result{}, err
 		}
-		if len(of) == 0 {
+		if !hasCommon(of) {
 			without = append(without, k)
 		}
 		secrets = append(secrets, of...)
@@ -201,9 +205,12 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 
 // keySecrets returns the labeled key Secrets of a kind and the legacy one.
 func (c *Controller) keySecrets(ctx context.Context, k *kind, from client.Reader) ([]corev1.Secret, error) {
-	var list corev1.SecretList
-	err := from.List(ctx, &list, client.InNamespace(c.deps.Namespace), client.MatchingLabelsSelector{Selector: k.active()})
+	active, err := k.active()
 	if err != nil {
+		return nil, err
+	}
+	var list corev1.SecretList
+	if err := from.List(ctx, &list, client.InNamespace(c.deps.Namespace), client.MatchingLabelsSelector{Selector: active}); err != nil {
 		return nil, fmt.Errorf("list sealing keys in namespace %s: %w", c.deps.Namespace, redact.API(err))
 	}
 	if !k.legacy {

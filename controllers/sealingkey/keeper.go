@@ -42,11 +42,15 @@ func (k *Keeper) replace(ring *keyring.Ring) bool {
 	return true
 }
 
-// fingerprints of a ring stand for its keys and their order.
+// fingerprints of a ring stand for its keys and their order, and for those of the namespaces.
 func fingerprints(ring *keyring.Ring) []string {
 	out := make([]string, 0, ring.Len())
 	for key := range ring.All() {
 		out = append(out, key.Fingerprint())
+	}
+	for namespace, own := range ring.Namespaces() {
+		out = append(out, "of "+namespace)
+		out = append(out, fingerprints(own)...)
 	}
 	return out
 }

@@ -1,10 +1,12 @@
 package sealingkey
 
 import (
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
@@ -24,8 +26,8 @@ type kind struct {
 
 	// cached holds the labeled key Secrets.
 	cached client.Reader
-	// made is when this process made a key of the kind for the last time.
-	made time.Time
+	// made is when this process made a key of the kind for the last time, by lineage.
+	made map[string]time.Time
 }
 
 // dated is a key that knows when it was made.
@@ -34,14 +36,25 @@ type dated interface {
 	NotBefore() time.Time
 }
 
-func (k *kind) active() labels.Selector {
-	return labels.SelectorFromSet(labels.Set{k.label: v1alpha1.SealingKeyActive})
+// selects says whether a Secret is a key of the kind that may open something.
+func (k *kind) selects(s *corev1.Secret) bool {
+	value := s.Labels[k.label]
+	return value == v1alpha1.SealingKeyActive || value == v1alpha1.SealingKeyNamespaced
+}
+
+// active selects the Secrets that selects is true of.
+func (k *kind) active() (labels.Selector, error) {
+	in, err := labels.NewRequirement(k.label, selection.In, []string{v1alpha1.SealingKeyActive, v1alpha1.SealingKeyNamespaced})
+	if err != nil {
+		return nil, fmt.Errorf("select by label %s: %w", k.label, err)
+	}
+	return labels.NewSelector().Add(*in), nil
 }
 
 // compatKind are the RSA keys of Sealed Secrets.
 func compatKind() *kind {
 	return &kind{
-		name: "compat", label: v1alpha1.LabelSealingKey, legacy: true,
+		name: "compat", label: v1alpha1.LabelSealingKey, legacy: true, made: map[string]time.Time{},
 		newest: func(r *keyring.Ring) (dated, bool) { return r.Newest() },
 		generate: func(d Deps, name string, notBefore time.Time) (*corev1.Secret, string, error) {
 			options := d.Generate
@@ -58,7 +71,7 @@ func compatKind() *kind {
 // nativeKind are the post-quantum age identities.
 func nativeKind() *kind {
 	return &kind{
-		name: "native", label: v1alpha1.LabelNativeKey, infix: "-native",
+		name: "native", label: v1alpha1.LabelNativeKey, infix: "-native", made: map[string]time.Time{},
 		newest: func(r *keyring.Ring) (dated, bool) { return r.NewestIdentity() },
 		generate: func(d Deps, name string, notBefore time.Time) (*corev1.Secret, string, error) {
 			identity, err := keyring.GenerateIdentity(notBefore)

@@ -21,8 +21,11 @@ type fault struct {
 
 // keys are what a set of key Secrets holds.
 type keys struct {
-	ring   *keyring.Ring
-	faults []fault
+	// ring has the common keys, and For the keys of each namespace.
+	ring *keyring.Ring
+	// lineages are the lines of keys by their ids; that of the common keys is always there.
+	lineages map[string]*lineage
+	faults   []fault
 	// created is when the youngest Secret of each key was made, by the key's fingerprint.
 	created map[string]time.Time
 }
@@ -30,14 +33,17 @@ type keys struct {
 // load builds the ring of the key Secrets that can be used. The errors of the others name what is missing and quote
 // nothing.
 func load(secrets []corev1.Secret, order Order) keys {
-	out := keys{created: map[string]time.Time{}}
-	var members []keyring.Member
+	out := keys{created: map[string]time.Time{}, lineages: map[string]*lineage{"": {}}}
 	for i := range secrets {
 		s := &secrets[i]
 		if s.DeletionTimestamp != nil {
 			continue
 		}
-		key, err := parse(s, order)
+		line, err := lineageOf(s)
+		var key keyring.Member
+		if err == nil {
+			key, err = parse(s, order)
+		}
 		if err != nil {
 			out.faults = append(out.faults, fault{secret: s, err: err})
 			continue
@@ -45,9 +51,15 @@ func load(secrets []corev1.Secret, order Order) keys {
 		if created := s.CreationTimestamp.Time; created.After(out.created[key.Fingerprint()]) {
 			out.created[key.Fingerprint()] = created
 		}
-		members = append(members, key)
+		known := out.lineages[line.id()]
+		if known == nil {
+			known = &line
+			out.lineages[line.id()] = known
+		}
+		known.allowCommon = known.allowCommon && line.allowCommon
+		known.ring = known.ring.With(key)
 	}
-	out.ring = keyring.New().With(members...)
+	out.ring = ringOf(out.lineages)
 	return out
 }
 

@@ -6,11 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -93,37 +94,40 @@ func since(order Order, notBefore, created, made, now time.Time) time.Time {
 	return from
 }
 
-// dueIn returns after what time the newest key of a kind is followed by another, not positive for at once; false when never.
-func (c *Controller) dueIn(kind *kind, k keys) (time.Duration, bool) {
-	newest, ok := kind.newest(k.ring)
+// dueIn returns after what time the newest key of a kind and lineage is followed by another, not positive for at once;
+// false when never.
+func (c *Controller) dueIn(kind *kind, line *lineage, k keys) (time.Duration, bool) {
+	newest, ok := kind.newest(line.ring)
 	if !ok {
 		return 0, false
 	}
 	now := c.deps.Now()
-	from := since(c.deps.Order, newest.NotBefore(), k.created[newest.Fingerprint()], kind.made, now)
+	from := since(c.deps.Order, newest.NotBefore(), k.created[newest.Fingerprint()], kind.made[line.id()], now)
 	next, ok := c.deps.Renewal.next(from)
 	return next.Sub(now), ok
 }
 
-// renew follows the newest key of each kind by another when that is due, and asks for a run when it will be.
+// renew follows the newest key of each kind and lineage by another when that is due, and asks for a run when it will be.
 func (c *Controller) renew(ctx context.Context, k keys) (reconcile.Result, error) {
 	var out reconcile.Result
 	for _, kind := range c.kinds {
-		next, err := c.renewKind(ctx, kind, k)
-		if err != nil {
-			return reconcile.Result{}, err
-		}
-		if after := next.RequeueAfter; after > 0 && (out.RequeueAfter == 0 || after < out.RequeueAfter) {
-			out = next
+		for _, id := range slices.Sorted(maps.Keys(k.lineages)) {
+			next, err := c.renewOne(ctx, kind, id, k)
+			if err != nil {
+				return reconcile.Result{}, err
+			}
+			if after := next.RequeueAfter; after > 0 && (out.RequeueAfter == 0 || after < out.RequeueAfter) {
+				out = next
+			}
 		}
 	}
 	return out, nil
 }
 
-// renewKind is renew for one kind. The new Secret's name comes from the key that it follows, so that a key has one
-// successor, however many replicas take themselves for leaders.
-func (c *Controller) renewKind(ctx context.Context, kind *kind, k keys) (reconcile.Result, error) {
-	wait, ok := c.dueIn(kind, k)
+// renewOne is renew for one kind and lineage. The new Secret's name comes from the key that it follows, so that a key has
+// one successor, however many replicas take themselves for leaders.
+func (c *Controller) renewOne(ctx context.Context, kind *kind, id string, k keys) (reconcile.Result, error) {
+	wait, ok := c.dueIn(kind, k.lineages[id], k)
 	if !ok {
 		return reconcile.Result{}, nil
 	}
@@ -138,27 +142,31 @@ func (c *Controller) renewKind(ctx context.Context, kind *kind, k keys) (reconci
 		return reconcile.Result{}, err
 	}
 	k = load(secrets, c.deps.Order)
-	if wait, ok = c.dueIn(kind, k); !ok || wait > 0 {
+	line := k.lineages[id]
+	if line == nil {
+		return again, nil
+	}
+	if wait, ok = c.dueIn(kind, line, k); !ok || wait > 0 {
 		return again, nil // the watch brings the key that made it so
 	}
-	if err := c.follow(ctx, kind, k); err != nil {
+	if err := c.follow(ctx, kind, line); err != nil {
 		return reconcile.Result{}, err
 	}
 	return again, nil
 }
 
-// force follows the newest key of each kind by another because somebody asked for it, on whatever replica: the successor's
-// name is the same on all of them.
+// force follows the newest common key of each kind by another because somebody asked for it, on whatever replica: the
+// successor's name is the same on all of them.
 func (c *Controller) force(ctx context.Context) error {
 	for _, kind := range c.kinds {
 		secrets, err := c.keySecrets(ctx, kind, c.live)
 		if err != nil {
 			return err
 		}
-		k := load(secrets, c.deps.Order)
-		if _, ok := kind.newest(k.ring); !ok {
+		common := load(secrets, c.deps.Order).lineages[""]
+		if _, ok := kind.newest(common.ring); !ok {
 			log.FromContext(ctx).Info("no new sealing key is made, because none that is there can be used; repair or remove their Secrets", "kind", kind.name)
-		} else if err := c.follow(ctx, kind, k); err != nil {
+		} else if err := c.follow(ctx, kind, common); err != nil {
 			return err
 		}
 	}
@@ -166,29 +174,29 @@ func (c *Controller) force(ctx context.Context) error {
 	return nil
 }
 
-// follow makes the successor of the newest key of a kind.
-func (c *Controller) follow(ctx context.Context, kind *kind, k keys) error {
-	newest, _ := kind.newest(k.ring)
+// follow makes the successor of the newest key of a kind and lineage.
+func (c *Controller) follow(ctx context.Context, kind *kind, line *lineage) error {
+	newest, _ := kind.newest(line.ring)
 	// A certificate from the future, of a clock that was wrong, must not stay the newest.
 	notBefore := c.deps.Now()
 	if least := newest.NotBefore().Add(time.Second); notBefore.Before(least) {
 		notBefore = least
 	}
-	if err := c.create(ctx, kind, c.nameAfter(kind, newest.Fingerprint()), notBefore); err != nil {
+	if err := c.create(ctx, kind, line, c.nameAfter(kind, newest.Fingerprint()), notBefore); err != nil {
 		return fmt.Errorf("renew the sealing key in namespace %s: %w", c.deps.Namespace, err)
 	}
 	return nil
 }
 
-// createFirst makes the first key of a kind. Its Secret has a fixed name, so that of two replicas that both take themselves for
-// the leader (a lease can run out while a key is being made) only one succeeds. The watch brings the key into the ring.
+// createFirst makes the first common key of a kind. Its Secret has a fixed name, so that of two replicas that both take themselves
+// for the leader (a lease can run out while a key is being made) only one succeeds. The watch brings the key into the ring.
 func (c *Controller) createFirst(ctx context.Context, kind *kind) error {
 	// The cache may lag behind a key that was created a moment ago.
 	secrets, err := c.keySecrets(ctx, kind, c.live)
-	if err != nil || len(secrets) > 0 {
+	if err != nil || hasCommon(secrets) {
 		return err
 	}
-	if err := c.create(ctx, kind, c.deps.Prefix+kind.infix+"-first", c.deps.Now()); err != nil {
+	if err := c.create(ctx, kind, &lineage{}, c.deps.Prefix+kind.infix+"-first", c.deps.Now()); err != nil {
 		return fmt.Errorf("create the first sealing key in namespace %s: %w", c.deps.Namespace, err)
 	}
 	return nil
@@ -202,16 +210,16 @@ func (c *Controller) nameAfter(kind *kind, identity string) string {
 
 // create makes a key whose Secret has a name, unless another replica was faster. A Secret of that name that is no active
 // key (any more) was retired on purpose and stays: the new one is named after it.
-func (c *Controller) create(ctx context.Context, kind *kind, name string, notBefore time.Time) error {
+func (c *Controller) create(ctx context.Context, kind *kind, line *lineage, name string, notBefore time.Time) error {
 	for range maxRetired {
 		var existing corev1.Secret
 		err := c.live.Get(ctx, client.ObjectKey{Namespace: c.deps.Namespace, Name: name}, &existing)
 		switch {
 		case apierrors.IsNotFound(err):
-			return c.generate(ctx, kind, name, notBefore)
+			return c.generate(ctx, kind, line, name, notBefore)
 		case err != nil:
 			return redact.API(err)
-		case kind.active().Matches(labels.Set(existing.Labels)) && existing.DeletionTimestamp == nil:
+		case kind.selects(&existing) && existing.DeletionTimestamp == nil:
 			return nil
 		}
 		name = c.nameAfter(kind, string(existing.UID))
@@ -219,11 +227,12 @@ func (c *Controller) create(ctx context.Context, kind *kind, name string, notBef
 	return errors.New("too many retired key Secrets follow one another; remove those that no SealedSecret needs")
 }
 
-func (c *Controller) generate(ctx context.Context, kind *kind, name string, notBefore time.Time) error {
+func (c *Controller) generate(ctx context.Context, kind *kind, line *lineage, name string, notBefore time.Time) error {
 	secret, fingerprint, err := kind.generate(c.deps, name, notBefore)
 	if err != nil {
 		return err
 	}
+	line.mark(secret, kind.label)
 	err = c.writer.Create(ctx, secret)
 	if apierrors.IsAlreadyExists(err) {
 		return nil // another replica was faster
@@ -231,7 +240,7 @@ func (c *Controller) generate(ctx context.Context, kind *kind, name string, notB
 	if err != nil {
 		return redact.API(err)
 	}
-	kind.made = c.deps.Now()
+	kind.made[line.id()] = c.deps.Now()
 	log.FromContext(ctx).Info("sealing key created", "secret", name, "kind", kind.name, "fingerprint", fingerprint)
 	return nil
 }

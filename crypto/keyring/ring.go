@@ -9,6 +9,8 @@ import (
 // Ring is an immutable set of keys, newest first. The nil and the zero Ring are empty.
 type Ring struct {
 	keys []Member
+	// own are the rings of namespaces that have keys of their own.
+	own map[string]*Ring
 }
 
 // New returns the ring of some pairs. With adds keys of other kinds.

@@ -66,6 +66,9 @@ func ReadReceived(data []byte, limit int) (*Received, error) {
 	return received, nil
 }
 
+// Namespace returns the namespace that it says it is in; "" for none.
+func (r *Received) Namespace() string { return r.namespace }
+
 // Deprecated says whether it has the deprecated spec.data.
 func (r *Received) Deprecated() bool { return len(r.deprecated) > 0 }
 

@@ -27,6 +27,16 @@ const (
 	LabelNativeKey = "sealbridge.dev/sealing-key"
 	// SealingKeyActive is the value of LabelSealingKey and LabelNativeKey on keys that may open; any other value retires a key.
 	SealingKeyActive = "active"
+	// SealingKeyNamespaced is the value of LabelSealingKey and LabelNativeKey on keys that may open in the namespaces of
+	// AnnotationKeyNamespaces alone. Sealed Secrets takes them for no keys of its own.
+	SealingKeyNamespaced = "namespaced"
+	// AnnotationKeyNamespaces on a key Secret with SealingKeyNamespaced: the names of namespaces, with commas between.
+	AnnotationKeyNamespaces = "sealbridge.dev/namespaces"
+	// AnnotationCommonKeys on such a key Secret: whether the keys of all namespaces open there too, CommonKeysAllow or
+	// CommonKeysDeny; CommonKeysDeny when it is missing.
+	AnnotationCommonKeys = "sealbridge.dev/common-keys"
+	CommonKeysAllow      = "allow"
+	CommonKeysDeny       = "deny"
 	// SealingKeyCompromised is the value of LabelSealingKey and LabelNativeKey on keys that must not be used any more.
 	SealingKeyCompromised = "compromised"
 	// IdentityKey is the key of a Secret with LabelNativeKey under which the identity file of age is, RecipientKey that of
