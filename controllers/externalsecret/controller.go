@@ -79,18 +79,18 @@ type Reconciler struct {
 
 	mu    sync.Mutex
 	memos map[types.NamespacedName]memo
+	// news is when what an object reads was seen to have changed, until it has been read.
+	news map[types.NamespacedName]time.Time
 }
 
 // New returns a Reconciler.
 func New(d Deps) *Reconciler {
 	wake := &watches.Queue{}
 	return &Reconciler{
-		deps: d, wake: wake, inputs: watches.NewFollowers(d.Watches, wake.Enqueue), memos: map[types.NamespacedName]memo{},
+		deps: d, wake: wake, inputs: watches.NewFollowers(d.Watches, wake.Enqueue),
+		memos: map[types.NamespacedName]memo{}, news: map[types.NamespacedName]time.Time{},
 	}
 }
-
-// storeIndex finds ExternalSecrets by the stores that they name, as "<kind>/<name>".
-const storeIndex = "stores"
 
 // SetupWithManager registers the controller: it watches ExternalSecrets, the metadata of the Secrets that they maintain, and
 // the stores of both kinds. The context bounds the set-up only.
@@ -102,11 +102,10 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := mgr.Add(r.targets.cache); err != nil {
 		return fmt.Errorf("add the cache of managed Secrets: %w", err)
 	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &esv1.ExternalSecret{}, storeIndex, indexStores); err != nil {
-		return fmt.Errorf("index ExternalSecrets by store: %w", err)
-	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &esv1.ExternalSecret{}, targetIndex, indexTarget); err != nil {
-		return fmt.Errorf("index ExternalSecrets by target: %w", err)
+	for name, index := range map[string]client.IndexerFunc{storeIndex: indexStores, keyIndex: indexKeys, targetIndex: indexTarget} {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, &esv1.ExternalSecret{}, name, index); err != nil {
+			return fmt.Errorf("index ExternalSecrets by %s: %w", name, err)
+		}
 	}
 	users := handler.TypedEnqueueRequestsFromMapFunc(r.users)
 	changed := predicate.Or[client.Object](
@@ -116,10 +115,11 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		WatchesRawSource(source.Kind(r.targets.cache, secretMetadata(), users)).
 		WatchesRawSource(r.wake).
 		WatchesRawSource(r.replaced()).
-		Watches(&esv1.SecretStore{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(storeChanged())).
+		WatchesRawSource(source.Func(r.hear)).
+		Watches(&esv1.SecretStore{}, r.storeEvents(), builder.WithPredicates(storeChanged())).
 		WithOptions(flow.Options(max(1, r.deps.Concurrent)))
 	if !r.deps.NamespacedOnly {
-		b = b.Watches(&esv1.ClusterSecretStore{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(storeChanged()))
+		b = b.Watches(&esv1.ClusterSecretStore{}, r.storeEvents(), builder.WithPredicates(storeChanged()))
 	}
 	if err := b.Complete(r); err != nil {
 		return fmt.Errorf("set up the controller of ExternalSecrets: %w", err)
@@ -150,40 +150,6 @@ func storeChanged() predicate.Funcs {
 	}
 }
 
-func indexStores(obj client.Object) []string {
-	es, ok := obj.(*esv1.ExternalSecret)
-	if !ok {
-		return nil
-	}
-	var keys []string
-	for _, ref := range storesOf(&es.Spec) {
-		keys = append(keys, ref.Kind+"/"+ref.Name)
-	}
-	return keys
-}
-
-// dependents returns the ExternalSecrets that name a store.
-func (r *Reconciler) dependents(ctx context.Context, obj client.Object) []reconcile.Request {
-	kind, _, _ := sessions.Parts(obj)
-	return r.namers(ctx, kind, obj.GetName(), obj.GetNamespace())
-}
-
-// namers returns the ExternalSecrets of a namespace, or of all when it is empty, that name a store.
-func (r *Reconciler) namers(ctx context.Context, kind, store, namespace string) []reconcile.Request {
-	var list esv1.ExternalSecretList
-	err := r.deps.Client.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy,
-		client.MatchingFields{storeIndex: kind + "/" + store})
-	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(redact.API(err), "list the ExternalSecrets of a store", "kind", kind, "store", store)
-		return nil
-	}
-	requests := make([]reconcile.Request, len(list.Items))
-	for i := range list.Items {
-		requests[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
-	}
-	return requests
-}
-
 // behind is how long the controller waits for a cache that does not show its own last write yet.
 const behind = 50 * time.Millisecond
 
@@ -202,7 +168,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if older(es.ResourceVersion, m.resourceVersion) {
 		return reconcile.Result{RequeueAfter: behind}, nil
 	}
-	s := &scope{es: es, now: time.Now(), memo: m, version: versionOf(es)}
+	s := &scope{es: es, now: time.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
 	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events}
 	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
 	s.memo.resourceVersion = es.ResourceVersion
@@ -224,6 +190,9 @@ func (r *Reconciler) remember(key types.NamespacedName, m memo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.memos[key] = m
+	if r.news[key].Before(m.refreshed) {
+		delete(r.news, key)
+	}
 }
 
 func (r *Reconciler) forget(key types.NamespacedName) {
@@ -231,4 +200,5 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	defer r.mu.Unlock()
 	delete(r.memos, key)
 	r.inputs.Forget(key)
+	delete(r.news, key)
 }

@@ -155,7 +155,7 @@ func (s *scope) due(synced, changed bool) bool {
 		return false
 	}
 	last := s.lastRefresh()
-	return changed || s.changed || last.After(s.now) || !s.now.Before(nextDue(s.es, last, interval)) ||
+	return changed || s.changed || s.news.After(last) || last.After(s.now) || !s.now.Before(nextDue(s.es, last, interval)) ||
 		s.memo.stores != "" && s.memo.stores != fingerprint(s.stores)
 }
 

@@ -80,6 +80,11 @@ func TestWhatIsDueFollowsFromWhatIsKnown(t *testing.T) {
 				s.memo.stores = "uid/1"
 				s.stores = map[esv1.StoreRef]client.Object{{}: &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{UID: "uid", Generation: 2}}}
 			}}, want: plan{refresh: true}},
+		"what it reads was seen to have changed": {given: []func(*scope){func(s *scope) { s.news = start.Add(time.Second) }}, want: plan{refresh: true}},
+		"it has been read since it was seen to have changed": {
+			given: []func(*scope){later(time.Minute), func(s *scope) { s.news, s.memo.refreshed = start.Add(time.Second), start.Add(2*time.Second) }}, want: plan{}},
+		"CreatedOnce: what it reads was seen to have changed": {
+			given: []func(*scope){set(esv1.RefreshCreatedOnce, time.Hour), func(s *scope) { s.news = start.Add(time.Second) }}, want: plan{}},
 		"the store did not change": {
 			given: []func(*scope){func(s *scope) {
 				s.memo.stores = "uid/2"

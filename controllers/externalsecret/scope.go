@@ -17,6 +17,8 @@ type scope struct {
 	now time.Time
 	// memo is what earlier runs of this process remember; never nil.
 	memo memo
+	// news is when something that the object reads was seen to have changed; zero when it was not.
+	news time.Time
 	// version identifies the spec, labels and annotations, in the form of status.syncedResourceVersion.
 	version string
 

@@ -10,8 +10,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -76,11 +79,11 @@ func Run[S any](ctx context.Context, e Engine, obj client.Object, s *S, report R
 	e.announce(ctx, obj, out, verdict, changed)
 	switch out.State {
 	case Failed:
-		return reconcile.Result{}, fmt.Errorf("%s: %w", out.Step, out.Err)
+		return reconcile.Result{Priority: ptr.To(PriorityDue)}, fmt.Errorf("%s: %w", out.Step, out.Err)
 	case Waiting:
-		return reconcile.Result{RequeueAfter: out.After}, nil
+		return reconcile.Result{RequeueAfter: out.After, Priority: ptr.To(PriorityDue)}, nil
 	default:
-		return reconcile.Result{RequeueAfter: verdict.Next}, nil
+		return reconcile.Result{RequeueAfter: verdict.Next, Priority: ptr.To(PriorityDue)}, nil
 	}
 }
 
@@ -113,6 +116,26 @@ func (e Engine) announce(ctx context.Context, obj client.Object, out Outcome, v 
 	e.Events.Eventf(obj, nil, kind, ev.Reason, ev.Action, "%s", ev.Message)
 }
 
+// The priorities in the queues of all controllers. What somebody made or changed has the queue's own, 0, and goes ahead of
+// the rest: many objects that fall due together do not delay a new one.
+const (
+	// PriorityDue is for what is only looked at again: periodic runs, retries, and what exists at the start.
+	PriorityDue = handler.LowPriority
+	// PriorityNews is for what something else has changed: a store, or a value that another object has just read.
+	PriorityNews = PriorityDue / 2
+)
+
+// Enqueue puts requests into the queue of a controller with a priority of their own.
+func Enqueue(queue workqueue.TypedRateLimitingInterface[reconcile.Request], priority int, requests ...reconcile.Request) {
+	if ordered, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+		ordered.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, requests...)
+		return
+	}
+	for _, request := range requests {
+		queue.Add(request)
+	}
+}
+
 // The bounds of the backoff between runs that failed.
 const (
 	backoffMin = time.Second
@@ -124,6 +147,7 @@ const (
 func Options(concurrent int) controller.Options {
 	return controller.Options{
 		MaxConcurrentReconciles: concurrent,
+		UsePriorityQueue:        ptr.To(true),
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](backoffMin, backoffMax),
 	}
 }

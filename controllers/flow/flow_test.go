@@ -13,8 +13,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -163,4 +165,37 @@ func (w *statusRecorder) Status() client.SubResourceWriter { return w }
 func (w *statusRecorder) Patch(context.Context, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
 	w.patches++
 	return w.err
+}
+
+func TestWhatIsLookedAtAgainWaitsBehindWhatIsNew(t *testing.T) {
+	t.Parallel()
+	for name, step := range map[string]func() error{
+		"ready":   func() error { return nil },
+		"waiting": func() error { return Wait("Later", time.Second, errors.New("x")) },
+		"failed":  func() error { return providers.Errorf(providers.ErrDenied, "no") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScope()
+			report := func(*scope, Outcome) Verdict { return Verdict{Next: time.Hour} }
+			do := func(context.Context, *scope) error { return step() }
+			res, _ := Run(t.Context(), (&statusRecorder{}).engine(t), s.obj, s, report, Step[scope]{Name: "x", Do: do})
+			if res.Priority == nil || *res.Priority != PriorityDue {
+				t.Errorf("priority %v, want that of what is due", res.Priority)
+			}
+		})
+	}
+	queue := priorityqueue.New[reconcile.Request]("test")
+	defer queue.ShutDown()
+	named := func(name string) reconcile.Request {
+		return reconcile.Request{NamespacedName: types.NamespacedName{Name: name}}
+	}
+	Enqueue(queue, PriorityDue, named("due"))
+	Enqueue(queue, PriorityNews, named("news"))
+	queue.Add(named("new"))
+	for _, want := range []string{"new", "news", "due"} {
+		if got, _ := queue.Get(); got.Name != want {
+			t.Errorf("next is %s, want %s", got.Name, want)
+		}
+	}
 }

@@ -22,7 +22,7 @@ type breaker struct {
 // The bounds of the pause after a failure.
 const (
 	minPause = 500 * time.Millisecond
-	maxPause = 15 * time.Second
+	maxPause = 5 * time.Second
 	// maxThrottle bounds what a backend may ask for.
 	maxThrottle = 5 * time.Minute
 )
@@ -45,17 +45,17 @@ func (b *breaker) note(f *flight, newest int, now time.Time) {
 		b.failures = 0
 	case f.order > b.last || b.failures == 0:
 		b.failures, b.last, b.cause = b.failures+1, newest, f.err
-		b.until = now.Add(doubled(minPause, b.failures-1))
+		b.until = now.Add(doubled(minPause, b.failures-1, maxPause))
 		if asked && throttled.After > 0 {
 			b.until = now.Add(min(throttled.After, maxThrottle))
 		}
 	}
 }
 
-// doubled returns d doubled n times, maxPause at most.
-func doubled(d time.Duration, n int) time.Duration {
-	for ; n > 0 && d < maxPause; n-- {
+// doubled returns d doubled n times, most at most.
+func doubled(d time.Duration, n int, most time.Duration) time.Duration {
+	for ; n > 0 && d < most; n-- {
 		d *= 2
 	}
-	return min(d, maxPause)
+	return min(d, most)
 }

@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -101,6 +102,11 @@ type kept struct {
 	breaker breaker
 	docs    map[providers.Ref]document
 	flights map[providers.Ref]*flight
+	// prints tell what the documents were when they were fetched last (news.go).
+	prints map[providers.Ref]uint64
+	seed   maphash.Seed
+	// probing is set while the session itself asks whether the backend is up again.
+	probing bool
 }
 
 // document is a result and when its call was started: its age counts from there.
@@ -162,11 +168,14 @@ func (k *kept) take(req Request, now, deadline time.Time, maxAge time.Duration) 
 	return have, waits, own, nil
 }
 
-// land keeps what a call brought. Only documents are kept: a failure is told to those who waited and forgotten.
-func (k *kept) land(f *flight) {
+// land keeps what a call brought, and returns which documents have changed and whether the backend was down before. Only
+// documents are kept: a failure is told to those who waited and forgotten.
+func (k *kept) land(f *flight) (changed []providers.Ref, recovered bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	down := k.breaker.failures > 0
 	k.breaker.note(f, k.last, time.Now())
+	recovered = down && k.breaker.failures == 0
 	for _, ref := range f.refs {
 		if k.flights[ref] == f {
 			delete(k.flights, ref)
@@ -179,7 +188,20 @@ func (k *kept) land(f *flight) {
 			k.docs = map[providers.Ref]document{}
 		}
 		k.docs[ref] = document{r, f.asked, f.order}
+		if k.changedLocked(ref, r) {
+			changed = append(changed, ref)
+		}
 	}
+	return changed, recovered
+}
+
+// probeDue reports, to one caller at a time, that the backend is down and somebody has to find out when it is up.
+func (k *kept) probeDue() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	due := k.breaker.failures > 0 && !k.probing && !k.dropped
+	k.probing = k.probing || due
+	return due
 }
 
 func (k *kept) sweep(before time.Time) {
@@ -253,8 +275,7 @@ func (p *Pool) patience(s Store) time.Duration {
 
 // fly makes one call of the provider, repeated as the store's retry settings say while the backend is unavailable.
 func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
-	defer f.end()
-	defer e.kept.land(f)
+	defer p.landed(ctx, e, f)
 	for attempt := 0; ; attempt++ {
 		f.results, f.err = p.ask(ctx, e, f)
 		again := time.Now().Add(e.store.RetryInterval + p.limits.Timeout)
@@ -266,6 +287,18 @@ func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
 		case <-p.closed:
 			return
 		}
+	}
+}
+
+// landed ends a flight and tells what is new.
+func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
+	changed, recovered := e.kept.land(f)
+	f.end()
+	p.tell(News{Store: e.store, Namespace: e.key.referent, Changed: changed, Recovered: recovered})
+	if e.kept.probeDue() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.spawn(e, func() { p.probe(ctx, e, f.refs[0]) })
 	}
 }
 

@@ -29,7 +29,7 @@ type Limits struct {
 	// been withdrawn; default 30 s.
 	Reopen time.Duration
 	// Pause is how long a session that could not be opened is not tried again, doubled with each failure in a row up to
-	// maxPause; default 1 s.
+	// maxReopenPause; default 1 s.
 	Pause time.Duration
 }
 
@@ -50,6 +50,10 @@ func (l Limits) withDefaults() Limits {
 
 // MaxReuse is how old a document may be at most that answers a request which did not fetch it.
 const MaxReuse = time.Minute
+
+// maxReopenPause bounds the pause between attempts to open a session: a login that is refused again and again can lock an
+// account.
+const maxReopenPause = 15 * time.Second
 
 // sweepEvery is how often sessions and documents that nobody uses are looked for.
 const sweepEvery = 30 * time.Second
@@ -77,6 +81,8 @@ type Pool struct {
 	// running counts the goroutines of the pool, and cancels ends the calls of providers that are under way.
 	running int
 	cancels map[*call]context.CancelFunc
+	// hearers want the news.
+	hearers []func(News)
 }
 
 // Deps are what a Pool needs; Providers, Reader and Tokens are required.
@@ -220,7 +226,7 @@ func (e *entry) outlived(now time.Time, pause time.Duration) bool {
 		return false
 	}
 	if e.err != nil {
-		return now.Sub(e.opened) >= doubled(pause, e.failures)
+		return now.Sub(e.opened) >= doubled(pause, e.failures, maxReopenPause)
 	}
 	return !e.renew.IsZero() && now.After(e.renew)
 }

@@ -205,9 +205,10 @@ func TestABackendThatIsDownIsAskedNowAndThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := &backend{}
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		b.fetch = func(ctx context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
-			if down {
+			if down.Load() {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
@@ -228,8 +229,8 @@ func TestABackendThatIsDownIsAskedNowAndThen(t *testing.T) {
 		if took := time.Since(began); took > 5*time.Minute {
 			t.Errorf("500 requests took %s", took)
 		}
-		down = false
-		time.Sleep(maxPause)
+		down.Store(false)
+		time.Sleep(p.limits.Timeout + maxPause) // a call under way hangs as long as it may
 		for i := range 10 {
 			mustFetch(t, p, request(s, "team", fmt.Sprintf("k%d", i)))
 		}

@@ -1,0 +1,145 @@
+package externalsecret
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/internal/redact"
+)
+
+// queue is the controller's work queue.
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// The indexes of ExternalSecrets: by the stores that they name, as "<kind>/<name>", and by what they read, as
+// "<kind>/<name>/<key>".
+const (
+	storeIndex = "stores"
+	keyIndex   = "keys"
+)
+
+func indexStores(obj client.Object) []string {
+	es, ok := obj.(*esv1.ExternalSecret)
+	if !ok {
+		return nil
+	}
+	var keys []string
+	for _, ref := range storesOf(&es.Spec) {
+		keys = append(keys, ref.Kind+"/"+ref.Name)
+	}
+	return keys
+}
+
+func indexKeys(obj client.Object) []string {
+	es, ok := obj.(*esv1.ExternalSecret)
+	if !ok {
+		return nil
+	}
+	var keys []string
+	for _, e := range entriesOf(&es.Spec) {
+		key := e.origin.store.Kind + "/" + e.origin.store.Name + "/" + e.origin.ref.Key
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// storeEvents enqueues the users of a store that is new or has changed, behind what users themselves have changed.
+func (r *Reconciler) storeEvents() handler.Funcs {
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			priority := flow.PriorityNews
+			if e.IsInInitialList {
+				priority = flow.PriorityDue
+			}
+			flow.Enqueue(q, priority, r.dependents(ctx, e.Object)...)
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			flow.Enqueue(q, flow.PriorityNews, r.dependents(ctx, e.ObjectNew)...)
+		},
+	}
+}
+
+// dependents returns the ExternalSecrets that name a store.
+func (r *Reconciler) dependents(ctx context.Context, obj client.Object) []reconcile.Request {
+	kind, _, _ := sessions.Parts(obj)
+	return r.namers(ctx, kind, obj.GetName(), obj.GetNamespace())
+}
+
+// namers returns the ExternalSecrets of a namespace, or of all when it is empty, that name a store.
+func (r *Reconciler) namers(ctx context.Context, kind, store, namespace string) []reconcile.Request {
+	return requestsFor(r.find(ctx, namespace, storeIndex, kind+"/"+store))
+}
+
+// find returns the ExternalSecrets that an index finds, as the cache has them; without a namespace, of all.
+func (r *Reconciler) find(ctx context.Context, namespace, index, value string) []esv1.ExternalSecret {
+	var list esv1.ExternalSecretList
+	err := r.deps.Client.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy, client.MatchingFields{index: value})
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(redact.API(err), "list the ExternalSecrets of a store", "index", index)
+		return nil
+	}
+	return list.Items
+}
+
+func requestsFor(list []esv1.ExternalSecret) []reconcile.Request {
+	requests := make([]reconcile.Request, len(list))
+	for i := range list {
+		requests[i].NamespacedName = client.ObjectKeyFromObject(&list[i])
+	}
+	return requests
+}
+
+// hear listens to the pool of sessions: who reads a document that has changed reads it now, and not when it is due, and who
+// waits for a store that was down is served as soon as it is up.
+func (r *Reconciler) hear(ctx context.Context, q queue) error {
+	r.deps.Sessions.Subscribe(func(n sessions.News) {
+		kind, namespace := esv1.KindClusterSecretStore, n.Namespace
+		if n.Store.Namespace != "" {
+			kind, namespace = esv1.KindSecretStore, n.Store.Namespace
+		}
+		store := kind + "/" + n.Store.Name
+		for _, ref := range n.Changed {
+			users := r.find(ctx, namespace, keyIndex, store+"/"+ref.Key)
+			r.mark(users, time.Now())
+			flow.Enqueue(q, flow.PriorityNews, requestsFor(users)...)
+		}
+		if n.Recovered {
+			users := slices.DeleteFunc(r.find(ctx, namespace, storeIndex, store), func(es esv1.ExternalSecret) bool {
+				return conditions.Ready(es.Status.Conditions).Status == metav1.ConditionTrue
+			})
+			flow.Enqueue(q, flow.PriorityNews, requestsFor(users)...)
+		}
+	})
+	return nil
+}
+
+// mark remembers that what the objects read has changed at a time.
+func (r *Reconciler) mark(list []esv1.ExternalSecret, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range list {
+		r.news[client.ObjectKeyFromObject(&list[i])] = at
+	}
+}
+
+// newsOf returns when what the object reads was seen to have changed; zero when it was not, or read since.
+func (r *Reconciler) newsOf(key types.NamespacedName) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.news[key]
+}
