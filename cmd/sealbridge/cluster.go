@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 
 	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // kubeconfigs may log in by OpenID Connect, as with kubectl
 	"k8s.io/client-go/rest"
@@ -132,6 +134,7 @@ func (c *cluster) proxy(ctx context.Context) (string, error) {
 type answerError struct {
 	code   int
 	reason string
+	after  time.Duration // to wait before the next request, of an answer that says so
 }
 
 func (e *answerError) Error() string {
@@ -169,9 +172,18 @@ func (c *cluster) do(ctx context.Context, method, path string, body []byte) ([]b
 		if status.Kind != "Status" {
 			status.Reason = ""
 		}
-		return nil, &answerError{code: response.StatusCode, reason: status.Reason}
+		return nil, &answerError{code: response.StatusCode, reason: status.Reason, after: retryAfter(response.Header)}
 	}
 	return data, nil
+}
+
+// retryAfter returns for how long a server asks to be left alone, at most a minute.
+func retryAfter(header http.Header) time.Duration {
+	seconds, err := strconv.Atoi(header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return time.Second
+	}
+	return time.Duration(min(seconds, 60)) * time.Second
 }
 
 // validate asks the controller about every SealedSecret of the input.

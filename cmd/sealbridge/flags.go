@@ -52,6 +52,7 @@ type sealFlags struct {
 	reEncrypt bool
 	rotate    bool
 	unseal    bool
+	update    bool // of sealbridge seal alone
 }
 
 // scopeFlag is a scope that was asked for; the empty one was not.
@@ -167,7 +168,9 @@ func (f *sealFlags) mode() (mode, error) {
 		return "", usage("give one of them", "%s and %s exclude each other", asked[0], asked[1])
 	case len(f.fromFile) != 0 && !f.raw:
 		return "", usage("kubectl create secret --from-file ... --dry-run=client -o yaml makes a Secret to seal", "--from-file requires --raw")
-	case len(f.privateKeys) != 0 && !f.unseal:
+	case f.update && (len(asked) > 0 || f.output == ""):
+		return "", usage("name the file to update with --sealed-secret-file (-w)", "--update seals into a file")
+	case len(f.privateKeys) != 0 && !f.unseal && !f.update:
 		return "", usage("add --recovery-unseal to open a SealedSecret", "--recovery-private-key requires --recovery-unseal")
 	case f.unseal && len(f.privateKeys) == 0:
 		return "", usage("give the file with the private key", "--recovery-unseal requires --recovery-private-key")
@@ -207,6 +210,9 @@ func newSeal(ctx context.Context, name string, h host) *cobra.Command {
 		Args:          noArguments("give the Secret with --secret-file (-f) or on standard input"),
 	}
 	f.bind(cmd.Flags())
+	if name == "seal" {
+		cmd.Flags().BoolVar(&f.update, "update", false, "change the SealedSecrets of the file that --sealed-secret-file names, and keep the ciphertext of values that have not changed")
+	}
 	cmd.SetFlagErrorFunc(badFlag)
 	named := cmd.Flags()
 	kubeseal := pflag.NewFlagSet(name, pflag.ContinueOnError)

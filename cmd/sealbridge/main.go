@@ -82,7 +82,7 @@ func newRoot(ctx context.Context, h host) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(badFlag)
 	root.AddCommand(newEditing(ctx, h)...)
-	root.AddCommand(newLint(ctx, h))
+	root.AddCommand(newLint(ctx, h), newRewrap(ctx, h))
 	root.AddCommand(newSeal(ctx, "seal", h), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",

@@ -1,18 +1,22 @@
 package main
 
 import (
+	"crypto/rand"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/sealing"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -39,16 +43,20 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	old, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Now().Add(-2 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../test/scripts",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			server := newAPIServer(pair)
+			server := newAPIServer(pair, old)
 			env.Defer(server.Close)
 			env.Setenv("SERVER", server.URL)
 			for name, content := range map[string][]byte{
-				"cert.pem": pair.CertificatePEM(), "key.pem": pair.PrivateKeyPEM(), "expired.pem": expired.CertificatePEM(),
+				"cert.pem": pair.CertificatePEM(), "key.pem": pair.PrivateKeyPEM(), "expired.pem": expired.CertificatePEM(), "old-cert.pem": old.CertificatePEM(), "old-key.pem": old.PrivateKeyPEM(),
 				"kubeconfig": []byte(kubeconfig(server.URL)),
 			} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), content, 0o600); err != nil {
@@ -66,7 +74,7 @@ func TestScripts(t *testing.T) {
 
 // newAPIServer stands in for the API server where the real one cannot be used: it proxies to pods, and refuses pods on
 // loopback addresses. The paths are those of its service proxy.
-func newAPIServer(pair *keyring.Pair) *httptest.Server {
+func newAPIServer(pair, old *keyring.Pair) *httptest.Server {
 	mux := http.NewServeMux()
 	service := "/api/v1/namespaces/{namespace}/services/"
 	answer := func(code int, body string) http.HandlerFunc {
@@ -103,8 +111,38 @@ func newAPIServer(pair *keyring.Pair) *httptest.Server {
 		mux.HandleFunc("GET "+service+name, answer(200, `{"spec":{"ports":[{"name":"api"}]}}`))
 		mux.HandleFunc("POST "+service+"http:"+name+":api/proxy/v1/rotate", answer(200, rotated))
 	}
+	addRotating(mux, service, pair, old)
 	mux.HandleFunc("GET "+service+"hanging", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	return httptest.NewServer(mux)
+}
+
+// addRotating adds a controller that has two keys and is asked too often every second time.
+func addRotating(mux *http.ServeMux, service string, newest, old *keyring.Pair) {
+	ring := keyring.New(newest, old)
+	var asked atomic.Int32
+	mux.HandleFunc("GET "+service+"two-keys", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"spec":{"ports":[{"name":"api"}]}}`))
+	})
+	proxy := service + "http:two-keys:api/proxy"
+	mux.HandleFunc("GET "+proxy+"/v1/cert.pem", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(newest.CertificatePEM()) })
+	mux.HandleFunc("POST "+proxy+"/v1/rotate", func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1)%2 == 1 {
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		body, _ := readBounded(r.Body, "body")
+		received, err := sealing.ReadReceived(body, 10<<20)
+		var text []byte
+		if err == nil {
+			text, err = received.Reseal(r.Context(), ring, rand.Reader, seal.Newest{Compat: newest.Public()})
+		}
+		if err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(text)
+	})
 }
 
 func kubeconfig(server string) string {

@@ -55,6 +55,9 @@ func (r *sealRun) run(ctx context.Context) error {
 		}
 		return r.write(text)
 	default:
+		if r.flags.update {
+			return r.update(ctx, format)
+		}
 		return r.seal(ctx, format)
 	}
 }

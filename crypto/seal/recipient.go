@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/sealbridge/sealbridge/crypto/agebox"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
 )
 
@@ -19,6 +22,9 @@ var ErrNoRecipient = errors.New("there is no sealing key of the value's format")
 type Recipient interface {
 	// Seal returns the bytes of one sealed value. The place has all that the scope needs, and the value fits a Secret.
 	Seal(random io.Reader, scope Scope, namespace, name string, value []byte) ([]byte, error)
+	// Fingerprint names the keys that open what is sealed: the fingerprint of one, or those of several in their order,
+	// with spaces between them.
+	Fingerprint() string
 }
 
 // Compat returns the recipient with an RSA key, in the format of Sealed Secrets.
@@ -31,6 +37,9 @@ func (r rsaRecipient) Seal(random io.Reader, scope Scope, namespace, name string
 	return rsahybrid.Seal(random, r.key, Label(scope, namespace, name), value)
 }
 
+// Fingerprint implements Recipient.
+func (r rsaRecipient) Fingerprint() string { return keyring.Fingerprint(r.key) }
+
 // Native returns the recipient that stands for one or several post-quantum age recipients, of which each can open what is
 // sealed. Values are sealed with age's own source of randomness.
 func Native(to ...*agebox.Recipient) Recipient { return ageRecipients(to) }
@@ -40,6 +49,16 @@ type ageRecipients []*agebox.Recipient
 // Seal implements Recipient.
 func (r ageRecipients) Seal(_ io.Reader, scope Scope, namespace, name string, value []byte) ([]byte, error) {
 	return agebox.Seal(r, placeOf(scope, namespace, name), value)
+}
+
+// Fingerprint implements Recipient.
+func (r ageRecipients) Fingerprint() string {
+	names := make([]string, 0, len(r))
+	for _, recipient := range r {
+		names = append(names, recipient.Fingerprint())
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), " ")
 }
 
 // Seal seals a value and returns the text for spec.encryptedData. random is crypto/rand.Reader outside of tests. It

@@ -2,6 +2,7 @@ package sealing
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 type File struct {
 	text    []byte
 	objects []*Object
+	added   []byte // behind the text
 }
 
 // Object is a SealedSecret of a file.
@@ -28,8 +30,8 @@ type Object struct {
 	Scope     seal.Scope
 	// Values is spec.encryptedData: sealed values by their keys.
 	Values map[string]string
-	// Deprecated says whether the object has the deprecated spec.data.
-	Deprecated bool
+	// Deprecated is spec.data, one sealed value of the old format; mostly "".
+	Deprecated string
 	// Line of the file on which the object's document begins, from 1.
 	Line int
 
@@ -76,7 +78,7 @@ func newFileObject(d manifest.Document) (*Object, error) {
 	meta := o.metadata("metadata")
 	object := &Object{
 		Name: meta.Name, Namespace: meta.Namespace, Scope: seal.ScopeOf(meta.Annotations), Values: o.texts("spec", "encryptedData"),
-		Deprecated: o.at("spec", "data") != nil, Line: d.Line, document: d, fields: d.Object,
+		Deprecated: o.text("spec", "data"), Line: d.Line, document: d, fields: d.Object,
 	}
 	return object, o.err
 }
@@ -114,6 +116,14 @@ func (o *Object) String() string {
 	return o.Namespace + "/" + o.Name
 }
 
+// JSON returns the object for a controller to judge.
+func (o *Object) JSON() ([]byte, error) { return json.Marshal(o.fields) }
+
+// SetDeprecated replaces the deprecated spec.data.
+func (o *Object) SetDeprecated(sealed string) {
+	o.edit(yamledit.Edit{Path: []string{"spec", "data"}, Value: sealed})
+}
+
 // Set puts a sealed value under a key.
 func (o *Object) Set(key, sealed string) {
 	o.edit(yamledit.Edit{Path: []string{"spec", "encryptedData", key}, Value: sealed})
@@ -133,7 +143,7 @@ func (o *Object) edit(edits ...yamledit.Edit) {
 
 // Changed says whether an edit is waiting to be made.
 func (f *File) Changed() bool {
-	return slices.ContainsFunc(f.objects, func(o *Object) bool { return len(o.edits) > 0 })
+	return len(f.added) > 0 || slices.ContainsFunc(f.objects, func(o *Object) bool { return len(o.edits) > 0 })
 }
 
 // Text returns the file with all changes made.
@@ -158,6 +168,7 @@ func (f *File) Text() ([]byte, error) {
 		at = d.Offset + len(d.Raw)
 	}
 	out.Write(f.text[at:])
+	out.Write(f.added)
 	return out.Bytes(), nil
 }
 
@@ -176,7 +187,7 @@ func (o *Object) SealValue(options Options, key string, value []byte) (string, e
 	if !isDataKey(key) {
 		return "", problem("Kubernetes would refuse the Secret", "%q is not a key for a Secret: letters, digits, - _ and . are allowed", key)
 	}
-	namespace, err := o.place(options)
+	namespace, err := o.Place(options)
 	if err != nil {
 		return "", err
 	}
@@ -187,8 +198,14 @@ func (o *Object) SealValue(options Options, key string, value []byte) (string, e
 	return text, nil
 }
 
-// place returns the namespace that the object's values are bound to: its own, else the one that options know.
-func (o *Object) place(options Options) (string, error) {
+// Replaces says whether an object has the place, the scope and the keys of another.
+func (o *Object) Replaces(other *Object) bool {
+	return o.Name == other.Name && o.Namespace == other.Namespace && o.Scope == other.Scope &&
+		(o.Deprecated == "") == (other.Deprecated == "") && slices.Equal(o.Keys(), other.Keys())
+}
+
+// Place returns the namespace that the object's values are bound to: its own, else the one that options know.
+func (o *Object) Place(options Options) (string, error) {
 	if o.Scope == seal.ClusterWide || o.Namespace != "" || options.Namespace == nil {
 		return o.Namespace, nil
 	}

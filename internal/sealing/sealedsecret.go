@@ -55,6 +55,10 @@ type Options struct {
 	// Namespace returns the namespace that applies to Secrets without one, and whether it was asked for explicitly, in
 	// which case Secrets must not name another. It is not called for cluster-wide Secrets.
 	Namespace func(needed bool) (namespace string, explicit bool, err error)
+	// Memory keeps the ciphertexts of unchanged values when a file is updated; nil seals all anew.
+	Memory Memory
+
+	existing func(namespace, name string) *Object
 }
 
 // Seal returns the SealedSecret of a Secret. Its errors have kubeseal's texts where kubeseal has them.
@@ -89,9 +93,15 @@ func Seal(s Secret, o Options) (*SealedSecret, error) {
 		},
 	}
 	for _, key := range sortedKeys(s.Data) {
-		text, err := seal.Seal(o.Random, o.To, scope, meta.Namespace, meta.Name, s.Data[key])
-		if err != nil {
-			return nil, sealError(s.where, key, err)
+		text, ok := o.kept(scope, meta.Namespace, meta.Name, key, s.Data[key])
+		if !ok {
+			var err error
+			if text, err = seal.Seal(o.Random, o.To, scope, meta.Namespace, meta.Name, s.Data[key]); err != nil {
+				return nil, sealError(s.where, key, err)
+			}
+		}
+		if o.Memory != nil {
+			o.Memory.Sealed(scope, meta.Namespace, meta.Name, text, s.Data[key])
 		}
 		sealed.Spec.EncryptedData[key] = text
 	}

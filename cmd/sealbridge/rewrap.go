@@ -1,0 +1,342 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/sealing"
+)
+
+type rewrapFlags struct {
+	clusterFlags
+
+	privateKeys []string
+	dryRun      bool
+}
+
+// rewrapRun seals the values of many files anew.
+type rewrapRun struct {
+	connection
+
+	flags  *rewrapFlags
+	again  resealer
+	counts struct{ rewrapped, unchanged, failed, files int }
+}
+
+// resealer seals the values of one object anew in its file, and says what it did. It returns an error that is no
+// *objectError when nothing more can be done at all.
+type resealer interface {
+	reseal(ctx context.Context, o *sealing.Object) (outcome, error)
+	// done is told that a file has been written.
+	done() error
+}
+
+// outcome is what became of one object.
+type outcome struct {
+	changed int    // values
+	from    string // fingerprints of the keys that opened them, where that is known
+	to      string
+}
+
+// objectError is about one object; the others can still be sealed anew.
+type objectError struct{ err error }
+
+func (e *objectError) Error() string { return e.err.Error() }
+func (e *objectError) Unwrap() error { return e.err }
+
+func newRewrap(ctx context.Context, h host) *cobra.Command {
+	f := &rewrapFlags{}
+	cmd := &cobra.Command{
+		Use:   "rewrap PATH...",
+		Short: "Seal the values of all SealedSecrets in files anew, to the newest key or to other recipients",
+		Long: "Looks at YAML and JSON files, and at those below folders. Without keys the controller seals anew, at the pace that it takes;\n" +
+			"with --recovery-private-key it is done here, to --cert or the controller's certificate. Comments, order and formatting stay.\n" +
+			"Each file is replaced at once, values that are sealed to the new key already stay as they are, and a run that was ended goes on\n" +
+			"where it stopped.",
+		Example:       "  sealbridge rewrap --dry-run .\n  sealbridge rewrap --recovery-private-key old.pem --cert new-cluster.pem clusters/new",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("sealbridge rewrap . takes everything below here", "rewrap takes files and folders")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := setFromEnvironment(cmd.Flags(), h.env); err != nil {
+				return err
+			}
+			return (&rewrapRun{connection: connection{at: &f.clusterFlags, host: h}, flags: f}).run(ctx, args)
+		},
+	}
+	cmd.SetFlagErrorFunc(badFlag)
+	f.bind(cmd.Flags())
+	cmd.Flags().StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys that open the values: PEM, or sealing-key Secrets in YAML or JSON")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done and write nothing")
+	return cmd
+}
+
+func (r *rewrapRun) run(ctx context.Context, paths []string) error {
+	files, err := walk(paths, ".yaml", ".yml", ".json")
+	if err != nil {
+		return err
+	}
+	if r.again, err = r.resealer(ctx); err != nil {
+		return err
+	}
+	for _, path := range files {
+		if err := r.file(ctx, path); err != nil {
+			r.summary()
+			return inFile(path, err)
+		}
+	}
+	r.summary()
+	if r.counts.failed > 0 {
+		return &sealing.Error{Problem: fmt.Sprintf("%d SealedSecrets could not be sealed anew", r.counts.failed), Hint: "they are as they were; the lines above say why"}
+	}
+	return nil
+}
+
+func (r *rewrapRun) summary() {
+	verb := "sealed anew"
+	if r.flags.dryRun {
+		verb = "would be sealed anew"
+	}
+	_, _ = fmt.Fprintf(r.host.stdout, "%d SealedSecrets in %d files: %d %s, %d unchanged, %d failed\n",
+		r.counts.rewrapped+r.counts.unchanged+r.counts.failed, r.counts.files, r.counts.rewrapped, verb, r.counts.unchanged, r.counts.failed)
+}
+
+func (r *rewrapRun) file(ctx context.Context, path string) error {
+	data, err := readFile(path)
+	if err != nil {
+		return err
+	}
+	file, err := sealing.ReadFile(data)
+	if err != nil {
+		// A repository has files of other kinds too. lint says which of the broken ones hold secrets.
+		r.note("skipped " + inFile(path, err).Error())
+		return nil
+	}
+	if len(file.Objects()) == 0 {
+		return nil
+	}
+	r.counts.files++
+	for _, o := range file.Objects() {
+		out, err := r.again.reseal(ctx, o)
+		where := fmt.Sprintf("%s:%d: %s", printable(path), o.Line, printable(o.String()))
+		var one *objectError
+		switch {
+		case errors.As(err, &one):
+			r.counts.failed++
+			_, _ = fmt.Fprintf(r.host.stdout, "%s: failed: %s\n", where, one)
+		case err != nil:
+			return err
+		case out.changed == 0:
+			r.counts.unchanged++
+			_, _ = fmt.Fprintf(r.host.stdout, "%s: unchanged (%s)\n", where, out.to)
+		default:
+			r.counts.rewrapped++
+			_, _ = fmt.Fprintf(r.host.stdout, "%s: %d of %d values (%s -> %s)\n", where, out.changed, len(o.Values), out.from, out.to)
+		}
+	}
+	if r.flags.dryRun {
+		return nil
+	}
+	if file.Changed() {
+		text, err := file.Text()
+		if err != nil {
+			return err
+		}
+		if err := replaceFile(path, text); err != nil {
+			return err
+		}
+	}
+	return r.again.done()
+}
+
+func (r *rewrapRun) resealer(ctx context.Context) (resealer, error) {
+	keys, err := readPrivateKeys(r.flags.privateKeys)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) > 0 {
+		to, err := r.recipient(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &offline{keys: keys, options: sealing.Options{To: to, Random: rand.Reader, Namespace: r.namespace}}, nil
+	}
+	if r.flags.cert != "" {
+		return nil, usage("give the keys that open the values, or leave --cert out and let the controller do it", "rewrap to --cert requires --recovery-private-key")
+	}
+	c, err := r.cluster()
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := c.certificate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := keyring.ParseRecipient(certificate, time.Now())
+	if err != nil {
+		return nil, certificateError(err)
+	}
+	proxy, err := c.proxy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	memory, err := openMemory(r.host)
+	if err != nil {
+		return nil, err
+	}
+	return &online{cluster: c, proxy: proxy, to: keyring.Fingerprint(key), memory: memory, dryRun: r.flags.dryRun}, nil
+}
+
+// offline opens with keys at hand.
+type offline struct {
+	keys    sealing.PrivateKeys
+	options sealing.Options
+}
+
+func (f *offline) done() error { return nil }
+
+func (f *offline) reseal(ctx context.Context, o *sealing.Object) (outcome, error) {
+	out := outcome{to: f.options.To.Fingerprint()}
+	if o.Deprecated != "" {
+		return out, &objectError{errors.New("the deprecated spec.data holds a whole Secret; seal that anew")}
+	}
+	opener, from := seal.NewOpener(f.keys, "", 0), map[string]bool{}
+	sealed := map[string]string{}
+	for _, key := range o.Keys() {
+		text, was, err := f.one(ctx, opener, o, key)
+		if ctx.Err() != nil {
+			return out, context.Cause(ctx)
+		}
+		if err != nil {
+			return out, &objectError{err}
+		}
+		if was != out.to {
+			sealed[key] = text
+			if !from[was] {
+				from[was] = true
+				out.from += ", " + was
+			}
+		}
+	}
+	for key, text := range sealed {
+		o.Set(key, text)
+	}
+	out.changed = len(sealed)
+	if len(out.from) > 2 {
+		out.from = out.from[2:]
+	}
+	return out, nil
+}
+
+// one seals one value anew, unless it is sealed to the right ones, and says to whom it was.
+func (f *offline) one(ctx context.Context, opener *seal.Opener, o *sealing.Object, key string) (text, was string, err error) {
+	namespace, err := o.Place(f.options)
+	if err != nil {
+		return "", "", err
+	}
+	value, err := o.Open(func(scope seal.Scope, namespace, name, text string) ([]byte, error) {
+		return opener.Open(ctx, scope, namespace, name, text)
+	}, namespace, key)
+	if err != nil {
+		return "", "", err
+	}
+	defer clear(value)
+	if was = sealedTo(o.Values[key], opener.Opened()); was == f.options.To.Fingerprint() {
+		return "", was, nil
+	}
+	text, err = o.SealValue(f.options, key, value)
+	return text, was, err
+}
+
+// online has the controller seal anew.
+type online struct {
+	cluster *cluster
+	proxy   string
+	to      string // fingerprint of the newest key
+	memory  *memory
+	dryRun  bool
+}
+
+func (n *online) done() error { return n.memory.save() }
+
+func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error) {
+	out := outcome{to: n.to, from: "unknown"}
+	for _, key := range o.Keys() {
+		if !n.memory.IsTo(n.to, o.Values[key]) {
+			out.changed++
+		}
+	}
+	if o.Deprecated != "" && !n.memory.IsTo(n.to, o.Deprecated) {
+		out.changed++
+	}
+	if out.changed == 0 || n.dryRun {
+		return out, nil
+	}
+	body, err := o.JSON()
+	if err != nil {
+		return out, err
+	}
+	answer, err := n.ask(ctx, body)
+	var refused *answerError
+	switch {
+	case errors.As(err, &refused) && (refused.code == http.StatusInternalServerError || refused.code == http.StatusConflict):
+		return out, &objectError{errors.New("the controller cannot open it under its namespace, name and scope")}
+	case errors.As(err, &refused) && refused.code == http.StatusNotFound:
+		return out, notServed("rotation", "give --recovery-private-key to do it here", err)
+	case err != nil:
+		return out, &sealing.Error{Problem: "cannot ask the controller: " + err.Error(), Hint: "run the command again: it goes on where it stopped", Cause: err}
+	}
+	rotated, err := sealing.ReadFile(answer)
+	if err != nil || len(rotated.Objects()) != 1 || !rotated.Objects()[0].Replaces(o) {
+		return out, &sealing.Error{Problem: "the controller did not answer with the same SealedSecret", Hint: useFlags}
+	}
+	out.changed = 0
+	for key, text := range rotated.Objects()[0].Values {
+		if text != o.Values[key] {
+			out.changed++
+			o.Set(key, text)
+		}
+		n.memory.RememberTo(n.to, text)
+	}
+	if text := rotated.Objects()[0].Deprecated; text != "" {
+		out.changed++
+		o.SetDeprecated(text)
+		n.memory.RememberTo(n.to, text)
+	}
+	return out, nil
+}
+
+// maxWaits bounds how often one object waits for its turn: about a quarter of an hour.
+const maxWaits = 600
+
+// ask posts one object, and waits when the controller is asked too often.
+func (n *online) ask(ctx context.Context, body []byte) ([]byte, error) {
+	for waits := 0; ; waits++ {
+		answer, err := n.cluster.do(ctx, http.MethodPost, n.proxy+"/v1/rotate", body)
+		var refused *answerError
+		busy := errors.As(err, &refused) && (refused.code == http.StatusTooManyRequests || refused.code == http.StatusServiceUnavailable)
+		if !busy || waits == maxWaits {
+			return answer, err
+		}
+		timer := time.NewTimer(max(refused.after, 100*time.Millisecond))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(ctx)
+		case <-timer.C:
+		}
+	}
+}
