@@ -231,7 +231,9 @@ func TestEntriesOfOneKeyAreOneDocument(t *testing.T) {
 	}
 	documents := map[origin]bool{}
 	for _, e := range entriesOf(spec) {
-		documents[e.origin] = true
+		document := e.origin
+		document.ref.Property = "" // the pool drops it where the backend is not asked for parts
+		documents[document] = true
 	}
 	if len(documents) != 4 {
 		t.Errorf("%d documents, want 4: main, its metadata, its version 3, and other: %v", len(documents), documents)
