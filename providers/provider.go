@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"time"
 )
 
@@ -95,6 +96,43 @@ type Checker interface {
 type Expirer interface {
 	// Expires returns when the login ends; the zero time means never. It is the same during the session's life.
 	Expires() time.Time
+}
+
+// Finder is an optional capability of a Session: it finds documents that nobody names.
+type Finder interface {
+	// Find returns the documents that match all of q, each once, in the order of their names; none is no error. It is all
+	// or nothing: when it cannot tell what matches, or read what does, it fails. It fails with ErrInvalid for a query that
+	// the backend does not know and for one that matches more than MaxFound documents or MaxFoundSize bytes, ErrNotFound
+	// when there is no such path, and ErrDenied when the identity may not list or read, with a text that says what it
+	// needs. A document that is deleted meanwhile is left out. Find returns within a second of the context's end.
+	Find(ctx context.Context, q Query) ([]Found, error)
+}
+
+// The most that Find returns: the bytes are four times what a Kubernetes Secret can hold.
+const (
+	MaxFound     = 1000
+	MaxFoundSize = 4 << 20
+)
+
+// Query says which documents to find.
+type Query struct {
+	// Path is where to look, in the backend's own spelling; empty means everywhere. A backend without paths ignores it.
+	Path string
+	// Name is found somewhere in the document's name; nil means any name.
+	Name *regexp.Regexp
+	// Tags are all among what the backend records about the document; empty means any.
+	Tags map[string]string
+}
+
+// Matches reports whether a name is one that q asks for.
+func (q Query) Matches(name string) bool { return q.Name == nil || q.Name.MatchString(name) }
+
+// Found is a document that was found.
+type Found struct {
+	// Name fetches the same document as Ref.Key.
+	Name string
+	// Value is the whole document, as Document.Value returns it for the empty property.
+	Value Value
 }
 
 // Selective is an optional capability of a Session whose requests can depend on the part of a document that is read: an

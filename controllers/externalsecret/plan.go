@@ -30,18 +30,24 @@ type entry struct {
 	remote    esv1.RemoteRef
 	// rewrite are the rules that name what was found.
 	rewrite []esv1.Rewrite
+	// find is what an entry looks for that names no document; else nil.
+	find *esv1.Find
 }
 
 // entriesOf returns dataFrom in order and then data, which wins.
 func entriesOf(spec *esv1.ExternalSecretSpec) []entry {
 	var out []entry
 	for i, d := range spec.DataFrom {
-		if d.Extract == nil {
-			continue
-		}
 		store := spec.SecretStoreRef
 		if d.SourceRef != nil && d.SourceRef.StoreRef != nil {
 			store = *d.SourceRef.StoreRef
+		}
+		if d.Find != nil {
+			out = append(out, newFind(fmt.Sprintf("spec.dataFrom[%d].find", i), store, d))
+			continue
+		}
+		if d.Extract == nil {
+			continue
 		}
 		e := newEntry(fmt.Sprintf("spec.dataFrom[%d].extract", i), "", store, *d.Extract)
 		e.rewrite = d.Rewrite
@@ -223,7 +229,7 @@ func phaseOf(spec *esv1.ExternalSecretSpec, namespace string, interval time.Dura
 		if e.origin.store.Kind == esv1.KindSecretStore {
 			owner = namespace
 		}
-		smallest = min(smallest, hashOf(e.origin.store.Kind, owner, e.origin.store.Name, e.origin.ref.Key))
+		smallest = min(smallest, hashOf(e.origin.store.Kind, owner, e.origin.store.Name, e.origin.ref.Key+e.origin.find))
 	}
 	return share(smallest, interval)
 }

@@ -167,7 +167,9 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 		"spec.data[0].sourceRef.generatorRef": {func(s *esv1.ExternalSecretSpec) {
 			s.Data[0].SourceRef = &esv1.DataSourceRef{GeneratorRef: &esv1.GeneratorRef{}}
 		}, ""},
-		"spec.dataFrom[0].find": {func(s *esv1.ExternalSecretSpec) { s.DataFrom = []esv1.DataFrom{{Find: &esv1.Find{}}} }, ""},
+		"a name to find that is no expression": {func(s *esv1.ExternalSecretSpec) {
+			s.DataFrom = []esv1.DataFrom{{Find: &esv1.Find{Name: &esv1.FindName{RegExp: "("}}}}
+		}, "spec.dataFrom[0].find: name.regexp is not a regular expression"},
 		"spec.dataFrom[0].sourceRef.generatorRef": {func(s *esv1.ExternalSecretSpec) {
 			s.DataFrom = []esv1.DataFrom{{SourceRef: &esv1.DataFromSourceRef{GeneratorRef: &esv1.GeneratorRef{}}}}
 		}, ""},
@@ -203,7 +205,7 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 	}
 	all := base()
 	all.RefreshPolicy = esv1.RefreshOnChange
-	all.DataFrom = []esv1.DataFrom{{Extract: &esv1.RemoteRef{Key: "k"}, Rewrite: []esv1.Rewrite{
+	all.DataFrom = []esv1.DataFrom{{Find: &esv1.Find{Name: &esv1.FindName{RegExp: "^a"}, Tags: map[string]string{"a": "b"}}}, {Extract: &esv1.RemoteRef{Key: "k"}, Rewrite: []esv1.Rewrite{
 		{Regexp: &esv1.RewriteRegexp{Source: "a", Target: "b"}}, {Transform: &esv1.RewriteTransform{Template: "{{ .value }}"}}, {Merge: &esv1.RewriteMerge{}},
 	}}}
 	all.Target = esv1.Target{Name: "x", CreationPolicy: esv1.CreationOwner, DeletionPolicy: esv1.DeletionRetain, Template: &esv1.Template{

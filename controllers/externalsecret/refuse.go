@@ -36,7 +36,6 @@ func unsupported(spec *esv1.ExternalSecretSpec) []string {
 		note(d.SourceRef != nil && d.SourceRef.GeneratorRef != nil, "spec.data[%d].sourceRef.generatorRef", i)
 	}
 	for i, d := range spec.DataFrom {
-		note(d.Find != nil, "spec.dataFrom[%d].find", i)
 		note(d.SourceRef != nil && d.SourceRef.GeneratorRef != nil, "spec.dataFrom[%d].sourceRef.generatorRef", i)
 	}
 	return fields
@@ -56,7 +55,10 @@ func refuse(spec *esv1.ExternalSecretSpec) error {
 		if e.origin.store.Name == "" {
 			return providers.Errorf(providers.ErrInvalid, "%s names no store: set spec.secretStoreRef or its sourceRef.storeRef", e.path)
 		}
-		if e.origin.ref.Key == "" {
+		if err := refuseFind(e); err != nil {
+			return err
+		}
+		if e.find == nil && e.origin.ref.Key == "" {
 			return providers.Errorf(providers.ErrInvalid, "%s names no key of the store", e.path)
 		}
 		if _, err := rewrite.Compile(e.rewrite); err != nil {

@@ -63,10 +63,12 @@ type scope struct {
 	written, created bool
 }
 
-// origin is one document of one store.
+// origin is one document of one store, or what is found there by a query.
 type origin struct {
 	store esv1.StoreRef
 	ref   providers.Ref
+	// find tells queries apart; empty for a document that is named.
+	find string
 }
 
 // target is the metadata of the Secret that the ExternalSecret names, as far as the controller watches it.

@@ -221,7 +221,7 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 	s.documents = map[origin]providers.Result{}
 	wanted := map[esv1.StoreRef][]providers.Ref{}
 	for _, e := range entriesOf(&s.es.Spec) {
-		if _, twice := s.documents[e.origin]; !twice {
+		if _, twice := s.documents[e.origin]; !twice && e.find == nil {
 			s.documents[e.origin] = providers.Result{}
 			wanted[e.origin.store] = append(wanted[e.origin.store], e.origin.ref)
 		}
@@ -242,11 +242,11 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 			return failed(err)
 		}
 		for i, result := range results {
-			s.documents[origin{ref, wanted[ref][i]}] = result
+			s.documents[origin{store: ref, ref: wanted[ref][i]}] = result
 			r.noteSource(s, ref, wanted[ref][i], result)
 		}
 	}
-	return nil
+	return r.search(ctx, s)
 }
 
 // render selects the values from the documents and makes the content.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +24,9 @@ type Request struct {
 	Since time.Time
 	// Forced asks the store whatever was asked before, and joins no call that is under way.
 	Forced bool
+
+	// query is what Find asks instead of Refs.
+	query *providers.Query
 }
 
 // MaxAge returns how old a reused document may be for an object that is refreshed every interval: a tenth of it, a
@@ -100,10 +102,10 @@ type kept struct {
 	dropped bool
 	last    int
 	breaker breaker
-	docs    map[providers.Ref]document
-	flights map[providers.Ref]*flight
+	docs    map[question]document
+	flights map[question]*flight
 	// prints tell what the documents were when they were fetched last (news.go).
-	prints map[providers.Ref]uint64
+	prints map[question]uint64
 	seed   maphash.Seed
 	// probing is set while the session itself asks whether the backend is up again.
 	probing bool
@@ -116,27 +118,35 @@ type document struct {
 	order  int
 }
 
+// question is what a session is asked: for the document of a ref or, when find is not empty, to find documents. Equal
+// questions have one answer.
+type question struct {
+	ref  providers.Ref
+	find string
+}
+
 // flight is one call of a provider; results and err are set when the call ends.
 type flight struct {
 	*call
-	refs    []providers.Ref
+	refs    []question
+	query   *providers.Query // of a call that finds
 	asked   time.Time
 	order   int // of the calls of the session, by when they were started
 	until   time.Time
-	results map[providers.Ref]providers.Result
+	results map[question]providers.Result
 	err     error
 }
 
 // take sorts the refs of a request into documents that can be reused, calls to wait for, and one new call for the rest
 // (nil when nothing is left), which the caller makes. It fails when a new call is needed and the backend is down.
-func (k *kept) take(req Request, now, deadline time.Time, maxAge time.Duration) (
-	have map[providers.Ref]providers.Result, waits map[providers.Ref]*flight, own *flight, err error,
+func (k *kept) take(req Request, questions []question, now, deadline time.Time, maxAge time.Duration) (
+	have map[question]providers.Result, waits map[question]*flight, own *flight, err error,
 ) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	have, waits = map[providers.Ref]providers.Result{}, map[providers.Ref]*flight{}
-	own = &flight{call: newCall(deadline), asked: now, until: deadline}
-	for _, ref := range req.Refs {
+	have, waits = map[question]providers.Result{}, map[question]*flight{}
+	own = &flight{call: newCall(deadline), asked: now, until: deadline, query: req.query}
+	for _, ref := range questions {
 		if _, ok := have[ref]; ok || waits[ref] != nil {
 			continue
 		}
@@ -158,7 +168,7 @@ func (k *kept) take(req Request, now, deadline time.Time, maxAge time.Duration) 
 		return nil, nil, nil, err
 	}
 	if k.flights == nil {
-		k.flights = map[providers.Ref]*flight{}
+		k.flights = map[question]*flight{}
 	}
 	k.last++
 	own.order = k.last
@@ -185,11 +195,11 @@ func (k *kept) land(f *flight) (changed []providers.Ref, recovered bool) {
 			continue
 		}
 		if k.docs == nil {
-			k.docs = map[providers.Ref]document{}
+			k.docs = map[question]document{}
 		}
 		k.docs[ref] = document{r, f.asked, f.order}
 		if k.changedLocked(ref, r) {
-			changed = append(changed, ref)
+			changed = append(changed, ref.ref)
 		}
 	}
 	return changed, recovered
@@ -224,8 +234,8 @@ func (k *kept) drop() {
 func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Result, error) {
 	now := time.Now()
 	deadline := now.Add(p.patience(e.store))
-	req.Refs = refsFor(e.session, req.Refs)
-	have, waits, own, err := e.kept.take(req, now, deadline, min(req.MaxAge, p.limits.Reuse))
+	questions := questionsFor(e.session, req)
+	have, waits, own, err := e.kept.take(req, questions, now, deadline, min(req.MaxAge, p.limits.Reuse))
 	if err != nil {
 		return nil, err
 	}
@@ -243,22 +253,27 @@ func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Re
 		}
 		have[ref] = f.results[ref]
 	}
-	out := make([]providers.Result, len(req.Refs))
-	for i, ref := range req.Refs {
-		out[i] = have[ref]
+	out := make([]providers.Result, len(questions))
+	for i, q := range questions {
+		out[i] = have[q]
 	}
 	return out, nil
 }
 
-// refsFor returns the refs as the session is asked for them: without the property where that makes no difference, so that
-// one document serves every property.
-func refsFor(s providers.Session, refs []providers.Ref) []providers.Ref {
-	if selective, ok := providers.As[providers.Selective](s); ok && selective.Selective() {
-		return refs
+// questionsFor returns what the session is asked: refs without the property where that makes no difference, so that one
+// document serves every property.
+func questionsFor(s providers.Session, req Request) []question {
+	if req.query != nil {
+		return []question{{find: Canonical(*req.query)}}
 	}
-	out := slices.Clone(refs)
-	for i := range out {
-		out[i].Property = ""
+	selective, ok := providers.As[providers.Selective](s)
+	whole := !ok || !selective.Selective()
+	out := make([]question, len(req.Refs))
+	for i, ref := range req.Refs {
+		if whole {
+			ref.Property = ""
+		}
+		out[i].ref = ref
 	}
 	return out
 }
@@ -298,15 +313,25 @@ func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
 	if e.kept.probeDue() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.spawn(e, func() { p.probe(ctx, e, f.refs[0]) })
+		p.spawn(e, func() { p.probe(ctx, e, f) })
 	}
 }
 
 // ask calls the provider once and checks that it answered what it was asked.
-func (p *Pool) ask(ctx context.Context, e *entry, f *flight) (map[providers.Ref]providers.Result, error) {
-	refs := f.refs
+func (p *Pool) ask(ctx context.Context, e *entry, f *flight) (map[question]providers.Result, error) {
 	ctx, cancel := p.bound(ctx, f.call)
 	defer cancel()
+	if f.query != nil {
+		result, err := find(ctx, e, *f.query)
+		if err != nil {
+			return nil, err
+		}
+		return map[question]providers.Result{f.refs[0]: result}, nil
+	}
+	refs := make([]providers.Ref, len(f.refs))
+	for i, q := range f.refs {
+		refs[i] = q.ref
+	}
 	results, err := guard(ctx, e.store, func() ([]providers.Result, error) { return e.session.Fetch(ctx, refs) })
 	if err != nil {
 		return nil, err
@@ -314,12 +339,12 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight) (map[providers.Ref]
 	if len(results) != len(refs) {
 		return nil, providers.Errorf(providers.ErrUnavailable, "%s answered %d of %d requests", e.store.Config.Store, len(results), len(refs))
 	}
-	out := make(map[providers.Ref]providers.Result, len(refs))
-	for i, ref := range refs {
+	out := make(map[question]providers.Result, len(refs))
+	for i, q := range f.refs {
 		if results[i].Err == nil && results[i].Document == nil {
-			results[i].Err = providers.Errorf(providers.ErrUnavailable, "%s answered nothing for key %q", e.store.Config.Store, ref.Key)
+			results[i].Err = providers.Errorf(providers.ErrUnavailable, "%s answered nothing for key %q", e.store.Config.Store, q.ref.Key)
 		}
-		out[ref] = results[i]
+		out[q] = results[i]
 	}
 	return out, nil
 }

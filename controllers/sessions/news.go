@@ -43,13 +43,13 @@ func (p *Pool) tell(n News) {
 
 // print tells the contents of documents apart: a keyed hash, which says nothing about what it is of. It is known for as
 // long as the session lives, while the documents are soon dropped.
-func (k *kept) print(ref providers.Ref, r providers.Result) (uint64, bool) {
+func (k *kept) print(q question, r providers.Result) (uint64, bool) {
 	if k.seed == (maphash.Seed{}) {
 		k.seed = maphash.MakeSeed()
 	}
 	var whole providers.Value
 	err := safely(func() (err error) {
-		whole, err = r.Document.Value(ref.Property)
+		whole, err = r.Document.Value(q.ref.Property)
 		return err
 	})
 	if err == nil {
@@ -59,23 +59,24 @@ func (k *kept) print(ref providers.Ref, r providers.Result) (uint64, bool) {
 }
 
 // changedLocked reports whether the document is another one than the one that was fetched before, and remembers it.
-func (k *kept) changedLocked(ref providers.Ref, r providers.Result) bool {
-	now, ok := k.print(ref, r)
+func (k *kept) changedLocked(q question, r providers.Result) bool {
+	now, ok := k.print(q, r)
 	if !ok {
 		return false
 	}
-	was, known := k.prints[ref]
+	was, known := k.prints[q]
 	if k.prints == nil {
-		k.prints = map[providers.Ref]uint64{}
+		k.prints = map[question]uint64{}
 	}
-	k.prints[ref] = now
+	k.prints[q] = now
 	return known && was != now
 }
 
-// probe asks a backend that is down for one document again, whenever the pause of the breaker is over, until it answers:
+// probe asks a backend that is down again for the first thing that a failed flight asked for, whenever the pause of the breaker is over, until it answers:
 // its users wait longer each time and would find out late. It ends when the session is retired or nobody has asked for a
 // while.
-func (p *Pool) probe(ctx context.Context, e *entry, ref providers.Ref) {
+func (p *Pool) probe(ctx context.Context, e *entry, failed *flight) {
+	ask := failed.refs[:1]
 	for {
 		wait, down := e.kept.pause(time.Now())
 		if !down || !p.wanted(e) {
@@ -87,8 +88,7 @@ func (p *Pool) probe(ctx context.Context, e *entry, ref providers.Ref) {
 			return
 		}
 		now := time.Now()
-		req := Request{Refs: []providers.Ref{ref}}
-		if _, _, own, err := e.kept.take(req, now, now.Add(p.patience(e.store)), 0); err == nil && own != nil {
+		if _, _, own, err := e.kept.take(Request{query: failed.query}, ask, now, now.Add(p.patience(e.store)), 0); err == nil && own != nil {
 			p.fly(ctx, e, own)
 		}
 	}

@@ -54,6 +54,9 @@ func reader(t *testing.T, cp *controlplane.ControlPlane, namespace string) strin
 func allow(t *testing.T, cp *controlplane.ControlPlane, who rbacv1.Subject, namespace string, names ...string) {
 	t.Helper()
 	rule := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}, ResourceNames: names}
+	if len(names) == 0 {
+		rule.Verbs = append(rule.Verbs, "list")
+	}
 	if err := cp.Allow(t.Context(), who, namespace, rule); err != nil {
 		t.Fatal(err)
 	}

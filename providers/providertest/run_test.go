@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,11 @@ func TestTheSuiteCatches(t *testing.T) {
 		"silent Validate":      "want a problem with field",
 		"neither nor":          "neither or both of document and error",
 		"asks without request": "no refs asked the backend",
+		"finds all":            "found [",
+		"finds unsorted":       "found [",
+		"finds too little":     "differ from the",
+		"finds for others":     "another identity finds",
+		"search never ends":    "Find returned",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
@@ -184,6 +190,39 @@ func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.
 	if s.b.fault == "lost duplicates" && len(refs) > 1 && refs[0] == refs[len(refs)-1] {
 		out = out[1:]
 	}
+	return out, nil
+}
+
+func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Found, error) {
+	if s.store == "hang" {
+		if s.b.fault == "search never ends" {
+			time.Sleep(2 * time.Second)
+		}
+		<-ctx.Done()
+		return nil, providers.Errorf(providers.ErrUnavailable, "no answer")
+	}
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	var out []providers.Found
+	for at, fields := range s.b.docs {
+		name, own := strings.CutPrefix(at, s.store)
+		if !own && s.b.fault == "finds for others" {
+			name, own = at[1:], true
+		}
+		if own && (q.Matches(name) || s.b.fault == "finds all") {
+			value := fmt.Append(nil, len(fields))
+			if s.b.fault == "finds too little" {
+				value = value[:0]
+			}
+			out = append(out, providers.Found{Name: name, Value: providers.NewValue(value)})
+		}
+	}
+	slices.SortFunc(out, func(a, b providers.Found) int {
+		if s.b.fault == "finds unsorted" {
+			return strings.Compare(b.Name, a.Name)
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
 	return out, nil
 }
 

@@ -32,6 +32,14 @@ func (e engine) dataPath(key string) string { return e.path(partData, key) }
 // metadataPath returns the API path of the metadata of key; version 2 only.
 func (e engine) metadataPath(key string) string { return e.path(partMetadata, key) }
 
+// listPath returns the API path under which the names of a folder are listed.
+func (e engine) listPath(folder string) string {
+	if e.v1 {
+		return strings.TrimRight(e.path(partData, folder), "/")
+	}
+	return strings.TrimRight(e.path(partMetadata, folder), "/")
+}
+
 func (e engine) path(part, key string) string {
 	mount, key := clean(e.mount), clean(key)
 	switch {

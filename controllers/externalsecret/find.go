@@ -1,0 +1,81 @@
+package externalsecret
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"regexp"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// newFind makes the entry of dataFrom.find: what is found gets its keys, and is decoded, as fields that are extracted.
+func newFind(path string, store esv1.StoreRef, d esv1.DataFrom) entry {
+	e := newEntry(path, "", store, esv1.RemoteRef{
+		ConversionStrategy: d.Find.ConversionStrategy, DecodingStrategy: d.Find.DecodingStrategy, NullBytePolicy: d.Find.NullBytePolicy,
+	})
+	e.find, e.rewrite = d.Find, d.Rewrite
+	query, _ := queryOf(d.Find) // one that cannot be read is refused before anybody is asked
+	e.origin.find = sessions.Canonical(query)
+	return e
+}
+
+// maxExpression bounds an expression, in bytes.
+const maxExpression = 1024
+
+// queryOf reads what an entry looks for.
+func queryOf(find *esv1.Find) (providers.Query, error) {
+	q := providers.Query{Tags: maps.Clone(find.Tags)}
+	if find.Path != nil {
+		q.Path = *find.Path
+	}
+	if find.Name == nil || find.Name.RegExp == "" {
+		return q, nil
+	}
+	if len(find.Name.RegExp) > maxExpression {
+		return q, errExpression
+	}
+	var err error
+	if q.Name, err = regexp.Compile(find.Name.RegExp); err != nil {
+		return q, errExpression // the parser's own text adds nothing that helps more than the expression itself
+	}
+	return q, nil
+}
+
+var errExpression = errors.New("name.regexp is not a regular expression (RE2) of 1024 bytes at most")
+
+// refuseFind says why an entry cannot be looked for; nil when it can, or looks for nothing.
+func refuseFind(e entry) error {
+	if e.find == nil {
+		return nil
+	}
+	if _, err := queryOf(e.find); err != nil {
+		return providers.Errorf(providers.ErrInvalid, "%s: %w", e.path, err)
+	}
+	return nil
+}
+
+// search asks the stores for what entries look for. An error about the query is told apart by assemble.
+func (r *Reconciler) search(ctx context.Context, s *scope) error {
+	for _, e := range entriesOf(&s.es.Spec) {
+		if _, twice := s.documents[e.origin]; e.find == nil || twice {
+			continue
+		}
+		query, err := queryOf(e.find)
+		if err != nil {
+			return failed(err)
+		}
+		store, err := r.deps.Sessions.Translate(s.stores[e.origin.store])
+		if err != nil {
+			return failed(err)
+		}
+		doc, err := r.deps.Sessions.Find(ctx, sessions.Finding{
+			Store: store, Namespace: s.es.Namespace, Query: query,
+			MaxAge: sessions.MaxAge(intervalOf(&s.es.Spec)), Forced: s.plan.forced,
+		})
+		s.documents[e.origin] = providers.Result{Document: doc, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package sessions
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// Finding asks a store for the documents that match a query.
+type Finding struct {
+	Store Store
+	// Namespace is that of the object that asks.
+	Namespace string
+	Query     providers.Query
+	// MaxAge and Forced are as in Request.
+	MaxAge time.Duration
+	Forced bool
+}
+
+// Find returns one document whose fields are the documents that match: by their names, their whole content. What is found
+// is shared and kept as what is fetched is. It fails with an error of a class of package providers, ErrInvalid for a store
+// whose provider finds nothing.
+func (p *Pool) Find(ctx context.Context, f Finding) (providers.Document, error) {
+	results, err := p.Fetch(ctx, Request{Store: f.Store, Namespace: f.Namespace, MaxAge: f.MaxAge, Forced: f.Forced, query: &f.Query})
+	if err != nil {
+		return nil, err
+	}
+	return results[0].Document, results[0].Err
+}
+
+// Canonical returns one text for all equal queries.
+func Canonical(q providers.Query) string {
+	name := ""
+	if q.Name != nil {
+		name = q.Name.String()
+	}
+	out, err := json.Marshal([]any{q.Path, name, q.Tags}) // maps have their keys sorted
+	if err != nil {
+		return q.Path + name
+	}
+	return string(out)
+}
+
+// find asks the entry's session once and checks its promises. The error says that the backend cannot be used; one about
+// the query is in the result.
+func find(ctx context.Context, e *entry, q providers.Query) (providers.Result, error) {
+	store := e.store.Config.Store
+	finder, ok := providers.As[providers.Finder](e.session)
+	if !ok {
+		return providers.Result{Err: providers.Errorf(providers.ErrInvalid,
+			"%s: its provider %q cannot find documents; name them with data or dataFrom.extract", store, e.store.Provider.Name())}, nil
+	}
+	list, err := guard(ctx, e.store, func() ([]providers.Found, error) { return finder.Find(ctx, q) })
+	var throttled *providers.ThrottledError
+	switch {
+	case err != nil && (unavailable(err) || errors.As(err, &throttled)):
+		return providers.Result{}, err
+	case err != nil:
+		return providers.Result{Err: err}, nil
+	case len(list) > providers.MaxFound:
+		return providers.Result{Err: providers.Errorf(providers.ErrInvalid, "%s: more than %d documents match", store, providers.MaxFound)}, nil
+	}
+	doc := found{store: store, values: make(map[string]providers.Value, len(list))}
+	for _, f := range slices.SortedFunc(slices.Values(list), func(a, b providers.Found) int { return cmp.Compare(a.Name, b.Name) }) {
+		if _, twice := doc.values[f.Name]; twice {
+			return providers.Result{}, providers.Errorf(providers.ErrUnavailable, "%s found %q twice", store, f.Name)
+		}
+		doc.values[f.Name] = f.Value
+	}
+	return providers.Result{Document: doc}, nil
+}
+
+// found is what was found, as one document.
+type found struct {
+	store  string
+	values map[string]providers.Value
+}
+
+// Value implements providers.Document.
+func (f found) Value(string) (providers.Value, error) {
+	return providers.Value{}, providers.Errorf(providers.ErrInvalid, "%s: what was found is not one value", f.store)
+}
+
+// Fields implements providers.Document.
+func (f found) Fields(property string) (map[string]providers.Value, error) {
+	if property != "" {
+		return nil, providers.Errorf(providers.ErrPropertyNotFound, "%s: what was found has no property %q", f.store, property)
+	}
+	return maps.Clone(f.values), nil
+}

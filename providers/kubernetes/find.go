@@ -1,0 +1,91 @@
+package kubernetes
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
+)
+
+var _ providers.Finder = (*session)(nil)
+
+// page is how many Secrets are asked for at once; fewer where they are large.
+const page = 64
+
+// secretList is what is used of a v1 SecretList. Its items do not repeat their kind.
+type secretList struct {
+	Kind     string `json:"kind"`
+	Metadata struct {
+		Continue string `json:"continue"`
+	} `json:"metadata"`
+	Items []secret `json:"items"`
+}
+
+// Find implements providers.Finder: tags are labels. Namespaces have no paths, so Query.Path has no meaning here, as in
+// External Secrets Operator.
+func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Found, error) {
+	selector, err := labels.ValidatedSelectorFromSet(q.Tags)
+	if err != nil {
+		return nil, s.errorf(providers.ErrInvalid, "find.tags are not labels of Kubernetes")
+	}
+	out, size := []providers.Found{}, 0
+	query := url.Values{"limit": {strconv.Itoa(page)}}
+	if !selector.Empty() {
+		query.Set("labelSelector", selector.String())
+	}
+	for limit := page; ; {
+		query.Set("limit", strconv.Itoa(limit))
+		list, err := s.list(ctx, query)
+		if errors.Is(err, jsonhttp.ErrTooLarge) && limit > 1 {
+			limit /= 8
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, sec := range list.Items {
+			if !q.Matches(sec.Metadata.Name) {
+				continue
+			}
+			value, err := s.document(&sec, false).Value("")
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, providers.Found{Name: sec.Metadata.Name, Value: value})
+			if size += value.Len(); size > providers.MaxFoundSize || len(out) > providers.MaxFound {
+				return nil, s.errorf(providers.ErrInvalid, "more than %d Secrets, or %d MiB of them, match in namespace %s; narrow find",
+					providers.MaxFound, providers.MaxFoundSize>>20, s.namespace)
+			}
+		}
+		if list.Metadata.Continue == "" {
+			slices.SortFunc(out, func(a, b providers.Found) int { return cmp.Compare(a.Name, b.Name) })
+			return out, nil
+		}
+		query.Set("continue", list.Metadata.Continue)
+	}
+}
+
+// list reads one page of the namespace's Secrets.
+func (s *session) list(ctx context.Context, query url.Values) (*secretList, error) {
+	answer, err := s.do(ctx, jsonhttp.Request{Method: http.MethodGet, Path: "api/v1/namespaces/" + s.namespace + "/secrets", Query: query})
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.Status == http.StatusForbidden:
+		return nil, s.errorf(providers.ErrDenied, "%s may not list Secrets in namespace %s: grant it the verb \"list\" on secrets there", s.who, s.namespace)
+	}
+	var list secretList
+	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &list) != nil || list.Kind != "SecretList" || list.Items == nil {
+		return nil, s.strange(answer)
+	}
+	return &list, nil
+}

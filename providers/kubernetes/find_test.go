@@ -1,0 +1,98 @@
+package kubernetes_test
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+func TestSecretsAreFoundByNameAndLabels(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	ns := cp.Namespace(t)
+	for i := range 70 { // more than a page
+		labels := map[string]string{"tier": "gold", "n": fmt.Sprint(i % 10)}
+		create(t, cp, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: fmt.Sprintf("app-%02d", i), Labels: labels},
+			Data: map[string][]byte{"k": fmt.Append(nil, i), "html": []byte("<&>")}})
+	}
+	create(t, cp, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "other"}})
+	finder, _ := providers.As[providers.Finder](open(t, tokenStore(cp.URL(), cp.CA(), ns), tokenEnv(reader(t, cp, ns))))
+	for name, tc := range map[string]struct {
+		query providers.Query
+		want  int
+	}{
+		"all":              {providers.Query{}, 71},
+		"by name":          {providers.Query{Name: regexp.MustCompile("^app-0")}, 10},
+		"by label":         {providers.Query{Tags: map[string]string{"tier": "gold", "n": "3"}}, 7},
+		"by both":          {providers.Query{Name: regexp.MustCompile("-1"), Tags: map[string]string{"n": "3"}}, 1},
+		"a path is none":   {providers.Query{Path: "x", Name: regexp.MustCompile("other")}, 1},
+		"nothing has that": {providers.Query{Tags: map[string]string{"tier": "lead"}}, 0},
+	} {
+		got, err := finder.Find(t.Context(), tc.query)
+		if err != nil || len(got) != tc.want {
+			t.Errorf("%s: found %d, want %d: %v", name, len(got), tc.want, err)
+		}
+		if name == "by both" && string(got[0].Value.Bytes()) != `{"html":"<&>","k":"13"}` {
+			t.Errorf("got %s", got[0].Value.Bytes())
+		}
+	}
+	if _, err := finder.Find(t.Context(), providers.Query{Tags: map[string]string{"a b": "c"}}); !errors.Is(err, providers.ErrInvalid) {
+		t.Error(err)
+	}
+}
+
+func TestLargeSecretsAreFoundAFewAtATime(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	ns := cp.Namespace(t)
+	for i := range 8 {
+		create(t, cp, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: fmt.Sprint("large-", i)}, Data: map[string][]byte{"k": make([]byte, 700<<10)}})
+	}
+	create(t, cp, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "small"}})
+	finder, _ := providers.As[providers.Finder](open(t, tokenStore(cp.URL(), cp.CA(), ns), tokenEnv(reader(t, cp, ns))))
+	if got, err := finder.Find(t.Context(), providers.Query{Name: regexp.MustCompile("small")}); err != nil || len(got) != 1 {
+		t.Errorf("a small one among large ones: %d, %v", len(got), err)
+	}
+	if _, err := finder.Find(t.Context(), providers.Query{}); !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "narrow find") {
+		t.Errorf("all of them: %v", err)
+	}
+}
+
+func TestASearchThatIsNotGrantedSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	ns := cp.Namespace(t)
+	token, err := cp.ServiceAccountToken(t.Context(), ns, "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	allow(t, cp, controlplane.ServiceAccount(ns, "one"), ns, "only-this")
+	finder, _ := providers.As[providers.Finder](open(t, tokenStore(cp.URL(), cp.CA(), ns), tokenEnv(token)))
+	_, err = finder.Find(t.Context(), providers.Query{})
+	if !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), `grant it the verb "list" on secrets there`) {
+		t.Error(err)
+	}
+}
+
+func TestAListThatIsNoneIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		"", "<html>" + canary, `{"kind":"SecretList","items":null}`, `{"kind":"ConfigMapList","items":[]}`, `{"kind":"SecretList","items":[{"data":{"k":"` + canary,
+	} {
+		cfg, env := says(200, body)(t)
+		finder, _ := providers.As[providers.Finder](open(t, cfg.Spec.(*stores.Kubernetes), env))
+		_, err := finder.Find(t.Context(), providers.Query{})
+		if !errors.Is(err, providers.ErrUnavailable) || strings.Contains(err.Error(), canary) {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealbridge/sealbridge/internal/property"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+var _ providers.Finder = (*session)(nil)
+
+// The bounds of a search, beside those of the contract: folders below one another, and names that are looked at.
+const (
+	maxFolders = 32
+	maxNames   = 10_000
+)
+
+// Find implements providers.Finder: folders are listed all the way down, then each secret whose name matches is read, and
+// before it its metadata when tags are asked for. Names begin with the path as it was asked for.
+func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Found, error) {
+	switch {
+	case len(q.Tags) > 0 && s.engine.v1:
+		return nil, s.api.errorf(providers.ErrInvalid, "find.tags: KV version v1 has no metadata; find by name")
+	case !safePath(q.Path):
+		return nil, s.api.errorf(providers.ErrInvalid, "find.path must not hold . or .. as a part of the path, or control characters")
+	case clean(q.Path) == "" && clean(s.engine.mount) == "":
+		return nil, s.api.errorf(providers.ErrInvalid, "find.path is required, because the store names no path; begin it with the mount")
+	}
+	prefix := ""
+	if q.Path != "" {
+		prefix = q.Path + "/"
+	}
+	search := &search{session: s, query: q}
+	if err := search.list(ctx, prefix, 0); err != nil {
+		return nil, err
+	}
+	slices.Sort(search.names)
+	return search.read(ctx)
+}
+
+// search is one Find under way.
+type search struct {
+	*session
+	query providers.Query
+	seen  int
+	names []string
+}
+
+// list collects the names below a folder.
+func (s *search) list(ctx context.Context, folder string, depth int) error {
+	path := s.engine.listPath(folder)
+	if depth > maxFolders {
+		return s.api.errorf(providers.ErrInvalid, "%s lies more than %d folders below find.path; narrow it", path, maxFolders)
+	}
+	r, err := s.api.do(ctx, http.MethodGet, path, url.Values{"list": {"true"}}, nil)
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.status == http.StatusOK && r.Data != nil:
+	case r.genuine && r.status == http.StatusForbidden:
+		return s.api.errorf(providers.ErrDenied, "vault refuses to list %s: the policies %s must grant \"list\" on that path", path, s.role)
+	case r.genuine && r.status == http.StatusNotFound && r.nothing() && depth > 0:
+		return nil // emptied meanwhile
+	default:
+		return s.refused(r, path, "")
+	}
+	var data struct {
+		Keys []string `json:"keys"`
+	}
+	if err := json.Unmarshal(r.Data, &data); err != nil || data.Keys == nil {
+		return s.api.unexpected(path, r)
+	}
+	for _, key := range data.Keys {
+		if s.seen++; s.seen > maxNames {
+			return s.api.errorf(providers.ErrInvalid, "more than %d names lie below find.path; narrow it", maxNames)
+		}
+		name := folder + key
+		switch {
+		case key == "" || key == "/" || !safePath(key):
+			return s.api.unexpected(path, r)
+		case strings.HasSuffix(key, "/"):
+			if err := s.list(ctx, name, depth+1); err != nil {
+				return err
+			}
+		case s.query.Matches(name):
+			s.names = append(s.names, name)
+		}
+	}
+	return nil
+}
+
+// read reads what was listed, a few at a time so that what does not fit is noticed in time.
+func (s *search) read(ctx context.Context) ([]providers.Found, error) {
+	out, size := []providers.Found{}, 0
+	for names := range slices.Chunk(s.names, parallel) {
+		values, errs := make([]*providers.Value, len(names)), make([]error, len(names))
+		var group errgroup.Group
+		for i, name := range names {
+			group.Go(func() error {
+				values[i], errs[i] = s.match(ctx, name)
+				return nil
+			})
+		}
+		_ = group.Wait() // each error is in errs
+		for i, name := range names {
+			if errors.Is(errs[i], providers.ErrNotFound) || errs[i] == nil && values[i] == nil {
+				continue
+			}
+			if errs[i] != nil {
+				return nil, errs[i]
+			}
+			out = append(out, providers.Found{Name: name, Value: *values[i]})
+			if size += values[i].Len(); size > providers.MaxFoundSize || len(out) > providers.MaxFound {
+				return nil, s.api.errorf(providers.ErrInvalid, "more than %d secrets, or %d MiB of them, match; narrow find", providers.MaxFound, providers.MaxFoundSize>>20)
+			}
+		}
+	}
+	return out, nil
+}
+
+// match returns the content of a secret that has the tags, else nil.
+func (s *search) match(ctx context.Context, name string) (*providers.Value, error) {
+	if len(s.query.Tags) > 0 {
+		has, err := s.tagged(ctx, s.engine.metadataPath(name))
+		if err != nil || !has {
+			return nil, err
+		}
+	}
+	result, err := s.readRef(ctx, providers.Ref{Key: name})
+	if err != nil {
+		return nil, err
+	}
+	value, err := result.Document.Value("")
+	return &value, err
+}
+
+// tagged reports whether the custom metadata of a secret holds all tags.
+func (s *search) tagged(ctx context.Context, path string) (bool, error) {
+	r, err := s.api.do(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return false, err
+	}
+	if err := s.refused(r, path, ""); err != nil {
+		return false, err
+	}
+	all, ok := property.Object(r.Data)
+	if !ok {
+		return false, s.api.unexpected(path, r)
+	}
+	custom, _ := all["custom_metadata"].(map[string]any)
+	for name, want := range s.query.Tags {
+		if got, ok := custom[name].(string); !ok || got != want {
+			return false, nil
+		}
+	}
+	return true, nil
+}
