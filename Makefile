@@ -17,7 +17,7 @@ build := env CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X
 # key: a change builds Kubernetes and Vault anew.
 part := env GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false
 
-parts := bin/controlplane bin/kubectl bin/vault bin/kubeseal
+parts := bin/controlplane bin/kubectl bin/vault bin/kubeseal bin/age bin/age-keygen
 
 .PHONY: help
 help: ## Show this help
@@ -37,7 +37,7 @@ build: require ## Build bin/sealbridge-controller and bin/sealbridge
 	@$(progress) "bin/sealbridge $(VERSION)" $(build) -o bin/sealbridge ./cmd/sealbridge
 
 .PHONY: parts
-parts: require $(parts) ## Build the real Kubernetes, Vault and kubeseal that tests and the demo run against
+parts: require $(parts) ## Build the real Kubernetes, Vault, kubeseal and age that tests and the demo run against
 
 bin/controlplane: test/controlplane/go.mod test/controlplane/go.sum $(wildcard test/controlplane/*.go) | require
 	@$(progress) "$@: etcd, kube-apiserver, kube-controller-manager and kubectl from source (about 7 minutes on two cores the first time)" \
@@ -54,6 +54,10 @@ bin/kubeseal bin/sealed-secrets-controller: test/kubeseal/go.mod test/kubeseal/g
 	@$(progress) "$@: Sealed Secrets v0.40.0 from source (about a minute the first time)" \
 		env -C test/kubeseal $(part) -ldflags "-s -w -X main.VERSION=0.40.0" -o ../../$@ \
 		github.com/bitnami/sealed-secrets/cmd/$(if $(findstring kubeseal,$@),kubeseal,controller)
+
+bin/age bin/age-keygen: test/age/go.mod test/age/go.sum | require
+	@$(progress) "$@: age v1.3.2 from source (a few seconds)" \
+		env -C test/age $(part) -ldflags "-s -w -X main.Version=v1.3.2" -o ../../$@ filippo.io/age/cmd/$(@F)
 
 ##@ Check
 

@@ -38,20 +38,25 @@ func (c *connection) certificate(ctx context.Context) ([]byte, error) {
 }
 
 func (c *connection) fetchCertificate(ctx context.Context) ([]byte, error) {
-	from := c.at.cert
-	switch {
-	case from == "":
+	if c.at.cert == "" {
 		reached, err := c.cluster()
 		if err != nil {
 			return nil, err
 		}
 		return reached.certificate(ctx)
+	}
+	return read(ctx, "--cert", c.at.cert)
+}
+
+// read returns what a flag names: a file, or a file:, http: or https: URL.
+func read(ctx context.Context, flag, from string) ([]byte, error) {
+	switch {
 	case strings.HasPrefix(from, "http://"), strings.HasPrefix(from, "https://"):
-		return download(ctx, from)
+		return download(ctx, flag, from)
 	case strings.HasPrefix(from, "file:"):
 		u, err := url.Parse(from)
 		if err != nil || u.Path == "" || (u.Host != "" && u.Host != "localhost") {
-			return nil, usage("write file:///absolute/path, or the path alone", "--cert is no file URL")
+			return nil, usage("write file:///absolute/path, or the path alone", "%s is no file URL", flag)
 		}
 		return readFile(u.Path)
 	default:
@@ -59,26 +64,26 @@ func (c *connection) fetchCertificate(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// download gets a certificate from a web server, through the proxy that the environment names.
-func download(ctx context.Context, from string) ([]byte, error) {
+// download gets what a flag names from a web server, through the proxy that the environment names.
+func download(ctx context.Context, flag, from string) ([]byte, error) {
 	u, err := url.Parse(from)
 	if err != nil {
-		return nil, usage("check its spelling", "--cert is no URL")
+		return nil, usage("check its spelling", "%s is no URL", flag)
 	}
 	shown := u.Scheme + "://" + u.Host + u.Path // without user, password and query, which may be credentials
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
-		return nil, usage("check its spelling", "--cert is no URL")
+		return nil, usage("check its spelling", "%s is no URL", flag)
 	}
 	response, err := (&http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}}).Do(request)
 	if err != nil {
-		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot fetch %q: %s", shown, transportError(err)), Hint: "check the URL and the network, or give --cert a file", Cause: err}
+		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot fetch %q: %s", shown, transportError(err)), Hint: "check the URL and the network, or give " + flag + " a file", Cause: err}
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot fetch %q: %s", shown, response.Status), Hint: "check the URL, or give --cert a file"}
+		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot fetch %q: %s", shown, response.Status), Hint: "check the URL, or give " + flag + " a file"}
 	}
 	return readBounded(response.Body, shown)
 }
@@ -113,6 +118,9 @@ func certificateError(err error) error {
 
 // recipient is whom values are sealed to in this run.
 func (c *connection) recipient(ctx context.Context) (seal.Recipient, error) {
+	if c.at.sealsNative() {
+		return c.nativeRecipients(ctx)
+	}
 	text, err := c.certificate(ctx)
 	if err != nil {
 		return nil, err

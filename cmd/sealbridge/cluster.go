@@ -101,13 +101,30 @@ const useFlags = "use --controller-name and --controller-namespace to say which 
 
 // certificate returns the controller's newest certificate in PEM.
 func (c *cluster) certificate(ctx context.Context) ([]byte, error) {
+	return c.get(ctx, "/v1/cert.pem", "certificate")
+}
+
+// recipients returns the controller's recipient of the native format, as a recipients file.
+func (c *cluster) recipients(ctx context.Context) ([]byte, error) {
+	text, err := c.get(ctx, "/v1/recipients", "recipients")
+	var answer *answerError
+	if errors.As(err, &answer) && (answer.code == http.StatusNotFound || answer.code == http.StatusServiceUnavailable) {
+		return nil, &sealing.Error{
+			Problem: "the controller has no key of the native format", Cause: err,
+			Hint: "leave --native out, or check that the controller is SealBridge's and runs with --native-keys; " + useFlags,
+		}
+	}
+	return text, err
+}
+
+func (c *cluster) get(ctx context.Context, path, what string) ([]byte, error) {
 	proxy, err := c.proxy(ctx)
 	if err != nil {
 		return nil, err
 	}
-	text, err := c.do(ctx, http.MethodGet, proxy+"/v1/cert.pem", nil)
+	text, err := c.do(ctx, http.MethodGet, proxy+path, nil)
 	if err != nil {
-		return nil, &sealing.Error{Problem: "cannot fetch certificate: " + err.Error(), Hint: "check that the controller runs and that you may get services/proxy in its namespace", Cause: err}
+		return nil, &sealing.Error{Problem: "cannot fetch " + what + ": " + err.Error(), Hint: "check that the controller runs and that you may get services/proxy in its namespace", Cause: err}
 	}
 	return text, nil
 }

@@ -75,7 +75,7 @@ func newEditing(ctx context.Context, h host) []*cobra.Command {
 			"Without: reads the new value as set does, and leaves the file as it is when the value is the one that is sealed there.\n"+
 			"The value is held in memory alone: no temporary file is made and no program is started.",
 		"  sealbridge edit db.yaml config --open --recovery-private-key key.pem | sed s/debug/info/ | sealbridge set db.yaml config --cert cert.pem", true, (*editRun).edit)
-	edit.Flags().StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys that open the value: PEM, or sealing-key Secrets in YAML or JSON")
+	edit.Flags().StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys that open the value: PEM, age identities, or sealing-key Secrets in YAML or JSON")
 	edit.Flags().BoolVar(&f.open, "open", false, "write the opened value to standard output and change nothing")
 	return []*cobra.Command{set, unset, edit}
 }

@@ -17,6 +17,8 @@ import (
 // clusterFlags say where the certificate and the controller are.
 type clusterFlags struct {
 	cert           string
+	recipients     []string
+	native         bool
 	controllerNS   string
 	controllerName string
 	kubeconfig     string
@@ -25,6 +27,8 @@ type clusterFlags struct {
 
 func (f *clusterFlags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.cert, "cert", "", "certificate to seal to: a file, or a file:, http: or https: URL; without it the controller is asked")
+	fs.StringSliceVar(&f.recipients, "recipients", nil, "seal in the native format to the age recipients of these files, or file:, http: or https: URLs; each of them can open the values")
+	fs.BoolVar(&f.native, "native", false, "seal in the native format to the controller's recipient, and to those of --recipients")
 	fs.StringVar(&f.controllerNS, "controller-namespace", "kube-system", "namespace of the controller's service")
 	fs.StringVar(&f.controllerName, "controller-name", "sealed-secrets-controller", "name of the controller's service")
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "path to a kubeconfig")
@@ -83,7 +87,7 @@ func (f *sealFlags) bind(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.format, "format", "o", "json", "output format, json or yaml")
 	fs.StringVarP(&f.output, "sealed-secret-file", "w", "", "write to this file, replacing it at once; .yaml and .yml choose the format")
 	fs.StringVarP(&f.input, "secret-file", "f", "", "read from this file instead of standard input")
-	fs.BoolVar(&f.fetchCert, "fetch-cert", false, "write the controller's certificate, for later use with --cert")
+	fs.BoolVar(&f.fetchCert, "fetch-cert", false, "write the controller's certificate, for later use with --cert; with --native its recipient, for --recipients")
 	fs.BoolVar(&f.allowEmpty, "allow-empty-data", false, "accept a Secret without data")
 	fs.BoolVar(&f.validate, "validate", false, "ask the controller whether it can open the SealedSecret")
 	fs.StringVar(&f.mergeInto, "merge-into", "", "seal the Secret's values into the SealedSecret in this file")
@@ -95,7 +99,7 @@ func (f *sealFlags) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.rotate, "rotate", false, "")
 	_ = fs.MarkHidden("rotate") // the old name; cobra would announce a deprecated flag in the middle of the output
 	fs.BoolVar(&f.unseal, "recovery-unseal", false, "open a SealedSecret with --recovery-private-key and write the plain Secret; for disaster recovery")
-	fs.StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys for --recovery-unseal: PEM, or sealing-key Secrets (also a v1 List) in YAML or JSON")
+	fs.StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys for --recovery-unseal: PEM, age identities, or sealing-key Secrets (also a v1 List) in YAML or JSON")
 	fs.BoolVar(&f.version, "version", false, "print the version")
 }
 

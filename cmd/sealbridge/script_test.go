@@ -47,16 +47,18 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	identity, recovery := newIdentity(t), newIdentity(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../test/scripts",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			server := newAPIServer(pair, old)
+			server := newAPIServer(pair, old, identity.Recipient().String())
 			env.Defer(server.Close)
 			env.Setenv("SERVER", server.URL)
 			for name, content := range map[string][]byte{
 				"cert.pem": pair.CertificatePEM(), "key.pem": pair.PrivateKeyPEM(), "expired.pem": expired.CertificatePEM(), "old-cert.pem": old.CertificatePEM(), "old-key.pem": old.PrivateKeyPEM(),
+				"key.txt": identity.Text(), "recovery-key.txt": recovery.Text(), "recovery.txt": []byte(recovery.Recipient().String() + "\n"),
 				"kubeconfig": []byte(kubeconfig(server.URL)),
 			} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), content, 0o600); err != nil {
@@ -74,7 +76,7 @@ func TestScripts(t *testing.T) {
 
 // newAPIServer stands in for the API server where the real one cannot be used: it proxies to pods, and refuses pods on
 // loopback addresses. The paths are those of its service proxy.
-func newAPIServer(pair, old *keyring.Pair) *httptest.Server {
+func newAPIServer(pair, old *keyring.Pair, recipient string) *httptest.Server {
 	mux := http.NewServeMux()
 	service := "/api/v1/namespaces/{namespace}/services/"
 	answer := func(code int, body string) http.HandlerFunc {
@@ -90,6 +92,10 @@ func newAPIServer(pair, old *keyring.Pair) *httptest.Server {
 	proxy := service + "http:sealed-secrets-controller:api/proxy"
 	mux.HandleFunc("GET "+proxy+"/v1/cert.pem", answer(200, string(pair.CertificatePEM())))
 	mux.HandleFunc("GET /cert.pem", answer(200, string(pair.CertificatePEM())))
+	mux.HandleFunc("GET "+proxy+"/v1/recipients", answer(200, "# this cluster\n"+recipient+"\n"))
+	mux.HandleFunc("GET /v1/recipients", answer(200, "# this cluster\n"+recipient+"\n"))
+	mux.HandleFunc("GET "+service+"sealed-secrets", answer(200, `{"spec":{"ports":[{"name":"api"}]}}`))
+	mux.HandleFunc("GET "+service+"http:sealed-secrets:api/proxy/v1/recipients", answer(404, "404 page not found"))
 	mux.HandleFunc("GET /login", answer(200, "<html>"+canary))
 	mux.HandleFunc("GET /endless", func(w http.ResponseWriter, _ *http.Request) {
 		for range 1 << 10 {

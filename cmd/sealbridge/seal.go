@@ -49,7 +49,7 @@ func (r *sealRun) run(ctx context.Context) error {
 	case modeRaw:
 		return r.raw(ctx)
 	case modeFetchCert:
-		text, err := r.certificate(ctx)
+		text, err := r.fetched(ctx)
 		if err != nil {
 			return err
 		}

@@ -437,11 +437,11 @@ func TestPrivateKeysAreReadFromEveryFormOfBackup(t *testing.T) {
 		"two Secrets":              {tls(pair.PrivateKeyPEM()) + "---\n" + tls(pair.PrivateKeyPEM()), 2, ""},
 		"a List in JSON":           {list, 2, ""},
 		"nothing":                  {"", 0, "no private key found"},
-		"text":                     {canary, 0, "neither a private key in PEM nor Secrets in YAML or JSON"},
-		"PEM that is cut off":      {string(pair.PrivateKeyPEM()[:500]), 0, "neither a private key in PEM nor Secrets in YAML or JSON"},
+		"text":                     {canary, 0, "neither a private key in PEM, an age identity nor Secrets in YAML or JSON"},
+		"PEM that is cut off":      {string(pair.PrivateKeyPEM()[:500]), 0, "neither a private key in PEM, an age identity nor Secrets in YAML or JSON"},
 		"a Secret without a key":   {secret("stringData: {a: " + canary + "}"), 0, "document 1, line 1: secret must contain a 'tls.key' key"},
 		"a Secret with a bad key":  {tls([]byte(canary)), 0, "document 1, line 1: tls.key: no RSA private key in PEM (PKCS#1 or PKCS#8)"},
-		"a certificate, not a key": {string(pair.CertificatePEM()), 0, "neither a private key in PEM nor Secrets in YAML or JSON"},
+		"a certificate, not a key": {string(pair.CertificatePEM()), 0, "neither a private key in PEM, an age identity nor Secrets in YAML or JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -7,7 +7,9 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/manifest"
@@ -41,22 +43,45 @@ func (k PrivateKeys) Candidates(hint string) []keyring.Key {
 	return out
 }
 
-// ReadPrivateKeys returns the RSA private keys of a backup: one in PEM, or kubernetes.io/tls Secrets in YAML or JSON,
-// also in a v1 List. It refuses a backup without any, and a Secret without a usable tls.key. It quotes nothing.
+const privateKeysHint = "give a PEM file, an identity file of age, or the sealing-key Secrets: " +
+	"kubectl get secret -l sealedsecrets.bitnami.com/sealed-secrets-key -o yaml, and -l sealbridge.dev/sealing-key for the native format"
+
+// ReadPrivateKeys returns the private keys of a backup: an RSA key in PEM, identities in a file of age, or key Secrets of
+// both formats in YAML or JSON, also in a v1 List. It refuses a backup without any, and a Secret without a usable key. It
+// quotes nothing.
 func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
 	if key, err := keyring.ParsePrivateKey(data); err == nil {
 		return PrivateKeys{keyring.NewPrivateKey(key)}, nil
 	}
-	const hint = "give a PEM file, or the sealing-key Secrets: kubectl get secret -l sealedsecrets.bitnami.com/sealed-secrets-key -o yaml"
+	if isIdentityFile(data) {
+		identities, err := agebox.ParseIdentities(data)
+		if err != nil {
+			return nil, &Error{Problem: err.Error(), Hint: privateKeysHint, Cause: err}
+		}
+		var keys PrivateKeys
+		for _, i := range identities {
+			keys = append(keys, keyring.NewIdentity(i, time.Time{}))
+		}
+		return keys, nil
+	}
+	const hint = privateKeysHint
 	documents, err := readDocuments(bytes.NewReader(data))
 	if err != nil {
-		return nil, &Error{Problem: "neither a private key in PEM nor Secrets in YAML or JSON", Hint: hint, Cause: err}
+		return nil, &Error{Problem: "neither a private key in PEM, an age identity nor Secrets in YAML or JSON", Hint: hint, Cause: err}
 	}
 	var keys PrivateKeys
 	for _, d := range documents {
 		secret, err := parseSecret(d)
 		if err != nil {
 			return nil, err
+		}
+		if text, ok := secret.Data["identity.txt"]; ok {
+			identity, err := keyring.ParseIdentity(text, time.Time{})
+			if err != nil {
+				return nil, &Error{Problem: secret.where + ": identity.txt: " + err.Error(), Hint: hint, Cause: err}
+			}
+			keys = append(keys, identity)
+			continue
 		}
 		text, ok := secret.Data["tls.key"]
 		if !ok {
@@ -72,6 +97,16 @@ func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
 		return nil, problem(hint, "no private key found")
 	}
 	return keys, nil
+}
+
+// isIdentityFile says whether the first line that is no comment is of an age identity.
+func isIdentityFile(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return bytes.HasPrefix(line, []byte("AGE-"))
+		}
+	}
+	return false
 }
 
 // Unseal returns the Secrets of a stream of SealedSecrets, with their templates rendered. The Secrets have no owner: an
