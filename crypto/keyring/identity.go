@@ -13,7 +13,7 @@ import (
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 )
 
-// ErrSeveral: a stored identity file holds more than one identity.
+// ErrSeveral says that a stored identity file holds more than one identity.
 var ErrSeveral = errors.New("more than one age identity; a key Secret holds one")
 
 // createdPrefix begins the line in which age-keygen notes when it made a key.

@@ -1,5 +1,7 @@
 package layers
 
+import "slices"
+
 // Names that several rules use.
 const (
 	apimachinery      = "k8s.io/apimachinery/..."
@@ -9,7 +11,10 @@ const (
 )
 
 // Rules returns the layers of the house: an import that is not allowed here is refused.
-func Rules() []Rule {
+func Rules() []Rule { return slices.Concat(foundations(), programs()) }
+
+// foundations are the rules of what others build on.
+func foundations() []Rule {
 	return []Rule{
 		{
 			From: []string{"api/..."}, May: []string{"api/..."}, MayOutside: []string{apimachinery, coreTypes}, Never: []string{clientGo, controllerRuntime},
@@ -52,6 +57,12 @@ func Rules() []Rule {
 			From: []string{"internal/..."}, May: []string{"internal/...", "api/...", "crypto/...", "providers"}, Never: []string{clientGo, controllerRuntime},
 			Why: "internal is pure domain code: it may import apimachinery, api, crypto and the contract's error classes",
 		},
+	}
+}
+
+// programs are the rules of controllers, plugins and commands, and those that hold everywhere.
+func programs() []Rule {
+	return []Rule{
 		{
 			From: []string{"controllers/flow", "controllers/conditions/..."}, May: []string{"controllers/conditions", "internal/...", "providers", "api/..."},
 			Why: "the reconciler engine knows no reconciler and no backend",
