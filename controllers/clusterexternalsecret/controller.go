@@ -43,6 +43,8 @@ type Deps struct {
 	// Live reads ExternalSecrets from the API server itself.
 	Live   client.Reader
 	Events events.EventRecorder
+	// Observer is told of each run; nil for nobody.
+	Observer flow.Observer
 	// Concurrent is how many objects are reconciled at once; 0 means one.
 	Concurrent int
 }
@@ -176,9 +178,11 @@ const behind = 50 * time.Millisecond
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events, Observer: r.deps.Observer}
 	ces := &esv1.ClusterExternalSecret{}
 	err := r.deps.Client.Get(ctx, req.NamespacedName, ces)
 	if apierrors.IsNotFound(err) {
+		engine.Gone(ces, req.NamespacedName)
 		r.remember(req.Name, "")
 		return reconcile.Result{}, r.free(ctx, &scope{name: req.Name, gone: true})
 	}
@@ -189,7 +193,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{RequeueAfter: behind}, nil
 	}
 	s := &scope{name: req.Name, ces: ces, now: time.Now(), version: versionOf(ces)}
-	result, err := flow.Run(ctx, flow.Engine{Status: r.deps.Client, Events: r.deps.Events}, ces, s, report, r.steps()...)
+	result, err := flow.Run(ctx, engine, ces, s, report, r.steps()...)
 	r.remember(req.Name, ces.ResourceVersion)
 	return result, err
 }

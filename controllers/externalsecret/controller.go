@@ -57,6 +57,8 @@ type Deps struct {
 	Watches *watches.Watcher
 	// APIServer is the address of the API server, by which stores that read this cluster are recognized.
 	APIServer string
+	// Observer is told of each run; nil for nobody.
+	Observer flow.Observer
 	// Class is the spec.controller of the stores that are served, beside those that name none.
 	Class string
 	// Namespaces are those that the Client's cache is limited to; all when empty.
@@ -155,9 +157,11 @@ const behind = 50 * time.Millisecond
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events, Observer: r.deps.Observer}
 	es := &esv1.ExternalSecret{}
 	err := r.deps.Client.Get(ctx, req.NamespacedName, es)
 	if apierrors.IsNotFound(err) {
+		engine.Gone(es, req.NamespacedName)
 		r.forget(req.NamespacedName)
 		return reconcile.Result{}, nil
 	}
@@ -169,7 +173,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{RequeueAfter: behind}, nil
 	}
 	s := &scope{es: es, now: time.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
-	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events}
 	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
 	s.memo.resourceVersion = es.ResourceVersion
 	r.follow(s)

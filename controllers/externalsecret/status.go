@@ -23,7 +23,11 @@ const (
 func report(heartbeat time.Duration) flow.Report[scope] {
 	return func(s *scope, out flow.Outcome) flow.Verdict {
 		if s.ignored || s.early {
-			return flow.Verdict{}
+			return flow.Verdict{Foreign: s.ignored}
+		}
+		verdict := flow.Verdict{}
+		if out.State == flow.Ready && s.plan.refresh {
+			verdict.Due = s.dueSince()
 		}
 		before := conditions.Ready(s.es.Status.Conditions)
 		now := conditionOf(s, out, before)
@@ -35,8 +39,29 @@ func report(heartbeat time.Duration) flow.Report[scope] {
 		}
 		s.es.Status.Conditions = conditions.Set(s.es.Status.Conditions, now, s.now)
 		s.es.Status.ObservedGeneration = s.es.Generation
-		return flow.Verdict{Next: s.next(out), Event: eventOf(s, before, now)}
+		if intervalOf(&s.es.Spec) > 0 {
+			verdict.Synced = s.lastRefresh()
+		}
+		verdict.Next, verdict.Event = s.next(out), eventOf(s, before, now)
+		return verdict
 	}
+}
+
+// dueSince returns when the refresh that this run makes fell due: when the object was made, when its interval was over, or
+// now, for what has just changed.
+func (s *scope) dueSince() time.Time {
+	last, interval := s.lastRefresh(), intervalOf(&s.es.Spec)
+	switch {
+	case last.IsZero():
+		return s.es.CreationTimestamp.Time
+	case interval == 0 || s.plan.changed || s.plan.drifted:
+		return s.now
+	}
+	due := nextDue(s.es, last, interval)
+	if due.After(s.now) {
+		return s.now
+	}
+	return due
 }
 
 // recordSync writes down what was read and written. When nothing changed, refreshTime moves as a heartbeat only, and the

@@ -36,6 +36,13 @@ type Verdict struct {
 	Next time.Duration
 	// Event tells users what changed; nil when nothing did. Failures need none: the engine announces them.
 	Event *Event
+	// Synced is when what the object materializes was last known to be what its source says; zero where that says nothing,
+	// as for an object that is read once.
+	Synced time.Time
+	// Due is when the refresh that this run made had fallen due; zero when it made none.
+	Due time.Time
+	// Foreign is set for an object that another controller serves: the observer is told nothing about it.
+	Foreign bool
 }
 
 // Event is a Kubernetes event about the object.
@@ -50,22 +57,28 @@ type Event struct {
 // pure, always runs (except at shutdown), and sets every condition that the controller owns.
 type Report[S any] func(s *S, out Outcome) Verdict
 
-// Engine runs reconcilers. All fields are required.
+// Engine runs reconcilers. All fields but Observer are required.
 type Engine struct {
 	// Status writes the objects' status subresource.
 	Status client.StatusClient
 	Events events.EventRecorder
+	// Observer is told of each run; nil for nobody.
+	Observer Observer
 }
 
 // Run performs one reconciliation of obj, which the caller owns (a copy, not a cache's object) and which the scope
 // refers to. It returns an error only for Failed outcomes, so that the queue backs off.
 func Run[S any](ctx context.Context, e Engine, obj client.Object, s *S, report Report[S], steps ...Step[S]) (reconcile.Result, error) {
+	start := time.Now()
 	before := obj.DeepCopyObject().(client.Object)
 	out := runSteps(ctx, s, steps)
 	if out.State == Cancelled {
 		return reconcile.Result{}, nil
 	}
 	verdict := report(s, out)
+	defer func() {
+		e.observe(obj, Observation{Outcome: out, Took: time.Since(start), Synced: verdict.Synced, Due: verdict.Due}, verdict.Foreign)
+	}()
 	changed := !equality.Semantic.DeepEqual(before, obj)
 	if changed {
 		err := e.Status.Status().Patch(ctx, obj, client.MergeFrom(before))

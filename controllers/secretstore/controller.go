@@ -42,6 +42,8 @@ type Deps struct {
 	Client   client.Client
 	Sessions *sessions.Pool
 	Events   events.EventRecorder
+	// Observer is told of each run; nil for nobody.
+	Observer flow.Observer
 	// Class is the spec.controller of the stores that are served, beside those that name none.
 	Class string
 	// Interval is how often a store is checked that does not say; 0 means DefaultInterval.
@@ -103,8 +105,10 @@ func (r *Reconciler) replaced(kind string) source.Source {
 func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj client.Object) (reconcile.Result, error) {
 	kind, spec, status := sessions.Parts(obj)
 	name := sessions.Name(kind, req.Namespace, req.Name)
+	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events, Observer: r.deps.Observer}
 	err := r.deps.Client.Get(ctx, req.NamespacedName, obj)
 	if apierrors.IsNotFound(err) {
+		engine.Gone(obj, req.NamespacedName)
 		if uid, ok := r.seen.forget(name); ok {
 			r.deps.Sessions.Forget(uid)
 		}
@@ -116,7 +120,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj c
 	s := &scope{obj: obj, name: name, spec: spec, status: status, now: time.Now(),
 		interval: intervalOf(spec.RefreshInterval, r.deps.Interval)}
 	r.seen.first(name, obj.GetUID(), s.now)
-	return flow.Run(ctx, flow.Engine{Status: r.deps.Client, Events: r.deps.Events}, obj, s, report, r.steps()...)
+	return flow.Run(ctx, engine, obj, s, report, r.steps()...)
 }
 
 // seen remembers when each store was checked last or, after a start, first seen.

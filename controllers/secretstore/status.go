@@ -13,7 +13,7 @@ import (
 // report writes the store's status. A store of another controller and one that was not checked keep theirs.
 func report(s *scope, out flow.Outcome) flow.Verdict {
 	if s.foreign {
-		return flow.Verdict{}
+		return flow.Verdict{Foreign: true}
 	}
 	var verdict flow.Verdict
 	if out.State == flow.Ready {

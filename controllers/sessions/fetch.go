@@ -85,7 +85,9 @@ func (p *Pool) Check(ctx context.Context, s Store) error {
 	}
 	bounded, cancel := p.bound(ctx, newCall(time.Time{}))
 	defer cancel()
+	started := time.Now()
 	_, err = guard(bounded, s, func() (struct{}, error) { return struct{}{}, checker.Check(bounded) })
+	p.called(s, OpCheck, started, err)
 	switch {
 	case e.env.wantsReferent():
 		p.learnReferent(e)
@@ -239,6 +241,7 @@ func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Re
 	if err != nil {
 		return nil, err
 	}
+	p.answered(e.store, len(have), waits, own)
 	if own != nil {
 		p.mu.Lock()
 		p.spawn(e, func() { p.fly(context.WithoutCancel(ctx), e, own) })
@@ -322,7 +325,9 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight) (map[question]provi
 	ctx, cancel := p.bound(ctx, f.call)
 	defer cancel()
 	if f.query != nil {
+		started := time.Now()
 		result, err := find(ctx, e, *f.query)
+		p.called(e.store, OpFind, started, errors.Join(err, result.Err))
 		if err != nil {
 			return nil, err
 		}
@@ -332,7 +337,9 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight) (map[question]provi
 	for i, q := range f.refs {
 		refs[i] = q.ref
 	}
+	started := time.Now()
 	results, err := guard(ctx, e.store, func() ([]providers.Result, error) { return e.session.Fetch(ctx, refs) })
+	p.fetched(e.store, started, len(refs), results, err)
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,7 @@ type Pool struct {
 	reader    client.Reader
 	tokens    client.SubResourceClientConstructor
 	limits    Limits
+	observer  Observer
 	// closed is closed when the pool is, and drained when its last goroutine has ended after that.
 	closed, drained chan struct{}
 
@@ -95,7 +96,9 @@ type Deps struct {
 	Tokens client.SubResourceClientConstructor
 	// Watches tell when a credential was replaced; without them the pool compares once per Limits.Recheck.
 	Watches *watches.Watcher
-	Limits  Limits
+	// Observer is told what is asked of backends; nil for nobody.
+	Observer Observer
+	Limits   Limits
 }
 
 // New returns a Pool.
@@ -104,8 +107,11 @@ func New(d Deps) *Pool {
 	for _, p := range d.Providers {
 		known[p.Name()] = p
 	}
+	if d.Observer == nil {
+		d.Observer = nobody{}
+	}
 	p := &Pool{
-		providers: known, reader: d.Reader, tokens: d.Tokens, limits: d.Limits.withDefaults(), watcher: d.Watches,
+		providers: known, reader: d.Reader, tokens: d.Tokens, limits: d.Limits.withDefaults(), watcher: d.Watches, observer: d.Observer,
 		closed: make(chan struct{}), drained: make(chan struct{}),
 		entries: map[key]*entry{}, referent: map[identity]bool{}, cancels: map[*call]context.CancelFunc{},
 		credentials: map[key]*credentials{},
@@ -236,9 +242,13 @@ func (p *Pool) open(ctx context.Context, e *entry) {
 	defer e.opening.end()
 	ctx, cancel := p.bound(ctx, e.opening)
 	defer cancel()
+	started := time.Now()
 	session, err := guard(ctx, e.store, func() (providers.Session, error) {
 		return e.store.Provider.Open(ctx, e.store.Config, e.env)
 	})
+	if !e.env.wantsReferent() {
+		p.called(e.store, OpOpen, started, err)
+	}
 	if err == nil && session == nil {
 		err = providers.Errorf(providers.ErrUnavailable, "%s: the provider opened no session", e.store.Config.Store)
 	}

@@ -1,0 +1,52 @@
+package observe
+
+import "github.com/sealbridge/sealbridge/controllers/sessions"
+
+// The values of the label status.
+const (
+	success = "success"
+	failure = "error"
+)
+
+// operatorCall returns how External Secrets Operator names a provider and what it is asked, in
+// externalsecret_provider_api_calls_count; empty names for what is no call of an API there.
+func operatorCall(provider string, op sessions.Op) (name, call string) {
+	switch provider {
+	case "vault":
+		return "HashiCorp/Vault", map[sessions.Op]string{sessions.OpOpen: "Login", sessions.OpFetch: "ReadSecretData", sessions.OpFind: "ListSecrets", sessions.OpCheck: "LookupSelf"}[op]
+	case "kubernetes":
+		return "Kubernetes", map[sessions.Op]string{sessions.OpFetch: "GetSecret", sessions.OpFind: "ListSecrets", sessions.OpCheck: "CreateSelfSubjectRulesReview"}[op]
+	case "webhook":
+		return "Webhook", map[sessions.Op]string{sessions.OpFetch: "HTTPRequest"}[op]
+	default:
+		return "", ""
+	}
+}
+
+// Called implements sessions.Observer.
+func (m *Metrics) Called(c sessions.Call) {
+	status := success
+	if c.Failed > 0 {
+		status = failure
+	}
+	m.calls.WithLabelValues(c.Provider, string(c.Op), status).Observe(c.Took.Seconds())
+	name, call := operatorCall(c.Provider, c.Op)
+	if call == "" {
+		return
+	}
+	if c.Succeeded > 0 {
+		m.apiCalls.WithLabelValues(name, call, success).Add(float64(c.Succeeded))
+	}
+	if c.Failed > 0 {
+		m.apiCalls.WithLabelValues(name, call, failure).Add(float64(c.Failed))
+	}
+}
+
+// Answered implements sessions.Observer.
+func (m *Metrics) Answered(a sessions.Answer) {
+	for source, n := range map[string]int{"fetched": a.Fetched, "joined": a.Joined, "reused": a.Reused} {
+		if n > 0 {
+			m.documents.WithLabelValues(a.Provider, source).Add(float64(n))
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package observe
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+)
+
+func observed(t *testing.T, omit bool) (*Metrics, *prometheus.Registry) {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	m, err := New(registry, omit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(registry, omit); err != nil { // a second controller of the process
+		t.Fatal(err)
+	}
+	return m, registry
+}
+
+func es(name string, ready metav1.ConditionStatus) *esv1.ExternalSecret {
+	return &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name},
+		Status: esv1.ExternalSecretStatus{Conditions: []esv1.Condition{{Type: esv1.ConditionReady, Status: ready}}}}
+}
+
+func TestTheMetricsOfAnObjectAreTheOperatorsAndGoWithIt(t *testing.T) {
+	t.Parallel()
+	m, registry := observed(t, false)
+	m.Ran(es("a", metav1.ConditionFalse), flow.Observation{Outcome: flow.Outcome{State: flow.Failed}, Took: time.Second})
+	m.Ran(es("a", metav1.ConditionTrue), flow.Observation{Outcome: flow.Outcome{State: flow.Ready}, Took: 5 * time.Millisecond})
+	store := &esv1.ClusterSecretStore{ObjectMeta: metav1.ObjectMeta{Name: "vault"}}
+	m.Ran(store, flow.Observation{Took: time.Millisecond})
+	const want = `
+# HELP clustersecretstore_reconcile_duration Nanoseconds that the last reconciliation of the object took.
+# TYPE clustersecretstore_reconcile_duration gauge
+clustersecretstore_reconcile_duration{name="vault",namespace=""} 1e+06
+# HELP externalsecret_reconcile_duration Nanoseconds that the last reconciliation of the object took.
+# TYPE externalsecret_reconcile_duration gauge
+externalsecret_reconcile_duration{name="a",namespace="team"} 5e+06
+# HELP externalsecret_status_condition 1 for the status that a condition of the object has, 0 for the other.
+# TYPE externalsecret_status_condition gauge
+externalsecret_status_condition{condition="Ready",name="a",namespace="team",status="False"} 0
+externalsecret_status_condition{condition="Ready",name="a",namespace="team",status="True"} 1
+# HELP externalsecret_sync_calls_error Reconciliations of an ExternalSecret that failed.
+# TYPE externalsecret_sync_calls_error counter
+externalsecret_sync_calls_error{name="a",namespace="team"} 1
+# HELP externalsecret_sync_calls_total Reconciliations of an ExternalSecret.
+# TYPE externalsecret_sync_calls_total counter
+externalsecret_sync_calls_total{name="a",namespace="team"} 2
+`
+	names := []string{"externalsecret_sync_calls_total", "externalsecret_sync_calls_error", "externalsecret_status_condition",
+		"externalsecret_reconcile_duration", "clustersecretstore_reconcile_duration"}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), names...); err != nil {
+		t.Error(err)
+	}
+	m.Gone(&esv1.ExternalSecret{}, types.NamespacedName{Namespace: "team", Name: "a"})
+	m.Gone(&esv1.ClusterSecretStore{}, types.NamespacedName{Name: "vault"})
+	if n, err := testutil.GatherAndCount(registry, append(names, "clustersecretstore_status_condition", "sealbridge_objects")...); n != 0 || err != nil {
+		t.Errorf("%d series of objects that are gone, %v", n, err)
+	}
+}
+
+func TestNoSeriesIsForOneObjectWhenThatIsAsked(t *testing.T) {
+	t.Parallel()
+	m, registry := observed(t, true)
+	for _, name := range []string{"a", "b", "c"} {
+		m.Ran(es(name, metav1.ConditionTrue), flow.Observation{Due: time.Now().Add(-time.Second)})
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, metric := range f.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "name" || label.GetName() == "namespace" {
+					t.Errorf("%s has the label %s=%s", f.GetName(), label.GetName(), label.GetValue())
+				}
+			}
+		}
+	}
+	if n := testutil.CollectAndCount(m.latency); n != 1 {
+		t.Errorf("%d histograms of latency", n)
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP sealbridge_objects Objects by kind and status of their condition Ready.
+# TYPE sealbridge_objects gauge
+sealbridge_objects{kind="externalsecret",ready="True"} 3
+`), "sealbridge_objects"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The age of values grows while a store is down and nothing is refreshed, which is when it matters.
+func TestStalenessIsTheAgeOfTheValuesWhenItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	o := newObjects(func() time.Time { return now })
+	of := func(name string) object { return object{externalSecret, types.NamespacedName{Name: name}} }
+	o.set(of("fresh"), state{synced: now.Add(-10 * time.Second)})
+	o.set(of("old"), state{synced: now.Add(-time.Hour)})
+	o.set(of("read once"), state{})
+	o.set(object{secretStore, types.NamespacedName{Name: "store"}}, state{synced: now})
+	now = now.Add(time.Hour)
+	ch := make(chan prometheus.Metric, 10)
+	o.Collect(ch)
+	close(ch)
+	for metric := range ch {
+		if metric.Desc() != o.ages {
+			continue
+		}
+		var written dto.Metric
+		if err := metric.Write(&written); err != nil {
+			t.Fatal(err)
+		}
+		got := written.GetHistogram()
+		if got.GetSampleCount() != 2 || got.GetSampleSum() != 2*3600+3600+10 {
+			t.Errorf("%d ages of together %g seconds", got.GetSampleCount(), got.GetSampleSum())
+		}
+	}
+}
+
+func TestCallsOfProvidersHaveTheOperatorsNames(t *testing.T) {
+	t.Parallel()
+	m, registry := observed(t, false)
+	m.Called(sessions.Call{Provider: "vault", Op: sessions.OpOpen, Succeeded: 1})
+	m.Called(sessions.Call{Provider: "vault", Op: sessions.OpFetch, Succeeded: 2, Failed: 1})
+	m.Called(sessions.Call{Provider: "kubernetes", Op: sessions.OpCheck, Failed: 1})
+	m.Called(sessions.Call{Provider: "fake", Op: sessions.OpFetch, Succeeded: 1})
+	m.Answered(sessions.Answer{Provider: "vault", Fetched: 3, Joined: 2, Reused: 1})
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP externalsecret_provider_api_calls_count Calls of the API of a provider.
+# TYPE externalsecret_provider_api_calls_count counter
+externalsecret_provider_api_calls_count{call="CreateSelfSubjectRulesReview",provider="Kubernetes",status="error"} 1
+externalsecret_provider_api_calls_count{call="Login",provider="HashiCorp/Vault",status="success"} 1
+externalsecret_provider_api_calls_count{call="ReadSecretData",provider="HashiCorp/Vault",status="error"} 1
+externalsecret_provider_api_calls_count{call="ReadSecretData",provider="HashiCorp/Vault",status="success"} 2
+# HELP sealbridge_documents_total Documents that ExternalSecrets asked for: fetched from the backend, joined to a call that was under way, or reused from a short while before.
+# TYPE sealbridge_documents_total counter
+sealbridge_documents_total{provider="vault",source="fetched"} 3
+sealbridge_documents_total{provider="vault",source="joined"} 2
+sealbridge_documents_total{provider="vault",source="reused"} 1
+`), "externalsecret_provider_api_calls_count", "sealbridge_documents_total"); err != nil {
+		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(m.calls); n != 4 {
+		t.Errorf("%d histograms of calls", n)
+	}
+}

@@ -1,0 +1,85 @@
+package sessions
+
+import (
+	"time"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// Op is what a backend is asked to do.
+type Op string
+
+// What a backend is asked to do.
+const (
+	// OpOpen opens a session: where the backend has a login, this is it.
+	OpOpen Op = "open"
+	// OpFetch reads documents.
+	OpFetch Op = "fetch"
+	// OpFind looks for documents.
+	OpFind Op = "find"
+	// OpCheck asks whether the session can be used.
+	OpCheck Op = "check"
+)
+
+// Call is one call of a provider that ended.
+type Call struct {
+	// Provider is its name.
+	Provider string
+	Op       Op
+	// Succeeded and Failed count the documents of a fetch, and the call itself for everything else.
+	Succeeded, Failed int
+	Took              time.Duration
+}
+
+// Answer is how the documents of one request were come by.
+type Answer struct {
+	// Provider is the name of the store's.
+	Provider string
+	// Fetched were asked for, Joined came with a call of another request, Reused had been read a short while before.
+	Fetched, Joined, Reused int
+}
+
+// Observer is told what is asked of backends, to make metrics of it. It is safe for concurrent use.
+type Observer interface {
+	Called(c Call)
+	Answered(a Answer)
+}
+
+// nobody observes nothing.
+type nobody struct{}
+
+func (nobody) Called(Call)     {}
+func (nobody) Answered(Answer) {}
+
+func (p *Pool) called(s Store, op Op, started time.Time, err error) {
+	c := Call{Provider: s.Provider.Name(), Op: op, Succeeded: 1, Took: time.Since(started)}
+	if err != nil {
+		c.Succeeded, c.Failed = 0, 1
+	}
+	p.observer.Called(c)
+}
+
+func (p *Pool) fetched(s Store, started time.Time, asked int, results []providers.Result, err error) {
+	c := Call{Provider: s.Provider.Name(), Op: OpFetch, Took: time.Since(started)}
+	if err == nil {
+		for _, r := range results {
+			if r.Err == nil {
+				c.Succeeded++
+			}
+		}
+	}
+	c.Failed = max(0, asked-c.Succeeded)
+	p.observer.Called(c)
+}
+
+func (p *Pool) answered(s Store, reused int, waits map[question]*flight, own *flight) {
+	a := Answer{Provider: s.Provider.Name(), Reused: reused}
+	for _, f := range waits {
+		if f == own {
+			a.Fetched++
+		} else {
+			a.Joined++
+		}
+	}
+	p.observer.Answered(a)
+}
