@@ -54,9 +54,11 @@ func newCommand(stderr io.Writer) *cobra.Command {
 	}
 	// The words that scripts for Sealed Secrets look for.
 	cmd.SetVersionTemplate("controller version: {{.Version}}\n")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return setup.ExplainFlag(err) })
 	fs := cmd.Flags()
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "path to a kubeconfig; without it KUBECONFIG, then the cluster that the process runs in")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&f.logLevel, "loglevel", "info", "the same as --log-level, as External Secrets Operator names it")
 	fs.StringVar(&f.logFormat, "log-format", "json", "json or text")
 	f.options.AddFlags(fs, defaultNamespace())
 	return cmd

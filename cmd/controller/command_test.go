@@ -18,13 +18,18 @@ func TestWrongInputSaysWhatToDo(t *testing.T) {
 		args []string
 		want string
 	}{
-		"an unknown controller":          {[]string{"--controllers", "flux"}, `"flux" is not known; use * or any of externalsecret`},
-		"a log level that is none":       {[]string{"--log-level", "loud"}, "use debug, info, warn or error"},
-		"a log format that is none":      {[]string{"--log-format", "xml"}, "use json or text"},
-		"a kubeconfig that is not there": {[]string{"--kubeconfig", filepath.Join(dir, "none")}, "run inside a cluster, or give --kubeconfig or KUBECONFIG"},
-		"no cluster at all":              {nil, "run inside a cluster, or give --kubeconfig or KUBECONFIG"},
-		"an unknown flag":                {[]string{"--leader"}, "unknown flag: --leader"},
-		"arguments that are not flags":   {[]string{"run"}, `unknown command "run"`},
+		"an unknown controller":                         {[]string{"--controllers", "flux"}, `"flux" is not known; use * or any of externalsecret`},
+		"a log level that is none":                      {[]string{"--log-level", "loud"}, "use debug, info, warn or error"},
+		"a log format that is none":                     {[]string{"--log-format", "xml"}, "use json or text"},
+		"a kubeconfig that is not there":                {[]string{"--kubeconfig", filepath.Join(dir, "none")}, "run inside a cluster, or give --kubeconfig or KUBECONFIG"},
+		"no cluster at all":                             {nil, "run inside a cluster, or give --kubeconfig or KUBECONFIG"},
+		"an unknown flag":                               {[]string{"--leader"}, "unknown flag: --leader"},
+		"a flag of the operator without a meaning here": {[]string{"--enable-secrets-caching"}, "which External Secrets Operator has: remove it: no cache holds the data of Secrets"},
+		"a flag of the operator with another name":      {[]string{"--enable-secret-store-reconciler=false"}, "--controllers=*,-secretstore"},
+		"a namespace that is none":                      {[]string{"--controllers=*", "--watch-namespaces", "a,B"}, `--watch-namespaces: "B" is not the name of a namespace`},
+		"a kind without a namespace beside namespaces":  {[]string{"--controllers", "clusterexternalsecret", "--watch-namespaces=a"}, "leave out either it or --watch-namespaces"},
+		"a lease that ends before it is renewed":        {[]string{"--controllers=*", "--leader-election-lease-duration=5s"}, "must be longer than --leader-election-renew-deadline"},
+		"arguments that are not flags":                  {[]string{"run"}, `unknown command "run"`},
 	}
 	t.Setenv("KUBECONFIG", filepath.Join(dir, "absent"))
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")

@@ -37,8 +37,9 @@ type Options struct {
 	// WatchNamespaces are the only namespaces that are served; all when empty. With some, kinds without a namespace are not
 	// served.
 	WatchNamespaces []string
-	// LeaderElect lets several replicas run, one of which acts.
+	// LeaderElect lets several replicas run, one of which acts, and Election is how they agree which.
 	LeaderElect bool
+	Election    ElectionOptions
 	// MetricsBindAddress and HealthProbeBindAddress are host:port; "0" switches the endpoint off.
 	MetricsBindAddress, HealthProbeBindAddress string
 	// PprofBindAddress serves net/http/pprof; empty switches it off.
@@ -58,6 +59,10 @@ type Options struct {
 	Version string
 	// ControllerClass is the spec.controller of the stores that this process serves; stores without one are served too.
 	ControllerClass string
+	// StoreInterval is how often a store is checked that does not say.
+	StoreInterval time.Duration
+	// OmitNames leaves out the metrics that have a series for each object.
+	OmitNames bool
 	// StatusHeartbeat is how old status.refreshTime may become while nothing changes; 0 writes it at every refresh.
 	StatusHeartbeat time.Duration
 	// Concurrent is how many objects of a kind are reconciled at once.
@@ -69,25 +74,28 @@ type Options struct {
 // The defaults of flags that have two names.
 const (
 	defaultMetricsAddress       = ":8080"
+	defaultProbeAddress         = ":8081"
 	defaultSealedSecretsAddress = ":8082"
 	defaultClientBurst          = 10
 )
 
 // AddFlags binds the options to flags; namespace is the default of --namespace.
 func (o *Options) AddFlags(fs *pflag.FlagSet, namespace string) {
-	fs.StringVar(&o.Namespace, "namespace", namespace, "namespace of the controller's own objects (sealing keys, lease); default $POD_NAMESPACE")
+	fs.StringVar(&o.Namespace, "namespace", namespace, "namespace of the controller's own objects (sealing keys, lease), not what it watches (--watch-namespaces); default $POD_NAMESPACE")
 	fs.StringSliceVar(&o.Controllers, "controllers", []string{"*"},
 		"which controllers run: * for all, a name to switch one on, -name to switch one off; names: "+strings.Join(Names(), ", "))
 	fs.StringSliceVar(&o.WatchNamespaces, "watch-namespaces", nil,
 		"serve the objects of these namespaces only, with rights in them alone; ClusterSecretStores and ClusterExternalSecrets are not served then; all when empty")
 	fs.BoolVar(&o.LeaderElect, "leader-elect", false, "elect a leader, so that several replicas can run")
 	fs.StringVar(&o.MetricsBindAddress, "metrics-bind-address", defaultMetricsAddress, "address of the Prometheus endpoint; 0 for none")
-	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", defaultProbeAddress, "address of /healthz and /readyz; 0 for none")
 	fs.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "address of the profiling endpoint; empty for none")
 	fs.StringVar(&o.SealedSecretsBindAddress, "sealed-secrets-bind-address", defaultSealedSecretsAddress, "address of the sealing certificate (/v1/cert.pem), /v1/verify and /v1/rotate")
 	o.Keys.AddFlags(fs)
 	o.Sealed.AddFlags(fs)
 	o.addAliases(fs)
+	o.addOperatorFlags(fs)
+	fs.BoolVar(&o.OmitNames, "metrics-omit-names", false, "leave out the metrics that have a series for each object, where there are many")
 	fs.StringVar(&o.ControllerClass, "controller-class", "default", "serve the stores whose spec.controller is this or empty")
 	fs.DurationVar(&o.StatusHeartbeat, "status-heartbeat", 10*time.Minute, "how old status.refreshTime may become while nothing changes; 0 writes it at every refresh")
 	fs.IntVar(&o.Concurrent, "concurrent", 10, "how many objects of each kind are reconciled at once")

@@ -32,6 +32,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/gitsync"
 	"github.com/sealbridge/sealbridge/controllers/gitsync/source"
+	"github.com/sealbridge/sealbridge/controllers/observe"
 	"github.com/sealbridge/sealbridge/controllers/sealedsecret"
 	"github.com/sealbridge/sealbridge/controllers/sealhttp"
 	"github.com/sealbridge/sealbridge/controllers/sealingkey"
@@ -40,9 +41,6 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers/builtin"
 )
-
-// leaseName is the lease that replicas elect a leader by.
-const leaseName = "sealbridge-controller"
 
 // The component that events name as their source, per kind; those of External Secrets Operator and Sealed Secrets, so that
 // filters on events keep working.
@@ -58,6 +56,9 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
+	if err := o.Election.check(); err != nil {
+		return nil, err
+	}
 	if on[SealedSecret] {
 		if err := errors.Join(o.Keys.check(), o.Sealed.check()); err != nil {
 			return nil, err
@@ -71,16 +72,20 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
+	observer, err := observe.New(metrics.Registry, o.OmitNames)
+	if err != nil {
+		return nil, err
+	}
 	pool := sessions.New(sessions.Deps{
-		Providers: builtin.All(), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher,
+		Providers: builtin.All(), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher, Observer: observer,
 	})
 	for _, c := range []struct {
 		name  string
 		setUp func() error
 	}{
-		{SecretStore, func() error { return addSecretStore(mgr, o, pool) }},
-		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool, watcher) }},
-		{ClusterExternalSecret, func() error { return addClusterExternalSecret(ctx, mgr, o) }},
+		{SecretStore, func() error { return addSecretStore(mgr, o, pool, observer) }},
+		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool, watcher, observer) }},
+		{ClusterExternalSecret, func() error { return addClusterExternalSecret(ctx, mgr, o, observer) }},
 		{SealedSecret, func() error { return addSealedSecret(mgr, o) }},
 		{GitSync, func() error { return addGitSync(mgr, o) }},
 	} {
@@ -125,9 +130,12 @@ func newManager(cfg *rest.Config, o Options) (manager.Manager, error) {
 		HealthProbeBindAddress:        o.HealthProbeBindAddress,
 		PprofBindAddress:              o.PprofBindAddress,
 		LeaderElection:                o.LeaderElect,
-		LeaderElectionID:              leaseName,
+		LeaderElectionID:              o.Election.ID,
 		LeaderElectionNamespace:       o.Namespace,
 		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &o.Election.LeaseDuration,
+		RenewDeadline:                 &o.Election.RenewDeadline,
+		RetryPeriod:                   &o.Election.RetryPeriod,
 		// The list in New gives each controller its name; a process may run one manager after another.
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 		// What we hold of an object is what somebody wrote into it, not who.
@@ -162,24 +170,25 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool) error {
+func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool, observer flow.Observer) error {
 	return secretstore.New(secretstore.Deps{
 		Client: mgr.GetClient(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent),
-		Class: o.ControllerClass, Concurrent: o.Concurrent, NamespacedOnly: len(o.WatchNamespaces) > 0,
+		Observer: observer, Class: o.ControllerClass, Concurrent: o.Concurrent, NamespacedOnly: len(o.WatchNamespaces) > 0,
+		Interval: o.StoreInterval,
 	}).SetupWithManager(mgr)
 }
 
-func addExternalSecret(ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool, watcher *watches.Watcher) error {
+func addExternalSecret(ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool, watcher *watches.Watcher, observer flow.Observer) error {
 	return externalsecret.New(externalsecret.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent), Observer: observer,
 		Watches: watcher, APIServer: mgr.GetConfig().Host, Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
 		Namespaces: o.WatchNamespaces, NamespacedOnly: len(o.WatchNamespaces) > 0,
 	}).SetupWithManager(ctx, mgr)
 }
 
-func addClusterExternalSecret(ctx context.Context, mgr manager.Manager, o Options) error {
+func addClusterExternalSecret(ctx context.Context, mgr manager.Manager, o Options, observer flow.Observer) error {
 	return clusterexternalsecret.New(clusterexternalsecret.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(externalSecretsComponent), Concurrent: o.Concurrent,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(externalSecretsComponent), Observer: observer, Concurrent: o.Concurrent,
 	}).SetupWithManager(ctx, mgr)
 }
 
@@ -203,7 +212,7 @@ func addSealedSecret(mgr manager.Manager, o Options) error {
 		status = noStatus{}
 	}
 	c, err := sealedsecret.New(sealedsecret.Deps{
-		Keys: keys, Engine: flow.Engine{Status: status, Events: recorder}, Metrics: metrics.Registry, OmitNames: o.Sealed.OmitNames,
+		Keys: keys, Engine: flow.Engine{Status: status, Events: recorder}, Metrics: metrics.Registry, OmitNames: o.OmitNames || o.Sealed.OmitNames,
 		Now: time.Now, Concurrent: o.Concurrent, Namespaces: o.sealedNamespaces(),
 		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated,
 	})

@@ -127,7 +127,7 @@ func (w *world) run(args ...string) {
 	var o setup.Options
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.AddFlags(fs, system)
-	args = append(args, "--leader-elect", "--metrics-bind-address=0", "--health-probe-bind-address=0", "--sealed-secrets-bind-address=127.0.0.1:0", "--key-size=2048")
+	args = append([]string{"--leader-elect", "--metrics-bind-address=0", "--health-probe-bind-address=0", "--sealed-secrets-bind-address=127.0.0.1:0", "--key-size=2048"}, args...)
 	if err := fs.Parse(args); err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,0 +1,119 @@
+package install_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+)
+
+// scrape returns what the controller's endpoint of metrics answers.
+func scrape(t *testing.T, address string) (string, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	return string(raw), err
+}
+
+// freeAddress returns an address of this machine that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestTheMetricsAreThoseOfTheOperatorAndHoldNoValue(t *testing.T) {
+	w := install(t, "default")
+	ns, address := w.cp.Namespace(t), freeAddress(t)
+	w.run("--metrics-bind-address=" + address)
+	es := &esv1.ExternalSecret{ObjectMeta: named(ns, "db"), Spec: esSpec(esv1.StoreRef{Name: "store"})}
+	broken := &esv1.ExternalSecret{ObjectMeta: named(ns, "broken"), Spec: esSpec(esv1.StoreRef{Name: "store"})}
+	broken.Spec.Data[0].RemoteRef.Property = "none"
+	w.create(&esv1.SecretStore{ObjectMeta: named(ns, "store"), Spec: storeSpec()}, es, broken,
+		&esv1.ClusterSecretStore{ObjectMeta: named("", ns), Spec: storeSpec()},
+		&esv1.ClusterExternalSecret{ObjectMeta: named("", ns), Spec: esv1.ClusterExternalSecretSpec{
+			Namespaces: []string{ns}, ExternalSecretSpec: esSpec(esv1.StoreRef{Name: ns, Kind: esv1.KindClusterSecretStore})}})
+	w.holds(ns, "db")
+	w.holds(ns, ns)
+	of := func(name string) string { return fmt.Sprintf(`name="%s",namespace="%s"`, name, ns) }
+	cluster := fmt.Sprintf(`name="%s",namespace=""`, ns)
+	want := []string{
+		"externalsecret_sync_calls_total{" + of("db") + "}", "externalsecret_sync_calls_error{" + of("db") + "} 0",
+		"externalsecret_sync_calls_error{" + of("broken") + "} ", "externalsecret_reconcile_duration{" + of("db") + "}",
+		`externalsecret_status_condition{condition="Ready",` + of("db") + `,status="True"} 1`,
+		`externalsecret_status_condition{condition="Ready",` + of("broken") + `,status="False"} 1`,
+		`secretstore_status_condition{condition="Ready",` + of("store") + `,status="True"} 1`,
+		"secretstore_reconcile_duration{" + of("store") + "}",
+		`clustersecretstore_status_condition{condition="Ready",` + cluster + `,status="True"} 1`,
+		`clusterexternalsecret_status_condition{condition="Ready",` + cluster + `,status="True"} 1`,
+		"clusterexternalsecret_reconcile_duration{" + cluster + "}",
+		`sealbridge_objects{kind="externalsecret",ready="True"}`, "sealbridge_externalsecret_staleness_seconds_count",
+		"sealbridge_externalsecret_refresh_latency_seconds_count", `sealbridge_documents_total{provider="fake",source="fetched"}`,
+		`sealbridge_provider_call_duration_seconds_count{call="open",provider="fake",status="success"}`,
+		`sealbridge_provider_call_duration_seconds_count{call="fetch",provider="fake",status="success"}`,
+	}
+	w.eventually("the metrics are there", func() error {
+		got, err := scrape(t, address)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(got, value) {
+			t.Fatal("a value is in the metrics")
+		}
+		for _, line := range want {
+			if !strings.Contains(got, line) {
+				return fmt.Errorf("there is no %s", line)
+			}
+		}
+		return nil
+	})
+	for _, obj := range []*esv1.ExternalSecret{es, broken} {
+		if err := w.c.Delete(t.Context(), obj); client.IgnoreNotFound(err) != nil {
+			t.Fatal(err)
+		}
+	}
+	w.eventually("the series go with their objects", func() error {
+		got, err := scrape(t, address)
+		if err == nil && (strings.Contains(got, of("db")) || strings.Contains(got, of("broken"))) {
+			err = fmt.Errorf("they are there")
+		}
+		return err
+	})
+}
+
+func TestNamesOfObjectsCanBeLeftOutOfTheMetrics(t *testing.T) {
+	w := install(t, "default")
+	ns, address := w.cp.Namespace(t), freeAddress(t)
+	w.run("--metrics-bind-address="+address, "--metrics-omit-names")
+	w.create(&esv1.SecretStore{ObjectMeta: named(ns, "store"), Spec: storeSpec()},
+		&esv1.ExternalSecret{ObjectMeta: named(ns, "db"), Spec: esSpec(esv1.StoreRef{Name: "store"})})
+	w.holds(ns, "db")
+	w.eventually("the object is counted", func() error {
+		got, err := scrape(t, address)
+		if err == nil && !strings.Contains(got, `sealbridge_objects{kind="externalsecret",ready="True"}`) {
+			err = fmt.Errorf("it is not")
+		}
+		if strings.Contains(got, ns) {
+			t.Errorf("the namespace of an object is in the metrics")
+		}
+		return err
+	})
+}
