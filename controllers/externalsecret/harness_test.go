@@ -67,6 +67,7 @@ type world struct {
 	traffic   *traffic
 	heartbeat time.Duration
 	stop      func()
+	limits    sessions.Limits
 }
 
 type logs struct {
@@ -222,7 +223,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	pool := sessions.New(sessions.Deps{Providers: w.providers, Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher})
+	pool := sessions.New(sessions.Deps{Providers: w.providers, Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher, Limits: w.limits})
 	recorder := mgr.GetEventRecorder("external-secrets")
 	ctx, cancel := context.WithCancel(w.t.Context())
 	err = errors.Join(

@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -330,5 +331,31 @@ func TestAStoreThatIsReadyIsQuiet(t *testing.T) {
 	}
 	if got := events(); !slices.Equal(got, []string{"Valid"}) {
 		t.Errorf("events %v, want one: Valid", got)
+	}
+}
+
+func TestAStoreIsCheckedAsOftenAsItAsks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "right"}, StringData: map[string]string{"token": "right"}})
+	checks := func() int {
+		w.vault.mu.Lock()
+		defer w.vault.mu.Unlock()
+		return w.vault.checks
+	}
+	for name, interval := range map[string]intstr.IntOrString{"seconds": intstr.FromInt32(1), "duration": intstr.FromString("900ms")} {
+		store := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}, Spec: vaultSpec(w.class, "right", "")}
+		store.Spec.RefreshInterval = &interval
+		w.create(store)
+		w.reports(store, "True", "Valid", "")
+		began := checks()
+		for deadline := time.Now().Add(30 * time.Second); checks() < began+3; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: checked %d times more", name, checks()-began)
+			}
+		}
+		if err := w.c.Delete(t.Context(), store); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

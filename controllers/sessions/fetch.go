@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -291,13 +293,23 @@ func (p *Pool) patience(s Store) time.Duration {
 	return max(min(all, maxPatience), p.limits.Timeout)
 }
 
-// fly makes one call of the provider, repeated as the store's retry settings say while the backend is unavailable.
+// fly makes one call of the provider, repeated as the store's retry settings say while the backend is unavailable: for
+// everything, or for those documents for which it was.
 func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
 	defer p.landed(ctx, e, f)
+	asked := f.refs
 	for attempt := 0; ; attempt++ {
-		f.results, f.err = p.ask(ctx, e, f)
+		var results map[question]providers.Result
+		results, f.err = p.ask(ctx, e, f, asked)
+		if f.results == nil {
+			f.results = make(map[question]providers.Result, len(f.refs))
+		}
+		maps.Copy(f.results, results)
+		asked = slices.DeleteFunc(slices.Clone(asked), func(q question) bool {
+			return f.err == nil && (results[q].Err == nil || !unavailable(results[q].Err))
+		})
 		again := time.Now().Add(e.store.RetryInterval + p.limits.Timeout)
-		if f.err == nil || !unavailable(f.err) || attempt >= e.store.Retries || again.After(f.until) {
+		if len(asked) == 0 || f.err != nil && !unavailable(f.err) || attempt >= e.store.Retries || again.After(f.until) {
 			return
 		}
 		select {
@@ -321,7 +333,7 @@ func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
 }
 
 // ask calls the provider once and checks that it answered what it was asked.
-func (p *Pool) ask(ctx context.Context, e *entry, f *flight) (map[question]providers.Result, error) {
+func (p *Pool) ask(ctx context.Context, e *entry, f *flight, asked []question) (map[question]providers.Result, error) {
 	ctx, cancel := p.bound(ctx, f.call)
 	defer cancel()
 	if f.query != nil {
@@ -331,10 +343,10 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight) (map[question]provi
 		if err != nil {
 			return nil, err
 		}
-		return map[question]providers.Result{f.refs[0]: result}, nil
+		return map[question]providers.Result{asked[0]: result}, nil
 	}
-	refs := make([]providers.Ref, len(f.refs))
-	for i, q := range f.refs {
+	refs := make([]providers.Ref, len(asked))
+	for i, q := range asked {
 		refs[i] = q.ref
 	}
 	started := time.Now()
@@ -347,7 +359,7 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight) (map[question]provi
 		return nil, providers.Errorf(providers.ErrUnavailable, "%s answered %d of %d requests", e.store.Config.Store, len(results), len(refs))
 	}
 	out := make(map[question]providers.Result, len(refs))
-	for i, q := range f.refs {
+	for i, q := range asked {
 		if results[i].Err == nil && results[i].Document == nil {
 			results[i].Err = providers.Errorf(providers.ErrUnavailable, "%s answered nothing for key %q", e.store.Config.Store, q.ref.Key)
 		}

@@ -201,6 +201,41 @@ func TestRetrySettingsRepeatWhatIsUnavailable(t *testing.T) {
 	}
 }
 
+func TestRetrySettingsRepeatTheDocumentsThatAreUnavailableAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var calls [][]providers.Ref
+		b := &backend{}
+		b.fetch = func(_ context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
+			calls = append(calls, refs)
+			out := answer(id, refs)
+			for i, ref := range refs {
+				switch {
+				case ref.Key == "denied":
+					out[i] = providers.Result{Err: providers.ErrDenied}
+				case ref.Key == "broken", ref.Key == "late" && len(calls) < 2:
+					out[i] = providers.Result{Err: providers.ErrUnavailable}
+				}
+			}
+			return out, nil
+		}
+		p := running(t, cluster())
+		s := storeOf(b, "", "s", 1)
+		s.Retries, s.RetryInterval = 2, time.Second
+		results, err := p.Fetch(t.Context(), request(s, "team", "good", "late", "denied", "broken"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read(t, results[0]) != "none/good" || read(t, results[1]) != "none/late" ||
+			!errors.Is(results[2].Err, providers.ErrDenied) || !errors.Is(results[3].Err, providers.ErrUnavailable) {
+			t.Errorf("results %v", results)
+		}
+		if len(calls) != 3 || len(calls[0]) != 4 || len(calls[1]) != 2 || len(calls[2]) != 1 {
+			t.Errorf("calls %v", calls)
+		}
+	})
+}
+
 func TestABackendThatIsDownIsAskedNowAndThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

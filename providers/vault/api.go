@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
@@ -77,7 +78,8 @@ func (a api) do(ctx context.Context, method, path string, query url.Values, body
 		return nil, a.errorf(providers.ErrUnavailable, "vault: %w", err)
 	}
 	r := &reply{status: answer.Status}
-	if err := json.Unmarshal(answer.Body, &r.envelope); err != nil {
+	// The decoder would put other characters in the place of what is not UTF-8.
+	if !utf8.Valid(answer.Body) || json.Unmarshal(answer.Body, &r.envelope) != nil {
 		r.envelope = envelope{}
 	}
 	r.index = answer.Header.Values(headerIndex)

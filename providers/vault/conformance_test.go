@@ -210,6 +210,7 @@ func faults(t *testing.T, server *harness.Server, mount string) map[string]provi
 		"a page instead of an answer":     {Class: providers.ErrUnavailable, Says: []string{"not one of vault's", "kv/data/nowhere"}, Open: says(200, "<html>"+canary)},
 		"JSON that is not Vault's":        {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"token":"`+canary+`"}`)},
 		"an answer that is cut off":       {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"data":{"k":"`+canary)},
+		"an answer that is not UTF-8":     {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, "{\"data\":{\"data\":{\"k\":\"\xff"+canary+"\"}}}")},
 		"a document that is no object":    {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"data":["`+canary+`"]}}`)},
 		"no content and no reason":        {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"data":null}}`)},
 		"a page that was not found":       {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(404, "<html>"+canary)},

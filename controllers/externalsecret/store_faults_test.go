@@ -1,0 +1,149 @@
+package externalsecret_test
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers/builtin"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+// rogue is a backend that answers as it is told. Logins and checks are always answered well.
+type rogue struct {
+	mu   sync.Mutex
+	mode string
+	// body is what a good answer holds.
+	body string
+}
+
+func (r *rogue) set(mode, body string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mode, r.body = mode, body
+}
+
+func (r *rogue) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	mode, body := r.mode, r.body
+	r.mu.Unlock()
+	switch {
+	case strings.HasSuffix(req.URL.Path, "/lookup-self"):
+		_, _ = io.WriteString(w, `{"data":{"expire_time":null}}`)
+		return
+	case strings.Contains(req.URL.Path, "/sys/internal/"):
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"errors":["permission denied"]}`)
+		return
+	}
+	switch mode {
+	case "empty":
+	case "truncated":
+		_, _ = io.WriteString(w, body[:len(body)-3])
+	case "5 MiB":
+		_, _ = io.WriteString(w, strings.Replace(body, "value", strings.Repeat(canary, 5<<20/len(canary)), 1))
+	case "not UTF-8":
+		_, _ = io.WriteString(w, strings.Replace(body, "value", "\xff\xfe"+canary, 1))
+	case "slow":
+		<-req.Context().Done()
+	case "throttled for a second":
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+	case "throttled":
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = io.WriteString(w, canary)
+	case "an internal error":
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, canary)
+	case "reset":
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, body)
+		panic(http.ErrAbortHandler)
+	default:
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// TestWhateverAStoreAnswersTheTargetStaysAndRecovers takes one object per provider through all that a backend can do wrong:
+// the target is as it was while the condition says why, and holds the next value as soon as the backend is well.
+func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
+	t.Parallel()
+	controlplane.New(t) // skips here and not in each
+	for name, tc := range map[string]struct {
+		good     string
+		provider func(address string) stores.Provider
+		says     map[string]string
+	}{
+		"vault": {`{"data":{"data":{"password":"value %s"},"metadata":{"version":1}}}`,
+			func(address string) stores.Provider {
+				return stores.Provider{Vault: &stores.Vault{Server: address, Path: "kv",
+					Auth: &stores.VaultAuth{TokenSecretRef: &stores.SecretKeySelector{Name: "credential", Key: "token"}}}}
+			},
+			map[string]string{"empty": "not one of vault's", "truncated": "not one of vault's", "not UTF-8": "not one of vault's", "an internal error": "vault answered 500"}},
+		"webhook": {`{"data":{"password":"value %s"}}`,
+			func(address string) stores.Provider {
+				return stores.Provider{Webhook: &stores.Webhook{URL: address + "/{{ .remoteRef.key }}", Headers: map[string]string{"X-Token": "{{ .auth.token }}"},
+					Result:  stores.WebhookResult{JSONPath: "$.data.{{ .remoteRef.property }}"},
+					Secrets: []stores.WebhookSecret{{Name: "auth", SecretRef: stores.SecretKeySelector{Name: "credential"}}}}}
+			},
+			map[string]string{"empty": "without a content", "truncated": "not JSON", "not UTF-8": "not UTF-8", "an internal error": "answered 500"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &rogue{}
+			server := httptest.NewUnstartedServer(r)
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.Start()
+			t.Cleanup(func() {
+				server.CloseClientConnections()
+				server.Close()
+			})
+			w := prepare(t)
+			w.providers, w.limits.Timeout = builtin.All(), 3*time.Second
+			yearly := intstr.FromString("8760h")
+			w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "credential", Labels: map[string]string{"external-secrets.io/type": "webhook"}},
+				Data: map[string][]byte{"token": []byte(canary)}},
+				&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"},
+					Spec: esv1.SecretStoreSpec{Controller: w.class, RefreshInterval: &yearly, Provider: tc.provider(server.URL)}})
+			r.set("", fmt.Sprintf(tc.good, "first"))
+			w.start()
+			es := w.externalSecret("db")
+			w.create(es)
+			w.ready("db")
+			before := w.holds("db", map[string]string{"password": "value first"})
+			for _, mode := range []string{"empty", "truncated", "5 MiB", "not UTF-8", "slow", "throttled for a second", "throttled", "an internal error", "reset"} {
+				says := map[string]string{
+					"5 MiB": "larger than 4 MiB", "slow": "did not answer in time", "throttled for a second": "asks to wait 1s", "throttled": "throttled by the store",
+					"reset": "the connection broke",
+				}[mode]
+				if text, ok := tc.says[mode]; ok {
+					says = text
+				}
+				next := fmt.Sprintf(tc.good, mode)
+				r.set(mode, next)
+				change(w, es, func(es *esv1.ExternalSecret) {
+					es.Annotations = map[string]string{"force-sync": strings.ReplaceAll(mode, " ", "-")}
+				})
+				w.notReady("db", says)
+				if now := w.secret("db"); now.UID != before.UID || string(now.Data["password"]) != string(before.Data["password"]) {
+					t.Errorf("%s: the target was changed", mode)
+				}
+				r.set("", next)
+				w.ready("db")
+				before = w.holds("db", map[string]string{"password": "value " + mode})
+			}
+		})
+	}
+}
