@@ -210,16 +210,34 @@ var unsealKey = regexp.MustCompile(`Unseal Key: (\S+)`)
 
 // Unseal undoes Seal.
 func (s *Server) Unseal(ctx context.Context) error {
-	raw, err := os.ReadFile(s.Log())
+	key, err := s.unsealKey(ctx)
 	if err != nil {
 		return fmt.Errorf("unseal vault: %w", err)
 	}
-	match := unsealKey.FindSubmatch(raw)
-	if match == nil {
-		return errors.New("unseal vault: its log does not name the key")
-	}
-	if _, err := s.client.Sys().UnsealWithContext(ctx, string(match[1])); err != nil {
+	if _, err := s.client.Sys().UnsealWithContext(ctx, key); err != nil {
 		return fmt.Errorf("unseal vault: %w", err)
 	}
 	return nil
+}
+
+// unsealKey reads the key from the log, where the server prints it some time after it began to serve.
+func (s *Server) unsealKey(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		raw, err := os.ReadFile(s.Log())
+		if err != nil {
+			return "", err
+		}
+		if match := unsealKey.FindSubmatch(raw); match != nil {
+			return string(match[1]), nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", errors.New("its log does not name the key")
+		case <-tick.C:
+		}
+	}
 }
