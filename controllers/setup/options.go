@@ -2,6 +2,8 @@ package setup
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -42,7 +44,7 @@ type Options struct {
 	Election    ElectionOptions
 	// MetricsBindAddress and HealthProbeBindAddress are host:port; "0" switches the endpoint off.
 	MetricsBindAddress, HealthProbeBindAddress string
-	// PprofBindAddress serves net/http/pprof; empty switches it off.
+	// PprofBindAddress serves net/http/pprof on loopback; empty switches it off.
 	PprofBindAddress string
 	// SealedSecretsBindAddress serves the sealing certificate, and judges and reseals SealedSecrets.
 	SealedSecretsBindAddress string
@@ -89,7 +91,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet, namespace string) {
 	fs.BoolVar(&o.LeaderElect, "leader-elect", false, "elect a leader, so that several replicas can run")
 	fs.StringVar(&o.MetricsBindAddress, "metrics-bind-address", defaultMetricsAddress, "address of the Prometheus endpoint; 0 for none")
 	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", defaultProbeAddress, "address of /healthz and /readyz; 0 for none")
-	fs.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "address of the profiling endpoint; empty for none")
+	fs.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "loopback address of the profiling endpoint, as 127.0.0.1:6060; empty for none")
 	fs.StringVar(&o.SealedSecretsBindAddress, "sealed-secrets-bind-address", defaultSealedSecretsAddress, "address of the sealing certificate (/v1/cert.pem), /v1/verify and /v1/rotate")
 	o.Keys.AddFlags(fs)
 	o.Sealed.AddFlags(fs)
@@ -152,4 +154,19 @@ func Enabled(list []string) (map[string]bool, error) {
 		}
 	}
 	return nil, fmt.Errorf("--controllers switches everything off; use * or any of %s", strings.Join(Names(), ", "))
+}
+
+// checkProfiles fails for a profiling endpoint that others can reach: profiles say what runs, and taking one costs time.
+func checkProfiles(address string) error {
+	if address == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("--pprof-bind-address %q: use host:port, as 127.0.0.1:6060", address)
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--pprof-bind-address %q: use a loopback address, as 127.0.0.1:6060, and kubectl port-forward", address)
+	}
+	return nil
 }

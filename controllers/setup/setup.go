@@ -56,7 +56,7 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Election.check(); err != nil {
+	if err := errors.Join(o.Election.check(), checkProfiles(o.PprofBindAddress)); err != nil {
 		return nil, err
 	}
 	if on[SealedSecret] {

@@ -1,8 +1,9 @@
 // Command bench measures SealBridge on real parts and prints a table for each scenario.
 //
-// It starts a control plane and a Vault on loopback, fills the cluster, starts the controller binary and takes the
-// figures from outside of it: requests from the API server's own counters and Vault's audit log, CPU and memory from
-// the operating system. Each table is also written as JSON to bin/bench/<scenario>.json.
+// It starts a control plane and a counting store (or a Vault) on loopback, fills the cluster, starts the controller binary
+// and takes the figures from outside of it: its requests from the API server's audit log, the store's from the store, CPU,
+// memory and bytes read from the operating system. Each table is also written as JSON to bin/bench/<scenario>.json.
+// With -beside the same scenarios run with External Secrets Operator in the place of our controller.
 package main
 
 import (
@@ -15,22 +16,62 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// scenario is one measurement: it sets up its world, runs the controller in it, and returns the figures.
+// scenario is one measurement in a world that the scenarios before it in the chain have left.
 type scenario struct {
 	name  string
 	about string
-	run   func(ctx context.Context, log io.Writer) (*Report, error)
+	// takes is about how long it takes on two quiet cores.
+	takes time.Duration
+	run   func(ctx context.Context, w *world) (*Report, error)
+	// ours is set for a scenario that has no sense with another tool.
+	ours bool
 }
 
-func scenarios() []scenario {
-	return []scenario{
-		{name: "first-sync", about: "1000 ExternalSecrets over 20 namespaces share 10 remote keys; all exist before the controller starts", run: firstSync},
+// chains are the scenarios; those of one chain share a cluster, in this order.
+func chains() [][]scenario {
+	return [][]scenario{
+		{
+			{name: "first-sync-1000", about: "1000 ExternalSecrets over 20 namespaces, each reads 2 of 10 shared keys, exist before the start", takes: 20 * time.Second, run: firstSync(1000, 8)},
+			{name: "steady-state", about: "the same 1000 objects with refreshInterval 10s, nothing changes, a window of 60 s", takes: 95 * time.Second, run: steadyState},
+			{name: "rotate", about: "one key that 300 further objects (refreshInterval 1h) read changes; one of them is synced by force", takes: 15 * time.Second, run: rotate, ours: true},
+		},
+		{
+			{name: "first-sync-5000", about: "5000 ExternalSecrets over 20 namespaces, each reads 2 of 10 shared keys, exist before the start", takes: 60 * time.Second, run: firstSync(5000, 30)},
+			{name: "restart-5000", about: "the controller starts again with the 5000 in sync; then once more with a new object beside them", takes: 35 * time.Second, run: restart},
+		},
+		{
+			{name: "spread", about: "5000 objects with a key of their own each and refreshInterval 60s, synced at once: the requests of the next 60 s", takes: 130 * time.Second, run: spread},
+			{name: "new-while-busy", about: "all 5000 are due at once and the store takes 100 ms for an answer; 20 new objects, one after the other", takes: 40 * time.Second, run: newWhileBusy, ours: true},
+		},
+		{
+			{name: "store-down", about: "2000 objects with a key of their own each and refreshInterval 10s; the store answers 503 for 30 s", takes: 85 * time.Second, run: storeDown},
+		},
+		{
+			{name: "memory", about: "20000 Secrets of 10 KB that are nobody's, and 2000 ExternalSecrets", takes: 110 * time.Second, run: memory},
+		},
+		{
+			{name: "fan-out", about: "2000 ExternalSecrets, each in one of 800 namespaces, share 10 keys", takes: 45 * time.Second, run: fanOut},
+		},
+		{
+			{name: "one-path", about: "a real Vault with Kubernetes login: one object reads 20 properties of one path", takes: 15 * time.Second, run: onePath, ours: true},
+		},
 	}
 }
 
+// settings are what the command line says.
+type settings struct {
+	only, dir, beside, eso, esoCRDs string
+	profile, strict                 bool
+}
+
 func main() {
+	ctrllog.SetLogger(logr.Discard()) // the clients have nothing to say here
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -41,48 +82,101 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out, log io.Writer) error {
+	var set settings
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(log)
-	only := fs.String("scenario", "", "comma-separated names; default all")
-	dir := fs.String("out", "bin/bench", "folder for the JSON files")
+	fs.StringVar(&set.only, "scenario", "", "comma-separated names; default all ("+strings.Join(names(), ", ")+")")
+	fs.StringVar(&set.dir, "out", "bin/bench", "folder for the JSON files and profiles")
+	fs.BoolVar(&set.profile, "profile", false, "also keep CPU and heap profiles of the controller")
+	fs.BoolVar(&set.strict, "strict", false, "fail when a bound is missed")
+	fs.StringVar(&set.beside, "beside", "", "measure another tool instead: eso (its defaults) or eso-tuned")
+	fs.StringVar(&set.eso, "eso", "bin/external-secrets", "binary of External Secrets Operator for -beside")
+	fs.StringVar(&set.esoCRDs, "eso-crds", "bin/external-secrets-crds.yaml", "its CustomResourceDefinitions")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	all := scenarios()
-	chosen, err := choose(all, *only)
+	subject, err := subjectOf(set)
 	if err != nil {
 		return err
 	}
-	for _, s := range chosen {
-		fmt.Fprintf(log, "scenario %s: %s\n", s.name, s.about)
-		report, err := s.run(ctx, log)
+	if err := known(set.only); err != nil {
+		return err
+	}
+	missed := 0
+	for _, chain := range chains() {
+		n, err := runChain(ctx, chain, subject, set, out, log)
 		if err != nil {
-			return fmt.Errorf("scenario %s: %w", s.name, err)
-		}
-		report.Scenario, report.About = s.name, s.about
-		report.Print(out)
-		if err := report.Write(*dir); err != nil {
 			return err
 		}
+		missed += n
+	}
+	fmt.Fprintf(out, "\n%d bounds missed\n", missed)
+	if set.strict && missed > 0 {
+		return fmt.Errorf("%d bounds missed", missed)
 	}
 	return nil
 }
 
-func choose(all []scenario, only string) ([]scenario, error) {
-	if only == "" {
-		return all, nil
-	}
-	var chosen []scenario
-	for name := range strings.SplitSeq(only, ",") {
-		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == name })
-		if i < 0 {
-			var names []string
-			for _, s := range all {
-				names = append(names, s.name)
-			}
-			return nil, fmt.Errorf("no scenario %q; there are: %s", name, strings.Join(names, ", "))
+// runChain runs a chain up to the last scenario that was chosen, in a world of its own, and reports the chosen ones. It
+// returns how many bounds were missed.
+func runChain(ctx context.Context, chain []scenario, subject subject, set settings, out, log io.Writer) (missed int, err error) {
+	chosen := func(s scenario) bool {
+		if subject.other && s.ours {
+			return false
 		}
-		chosen = append(chosen, all[i])
+		return set.only == "" || slices.Contains(strings.Split(set.only, ","), s.name)
 	}
-	return chosen, nil
+	last := -1
+	for i, s := range chain {
+		if chosen(s) {
+			last = i
+		}
+	}
+	if last < 0 {
+		return 0, nil
+	}
+	w, err := newWorld(ctx, subject, set, log)
+	if err != nil {
+		return 0, err
+	}
+	defer w.stop()
+	for _, s := range chain[:last+1] {
+		fmt.Fprintf(log, "scenario %s (about %s on two quiet cores): %s\n", s.name, s.takes, s.about)
+		w.scenario = s.name
+		report, err := s.run(ctx, w)
+		if err != nil {
+			return 0, fmt.Errorf("scenario %s: %w%s", s.name, err, w.logOf())
+		}
+		if !chosen(s) {
+			continue
+		}
+		report.Scenario, report.About, report.Machine, report.Subject = s.name, s.about, machine(), subject.name
+		missed += report.Print(out, !subject.other)
+		if err := report.Write(set.dir); err != nil {
+			return 0, err
+		}
+	}
+	return missed, nil
+}
+
+func names() []string {
+	var all []string
+	for _, chain := range chains() {
+		for _, s := range chain {
+			all = append(all, s.name)
+		}
+	}
+	return all
+}
+
+func known(only string) error {
+	if only == "" {
+		return nil
+	}
+	for name := range strings.SplitSeq(only, ",") {
+		if !slices.Contains(names(), name) {
+			return fmt.Errorf("no scenario %q; there are: %s", name, strings.Join(names(), ", "))
+		}
+	}
+	return nil
 }

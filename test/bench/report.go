@@ -14,12 +14,15 @@ type Figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
 	Unit  string  `json:"unit"`
+	// AtMost is the bound that the figure must keep; nil for one that has none.
+	AtMost *float64 `json:"atMost,omitempty"`
 }
 
 // Report is what a scenario measured.
 type Report struct {
 	Scenario string   `json:"scenario"`
 	About    string   `json:"about"`
+	Subject  string   `json:"subject"`
 	Machine  string   `json:"machine"`
 	Figures  []Figure `json:"figures"`
 }
@@ -29,17 +32,31 @@ func (r *Report) Add(name string, value float64, unit string) {
 	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit})
 }
 
-// Print writes the table.
-func (r *Report) Print(w io.Writer) {
-	fmt.Fprintf(w, "\n%s: %s\n%s\n\n", r.Scenario, r.About, r.Machine)
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, f := range r.Figures {
-		fmt.Fprintf(tw, "%s\t%.6g\t%s\t\n", f.Name, f.Value, f.Unit)
-	}
-	_ = tw.Flush()
+// Bound appends a figure that must not be greater than most.
+func (r *Report) Bound(name string, value, most float64, unit string) {
+	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit, AtMost: &most})
 }
 
-// Write stores the report as <dir>/<scenario>.json.
+// Print writes the table, with the bounds when they apply, and returns how many are missed.
+func (r *Report) Print(w io.Writer, bounds bool) (missed int) {
+	fmt.Fprintf(w, "\n%s (%s): %s\n%s\n\n", r.Scenario, r.Subject, r.About, r.Machine)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, f := range r.Figures {
+		verdict := ""
+		if bounds && f.AtMost != nil {
+			verdict = fmt.Sprintf("at most %.6g: kept", *f.AtMost)
+			if f.Value > *f.AtMost {
+				verdict = fmt.Sprintf("at most %.6g: MISSED", *f.AtMost)
+				missed++
+			}
+		}
+		fmt.Fprintf(tw, "%s\t%.6g\t%s\t%s\t\n", f.Name, f.Value, f.Unit, verdict)
+	}
+	_ = tw.Flush()
+	return missed
+}
+
+// Write stores the report as <dir>/<scenario>.json; that of another tool with the tool's name before .json.
 func (r *Report) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -48,7 +65,11 @@ func (r *Report) Write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, r.Scenario+".json"), append(b, '\n'), 0o600); err != nil {
+	name := r.Scenario + ".json"
+	if r.Subject != sealbridge {
+		name = r.Scenario + "." + r.Subject + ".json"
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil

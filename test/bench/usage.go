@@ -14,10 +14,11 @@ import (
 type usage struct {
 	cpu     time.Duration // user and system
 	peakRSS int64         // bytes
+	read    int64         // bytes of all reads, those from connections included
 }
 
 // readUsage reads /proc (proc(5)): utime and stime are the fields 14 and 15 of stat, in ticks of 1/100 s; VmHWM of
-// status is the peak resident set.
+// status is the peak resident set; rchar of io is what was read.
 func readUsage(pid int) (usage, error) {
 	var u usage
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -36,20 +37,31 @@ func readUsage(pid int) (usage, error) {
 		}
 		u.cpu += time.Duration(ticks) * 10 * time.Millisecond
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	kib, err := procField(pid, "status", "VmHWM:")
 	if err != nil {
-		return u, fmt.Errorf("read memory: %w", err)
+		return u, err
 	}
-	for line := range strings.Lines(string(status)) {
-		if kib, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			n, err := strconv.ParseInt(strings.Fields(kib)[0], 10, 64)
+	u.peakRSS = kib << 10
+	u.read, err = procField(pid, "io", "rchar:")
+	return u, err
+}
+
+// procField returns the number that follows a name in a file of /proc/<pid>.
+func procField(pid int, file, name string) (int64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+	if err != nil {
+		return 0, fmt.Errorf("read usage: %w", err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 			if err != nil {
-				return u, fmt.Errorf("read memory: %w", err)
+				return 0, fmt.Errorf("read usage: %w", err)
 			}
-			u.peakRSS = n << 10
+			return n, nil
 		}
 	}
-	return u, nil
+	return 0, fmt.Errorf("read usage: /proc/%d/%s has no %s", pid, file, name)
 }
 
 func machine() string {
@@ -62,5 +74,9 @@ func machine() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%d processors (%s), %s", runtime.NumCPU(), strings.TrimSpace(model), runtime.Version())
+	load := "unknown"
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load, _, _ = strings.Cut(string(b), " ")
+	}
+	return fmt.Sprintf("%d processors (%s), load %s at the end, %s", runtime.NumCPU(), strings.TrimSpace(model), load, runtime.Version())
 }

@@ -16,25 +16,33 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/countingstore"
 	"github.com/sealbridge/sealbridge/test/harness/process"
-	"github.com/sealbridge/sealbridge/test/harness/vault"
 )
 
-// world is the real parts that a scenario runs on.
+// world is the real parts that the scenarios of a chain run on.
 type world struct {
-	dir    string
-	plane  *controlplane.ControlPlane
-	vault  *vault.Server
-	client client.WithWatch
-	log    io.Writer
+	subject    subject
+	settings   settings
+	dir        string
+	audit      audit
+	plane      *controlplane.ControlPlane
+	kubeconfig string // the controller's
+	store      *countingstore.Server
+	client     client.WithWatch
+	log        io.Writer
+
+	scenario string
+	// objects is how many ExternalSecrets there are.
+	objects int
+	// running is the controller, nil when it is stopped; ports are those of its metrics and profiles.
+	running *process.Process
+	ports   int
+	started int
 }
 
-func newWorld(ctx context.Context, log io.Writer) (_ *world, err error) {
-	root, err := process.ModuleRoot()
-	if err != nil {
-		return nil, err
-	}
-	w := &world{log: log}
+func newWorld(ctx context.Context, s subject, set settings, log io.Writer) (_ *world, err error) {
+	w := &world{subject: s, settings: set, log: log}
 	defer func() {
 		if err != nil {
 			w.stop()
@@ -43,11 +51,22 @@ func newWorld(ctx context.Context, log io.Writer) (_ *world, err error) {
 	if w.dir, err = os.MkdirTemp("", "sealbridge-bench-"); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
-	fmt.Fprintln(log, "  starting the control plane and Vault")
-	if w.plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{filepath.Join(root, "config/crd")}}); err != nil {
+	if w.audit, err = newAudit(w.dir); err != nil {
 		return nil, err
 	}
-	if w.vault, err = vault.Start(ctx, vault.Options{}); err != nil {
+	fmt.Fprintln(log, "starting the control plane and the store")
+	if w.plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{s.crds}, APIServerArgs: w.audit.args()}); err != nil {
+		return nil, err
+	}
+	user, err := w.plane.UserConfig(controllerUser, "system:masters")
+	if err != nil {
+		return nil, err
+	}
+	w.kubeconfig = filepath.Join(w.dir, "kubeconfig")
+	if err := controlplane.WriteKubeconfig(w.kubeconfig, user); err != nil {
+		return nil, err
+	}
+	if w.store, err = countingstore.Start(ctx); err != nil {
 		return nil, err
 	}
 	w.client, err = newClient(w.plane.Config())
@@ -67,9 +86,11 @@ func newClient(cfg *rest.Config) (client.WithWatch, error) {
 	return c, nil
 }
 
+// stop ends everything and removes what it wrote.
 func (w *world) stop() {
-	if w.vault != nil {
-		_ = w.vault.Stop()
+	w.stopController()
+	if w.store != nil {
+		_ = w.store.Stop()
 	}
 	if w.plane != nil {
 		_ = w.plane.Stop()
@@ -77,36 +98,100 @@ func (w *world) stop() {
 	_ = os.RemoveAll(w.dir)
 }
 
-// startController starts bin/sealbridge-controller as a user would, outside of the cluster.
-func (w *world) startController(ctx context.Context, args ...string) (*process.Process, error) {
-	binary, err := process.Binary("sealbridge-controller")
-	if err != nil {
-		return nil, err
-	}
-	args = append([]string{
-		"--kubeconfig", w.plane.Kubeconfig(), "--namespace", "default",
-		"--metrics-bind-address", "0", "--health-probe-bind-address", "0", "--sealed-secrets-bind-address", "127.0.0.1:0",
-	}, args...)
-	return process.Start(ctx, process.Spec{Name: "controller", Path: binary, Args: args, Dir: w.dir})
-}
-
-// counts is a snapshot of what the API server and Vault have answered so far.
-type counts struct {
-	api   map[controlplane.Request]int
-	store []vault.Request
-}
-
-func (w *world) counts(ctx context.Context) (counts, error) {
-	api, err := w.plane.Requests(ctx)
-	if err != nil {
-		return counts{}, err
-	}
-	store, err := w.vault.Requests()
-	if err != nil {
-		return counts{}, err
-	}
-	return counts{api: api, store: store}, nil
-}
-
 // stopGrace is how long the controller gets to end.
 const stopGrace = 10 * time.Second
+
+// start starts the controller as a user would, outside of the cluster, as a user of its own.
+func (w *world) start(ctx context.Context) error {
+	port, err := process.FreePorts(ctx, 2)
+	if err != nil {
+		return err
+	}
+	w.ports = port
+	w.started++
+	w.running, err = process.Start(ctx, process.Spec{
+		Name: fmt.Sprintf("controller-%d", w.started), Path: w.subject.path, Args: w.subject.args(w, port, port+1), Dir: w.dir,
+		Env: []string{"KUBECONFIG=" + w.kubeconfig},
+	})
+	if err != nil {
+		return err
+	}
+	w.profile(ctx, "start", 15*time.Second)
+	return nil
+}
+
+func (w *world) stopController() {
+	if w.running != nil {
+		w.running.Stop(stopGrace)
+		w.running = nil
+	}
+}
+
+// logOf says where the end of the controller's log is from; it is read before the folder goes.
+func (w *world) logOf() string {
+	if w.running == nil {
+		return ""
+	}
+	const most = 3000
+	raw, err := os.ReadFile(w.running.Log())
+	if err != nil {
+		return ""
+	}
+	return "; the controller's log ends with:\n" + string(raw[max(0, len(raw)-most):])
+}
+
+// mark is a moment from which on things are counted.
+type mark struct {
+	at    time.Time
+	audit int64
+	store int
+	use   usage
+}
+
+// span is what happened between two moments.
+type span struct {
+	wall  time.Duration
+	calls []call
+	store []countingstore.Request
+	// cpu is of the controller; peak and read are since its start.
+	cpu        time.Duration
+	peak, read int64
+}
+
+// mark remembers this moment.
+func (w *world) mark() (mark, error) {
+	_, offset, err := w.audit.calls(0)
+	m := mark{at: time.Now(), audit: offset, store: w.store.Count()}
+	if err == nil && w.running != nil {
+		m.use, err = readUsage(w.running.PID())
+	}
+	return m, err
+}
+
+// since returns what has happened since then.
+func (w *world) since(m mark) (span, error) {
+	s := span{wall: time.Since(m.at), store: w.store.Requests(m.store)}
+	use, err := readUsage(w.running.PID())
+	if err != nil {
+		return s, err
+	}
+	s.cpu, s.peak, s.read = use.cpu-m.use.cpu, use.peakRSS, use.read
+	s.calls, _, err = w.audit.calls(m.audit)
+	return s, err
+}
+
+// pause waits, unless the context or the controller ends before.
+func (w *world) pause(ctx context.Context, d time.Duration) error {
+	var ended <-chan struct{}
+	if w.running != nil {
+		ended = w.running.Done()
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-ended:
+		return errors.New("the controller has ended")
+	}
+}

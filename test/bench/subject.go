@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/sealbridge/sealbridge/test/harness/process"
+)
+
+// sealbridge is the name of our own controller among the subjects.
+const sealbridge = "sealbridge"
+
+// subject is a program that materializes ExternalSecrets.
+type subject struct {
+	name  string
+	other bool // not ours
+	path  string
+	crds  string
+	// args are its arguments besides those for this place; metrics and pprof are loopback ports.
+	args func(w *world, metrics, pprof int) []string
+}
+
+func subjectOf(set settings) (subject, error) {
+	root, err := process.ModuleRoot()
+	if err != nil {
+		return subject{}, err
+	}
+	switch set.beside {
+	case "":
+		path, err := process.Binary("sealbridge-controller")
+		return subject{name: sealbridge, path: path, crds: filepath.Join(root, "config/crd"), args: ourArgs}, err
+	case "eso":
+		return esoSubject(set, nil)
+	case "eso-tuned":
+		// The best that was found for it: docs/performance.md.
+		return esoSubject(set, []string{"--concurrent=10", "--client-qps=1000", "--client-burst=2000", "--enable-secrets-caching"})
+	default:
+		return subject{}, fmt.Errorf("-beside %q: use eso or eso-tuned", set.beside)
+	}
+}
+
+func ourArgs(w *world, metrics, pprof int) []string {
+	return []string{
+		"--kubeconfig", w.kubeconfig, "--namespace", "default", "--controllers", "externalsecret,secretstore",
+		"--metrics-bind-address", loopback(metrics), "--health-probe-bind-address", "0", "--pprof-bind-address", loopback(pprof),
+	}
+}
+
+func esoSubject(set settings, tuned []string) (subject, error) {
+	for _, file := range []string{set.eso, set.esoCRDs} {
+		if _, err := os.Stat(file); err != nil {
+			return subject{}, fmt.Errorf("-beside %s: %w; docs/performance.md says how to build it", set.beside, err)
+		}
+	}
+	path, err := filepath.Abs(set.eso)
+	if err != nil {
+		return subject{}, fmt.Errorf("find %s: %w", set.eso, err)
+	}
+	return subject{name: set.beside, other: true, path: path, crds: set.esoCRDs, args: func(_ *world, metrics, pprof int) []string {
+		return append([]string{"--metrics-addr=" + loopback(metrics), "--live-addr=" + loopback(pprof)}, tuned...)
+	}}, nil
+}
+
+func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
