@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -162,17 +163,31 @@ func (e *answerError) Error() string {
 	return text
 }
 
+// request is what is asked of the API server.
+type request struct {
+	method, path string
+	query        url.Values
+	body         []byte
+	contentType  string // of the body; JSON when it is empty
+}
+
 // do sends one request to the API server and returns the body of a successful answer.
 func (c *cluster) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	return c.send(ctx, request{method: method, path: path, body: body})
+}
+
+func (c *cluster) send(ctx context.Context, r request) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(body))
+	target := c.base.JoinPath(r.path)
+	target.RawQuery = r.query.Encode()
+	request, err := http.NewRequestWithContext(ctx, r.method, target.String(), bytes.NewReader(r.body))
 	if err != nil {
 		return nil, errors.New("the address of the API server is not valid")
 	}
 	request.Header.Set("Accept", "application/json, application/x-pem-file, */*")
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
+	if r.body != nil {
+		request.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json"))
 	}
 	response, err := c.client.Do(request)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ type host struct {
 }
 
 func main() {
+	debug.SetGCPercent(400) // a run is short, and memory that is not collected costs it nothing
 	// No signal handler: a command that waits for its input ends at the first Ctrl-C, and files are replaced atomically.
 	os.Exit(run(context.Background(), os.Args, host{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv,
@@ -82,7 +84,7 @@ func newRoot(ctx context.Context, h host) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(badFlag)
 	root.AddCommand(newEditing(ctx, h)...)
-	root.AddCommand(newLint(ctx, h), newRewrap(ctx, h))
+	root.AddCommand(newLint(ctx, h), newRewrap(ctx, h), newKeys(ctx, h))
 	root.AddCommand(newSeal(ctx, "seal", h), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",

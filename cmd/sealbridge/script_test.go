@@ -118,6 +118,8 @@ func newAPIServer(pair, old *keyring.Pair, recipient string) *httptest.Server {
 		mux.HandleFunc("POST "+service+"http:"+name+":api/proxy/v1/rotate", answer(200, rotated))
 	}
 	addRotating(mux, service, pair, old)
+	mux.HandleFunc("GET /api/v1/namespaces/rubbish/secrets", answer(200, `{"items":["`+canary+`"]}`))
+	mux.HandleFunc("GET /api/v1/namespaces/empty/secrets", answer(200, `{"items":[]}`))
 	mux.HandleFunc("GET "+service+"hanging", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	return httptest.NewServer(mux)
 }

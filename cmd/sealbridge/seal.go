@@ -7,7 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/sealing"
@@ -71,19 +75,28 @@ func (r *sealRun) seal(ctx context.Context, format sealing.Format) error {
 	if err != nil {
 		return err
 	}
-	var out bytes.Buffer
-	for _, secret := range secrets {
-		sealed, err := sealing.Seal(secret, options)
-		if err != nil {
-			return err
-		}
-		text, err := sealing.Encode(format, sealed)
-		if err != nil {
-			return err
-		}
-		out.Write(text)
+	// Nearly all the time goes into RSA, which each document does for itself. The first document that fails is the one
+	// that is told of, as if they had been sealed one by one.
+	texts, errs := make([][]byte, len(secrets)), make([]error, len(secrets))
+	var workers errgroup.Group
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	for i, secret := range secrets {
+		workers.Go(func() error {
+			sealed, err := sealing.Seal(secret, options)
+			if err == nil {
+				texts[i], err = sealing.Encode(format, sealed)
+			}
+			errs[i] = err
+			return nil
+		})
 	}
-	return r.write(out.Bytes())
+	_ = workers.Wait() // they return nothing
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return r.write(bytes.Join(texts, nil))
 }
 
 func (r *sealRun) merge(ctx context.Context, format sealing.Format) error {
@@ -220,8 +233,28 @@ func (r *sealRun) options(ctx context.Context) (sealing.Options, error) {
 	to, err := r.recipient(ctx)
 	return sealing.Options{
 		To: to, Random: rand.Reader, Scope: r.flags.scope.scope, Name: r.flags.name,
-		AllowEmpty: r.flags.allowEmpty, Namespace: r.namespace,
+		AllowEmpty: r.flags.allowEmpty, Namespace: r.namespaceOnce(),
 	}, err
+}
+
+// namespaceOnce is namespace for several goroutines, which reads the kubeconfig once at most.
+func (r *sealRun) namespaceOnce() func(needed bool) (namespace string, explicit bool, err error) {
+	type answer struct {
+		namespace string
+		explicit  bool
+		err       error
+	}
+	ask := func(needed bool) func() answer {
+		return sync.OnceValue(func() answer {
+			namespace, explicit, err := r.namespace(needed)
+			return answer{namespace, explicit, err}
+		})
+	}
+	when := map[bool]func() answer{true: ask(true), false: ask(false)}
+	return func(needed bool) (string, bool, error) {
+		a := when[needed]()
+		return a.namespace, a.explicit, a.err
+	}
 }
 
 func (r *sealRun) secrets() ([]sealing.Secret, error) {

@@ -15,7 +15,7 @@ import (
 	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
 )
 
-// ErrNoRecipient: there is no key of the value's format that it could be sealed to anew.
+// ErrNoRecipient says that there is no key of the value's format that it could be sealed to anew.
 var ErrNoRecipient = errors.New("there is no sealing key of the value's format")
 
 // Recipient is whom values are sealed to, and so in which format.

@@ -36,7 +36,7 @@ type Value struct {
 	Meant bool
 }
 
-// ErrUnreadable: the text is not of its format. It says nothing of the text.
+// ErrUnreadable says that the text is not of its format. It says nothing of the text.
 var ErrUnreadable = errors.New("cannot be read as its format")
 
 const cipherPrefix = "ENC[AES256_GCM,"

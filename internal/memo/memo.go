@@ -22,7 +22,7 @@ const (
 	MaxTags = 100_000
 )
 
-// ErrKey: the key has not KeySize bytes.
+// ErrKey says that the key has not KeySize bytes.
 var ErrKey = errors.New("the key of the memo has not the right size")
 
 // Memo is a set of tags. It is for one goroutine.

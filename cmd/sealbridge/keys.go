@@ -1,0 +1,351 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"filippo.io/age"
+	"filippo.io/age/armor"
+	"github.com/spf13/cobra"
+
+	"github.com/sealbridge/sealbridge/internal/sealing"
+	"github.com/sealbridge/sealbridge/internal/sealingkeys"
+)
+
+type keysFlags struct {
+	clusterFlags
+
+	format     string
+	recipients []string
+	file       string
+	output     string
+	force      bool
+}
+
+type keysRun struct {
+	connection
+
+	flags *keysFlags
+}
+
+func newKeys(ctx context.Context, h host) *cobra.Command {
+	root := &cobra.Command{
+		Use: "keys", Short: "List, back up and retire the sealing keys of a cluster",
+		Long:         "The commands read Secrets in --controller-namespace, and list needs SealedSecrets of all namespaces too.",
+		SilenceUsage: true, SilenceErrors: true, Args: noArguments("see sealbridge keys --help for the commands"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	add := func(use, short, long, example string, args cobra.PositionalArgs, act func(*keysRun, context.Context, []string) error) (*cobra.Command, *keysFlags) {
+		f := &keysFlags{}
+		cmd := &cobra.Command{
+			Use: use, Short: short, Long: long, Example: example, SilenceUsage: true, SilenceErrors: true, Args: args,
+			RunE: func(cmd *cobra.Command, args []string) error {
+				if err := setFromEnvironment(cmd.Flags(), h.env); err != nil {
+					return err
+				}
+				return act(&keysRun{connection: connection{at: &f.clusterFlags, host: h}, flags: f}, ctx, args)
+			},
+		}
+		cmd.SetFlagErrorFunc(badFlag)
+		f.bind(cmd.Flags())
+		root.AddCommand(cmd)
+		return cmd, f
+	}
+	list, f := add("list", "Say which sealing keys there are and how many objects name each",
+		"STATE is sealing for the key that values are sealed to, opening for older ones, and else the value of the Secret's label.",
+		"  sealbridge keys list --controller-namespace sealbridge-system", noArguments("keys list takes none"), (*keysRun).list)
+	list.Flags().StringVarP(&f.format, "format", "o", "text", "output format, text or json")
+	backup, f := add("backup", "Write all sealing keys, encrypted to age recipients",
+		"Restore into a new cluster, before or after its controller starts: age -d -i identity.txt keys.age | kubectl apply -f -",
+		"  sealbridge keys backup --recipient age1pq1... -w keys.age", noArguments("keys backup takes none"), (*keysRun).backup)
+	backup.Flags().StringSliceVar(&f.recipients, "recipient", nil, "age recipient that can open the backup; repeat it for several")
+	backup.Flags().StringVar(&f.file, "recipients-file", "", "file with age recipients, one a line")
+	backup.Flags().StringVarP(&f.output, "output", "w", "", "write to this file instead of standard output")
+	retire, f := add("retire KEY", "Take a key out of use, when no object needs it any more",
+		"KEY is a fingerprint or the name of a Secret. Every value of every SealedSecret in the cluster is opened with the other keys first;\n"+
+			"if one needs the key, nothing is done. The Secret stays, labeled compromised, as Sealed Secrets names it. Files that were not applied\n"+
+			"are not seen: rewrap them first.",
+		"  sealbridge keys retire SHA256:...", oneKey, (*keysRun).retire)
+	retire.Flags().BoolVar(&f.force, "force", false, "retire the key although objects need it, or values are sealed to it")
+	return root
+}
+
+func oneKey(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usage("sealbridge keys list shows them", "retire takes one key: a fingerprint or the name of a Secret")
+	}
+	return nil
+}
+
+// keys reads the key Secrets.
+func (r *keysRun) keys(ctx context.Context, c *cluster) ([]*sealingkeys.Key, error) {
+	var secrets []sealingkeys.Secret
+	for _, label := range []string{sealingkeys.LabelCompat, sealingkeys.LabelNative} {
+		err := c.list(ctx, "/api/v1/namespaces/"+url.PathEscape(c.namespace)+"/secrets", label, func(items json.RawMessage) error {
+			var page []sealingkeys.Secret
+			err := json.Unmarshal(items, &page)
+			for _, s := range page {
+				if !slices.ContainsFunc(secrets, func(have sealingkeys.Secret) bool { return have.Metadata.Name == s.Metadata.Name }) {
+					secrets = append(secrets, s)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return nil, &sealing.Error{Problem: fmt.Sprintf("cannot list the key Secrets in %s: %s", c.namespace, err), Hint: "you need the right to list Secrets there; --controller-namespace names another", Cause: err}
+		}
+	}
+	if len(secrets) == 0 {
+		return nil, &sealing.Error{Problem: "there is no sealing key in " + c.namespace, Hint: "--controller-namespace names where the controller is"}
+	}
+	return sealingkeys.Read(secrets), nil
+}
+
+func (c *cluster) objects(ctx context.Context) ([]sealingkeys.Object, error) {
+	var out []sealingkeys.Object
+	err := c.list(ctx, "/apis/bitnami.com/v1alpha1/sealedsecrets", "", func(items json.RawMessage) error {
+		var page []sealingkeys.Object
+		err := json.Unmarshal(items, &page)
+		out = append(out, page...)
+		return err
+	})
+	if err != nil {
+		return nil, &sealing.Error{Problem: "cannot list the SealedSecrets: " + err.Error(), Hint: "you need the right to list them in all namespaces", Cause: err}
+	}
+	return out, nil
+}
+
+// list hands on the pages of a list.
+func (c *cluster) list(ctx context.Context, path, label string, page func(items json.RawMessage) error) error {
+	query := url.Values{"limit": {"100"}}
+	if label != "" {
+		query.Set("labelSelector", label)
+	}
+	for {
+		data, err := c.send(ctx, request{method: http.MethodGet, path: path, query: query})
+		if err != nil {
+			return err
+		}
+		var answer struct {
+			Metadata struct {
+				Continue string `json:"continue"`
+			} `json:"metadata"`
+			Items json.RawMessage `json:"items"`
+		}
+		if json.Unmarshal(data, &answer) != nil || len(answer.Items) > 0 && page(answer.Items) != nil {
+			return errors.New("the answer is no list")
+		}
+		if answer.Metadata.Continue == "" {
+			return nil
+		}
+		query.Set("continue", answer.Metadata.Continue)
+	}
+}
+
+// shownKey is a key in JSON.
+type shownKey struct {
+	Name        string     `json:"name"`
+	Format      string     `json:"format"`
+	Fingerprint string     `json:"fingerprint"`
+	State       string     `json:"state"`
+	Created     time.Time  `json:"created"`
+	Expires     *time.Time `json:"expires,omitempty"`
+	Objects     int        `json:"objects"`
+	Fault       string     `json:"fault,omitempty"`
+}
+
+func (r *keysRun) list(ctx context.Context, _ []string) error {
+	if r.flags.format != "text" && r.flags.format != "json" {
+		return usage("use text or json", "unsupported output format: %s", r.flags.format)
+	}
+	c, err := r.cluster()
+	if err != nil {
+		return err
+	}
+	keys, err := r.keys(ctx, c)
+	if err != nil {
+		return err
+	}
+	objects, err := c.objects(ctx)
+	if err != nil {
+		return err
+	}
+	uses := sealingkeys.Uses(objects)
+	var shown []shownKey
+	for _, k := range keys {
+		s := shownKey{
+			Name: k.Secret.Metadata.Name, Format: string(k.Format), Fingerprint: k.Fingerprint, Created: k.Created.UTC(),
+			State: k.Word(sealingkeys.Newest(keys, k)), Objects: uses[k.Fingerprint],
+		}
+		if !k.Expires.IsZero() {
+			end := k.Expires.UTC()
+			s.Expires = &end
+		}
+		if k.Fault != nil {
+			s.Fault = k.Fault.Error()
+		}
+		delete(uses, k.Fingerprint)
+		shown = append(shown, s)
+	}
+	if r.flags.format == "json" {
+		e := json.NewEncoder(r.host.stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(map[string]any{"keys": shown, "objectsOfOtherKeys": uses})
+	}
+	w := tabwriter.NewWriter(r.host.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tFORMAT\tSTATE\tCREATED\tEXPIRES\tOBJECTS\tFINGERPRINT")
+	for _, s := range shown {
+		expires := "never"
+		if s.Expires != nil {
+			expires = s.Expires.Format(time.DateOnly)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s%s\n", s.Name, s.Format, s.State, s.Created.Format(time.DateOnly), expires, s.Objects, s.Fingerprint, s.Fault)
+	}
+	for fingerprint, n := range uses {
+		fmt.Fprintf(w, "-\t-\tunknown\t-\t-\t%d\t%s\n", n, fingerprint)
+	}
+	return w.Flush()
+}
+
+func (r *keysRun) backup(ctx context.Context, _ []string) error {
+	text := []byte(strings.Join(r.flags.recipients, "\n"))
+	if r.flags.file != "" {
+		data, err := readFile(r.flags.file)
+		if err != nil {
+			return err
+		}
+		text = append(append(text, '\n'), data...)
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return usage("age-keygen -pq makes a key pair; keep the identity offline", "backup requires --recipient or --recipients-file")
+	}
+	recipients, err := age.ParseRecipients(bytes.NewReader(text))
+	if err != nil {
+		return &sealing.Error{Problem: "the recipients are not age recipients", Hint: "give age1pq1... or age1..., one a line; plugins and ssh keys are not taken", Cause: err}
+	}
+	c, err := r.cluster()
+	if err != nil {
+		return err
+	}
+	keys, err := r.keys(ctx, c)
+	if err != nil {
+		return err
+	}
+	plain, err := sealingkeys.Backup(keys)
+	if err != nil {
+		return err
+	}
+	defer clear(plain)
+	sealed, err := encryptBackup(plain, recipients)
+	if err != nil {
+		return err
+	}
+	if r.flags.output == "" {
+		_, err = r.host.stdout.Write(sealed)
+	} else {
+		err = replaceFile(r.flags.output, sealed)
+	}
+	if err == nil {
+		r.note(fmt.Sprintf("%d sealing keys; restore with: age -d -i IDENTITY BACKUP | kubectl apply -f -", len(keys)))
+	}
+	return err
+}
+
+// encryptBackup returns a text that age opens. age refuses to mix post-quantum recipients with others.
+func encryptBackup(plain []byte, recipients []age.Recipient) ([]byte, error) {
+	var out bytes.Buffer
+	text := armor.NewWriter(&out)
+	w, err := age.Encrypt(text, recipients...)
+	if err != nil {
+		return nil, &sealing.Error{Problem: "age does not encrypt to these recipients together", Hint: "use post-quantum recipients (age1pq1...) alone, or classic ones alone", Cause: err}
+	}
+	if _, err = io.Copy(w, bytes.NewReader(plain)); err == nil {
+		err = errors.Join(w.Close(), text.Close())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encrypt the backup: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func (r *keysRun) retire(ctx context.Context, args []string) error {
+	c, err := r.cluster()
+	if err != nil {
+		return err
+	}
+	keys, err := r.keys(ctx, c)
+	if err != nil {
+		return err
+	}
+	key, ok := sealingkeys.Find(keys, args[0])
+	switch {
+	case !ok:
+		return &sealing.Error{Problem: fmt.Sprintf("there is no sealing key %q in %s", args[0], c.namespace), Hint: "sealbridge keys list shows them"}
+	case key.State != sealingkeys.Active && key.State != sealingkeys.Namespaced:
+		r.note(key.Secret.Metadata.Name + " is retired already")
+		return nil
+	case sealingkeys.Newest(keys, key) && !r.flags.force:
+		return &sealing.Error{Problem: key.Secret.Metadata.Name + " is the key that values are sealed to", Hint: "have the controller make a newer one first, or give --force"}
+	}
+	if !r.flags.force {
+		if err := r.unneeded(ctx, c, keys, key); err != nil {
+			return err
+		}
+	}
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"resourceVersion": key.Secret.Metadata.ResourceVersion, "labels": map[string]any{key.Label: sealingkeys.Compromised},
+	}})
+	if err != nil {
+		return err
+	}
+	path := "/api/v1/namespaces/" + url.PathEscape(c.namespace) + "/secrets/" + url.PathEscape(key.Secret.Metadata.Name)
+	if _, err := c.send(ctx, request{method: http.MethodPatch, path: path, body: body, contentType: "application/merge-patch+json"}); err != nil {
+		return &sealing.Error{Problem: "cannot label the Secret " + key.Secret.Metadata.Name + ": " + err.Error(), Hint: "you need the right to patch it; if it has changed, run the command again", Cause: err}
+	}
+	r.note(key.Secret.Metadata.Name + " is retired; to take it back, label it " + key.Label + "=" + key.State)
+	return nil
+}
+
+// unneeded returns an error that names the objects which need a key.
+func (r *keysRun) unneeded(ctx context.Context, c *cluster, keys []*sealingkeys.Key, key *sealingkeys.Key) error {
+	objects, err := c.objects(ctx)
+	if err != nil {
+		return err
+	}
+	var needing []string
+	closed := 0
+	for i := range objects {
+		need, err := sealingkeys.NeedOf(ctx, &objects[i], keys, key)
+		switch {
+		case err != nil:
+			return err
+		case need == sealingkeys.Needed:
+			needing = append(needing, objects[i].String())
+		case need == sealingkeys.Closed:
+			closed++
+		}
+	}
+	if closed > 0 {
+		r.note(fmt.Sprintf("%d SealedSecrets open with no key at all", closed))
+	}
+	if len(needing) == 0 {
+		return nil
+	}
+	slices.Sort(needing)
+	more := ""
+	if len(needing) > 10 {
+		more = fmt.Sprintf(" and %d more", len(needing)-10)
+		needing = needing[:10]
+	}
+	return &sealing.Error{Problem: "SealedSecrets need this key: " + strings.Join(needing, ", ") + more, Hint: "seal them anew (sealbridge rewrap) and apply them, or give --force"}
+}

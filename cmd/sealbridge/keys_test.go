@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"filippo.io/age/armor"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+// keyCluster is a namespace of a real API server with an old and a new sealing key.
+type keyCluster struct {
+	cp         *controlplane.ControlPlane
+	ns         string
+	old, fresh *keyring.Pair
+}
+
+func newKeyCluster(t *testing.T) *keyCluster {
+	t.Helper()
+	c := &keyCluster{cp: controlplane.New(t)}
+	if err := c.cp.InstallCRDs(t.Context(), "../../config/crd"); err != nil {
+		t.Fatal(err)
+	}
+	c.ns = c.cp.Namespace(t)
+	for i, pair := range []**keyring.Pair{&c.old, &c.fresh} {
+		made, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Now().Add(time.Duration(i-2) * time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		*pair = made
+		c.apply(t, fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: key-%d, namespace: %s, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: active}}\ntype: kubernetes.io/tls\ndata: {tls.crt: %s, tls.key: %s}\n",
+			i, c.ns, base64.StdEncoding.EncodeToString(made.CertificatePEM()), base64.StdEncoding.EncodeToString(made.PrivateKeyPEM())))
+	}
+	return c
+}
+
+func (c *keyCluster) apply(t *testing.T, text string) {
+	t.Helper()
+	if err := c.cp.Apply(t.Context(), text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sealed applies a SealedSecret whose values are sealed to these keys, one each.
+func (c *keyCluster) sealed(t *testing.T, name string, to ...*keyring.Pair) {
+	t.Helper()
+	values := ""
+	for i, pair := range to {
+		text, err := seal.Seal(rand.Reader, seal.Compat(pair.Public()), seal.Strict, c.ns, name, []byte(canary))
+		if err != nil {
+			t.Fatal(err)
+		}
+		values += fmt.Sprintf("    k%d: %s\n", i, text)
+	}
+	c.apply(t, fmt.Sprintf("apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: %s, namespace: %s}\nspec:\n  encryptedData:\n%s", name, c.ns, values))
+}
+
+func (c *keyCluster) keys(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	args = append([]string{"sealbridge", "keys"}, args...)
+	args = append(args, "--kubeconfig", c.cp.Kubeconfig(), "--controller-namespace", c.ns)
+	code = run(t.Context(), args, host{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, env: func(string) (string, bool) { return "", false }})
+	if strings.Contains(out.String()+errs.String(), canary) || strings.Contains(out.String()+errs.String(), "PRIVATE KEY") {
+		t.Fatal("a value or a private key is shown")
+	}
+	return out.String(), errs.String(), code
+}
+
+func (c *keyCluster) listed(t *testing.T) map[string]shownKey {
+	t.Helper()
+	stdout, stderr, code := c.keys(t, "list", "-o", "json")
+	var answer struct{ Keys []shownKey }
+	if code != 0 || json.Unmarshal([]byte(stdout), &answer) != nil {
+		t.Fatalf("list: %s", stderr)
+	}
+	out := map[string]shownKey{}
+	for _, k := range answer.Keys {
+		out[k.Fingerprint] = k
+	}
+	return out
+}
+
+func TestAKeyIsRetiredWhenNoObjectNeedsIt(t *testing.T) {
+	t.Parallel()
+	c := newKeyCluster(t)
+	c.sealed(t, "new", c.fresh)
+	c.sealed(t, "mixed", c.fresh, c.old)
+	if out, err := c.cp.Kubectl(t.Context(), "", "patch", "sealedsecret", "mixed", "-n", c.ns, "--subresource=status", "--type=merge", "-p", `{"status":{"sealingKey":"`+c.fresh.Fingerprint()+`"}}`); err != nil {
+		t.Fatal(err, out)
+	}
+	keys := c.listed(t)
+	if k := keys[c.fresh.Fingerprint()]; k.State != "sealing" || k.Objects != 1 || k.Name != "key-1" {
+		t.Errorf("the new key: %+v", k)
+	}
+	if k := keys[c.old.Fingerprint()]; k.State != "opening" || k.Objects != 0 || k.Expires == nil {
+		t.Errorf("the old key: %+v", k)
+	}
+	// The status names one key of several, so that the values decide.
+	_, stderr, code := c.keys(t, "retire", c.old.Fingerprint())
+	if code != 1 || !strings.Contains(stderr, "SealedSecrets need this key: "+c.ns+"/mixed\n") {
+		t.Fatalf("exit %d, %s", code, stderr)
+	}
+	if _, stderr, code := c.keys(t, "retire", "key-1"); code != 1 || !strings.Contains(stderr, "is the key that values are sealed to") {
+		t.Errorf("the newest: exit %d, %s", code, stderr)
+	}
+	if _, stderr, code := c.keys(t, "retire", "gone"); code != 1 || !strings.Contains(stderr, `there is no sealing key "gone"`) {
+		t.Errorf("one that is not there: exit %d, %s", code, stderr)
+	}
+	c.sealed(t, "mixed", c.fresh, c.fresh)
+	if _, stderr, code := c.keys(t, "retire", "key-0"); code != 0 {
+		t.Fatalf("exit %d, %s", code, stderr)
+	}
+	if k := c.listed(t)[c.old.Fingerprint()]; k.State != "compromised" {
+		t.Errorf("the old key is %+v", k)
+	}
+}
+
+func TestABackupRestoresTheKeysOfALostCluster(t *testing.T) {
+	t.Parallel()
+	c := newKeyCluster(t)
+	identity, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "keys.age")
+	if _, stderr, code := c.keys(t, "backup", "--recipient", identity.Recipient().String(), "-w", file); code != 0 {
+		t.Fatal(stderr)
+	}
+	before := c.listed(t)
+	if out, err := c.cp.Kubectl(t.Context(), "", "delete", "secrets", "-n", c.ns, "--all"); err != nil {
+		t.Fatal(err, out)
+	}
+	if _, stderr, code := c.keys(t, "list"); code != 1 || !strings.Contains(stderr, "there is no sealing key in "+c.ns) {
+		t.Fatalf("exit %d, %s", code, stderr)
+	}
+	sealed, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What age -d does.
+	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(sealed)), identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := c.cp.Kubectl(t.Context(), string(plain), "apply", "-f", "-"); err != nil {
+		t.Fatal(err, out)
+	}
+	after := c.listed(t)
+	for fingerprint, k := range before {
+		if a := after[fingerprint]; a.Name != k.Name || a.State != k.State || !a.Created.Equal(k.Created) {
+			t.Errorf("%s: %+v, was %+v", fingerprint, a, k)
+		}
+	}
+	classic, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"error: backup requires --recipient or --recipients-file":  {},
+		"error: the recipients are not age recipients":             {"--recipient", "ssh-ed25519 AAAA"},
+		"error: age does not encrypt to these recipients together": {"--recipient", identity.Recipient().String(), "--recipient", classic.Recipient().String()},
+	} {
+		stdout, stderr, code := c.keys(t, append([]string{"backup"}, args...)...)
+		if first, _, _ := strings.Cut(stderr, "\n"); code == 0 || stdout != "" || first != want {
+			t.Errorf("exit %d, %s, want %s", code, first, want)
+		}
+	}
+}

@@ -1,0 +1,304 @@
+// Package sealingkeys knows what the command line says about the sealing keys of a cluster.
+//
+// It takes key Secrets and SealedSecrets as the API server lists them, and returns the keys, which objects need which, and
+// what a backup holds. It asks no cluster, and its errors and texts hold no private key.
+package sealingkeys
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+)
+
+// The labels of key Secrets and their values, as the controller has them.
+const (
+	LabelCompat = "sealedsecrets.bitnami.com/sealed-secrets-key"
+	LabelNative = "sealbridge.dev/sealing-key"
+	Active      = "active"
+	Namespaced  = "namespaced"
+	Compromised = "compromised"
+
+	annotationNamespaces = "sealbridge.dev/namespaces"
+	lastApplied          = "kubectl.kubernetes.io/last-applied-configuration"
+)
+
+// Secret is a key Secret as it is listed.
+type Secret struct {
+	Metadata struct {
+		Name              string            `json:"name"`
+		Namespace         string            `json:"namespace"`
+		Labels            map[string]string `json:"labels,omitempty"`
+		Annotations       map[string]string `json:"annotations,omitempty"`
+		CreationTimestamp time.Time         `json:"creationTimestamp"`
+		ResourceVersion   string            `json:"resourceVersion"`
+	} `json:"metadata"`
+	Type      string            `json:"type,omitempty"`
+	Immutable *bool             `json:"immutable,omitempty"`
+	Data      map[string][]byte `json:"data"`
+}
+
+// Key is one sealing key.
+type Key struct {
+	Secret Secret
+	// Label is the one that makes the Secret a key; State its value.
+	Label, State string
+	Format       seal.Format
+	// Fingerprint names the key; "" when the Secret holds none that can be used, and Fault says why.
+	Fingerprint string
+	Fault       error
+	// Created is when the key was made; Expires is when values are not sealed to it any more, zero for never.
+	Created, Expires time.Time
+
+	key keyring.Key
+}
+
+// Object is a SealedSecret as it is listed.
+type Object struct {
+	Metadata struct {
+		Name        string            `json:"name"`
+		Namespace   string            `json:"namespace"`
+		Annotations map[string]string `json:"annotations"`
+	} `json:"metadata"`
+	Spec struct {
+		EncryptedData map[string]string `json:"encryptedData"`
+		Data          []byte            `json:"data"`
+	} `json:"spec"`
+	Status struct {
+		SealingKey string `json:"sealingKey"`
+	} `json:"status"`
+}
+
+// String is namespace/name.
+func (o *Object) String() string { return o.Metadata.Namespace + "/" + o.Metadata.Name }
+
+// Read returns the keys of Secrets, newest first.
+func Read(secrets []Secret) []*Key {
+	var keys []*Key
+	for _, s := range secrets {
+		k := &Key{Secret: s, Label: LabelCompat, Format: seal.FormatCompat, Created: s.Metadata.CreationTimestamp}
+		if _, ok := s.Metadata.Labels[LabelNative]; ok {
+			k.Label, k.Format = LabelNative, seal.FormatNative
+		}
+		k.State = s.Metadata.Labels[k.Label]
+		if k.Format == seal.FormatNative {
+			identity, err := keyring.ParseIdentity(s.Data["identity.txt"], s.Metadata.CreationTimestamp)
+			if k.Fault = err; err == nil {
+				k.key, k.Fingerprint, k.Created = identity, identity.Fingerprint(), identity.Since()
+			}
+		} else {
+			pair, err := keyring.ParsePair(s.Data["tls.crt"], s.Data["tls.key"])
+			if k.Fault = err; err == nil {
+				k.key, k.Fingerprint, k.Created, k.Expires = pair, pair.Fingerprint(), pair.NotBefore(), pair.NotAfter()
+			}
+		}
+		keys = append(keys, k)
+	}
+	slices.SortStableFunc(keys, func(a, b *Key) int {
+		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.Fingerprint, b.Fingerprint))
+	})
+	return keys
+}
+
+// Find returns the key of a Secret's name or a fingerprint.
+func Find(keys []*Key, name string) (*Key, bool) {
+	for _, k := range keys {
+		if k.Secret.Metadata.Name == name || k.Fingerprint != "" && k.Fingerprint == name {
+			return k, true
+		}
+	}
+	return nil, false
+}
+
+// Newest says whether a key is the one of its format that everybody seals to.
+func Newest(keys []*Key, key *Key) bool {
+	for _, k := range keys {
+		if k.State == Active && k.Fault == nil && k.Format == key.Format {
+			return k == key
+		}
+	}
+	return false
+}
+
+// Uses returns how many objects name each fingerprint: as the key that opened them, or as one that native values say they
+// are sealed to.
+func Uses(objects []Object) map[string]int {
+	uses := map[string]int{}
+	for _, o := range objects {
+		named := map[string]bool{o.Status.SealingKey: true}
+		for _, text := range o.Spec.EncryptedData {
+			if info, err := seal.Inspect(text); err == nil {
+				for _, k := range info.Keys {
+					named[k] = true
+				}
+			}
+		}
+		delete(named, "")
+		for k := range named {
+			uses[k]++
+		}
+	}
+	return uses
+}
+
+// Need is what an object needs of a key that is to be retired.
+type Need int
+
+// The needs.
+const (
+	// Free: every value opens with a key that stays.
+	Free Need = iota
+	// Needed: a value opens with the key alone.
+	Needed
+	// Closed: a value opens with no key at all, so that retiring one changes nothing.
+	Closed
+)
+
+// NeedOf opens every value of an object with the keys that stay, and those that none opens with the one that goes. What is
+// opened is forgotten at once. It returns the error of ctx, or of a key that cannot be asked.
+func NeedOf(ctx context.Context, o *Object, keys []*Key, retired *Key) (Need, error) {
+	var stay []keyring.Key
+	for _, k := range keys {
+		if k != retired && k.Fault == nil && k.serves(o.Metadata.Namespace) {
+			stay = append(stay, k.key)
+		}
+	}
+	scope := seal.ScopeOf(o.Metadata.Annotations)
+	staying := seal.NewOpener(ring(stay), o.Status.SealingKey, 0)
+	var going *seal.Opener
+	if retired.Fault == nil && retired.serves(o.Metadata.Namespace) {
+		going = seal.NewOpener(ring{retired.key}, "", 0)
+	}
+	opens := func(opener *seal.Opener, text string) (bool, error) {
+		var err error
+		if text == "" {
+			_, err = opener.OpenBytes(ctx, scope, o.Metadata.Namespace, o.Metadata.Name, o.Spec.Data)
+		} else {
+			_, err = opener.Open(ctx, scope, o.Metadata.Namespace, o.Metadata.Name, text)
+		}
+		if errors.Is(err, seal.ErrNoKey) || errors.Is(err, seal.ErrLimit) || seal.IsFault(err) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	need := Free
+	texts := make([]string, 0, len(o.Spec.EncryptedData)+1)
+	for _, text := range o.Spec.EncryptedData {
+		texts = append(texts, text)
+	}
+	if len(o.Spec.Data) > 0 {
+		texts = append(texts, "")
+	}
+	for _, text := range texts {
+		if ok, err := opens(staying, text); ok || err != nil {
+			if err != nil {
+				return Free, err
+			}
+			continue
+		}
+		if going == nil {
+			need = max(need, Closed)
+			continue
+		}
+		switch ok, err := opens(going, text); {
+		case err != nil:
+			return Free, err
+		case ok:
+			return Needed, nil
+		default:
+			need = Closed
+		}
+	}
+	return need, nil
+}
+
+// serves says whether a key opens objects of a namespace.
+func (k *Key) serves(namespace string) bool {
+	switch k.State {
+	case Active:
+		return true
+	case Namespaced:
+		for name := range strings.SplitSeq(k.Secret.Metadata.Annotations[annotationNamespaces], ",") {
+			if strings.TrimSpace(name) == namespace {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+type ring []keyring.Key
+
+// Candidates implements seal.Keys.
+func (r ring) Candidates(hint string) []keyring.Key {
+	out := make([]keyring.Key, 0, len(r))
+	for _, k := range r {
+		if k.Fingerprint() == hint {
+			out = slices.Insert(out, 0, k)
+		} else {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// Backup returns the key Secrets as a List that kubectl apply takes, without what belongs to the old cluster alone. It
+// holds the private keys: encrypt it.
+func Backup(keys []*Key) ([]byte, error) {
+	type metadata struct {
+		Name        string            `json:"name"`
+		Namespace   string            `json:"namespace"`
+		Labels      map[string]string `json:"labels,omitempty"`
+		Annotations map[string]string `json:"annotations,omitempty"`
+	}
+	type item struct {
+		APIVersion string            `json:"apiVersion"`
+		Kind       string            `json:"kind"`
+		Metadata   metadata          `json:"metadata"`
+		Type       string            `json:"type,omitempty"`
+		Immutable  *bool             `json:"immutable,omitempty"`
+		Data       map[string][]byte `json:"data"`
+	}
+	list := struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Items      []item `json:"items"`
+	}{APIVersion: "v1", Kind: "List"}
+	for _, k := range keys {
+		s := k.Secret
+		delete(s.Metadata.Annotations, lastApplied)
+		list.Items = append(list.Items, item{
+			APIVersion: "v1", Kind: "Secret", Type: s.Type, Immutable: s.Immutable, Data: s.Data,
+			Metadata: metadata{s.Metadata.Name, s.Metadata.Namespace, s.Metadata.Labels, s.Metadata.Annotations},
+		})
+	}
+	text, err := yaml.Marshal(list)
+	if err != nil {
+		return nil, errors.New("the key Secrets cannot be written")
+	}
+	return text, nil
+}
+
+// Word says in one word what a key is for.
+func (k *Key) Word(newest bool) string {
+	switch {
+	case k.Fault != nil:
+		return "unusable"
+	case newest:
+		return "sealing"
+	case k.State == Active:
+		return "opening"
+	case k.State == "":
+		return "retired"
+	default:
+		return fmt.Sprint(k.State)
+	}
+}
