@@ -38,7 +38,11 @@ type editRun struct {
 
 func (f *editFlags) bind(cmd *cobra.Command, seals bool) {
 	fs := cmd.Flags()
-	f.clusterFlags.bind(fs)
+	if seals {
+		f.clusterFlags.bind(fs)
+	} else {
+		fs.StringVarP(&f.overrides.Context.Namespace, "namespace", "n", "", "namespace of the SealedSecret, where the file has several")
+	}
 	fs.StringVar(&f.name, "name", "", "name of the SealedSecret, where the file has several (--namespace chooses too)")
 	if seals {
 		fs.StringVar(&f.fromFile, "from-file", "", "read the value from this file instead of standard input")

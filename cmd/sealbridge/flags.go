@@ -29,6 +29,11 @@ func (f *clusterFlags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.cert, "cert", "", "certificate to seal to: a file, or a file:, http: or https: URL; without it the controller is asked")
 	fs.StringSliceVar(&f.recipients, "recipients", nil, "seal in the native format to the age recipients of these files, or file:, http: or https: URLs; each of them can open the values")
 	fs.BoolVar(&f.native, "native", false, "seal in the native format to the controller's recipient, and to those of --recipients")
+	f.bindController(fs)
+}
+
+// bindController adds the flags of commands that seal nothing.
+func (f *clusterFlags) bindController(fs *pflag.FlagSet) {
 	fs.StringVar(&f.controllerNS, "controller-namespace", "kube-system", "namespace of the controller's service")
 	fs.StringVar(&f.controllerName, "controller-name", "sealed-secrets-controller", "name of the controller's service")
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "path to a kubeconfig")

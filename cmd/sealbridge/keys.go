@@ -25,11 +25,11 @@ import (
 type keysFlags struct {
 	clusterFlags
 
-	format     string
-	recipients []string
-	file       string
-	output     string
-	force      bool
+	format string
+	to     []string
+	file   string
+	output string
+	force  bool
 }
 
 type keysRun struct {
@@ -57,7 +57,7 @@ func newKeys(ctx context.Context, h host) *cobra.Command {
 			},
 		}
 		cmd.SetFlagErrorFunc(badFlag)
-		f.bind(cmd.Flags())
+		f.bindController(cmd.Flags())
 		root.AddCommand(cmd)
 		return cmd, f
 	}
@@ -68,7 +68,7 @@ func newKeys(ctx context.Context, h host) *cobra.Command {
 	backup, f := add("backup", "Write all sealing keys, encrypted to age recipients",
 		"Restore into a new cluster, before or after its controller starts: age -d -i identity.txt keys.age | kubectl apply -f -",
 		"  sealbridge keys backup --recipient age1pq1... -w keys.age", noArguments("keys backup takes none"), (*keysRun).backup)
-	backup.Flags().StringSliceVar(&f.recipients, "recipient", nil, "age recipient that can open the backup; repeat it for several")
+	backup.Flags().StringSliceVar(&f.to, "recipient", nil, "age recipient that can open the backup; repeat it for several")
 	backup.Flags().StringVar(&f.file, "recipients-file", "", "file with age recipients, one a line")
 	backup.Flags().StringVarP(&f.output, "output", "w", "", "write to this file instead of standard output")
 	retire, f := add("retire KEY", "Take a key out of use, when no object needs it any more",
@@ -218,7 +218,7 @@ func (r *keysRun) list(ctx context.Context, _ []string) error {
 }
 
 func (r *keysRun) backup(ctx context.Context, _ []string) error {
-	text := []byte(strings.Join(r.flags.recipients, "\n"))
+	text := []byte(strings.Join(r.flags.to, "\n"))
 	if r.flags.file != "" {
 		data, err := readFile(r.flags.file)
 		if err != nil {

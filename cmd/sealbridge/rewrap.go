@@ -58,10 +58,11 @@ func newRewrap(ctx context.Context, h host) *cobra.Command {
 		Use:   "rewrap PATH...",
 		Short: "Seal the values of all SealedSecrets in files anew, to the newest key or to other recipients",
 		Long: "Looks at YAML and JSON files, and at those below folders. Without keys the controller seals anew, at the pace that it takes;\n" +
-			"with --recovery-private-key it is done here, to --cert or the controller's certificate. Comments, order and formatting stay.\n" +
+			"with --recovery-private-key it is done here, to --cert, --recipients or the controller's certificate. Comments, order and formatting stay.\n" +
 			"Each file is replaced at once, values that are sealed to the new key already stay as they are, and a run that was ended goes on\n" +
 			"where it stopped.",
-		Example:       "  sealbridge rewrap --dry-run .\n  sealbridge rewrap --recovery-private-key old.pem --cert new-cluster.pem clusters/new",
+		Example: "  sealbridge rewrap --dry-run .\n  sealbridge rewrap --recovery-private-key old.pem --cert new-cluster.pem clusters/new\n" +
+			"  sealbridge rewrap --recovery-private-key old.pem --native --recipients recovery.txt .",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -174,8 +175,8 @@ func (r *rewrapRun) resealer(ctx context.Context) (resealer, error) {
 		}
 		return &offline{keys: keys, options: sealing.Options{To: to, Random: rand.Reader, Namespace: r.namespace}}, nil
 	}
-	if r.flags.cert != "" {
-		return nil, usage("give the keys that open the values, or leave --cert out and let the controller do it", "rewrap to --cert requires --recovery-private-key")
+	if r.flags.cert != "" || r.flags.sealsNative() {
+		return nil, usage("give the keys that open the values, or leave --cert, --recipients and --native out and let the controller do it", "rewrap to a certificate or recipients requires --recovery-private-key")
 	}
 	c, err := r.cluster()
 	if err != nil {
