@@ -59,6 +59,7 @@ func Read(format Format, doc []byte) (*Document, error) {
 	if err != nil || len(d.Values) > maxValues {
 		return nil, ErrUnreadable
 	}
+	d.Line = max(d.Line, 1) // what Detect took for metadata may be a bare name
 	d.MAC = strings.Join(meta["mac"], "") != ""
 	d.Age = meta["age.recipient"]
 	for _, kind := range []string{"pgp", "kms", "gcp_kms", "azure_kv", "hc_vault", "hckms"} {

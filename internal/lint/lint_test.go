@@ -1,0 +1,59 @@
+package lint_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealbridge/sealbridge/internal/lint"
+)
+
+const canary = "canary-7f3e5b"
+
+func checks(findings []lint.Finding) string {
+	var out []string
+	for _, f := range findings {
+		out = append(out, f.Check)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestACertificateIsJudgedByItsEnd(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for left, want := range map[time.Duration]lint.Severity{-time.Hour: lint.Error, time.Hour: lint.Warning, 365 * 24 * time.Hour: ""} {
+		found := lint.CheckCertificate("cert.pem", lint.Options{Now: now, Certificate: &lint.Certificate{Bits: 4096, NotAfter: now.Add(left)}})
+		if want == "" && len(found) > 0 || want != "" && (len(found) != 1 || found[0].Severity != want) {
+			t.Errorf("%s left: %v", left, found)
+		}
+	}
+}
+
+func TestWhatIsNoSecretHasNoFindings(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"a.yaml": "kind: ConfigMap\ndata: {password: " + canary + "}\n", "b.yaml": "- a\n- b\n", "c.json": "[1]", "d.env": "A=b\n", "e.txt": canary, "f.yaml": "a: [\n",
+		"g.yaml": "", "h.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n", "i.yaml": "apiVersion: example.com/v1\nkind: Secret\ndata: {a: b}\n",
+	} {
+		if found := lint.File(name, []byte(text), lint.Options{}); len(found) > 0 {
+			t.Errorf("%s: %s", name, checks(found))
+		}
+	}
+}
+
+func FuzzEveryFileIsLintedInLinesOfOneLine(f *testing.F) {
+	f.Add("a.yaml", "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Secret, data: {a: "+canary+"}}, 1, null]\n")
+	f.Add("a.yaml", "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {annotations: [x]}\nspec: {encryptedData: {a: AgA=, b: 3, \"\\n\": x}, data: {}, template: x}\n")
+	f.Add("a.yaml", "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: &a {name: *a}\n")
+	f.Add("a.json", `{"apiVersion":"v1","kind":"SecretList","items":[{"data":{"a":"`+canary+`"}}]}`)
+	f.Add("a.env", "A="+canary+"\nsops_mac=x\n")
+	f.Add("a.ini", "[sops]\nmac=x\nencrypted_regex=[\n")
+	f.Add("a.yaml", "kind: Secret\nstringData: {a: "+canary+"}\nsops: {mac: x, age: [{recipient: age1pq1x}, {recipient: age1x}], key_groups: [[{}]]}\n")
+	f.Fuzz(func(t *testing.T, name, text string) {
+		for _, found := range lint.File(name, []byte(text), lint.Options{Certificate: &lint.Certificate{Bits: 2048}}) {
+			if found.Line < 1 || found.Check == "" || found.Hint == "" || strings.ContainsAny(found.File+found.Object, "\n\x1b") {
+				t.Errorf("%+v", found)
+			}
+		}
+	})
+}
