@@ -46,7 +46,7 @@ func replaceFile(path string, content []byte) error {
 	case err == nil && info.IsDir():
 		return &sealing.Error{Problem: path + " is a directory", Hint: "name a file"}
 	case err == nil && !info.Mode().IsRegular():
-		return os.WriteFile(path, content, mode)
+		return os.WriteFile(path, content, mode) //nolint:gosec // G703: writing the file that the user names is what commands do
 	case err == nil:
 		mode, exists = info.Mode().Perm(), true
 	}
