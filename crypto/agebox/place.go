@@ -22,7 +22,7 @@ type Place struct {
 	Namespace, Name string
 }
 
-// ErrPlace: the scope is none, or needs a namespace or name that is missing or longer than 255 bytes.
+// ErrPlace says that the scope is none, or needs a namespace or name that is missing or longer than 255 bytes.
 var ErrPlace = errors.New("a sealed value needs a scope, and the namespace and name that the scope is about")
 
 // domain begins every sealed plaintext, so that nothing else that was encrypted to the same key is taken for a value. The

@@ -25,37 +25,36 @@ func parse(scope Scope, namespace, name string, value []byte) (envelope, error) 
 		if err != nil {
 			return nil, err
 		}
-		return &native{box: box, place: placeOf(scope, namespace, name)}, nil
+		n := &native{box: box, place: placeOf(scope, namespace, name)}
+		for _, l := range box.Locks() {
+			n.all = append(n.all, keyring.Lock{Type: l.Type, Args: l.Args, Body: l.Body, Key: l.Key})
+		}
+		return n, nil
 	}
 	e, err := rsahybrid.Parse(value)
 	if err != nil {
 		return nil, err
 	}
 	lock := keyring.Lock{Type: keyring.TypeRSA, Body: e.Wrapped(), Label: Label(scope, namespace, name)}
-	return &compat{envelope: e, lock: lock}, nil
+	return &compat{envelope: e, all: []keyring.Lock{lock}}, nil
 }
 
 type compat struct {
 	envelope rsahybrid.Envelope
-	lock     keyring.Lock
+	all      []keyring.Lock
 }
 
-func (c *compat) locks() []keyring.Lock { return []keyring.Lock{c.lock} }
+func (c *compat) locks() []keyring.Lock { return c.all }
 
 func (c *compat) open(sessionKey []byte) ([]byte, error) { return c.envelope.Decrypt(sessionKey) }
 
 type native struct {
 	box   *agebox.Box
 	place agebox.Place
+	all   []keyring.Lock
 }
 
-func (n *native) locks() []keyring.Lock {
-	out := make([]keyring.Lock, 0, agebox.MaxRecipients)
-	for _, l := range n.box.Locks() {
-		out = append(out, keyring.Lock{Type: l.Type, Args: l.Args, Body: l.Body, Key: l.Key})
-	}
-	return out
-}
+func (n *native) locks() []keyring.Lock { return n.all }
 
 func (n *native) open(fileKey []byte) ([]byte, error) { return n.box.Open(fileKey, n.place) }
 
