@@ -4,10 +4,12 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sealbridge/sealbridge/controllers/sealhttp"
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
@@ -24,6 +26,18 @@ func sealedNative(t *testing.T, namespace, name string, to ...*keyring.Identity)
 		t.Fatal(err)
 	}
 	return text
+}
+
+func TestRecoveryKeysAreNamedBesideTheClustersOwn(t *testing.T) {
+	t.Parallel()
+	own, recovery := identityOf(t, 0), identityOf(t, 0)
+	w := httptest.NewRecorder()
+	options := sealhttp.Options{Recovery: []*agebox.Recipient{recovery.Recipient()}}
+	server(t, keys{keyring.New().With(own)}, options).Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/recipients", http.NoBody))
+	got, err := agebox.ParseRecipients(w.Body.Bytes())
+	if err != nil || len(got) != 2 || got[0].Fingerprint() != own.Fingerprint() || got[1].Fingerprint() != recovery.Fingerprint() {
+		t.Errorf("%v: %v", got, err)
+	}
 }
 
 func TestNativeValuesAreVerifiedWithTheSameAnswers(t *testing.T) {

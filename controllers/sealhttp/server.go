@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 )
 
@@ -46,6 +47,9 @@ type Options struct {
 	ReadTimeout, WriteTimeout time.Duration
 	// RefuseDeprecated opens no spec.data.
 	RefuseDeprecated bool
+	// Recovery are recipients that are named beside the cluster's own, so that what is sealed from now on opens with the
+	// offline keys of a disaster recovery, too.
+	Recovery []*agebox.Recipient
 	// Metrics receives the server's own metrics; nil for nobody.
 	Metrics prometheus.Registerer
 }
@@ -198,4 +202,7 @@ func (s *Server) recipients(w http.ResponseWriter, r *http.Request) {
 	//nolint:gosec // what the request says chooses the key, and is not written
 	_, _ = fmt.Fprintf(w, "# this cluster, key %s, since %s\n%s\n",
 		newest.Fingerprint(), newest.NotBefore().UTC().Format(time.RFC3339), newest.Recipient())
+	for _, r := range s.options.Recovery {
+		_, _ = fmt.Fprintf(w, "# recovery, key %s\n%s\n", r.Fingerprint(), r)
+	}
 }

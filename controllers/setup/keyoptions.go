@@ -3,6 +3,7 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/sealbridge/sealbridge/controllers/sealingkey"
+	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 )
 
@@ -33,6 +35,8 @@ type KeyOptions struct {
 	Order string
 	// Native has keys of the native format made and renewed, too.
 	Native bool
+	// RecoveryRecipients is the path of a file of age recipients that are named beside the cluster's own; empty for none.
+	RecoveryRecipients string
 	// Labels and Annotations of new key Secrets.
 	Labels, Annotations map[string]string
 }
@@ -54,6 +58,7 @@ func (o *KeyOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Order, "key-order-priority", string(sealingkey.OrderCertNotBefore),
 		"which sealing key is the newest, by "+string(sealingkey.OrderCertNotBefore)+" or "+string(sealingkey.OrderSecretCreationTimestamp))
 	fs.BoolVar(&o.Native, "native-keys", true, "make, renew and use sealing keys of the native format (post-quantum age identities), too")
+	fs.StringVar(&o.RecoveryRecipients, "recovery-recipients", "", "file of age recipients that /v1/recipients names beside the cluster's own, so that values in the native format open with offline keys, too")
 	fs.StringToStringVar(&o.Labels, "privatekey-labels", nil, "labels of new sealing key Secrets: key=value,...")
 	fs.StringToStringVar(&o.Annotations, "privatekey-annotations", nil, "annotations of new sealing key Secrets: key=value,...")
 }
@@ -80,6 +85,22 @@ func (o *KeyOptions) check() error {
 		return errors.New("--privatekey-annotations: a key is no annotation of Kubernetes")
 	}
 	return nil
+}
+
+// recovery reads the recipients of the recovery keys.
+func (o *KeyOptions) recovery() ([]*agebox.Recipient, error) {
+	if o.RecoveryRecipients == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(o.RecoveryRecipients)
+	if err != nil {
+		return nil, fmt.Errorf("--recovery-recipients: %w", err)
+	}
+	recipients, err := agebox.ParseRecipients(text)
+	if err != nil {
+		return nil, fmt.Errorf("--recovery-recipients: %s: %w", o.RecoveryRecipients, err)
+	}
+	return recipients, nil
 }
 
 // apply sets what the options say about keys.

@@ -2,6 +2,8 @@ package setup
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +109,16 @@ func TestAFlagOfSealingKeysThatCannotBeMeantIsRefused(t *testing.T) {
 		name, _, _ := strings.Cut(arg, "=")
 		if _, err := New(t.Context(), &rest.Config{}, o); err == nil || !strings.HasPrefix(err.Error(), name) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", arg, err)
+		}
+	}
+	private := filepath.Join(t.TempDir(), "key.txt")
+	if err := os.WriteFile(private, []byte("AGE-SECRET-KEY-PQ-1CANARY\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{private: "a private key stands where recipients", "missing": "no such file"} {
+		_, err := (&KeyOptions{RecoveryRecipients: path}).recovery()
+		if err == nil || !strings.HasPrefix(err.Error(), "--recovery-recipients: ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "CANARY") {
+			t.Errorf("%s: %v", want, err)
 		}
 	}
 	if _, err := parse(t, nil, "--key-cutoff-time=2026-01-01"); err == nil {

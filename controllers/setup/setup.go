@@ -222,8 +222,13 @@ func addSealedSecret(mgr manager.Manager, o Options) error {
 	if err := c.SetupWithManager(mgr); err != nil {
 		return err
 	}
+	recovery, err := o.Keys.recovery()
+	if err != nil {
+		return err
+	}
 	server, err := sealhttp.New(keys, sealhttp.Options{
-		Address: o.SealedSecretsBindAddress, Rate: o.Sealed.Rate, Burst: o.Sealed.Burst, ReadTimeout: o.Sealed.ReadTimeout,
+		Recovery: recovery,
+		Address:  o.SealedSecretsBindAddress, Rate: o.Sealed.Rate, Burst: o.Sealed.Burst, ReadTimeout: o.Sealed.ReadTimeout,
 		WriteTimeout: o.Sealed.WriteTimeout, RefuseDeprecated: !o.Sealed.AcceptDeprecated, Metrics: metrics.Registry,
 	})
 	if err != nil {
