@@ -221,23 +221,18 @@ func (s *Server) Unseal(ctx context.Context) error {
 }
 
 // unsealKey reads the key from the log, where the server prints it some time after it began to serve.
-func (s *Server) unsealKey(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+func (s *Server) unsealKey(ctx context.Context) (key string, err error) {
+	err = poll(ctx, "the log names the key", func() error {
 		raw, err := os.ReadFile(s.Log())
 		if err != nil {
-			return "", err
+			return err
 		}
-		if match := unsealKey.FindSubmatch(raw); match != nil {
-			return string(match[1]), nil
+		match := unsealKey.FindSubmatch(raw)
+		if match == nil {
+			return errors.New("it does not yet")
 		}
-		select {
-		case <-ctx.Done():
-			return "", errors.New("its log does not name the key")
-		case <-tick.C:
-		}
-	}
+		key = string(match[1])
+		return nil
+	})
+	return key, err
 }
