@@ -2,6 +2,7 @@ package externalsecret
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"time"
@@ -59,6 +60,9 @@ type Deps struct {
 	APIServer string
 	// Observer is told of each run; nil for nobody.
 	Observer flow.Observer
+	// Key returns the key under which what volatile templates are made from is remembered on their targets; without one,
+	// this process makes one of its own, and the next cannot tell.
+	Key func(context.Context) ([]byte, error)
 	// Class is the spec.controller of the stores that are served, beside those that name none.
 	Class string
 	// Namespaces are those that the Client's cache is limited to; all when empty.
@@ -78,6 +82,9 @@ type Reconciler struct {
 	// inputs are what each object depends on in this cluster, and wake where it is enqueued when that changes.
 	inputs *watches.Followers[types.NamespacedName]
 	wake   *watches.Queue
+	// ownKey stands in for Deps.Key, and keyless says once that it does.
+	ownKey  []byte
+	keyless sync.Once
 
 	mu    sync.Mutex
 	memos map[types.NamespacedName]memo
@@ -88,8 +95,10 @@ type Reconciler struct {
 // New returns a Reconciler.
 func New(d Deps) *Reconciler {
 	wake := &watches.Queue{}
+	ownKey := make([]byte, keySize)
+	_, _ = rand.Read(ownKey) // never fails
 	return &Reconciler{
-		deps: d, wake: wake, inputs: watches.NewFollowers(d.Watches, wake.Enqueue),
+		deps: d, ownKey: ownKey, wake: wake, inputs: watches.NewFollowers(d.Watches, wake.Enqueue),
 		memos: map[types.NamespacedName]memo{}, news: map[types.NamespacedName]time.Time{},
 	}
 }

@@ -232,6 +232,7 @@ func (w *world) start() {
 		secretstore.New(secretstore.Deps{Client: mgr.GetClient(), Sessions: pool, Events: recorder, Class: w.class}).SetupWithManager(mgr),
 		externalsecret.New(externalsecret.Deps{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Class: w.class,
+			Key:     externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), w.ns),
 			Watches: watcher, APIServer: cfg.Host, Namespaces: []string{w.ns}, Heartbeat: w.heartbeat, Concurrent: 10,
 		}).SetupWithManager(ctx, mgr),
 	)

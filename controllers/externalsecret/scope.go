@@ -78,6 +78,8 @@ type target struct {
 	uid             types.UID
 	resourceVersion string
 	dataHash        string
+	// inputs binds the data to what it was made from; empty unless the template is volatile.
+	inputs string
 	// controller is the UID of the object that controls the Secret, and controllerName what to call it.
 	controller     types.UID
 	controllerName string
@@ -101,6 +103,8 @@ type memo struct {
 	content string
 	// missing is what was said last about entries that the stores do not have.
 	missing string
+	// made is what a volatile template made last, and from what; nil for any other.
+	made *made
 	// following is set when the objects that this one depends on are followed.
 	following bool
 	// waiting is since when the object has waited for a store that nobody has validated yet; zero when it does not.

@@ -260,7 +260,7 @@ func (r *Reconciler) render(ctx context.Context, s *scope) error {
 	if err := r.empty(ctx, s); err != nil {
 		return err
 	}
-	if s.content, err = render(ctx, s.es, s.values, s.templates); err != nil {
+	if s.content, err = r.make(ctx, s); err != nil {
 		return failed(err)
 	}
 	s.dynamic = shares(&s.es.Spec) || dynamicMetadata(&s.es.Spec)

@@ -65,6 +65,7 @@ func (s *scope) unchanged() bool {
 		return false
 	}
 	return s.es.Spec.Target.Immutable || (shares(&s.es.Spec) || s.target.dataHash == s.content.hash) &&
+		s.target.inputs == s.content.annotations[esv1.AnnotationInputs] &&
 		(!s.dynamic || s.memo.content == s.content.fingerprint())
 }
 

@@ -79,6 +79,12 @@ func strip(obj any) (any, error) {
 	if hash := m.Annotations[esv1.AnnotationDataHash]; hash != "" {
 		kept.Annotations = map[string]string{esv1.AnnotationDataHash: hash}
 	}
+	if inputs := m.Annotations[esv1.AnnotationInputs]; inputs != "" {
+		if kept.Annotations == nil {
+			kept.Annotations = map[string]string{}
+		}
+		kept.Annotations[esv1.AnnotationInputs] = inputs
+	}
 	return kept, nil
 }
 
@@ -92,7 +98,8 @@ func (t *targets) get(ctx context.Context, namespace, name string) (target, erro
 	if err != nil {
 		return target{}, fmt.Errorf("look up Secret %s/%s: %w", namespace, name, redact.API(err))
 	}
-	found := target{exists: true, uid: m.UID, resourceVersion: m.ResourceVersion, dataHash: m.Annotations[esv1.AnnotationDataHash]}
+	found := target{exists: true, uid: m.UID, resourceVersion: m.ResourceVersion, dataHash: m.Annotations[esv1.AnnotationDataHash],
+		inputs: m.Annotations[esv1.AnnotationInputs]}
 	if owner := metav1.GetControllerOfNoCopy(m); owner != nil {
 		found.controller, found.controllerName, found.controllerIsES = owner.UID, owner.Kind+" "+owner.Name, isExternalSecret(owner)
 	}

@@ -181,6 +181,7 @@ func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool, observe
 func addExternalSecret(ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool, watcher *watches.Watcher, observer flow.Observer) error {
 	return externalsecret.New(externalsecret.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent), Observer: observer,
+		Key:     externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), o.Namespace),
 		Watches: watcher, APIServer: mgr.GetConfig().Host, Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
 		Namespaces: o.WatchNamespaces, NamespacedOnly: len(o.WatchNamespaces) > 0,
 	}).SetupWithManager(ctx, mgr)

@@ -1,9 +1,11 @@
 package template
 
 import (
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -22,6 +24,8 @@ func allowed() template.FuncMap {
 		delete(all, name)
 	}
 	all["fail"] = fail
+	// In sprig these two return another order each time, and with it the Secret would change at each refresh.
+	all["keys"], all["values"] = keys, values
 	maps.Copy(all, operators())
 	// The built-in ones whose results can be larger than their arguments, or that print their arguments.
 	all["print"] = fmt.Sprint
@@ -31,6 +35,24 @@ func allowed() template.FuncMap {
 	all["js"] = template.JSEscaper
 	all["urlquery"] = template.URLQueryEscaper
 	return all
+}
+
+// keys returns the keys of the dictionaries, each one's sorted.
+func keys(dicts ...map[string]any) []string {
+	out := []string{}
+	for _, dict := range dicts {
+		out = append(out, slices.Sorted(maps.Keys(dict))...)
+	}
+	return out
+}
+
+// values returns the values of a dictionary in the order of their keys.
+func values(dict map[string]any) []any {
+	out := []any{}
+	for _, key := range slices.Sorted(maps.Keys(dict)) {
+		out = append(out, dict[key])
+	}
+	return out
 }
 
 // operators returns the functions that External Secrets Operator adds to those of sprig.
@@ -44,6 +66,7 @@ func operators() template.FuncMap {
 		"jwkPublicKeyPem":           jwkPublicKeyPem,
 		"jwkPrivateKeyPem":          jwkPrivateKeyPem,
 		"rsaDecrypt":                rsaDecrypt,
+		"hexdec":                    hexdec,
 		"pkcs12key":                 pkcs12key,
 		"pkcs12keyPass":             pkcs12keyPass,
 		"pkcs12cert":                pkcs12cert,
@@ -74,6 +97,12 @@ func (r *Renderer) metered(text string) template.FuncMap {
 
 // fail ends the template. Its message is dropped on purpose: `fail .password` must not show the password.
 func fail(string) (string, error) { return "", errFail }
+
+// hexdec returns the bytes that hexadecimal digits stand for.
+func hexdec(text string) (string, error) {
+	out, err := hex.DecodeString(text)
+	return string(out), err
+}
 
 // toYAML returns v as YAML without the last newline, as External Secrets Operator does.
 func toYAML(v any) (string, error) {

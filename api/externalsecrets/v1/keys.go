@@ -13,6 +13,10 @@ const (
 	// AnnotationDataHash is the SHA3-224 of a Secret's data as fmt prints it with %+v, in hex.
 	AnnotationDataHash = "reconcile.external-secrets.io/data-hash"
 
+	// AnnotationInputs is on targets whose template is random or looks at the clock. It binds the target's data to what it was
+	// made from, by a key that only the controller has. It is SealBridge's own.
+	AnnotationInputs = "externalsecret.sealbridge.dev/inputs"
+
 	// AnnotationForceSync is the annotation that users set to any new value to refresh at once; a change of any other
 	// annotation or label does the same.
 	AnnotationForceSync = "external-secrets.io/force-sync"

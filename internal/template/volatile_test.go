@@ -1,0 +1,74 @@
+package template_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sealbridge/sealbridge/internal/template"
+)
+
+func TestATemplateIsVolatileWhenItNamesAFunctionThatIs(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"{{ randAlphaNum 20 }}": true, "{{uuidv4}}": true, "{{- now | unixEpoch -}}": true, "{{ .x | default (randAlpha 3) }}": true,
+		"{{ if .a }}{{ genCA `a` 1 }}{{ end }}": true, "{{ $x := (genPrivateKey `rsa`) }}{{ $x }}": true, "{{ htpasswd .u .p }}": true,
+		"{{ .x | bcrypt }}": true, "{{ date `2006` .x }}": true, "{{ shuffle .x }}": true, "{{ encryptAES .k .x }}": true, "{{\nnow\n}}": true,
+		"{{ template `t` (randInt 1 9) }}": true,
+		"":                                 false, "now": false, "{{ .now }}": false, "{{ $now }}": false, "{{ .a.randAlphaNum }}": false, "{{ snow .x }}": false,
+		"{{ .password }} now and {{ .general }}": false, "{{ derivePassword 1 `long` .p .u .h }}": false, "{{ .x | b64enc | sha256sum }}": false,
+	} {
+		if got := template.Volatile(text); got != want {
+			t.Errorf("%s: %t", text, got)
+		}
+	}
+}
+
+func TestEveryFunctionThatIsNotVolatilePrintsTheSameAgain(t *testing.T) {
+	t.Parallel()
+	dict := `(dict "a" 1 "b" 2 "c" 3 "d" 4 "e" 5 "f" 6 "g" 7 "h" 8)`
+	for text, want := range map[string]string{
+		"{{ keys " + dict + " }}": "[a b c d e f g h]", "{{ values " + dict + " }}": "[1 2 3 4 5 6 7 8]",
+		"{{ keys (dict `b` 1 `a` 2) (dict `c` 3) }}": "[a b c]", "{{ toJson (omit " + dict + " `a`) }}": `{"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8}`,
+		"{{ merge " + dict + " (dict `z` 9) }}": "map[a:1 b:2 c:3 d:4 e:5 f:6 g:7 h:8 z:9]",
+	} {
+		for range 5 {
+			if got, err := render(t, template.Options{}, text); err != nil || string(got) != want {
+				t.Fatalf("%s: %s, %v", text, got, err)
+			}
+		}
+	}
+}
+
+// TestTheFunctionsOfTheOperatorExistOneByOne has the list of External Secrets Operator 2.9, sprig's names and its own.
+func TestTheFunctionsOfTheOperatorExistOneByOne(t *testing.T) {
+	t.Parallel()
+	golden, err := os.ReadFile("testdata/functions-operator.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := strings.Fields(string(golden))
+	if len(names) < 220 {
+		t.Fatalf("the list has %d names only", len(names))
+	}
+	for _, name := range names {
+		// What is called never runs: the parser alone knows whether it exists.
+		_, err := render(t, template.Options{}, "{{ if false }}{{ "+name+" }}{{ end }}")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := render(t, template.Options{}, "{{ if false }}{{ env }}{{ end }}"); err == nil {
+		t.Error("a function that does not exist is not noticed")
+	}
+}
+
+func TestHexadecimalDigitsAreDecoded(t *testing.T) {
+	t.Parallel()
+	if got, err := render(t, template.Options{}, `{{ hexdec "7365616C" }}`); err != nil || string(got) != "seal" {
+		t.Errorf("%s, %v", got, err)
+	}
+	if _, err := render(t, template.Options{}, `{{ hexdec .password }}`); err == nil || strings.Contains(err.Error(), canary) {
+		t.Errorf("error %v", err)
+	}
+}
