@@ -87,7 +87,8 @@ type Document interface {
 
 // Checker is an optional capability of a Session: a cheap request that shows whether the store can be used at all.
 type Checker interface {
-	// Check returns nil when the backend accepts the session's identity, or an error of a class of this package.
+	// Check returns nil when the backend accepts the session's identity, or an error of a class of this package. It returns
+	// within a second of the context's end.
 	Check(ctx context.Context) error
 }
 

@@ -35,6 +35,8 @@ func Run(t *testing.T, h Harness) {
 	t.Run("documents are immutable", s.immutable)
 	t.Run("many goroutines share a session and two identities never mix", s.identities)
 	t.Run("a fetch ends within a second of its context", s.cancel)
+	t.Run("what a session says about itself stays the same, and a check of a store that works is silent", s.steady)
+	t.Run("a check ends within a second of its context", s.checkEnds)
 	t.Run("what is found is what is there, and no other identity's", s.find)
 	t.Run("a search ends within a second of its context", s.findEnds)
 	t.Run("a session outlives the context that it was opened with", s.outlives)

@@ -41,6 +41,9 @@ func TestTheSuiteCatches(t *testing.T) {
 		"silent Validate":      "want a problem with field",
 		"neither nor":          "neither or both of document and error",
 		"asks without request": "no refs asked the backend",
+		"check complains":      "its check says",
+		"check never ends":     "Check returned",
+		"expiry moves":         "the session says",
 		"finds all":            "found [",
 		"finds unsorted":       "found [",
 		"finds too little":     "differ from the",
@@ -191,6 +194,28 @@ func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.
 		out = out[1:]
 	}
 	return out, nil
+}
+
+func (s *session) Check(ctx context.Context) error {
+	switch {
+	case s.store == "hang":
+		if s.b.fault == "check never ends" {
+			time.Sleep(2 * time.Second)
+		}
+		<-ctx.Done()
+		return providers.Errorf(providers.ErrUnavailable, "no answer")
+	case s.b.fault == "check complains":
+		return providers.Errorf(providers.ErrDenied, "no")
+	default:
+		return nil
+	}
+}
+
+func (s *session) Expires() time.Time {
+	if s.b.fault == "expiry moves" {
+		return time.Now().Add(time.Hour)
+	}
+	return time.Time{}
 }
 
 func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Found, error) {
