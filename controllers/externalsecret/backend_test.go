@@ -15,6 +15,7 @@ import (
 type backend struct {
 	mu        sync.Mutex
 	documents map[string]string
+	versions  map[string]string
 	broken    map[string]error // by key
 	down      error
 	fetches   int
@@ -72,6 +73,7 @@ func (s *session) Fetch(_ context.Context, refs []providers.Ref) ([]providers.Re
 		if err := s.broken[ref.Key]; err != nil {
 			out[i].Err = err
 		} else if value, ok := s.documents[ref.Key]; ok {
+			out[i].Version = s.versions[ref.Key]
 			out[i].Document = document{fmt.Sprintf("%s: key %q", s.store, ref.Key), []byte(value)}
 		} else {
 			out[i].Err = providers.Errorf(providers.ErrNotFound, "%s: no key %q", s.store, ref.Key)
@@ -119,6 +121,16 @@ func (b *backend) put(key, value string) {
 		b.documents = map[string]string{}
 	}
 	b.documents[key] = value
+}
+
+// version sets what the backend calls the current version of a document.
+func (b *backend) version(key, version string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.versions == nil {
+		b.versions = map[string]string{}
+	}
+	b.versions[key] = version
 }
 
 // remove lets the backend answer that it has no such document.

@@ -73,6 +73,8 @@ type Deps struct {
 	Heartbeat time.Duration
 	// Concurrent is how many objects are reconciled at once; 0 means one.
 	Concurrent int
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
 }
 
 // Reconciler materializes ExternalSecrets.
@@ -94,6 +96,9 @@ type Reconciler struct {
 
 // New returns a Reconciler.
 func New(d Deps) *Reconciler {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
 	wake := &watches.Queue{}
 	ownKey := make([]byte, keySize)
 	_, _ = rand.Read(ownKey) // never fails
@@ -181,7 +186,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if older(es.ResourceVersion, m.resourceVersion) {
 		return reconcile.Result{RequeueAfter: behind}, nil
 	}
-	s := &scope{es: es, now: time.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
+	s := &scope{es: es, now: r.deps.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
 	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
 	s.memo.resourceVersion = es.ResourceVersion
 	r.follow(s)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,8 +67,10 @@ type world struct {
 	logs      *logs
 	traffic   *traffic
 	heartbeat time.Duration
-	stop      func()
-	limits    sessions.Limits
+	// ahead is how far the controller's clock is ahead of the machine's, in nanoseconds.
+	ahead  atomic.Int64
+	stop   func()
+	limits sessions.Limits
 }
 
 type logs struct {
@@ -91,6 +94,8 @@ func (l *logs) String() string {
 type traffic struct {
 	mu   sync.Mutex
 	seen map[string]int
+	// fault stands in the way of requests, when there is one.
+	fault func(req *http.Request, next http.RoundTripper) (*http.Response, error)
 }
 
 func (tr *traffic) wrap(next http.RoundTripper) http.RoundTripper {
@@ -98,7 +103,11 @@ func (tr *traffic) wrap(next http.RoundTripper) http.RoundTripper {
 		if req.URL.Query().Get("watch") == "" {
 			tr.mu.Lock()
 			tr.seen[req.Method+" "+req.URL.Path]++
+			fault := tr.fault
 			tr.mu.Unlock()
+			if fault != nil {
+				return fault(req, next)
+			}
 		}
 		return next.RoundTrip(req)
 	})
@@ -234,6 +243,7 @@ func (w *world) start() {
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Class: w.class,
 			Key:     externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), w.ns),
 			Watches: watcher, APIServer: cfg.Host, Namespaces: []string{w.ns}, Heartbeat: w.heartbeat, Concurrent: 10,
+			Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
 		}).SetupWithManager(ctx, mgr),
 	)
 	if err != nil {

@@ -115,7 +115,7 @@ func (r *Reconciler) hear(ctx context.Context, q queue) error {
 		store := kind + "/" + n.Store.Name
 		for _, ref := range n.Changed {
 			users := r.find(ctx, namespace, keyIndex, store+"/"+ref.Key)
-			r.mark(users, time.Now())
+			r.mark(users, r.deps.Now())
 			flow.Enqueue(q, flow.PriorityNews, requestsFor(users)...)
 		}
 		if n.Recovered {

@@ -130,6 +130,8 @@ type plan struct {
 	changed bool
 	// drifted is set when the target is not as it was written.
 	drifted bool
+	// blocked is set when the interval has passed and only spec.syncWindows keep the values from being read.
+	blocked bool
 }
 
 // decide is the heart of the controller: what is due, from what is known without asking anybody.
@@ -140,6 +142,7 @@ func decide(s *scope) plan {
 	p.forced = synced && p.changed && generationOf(status.SyncedResourceVersion) == generationOf(s.version)
 	p.drifted, p.verify = driftOf(s)
 	p.refresh = p.drifted || s.due(synced, p.changed)
+	p.blocked = !p.refresh && s.elapsed()
 	if p.refresh {
 		p.verify = false
 	}
@@ -156,13 +159,18 @@ func (s *scope) due(synced, changed bool) bool {
 	case s.es.Spec.RefreshPolicy == esv1.RefreshOnChange:
 		return changed
 	}
-	interval := intervalOf(&s.es.Spec)
-	if interval == 0 {
+	if intervalOf(&s.es.Spec) == 0 {
 		return false
 	}
 	last := s.lastRefresh()
-	return changed || s.changed || s.news.After(last) || last.After(s.now) || !s.now.Before(nextDue(s.es, last, interval)) ||
+	return changed || s.changed || last.After(s.now) || (s.elapsed() || s.news.After(last)) && s.windows.allow(s.now) ||
 		s.memo.stores != "" && s.memo.stores != fingerprint(s.stores)
+}
+
+// elapsed reports whether the values are due for a periodic refresh.
+func (s *scope) elapsed() bool {
+	interval := intervalOf(&s.es.Spec)
+	return interval > 0 && !s.now.Before(nextDue(s.es, s.lastRefresh(), interval))
 }
 
 // lastRefresh returns when the values were read last, as far as the status and this process know.

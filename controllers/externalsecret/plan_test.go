@@ -158,7 +158,6 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 		change func(*esv1.ExternalSecretSpec)
 		want   string
 	}{
-		"spec.syncWindows":                      {func(s *esv1.ExternalSecretSpec) { s.SyncWindows = &esv1.SyncWindows{} }, ""},
 		"spec.target.manifest":                  {func(s *esv1.ExternalSecretSpec) { s.Target.Manifest = &esv1.ManifestRef{} }, ""},
 		"spec.target.template.engineVersion v1": {func(s *esv1.ExternalSecretSpec) { s.Target.Template = &esv1.Template{EngineVersion: "v1"} }, ""},
 		"spec.target.template.templateFrom[0].target": {func(s *esv1.ExternalSecretSpec) {

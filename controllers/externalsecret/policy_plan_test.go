@@ -147,6 +147,12 @@ func TestOnlyADocumentThatTheStoreDoesNotHaveIsMissing(t *testing.T) {
 			}
 		}
 	}
+	search := spec.DeepCopy()
+	search.Data, search.DataFrom = nil, []esv1.DataFrom{{Find: &esv1.Find{}}}
+	failed := map[origin]providers.Result{entriesOf(search)[0].origin: {Err: absent}}
+	if _, _, err := assemble(t.Context(), search, failed); !errors.Is(err, absent) {
+		t.Errorf("a search that fails: error %v, want %v: it may have failed for the lack of a credential", err, absent)
+	}
 	for _, deletion := range []esv1.DeletionPolicy{"", esv1.DeletionRetain} {
 		spec.Target.DeletionPolicy = deletion
 		if _, _, err := assemble(t.Context(), spec, documents(absent)); !errors.Is(err, absent) {

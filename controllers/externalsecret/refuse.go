@@ -22,7 +22,6 @@ func unsupported(spec *esv1.ExternalSecretSpec) []string {
 			fields = append(fields, fmt.Sprintf(format, args...))
 		}
 	}
-	note(spec.SyncWindows != nil, "spec.syncWindows")
 	t := &spec.Target
 	note(t.Manifest != nil, "spec.target.manifest (targets other than Secrets would hold the values in plain text; remove it to write a Secret)")
 	if tpl := t.Template; tpl != nil {
@@ -42,7 +41,7 @@ func unsupported(spec *esv1.ExternalSecretSpec) []string {
 }
 
 // refuse says why a spec cannot be acted on: it uses what is not supported, entries name no store, or
-// rules of rewrite have no meaning. Nil when it can.
+// schedules or rules of rewrite have no meaning. Nil when it can.
 func refuse(spec *esv1.ExternalSecretSpec) error {
 	if fields := unsupported(spec); len(fields) > 0 {
 		return providers.Errorf(providers.ErrInvalid,
@@ -50,6 +49,9 @@ func refuse(spec *esv1.ExternalSecretSpec) error {
 	}
 	if len(spec.Data) == 0 && len(spec.DataFrom) == 0 {
 		return providers.Errorf(providers.ErrInvalid, "spec.data and spec.dataFrom are empty: there is nothing to fetch")
+	}
+	if _, err := parseWindows(spec.SyncWindows); err != nil {
+		return err
 	}
 	for _, e := range entriesOf(spec) {
 		if e.origin.store.Name == "" {

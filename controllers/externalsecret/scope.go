@@ -26,6 +26,8 @@ type scope struct {
 	ignored bool
 	// stores are the stores that the spec names, by reference, as the cache has them; nil for one that does not exist.
 	stores map[esv1.StoreRef]client.Object
+	// windows are those of spec.syncWindows.
+	windows windows
 	// target is what the metadata cache knows about the target.
 	target target
 	// changed is set when something in this cluster that the values are made from is not as it was read, or a credential

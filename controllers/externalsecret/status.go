@@ -1,6 +1,7 @@
 package externalsecret
 
 import (
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,6 +31,9 @@ func report(heartbeat time.Duration) flow.Report[scope] {
 			verdict.Due = s.dueSince()
 		}
 		before := conditions.Ready(s.es.Status.Conditions)
+		if read := s.memo.refreshed; out.State != flow.Ready && read.After(s.es.Status.RefreshTime.Time) && !read.After(s.now) {
+			s.es.Status.RefreshTime = metav1.NewTime(read).Rfc3339Copy() // from now on it says how old the values are
+		}
 		now := conditionOf(s, out, before)
 		if out.State == flow.Ready && s.plan.refresh {
 			s.recordSync(heartbeat, before)
@@ -73,11 +77,13 @@ func (s *scope) recordSync(heartbeat time.Duration, before esv1.Condition) {
 	if s.dynamic {
 		s.memo.content = s.content.fingerprint()
 	}
-	quiet := !s.written && !s.deleted && !s.plan.changed && before.Status == metav1.ConditionTrue && s.now.Sub(status.RefreshTime.Time) < heartbeat
+	sources := s.sourcesOf()
+	quiet := !s.written && !s.deleted && !s.plan.changed && before.Status == metav1.ConditionTrue && slices.Equal(sources, status.Sources) &&
+		s.now.Sub(status.RefreshTime.Time) < heartbeat && !status.RefreshTime.After(s.now)
 	if !quiet {
 		status.RefreshTime = metav1.NewTime(s.now).Rfc3339Copy()
 	}
-	status.SyncedResourceVersion = s.version
+	status.SyncedResourceVersion, status.Sources = s.version, sources
 	switch {
 	case s.retained:
 		return
@@ -95,7 +101,9 @@ func conditionOf(s *scope, out flow.Outcome, before esv1.Condition) esv1.Conditi
 	c := esv1.Condition{Type: esv1.ConditionReady, Status: metav1.ConditionTrue, Reason: esv1.ReasonSecretSynced, Message: messageSynced}
 	switch {
 	case out.State != flow.Ready:
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, esv1.ReasonSecretSyncedError, out.Message
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, esv1.ReasonSecretSyncedError, out.Message+staleness(&s.es.Status)
+	case s.plan.blocked && before.Status != "":
+		return before // what it says holds until a window opens
 	case !s.plan.refresh && before.Status == metav1.ConditionTrue:
 		c.Reason, c.Message = before.Reason, before.Message // nothing was done
 	case s.retained:
@@ -108,13 +116,28 @@ func conditionOf(s *scope, out flow.Outcome, before esv1.Condition) esv1.Conditi
 	return c
 }
 
+// staleness says since when a target has the values that it holds, which is the same until there are others.
+func staleness(status *esv1.ExternalSecretStatus) string {
+	if status.Target.UID == "" || status.RefreshTime.IsZero() {
+		return ""
+	}
+	return "; the target holds the values of " + status.RefreshTime.UTC().Format(time.RFC3339)
+}
+
 // next returns how long until the object is due again; zero when only an event can make it so.
 func (s *scope) next(out flow.Outcome) time.Duration {
 	interval := intervalOf(&s.es.Spec)
 	if out.State != flow.Ready || interval == 0 {
 		return 0
 	}
-	return max(time.Millisecond, nextDue(s.es, s.lastRefresh(), interval).Sub(s.now))
+	due := nextDue(s.es, s.lastRefresh(), interval)
+	if due.Before(s.now) {
+		due = s.now
+	}
+	if due = s.windows.next(due); due.IsZero() {
+		return 0
+	}
+	return max(time.Millisecond, due.Sub(s.now))
 }
 
 func eventOf(s *scope, before, now esv1.Condition) *flow.Event {

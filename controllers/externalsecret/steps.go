@@ -108,7 +108,11 @@ func (r *Reconciler) unseen(ref esv1.StoreRef) bool {
 
 // refuse sets Ready=False for a spec that cannot be acted on as a whole. Nothing that was materialized is changed.
 func (r *Reconciler) refuse(_ context.Context, s *scope) error {
-	if err := refuse(&s.es.Spec); err != nil {
+	err := refuse(&s.es.Spec)
+	if err == nil {
+		s.windows, err = parseWindows(s.es.Spec.SyncWindows)
+	}
+	if err != nil {
 		return flow.Stall(esv1.ReasonSecretSyncedError, err)
 	}
 	return nil

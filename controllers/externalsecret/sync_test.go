@@ -44,7 +44,8 @@ func TestAnExternalSecretIsMaterialized(t *testing.T) {
 	want := esv1.ExternalSecretStatus{
 		RefreshTime: es.Status.RefreshTime, Conditions: es.Status.Conditions, SyncedResourceVersion: es.Status.SyncedResourceVersion,
 		ObservedGeneration: es.Generation, Binding: esv1.Binding{Name: "db"},
-		Target: esv1.TargetStatus{UID: secret.UID, ResourceVersion: secret.ResourceVersion},
+		Sources: []esv1.Source{{StoreRef: esv1.StoreRef{Name: "store", Kind: esv1.KindSecretStore}, Key: "db"}},
+		Target:  esv1.TargetStatus{UID: secret.UID, ResourceVersion: secret.ResourceVersion},
 	}
 	if diff := cmp.Diff(want, es.Status); diff != "" || es.Status.RefreshTime.IsZero() || es.Status.SyncedResourceVersion == "" {
 		t.Errorf("status (-want +got):\n%s", diff)

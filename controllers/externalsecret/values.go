@@ -18,7 +18,8 @@ import (
 
 // assemble makes the values of an ExternalSecret from the documents: dataFrom in order, then data; later ones win. It is
 // all or nothing: the first thing that is missing or malformed is the error, which names the entry and never a value. Where
-// deletionPolicy lets keys go, entries whose document the store does not have are no error and are named in missing.
+// deletionPolicy lets keys go, entries whose document the store does not have are no error and are named in missing. A search
+// that finds nothing is no error; one that fails always is, because it can fail for the lack of anything.
 func assemble(
 	ctx context.Context, spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result,
 ) (values map[string][]byte, missing []string, err error) {
@@ -27,7 +28,7 @@ func assemble(
 	for _, e := range entriesOf(spec) {
 		found, err := valuesOf(ctx, r, e, documents[e.origin])
 		switch {
-		case errors.Is(err, providers.ErrNotFound) && deletionOf(spec) != esv1.DeletionRetain:
+		case e.find == nil && errors.Is(err, providers.ErrNotFound) && deletionOf(spec) != esv1.DeletionRetain:
 			missing = append(missing, fmt.Sprintf("%s: %s", e.path, err))
 			continue
 		case err != nil:

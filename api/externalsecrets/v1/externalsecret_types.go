@@ -133,6 +133,12 @@ type ExternalSecretStatus struct {
 	// +optional
 	Conditions []Condition `json:"conditions,omitempty"`
 
+	// Sources are the documents that the values were read from, the first hundred in the order of dataFrom and data. It
+	// changes when another version is read.
+	// +optional
+	// +kubebuilder:validation:MaxItems=100
+	Sources []Source `json:"sources,omitempty"`
+
 	// Binding names the target for servicebinding.io.
 	// +optional
 	Binding Binding `json:"binding,omitzero"`
@@ -140,6 +146,19 @@ type ExternalSecretStatus struct {
 	// Target is the object as it was written last; a target that still is that object needs no look.
 	// +optional
 	Target TargetStatus `json:"target,omitzero"`
+}
+
+// Source is one document of a store, and which of its versions was read. It never holds a value.
+type Source struct {
+	// StoreRef names the store.
+	StoreRef StoreRef `json:"storeRef"`
+
+	// Key is the document's name in the store's own spelling.
+	Key string `json:"key"`
+
+	// Version identifies the content that was read, in the store's own spelling, cut off after 256 bytes; empty when the store has none.
+	// +optional
+	Version string `json:"version,omitempty"`
 }
 
 // Binding is the reference of a servicebinding.io provisioned service.
