@@ -33,7 +33,7 @@ func TestEveryFunctionThatIsNotVolatilePrintsTheSameAgain(t *testing.T) {
 		"{{ merge " + dict + " (dict `z` 9) }}": "map[a:1 b:2 c:3 d:4 e:5 f:6 g:7 h:8 z:9]",
 	} {
 		for range 5 {
-			if got, err := render(t, template.Options{}, text); err != nil || string(got) != want {
+			if got, err := render(t, template.Options{}, text); err != nil || got != want {
 				t.Fatalf("%s: %s, %v", text, got, err)
 			}
 		}
@@ -65,7 +65,7 @@ func TestTheFunctionsOfTheOperatorExistOneByOne(t *testing.T) {
 
 func TestHexadecimalDigitsAreDecoded(t *testing.T) {
 	t.Parallel()
-	if got, err := render(t, template.Options{}, `{{ hexdec "7365616C" }}`); err != nil || string(got) != "seal" {
+	if got, err := render(t, template.Options{}, `{{ hexdec "7365616C" }}`); err != nil || got != "seal" {
 		t.Errorf("%s, %v", got, err)
 	}
 	if _, err := render(t, template.Options{}, `{{ hexdec .password }}`); err == nil || strings.Contains(err.Error(), canary) {
