@@ -62,7 +62,7 @@ func find(ctx context.Context, e *entry, q providers.Query) (providers.Result, e
 	case err != nil && (unavailable(err) || errors.As(err, &throttled)):
 		return providers.Result{}, err
 	case err != nil:
-		return providers.Result{Err: err}, nil
+		return providers.Result{Err: err}, nil //nolint:nilerr // it is about the query, and travels in the result
 	case len(list) > providers.MaxFound:
 		return providers.Result{Err: providers.Errorf(providers.ErrInvalid, "%s: more than %d documents match", store, providers.MaxFound)}, nil
 	}
