@@ -32,11 +32,13 @@ const (
 	SealingKeyNamespaced = "namespaced"
 	// AnnotationKeyNamespaces on a key Secret with SealingKeyNamespaced: the names of namespaces, with commas between.
 	AnnotationKeyNamespaces = "sealbridge.dev/namespaces"
-	// AnnotationCommonKeys on such a key Secret: whether the keys of all namespaces open there too, CommonKeysAllow or
-	// CommonKeysDeny; CommonKeysDeny when it is missing.
+	// AnnotationCommonKeys on such a key Secret: whether the keys of all namespaces open there too; CommonKeysDeny
+	// when it is missing.
 	AnnotationCommonKeys = "sealbridge.dev/common-keys"
-	CommonKeysAllow      = "allow"
-	CommonKeysDeny       = "deny"
+	// CommonKeysAllow lets the keys of all namespaces open there too.
+	CommonKeysAllow = "allow"
+	// CommonKeysDeny leaves the namespace to its own keys.
+	CommonKeysDeny = "deny"
 	// SealingKeyCompromised is the value of LabelSealingKey and LabelNativeKey on keys that must not be used any more.
 	SealingKeyCompromised = "compromised"
 	// IdentityKey is the key of a Secret with LabelNativeKey under which the identity file of age is, RecipientKey that of
