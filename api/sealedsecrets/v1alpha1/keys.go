@@ -41,9 +41,9 @@ const (
 	CommonKeysDeny = "deny"
 	// SealingKeyCompromised is the value of LabelSealingKey and LabelNativeKey on keys that must not be used any more.
 	SealingKeyCompromised = "compromised"
-	// IdentityKey is the key of a Secret with LabelNativeKey under which the identity file of age is, RecipientKey that of
-	// the recipient, which is public.
-	IdentityKey  = "identity.txt"
+	// IdentityKey is the key of a Secret with LabelNativeKey under which the identity file of age is.
+	IdentityKey = "identity.txt"
+	// RecipientKey is the key of such a Secret under which the recipient is, which is public.
 	RecipientKey = "recipient.txt"
 	// LabelSealedBy marks each Secret that was made from a SealedSecret with the SealedSecret's UID. The watch for drift
 	// selects by it, it is the ownership of a Secret that was made without an owner reference, and no such Secret counts as
