@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// controllerUser is who the controller is to the API server: the audit log holds this user's requests and no others.
+// controllerUser is who the controller is to the API server, a user or a ServiceAccount: the audit log holds the requests of
+// these two and no others.
 const controllerUser = "bench-controller"
 
 const auditPolicy = `apiVersion: audit.k8s.io/v1
@@ -18,7 +19,7 @@ kind: Policy
 omitStages: [RequestReceived, ResponseStarted]
 rules:
 - level: Metadata
-  users: [` + controllerUser + `]
+  users: ["` + controllerUser + `", "system:serviceaccount:` + keyNamespace + `:` + controllerUser + `"]
 - level: None
 `
 

@@ -3,7 +3,7 @@
 // It starts a control plane and a counting store (or a Vault) on loopback, fills the cluster, starts the controller binary
 // and takes the figures from outside of it: its requests from the API server's audit log, the store's from the store, CPU,
 // memory and bytes read from the operating system. Each table is also written as JSON to bin/bench/<scenario>.json.
-// With -beside the same scenarios run with External Secrets Operator in the place of our controller.
+// With -beside the same scenarios run with External Secrets Operator or Sealed Secrets in the place of our controller.
 package main
 
 import (
@@ -31,11 +31,13 @@ type scenario struct {
 	run   func(ctx context.Context, w *world) (*Report, error)
 	// ours is set for a scenario that has no sense with another tool.
 	ours bool
+	// sealed is set for a scenario about SealedSecrets.
+	sealed bool
 }
 
 // chains are the scenarios; those of one chain share a cluster, in this order.
 func chains() [][]scenario {
-	return [][]scenario{
+	return append([][]scenario{
 		{
 			{name: "first-sync-1000", about: "1000 ExternalSecrets over 20 namespaces, each reads 2 of 10 shared keys, exist before the start", takes: 20 * time.Second, run: firstSync(1000, 8)},
 			{name: "steady-state", about: "the same 1000 objects with refreshInterval 10s, nothing changes, a window of 60 s", takes: 95 * time.Second, run: steadyState},
@@ -61,13 +63,14 @@ func chains() [][]scenario {
 		{
 			{name: "one-path", about: "a real Vault with Kubernetes login: one object reads 20 properties of one path", takes: 15 * time.Second, run: onePath, ours: true},
 		},
-	}
+	}, sealedChains()...)
 }
 
 // settings are what the command line says.
 type settings struct {
 	only, dir, beside, eso, esoCRDs string
 	profile, strict                 bool
+	sealed                          sizes
 }
 
 func main() {
@@ -89,9 +92,13 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	fs.StringVar(&set.dir, "out", "bin/bench", "folder for the JSON files and profiles")
 	fs.BoolVar(&set.profile, "profile", false, "also keep CPU and heap profiles of the controller")
 	fs.BoolVar(&set.strict, "strict", false, "fail when a bound is missed")
-	fs.StringVar(&set.beside, "beside", "", "measure another tool instead: eso (its defaults) or eso-tuned")
+	fs.StringVar(&set.beside, "beside", "", "measure another tool instead: eso (its defaults), eso-tuned, sealed-secrets (its defaults) or sealed-secrets-tuned")
 	fs.StringVar(&set.eso, "eso", "bin/external-secrets", "binary of External Secrets Operator for -beside")
 	fs.StringVar(&set.esoCRDs, "eso-crds", "bin/external-secrets-crds.yaml", "its CustomResourceDefinitions")
+	fs.IntVar(&set.sealed.objects, "sealed-objects", 0, "SealedSecrets of each sealed scenario; 0 for its own number")
+	fs.IntVar(&set.sealed.keys, "sealed-keys", 0, "sealing keys of sealed-12-keys and sealed-native; 0 for 12 and 24")
+	fs.IntVar(&set.sealed.foreign, "sealed-foreign", 0, "Secrets of sealed-memory that are nobody's; 0 for 30000")
+	fs.DurationVar(&set.sealed.timeout, "sealed-timeout", syncTimeout, "how long a sealed scenario waits for its objects before it reports how far it came")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -121,7 +128,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 // returns how many bounds were missed.
 func runChain(ctx context.Context, chain []scenario, subject subject, set settings, out, log io.Writer) (missed int, err error) {
 	chosen := func(s scenario) bool {
-		if subject.other && s.ours {
+		if subject.other && (s.ours || s.sealed != subject.sealed) {
 			return false
 		}
 		return set.only == "" || slices.Contains(strings.Split(set.only, ","), s.name)

@@ -68,19 +68,9 @@ func download(ctx context.Context, url, file string) error {
 
 // queued returns how many ExternalSecrets wait in the controller's work queue now, from its own metrics.
 func (w *world) queued(ctx context.Context) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+loopback(w.ports)+"/metrics", http.NoBody)
+	families, err := w.metrics(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read the controller's metrics: %w", err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, fmt.Errorf("read the controller's metrics: %w", err)
-	}
-	defer resp.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(resp.Body)
-	if err != nil {
-		return 0, fmt.Errorf("read the controller's metrics: %w", err)
+		return 0, err
 	}
 	sum := 0.0
 	for _, metric := range families["workqueue_depth"].GetMetric() {
@@ -89,6 +79,25 @@ func (w *world) queued(ctx context.Context) (int, error) {
 		}
 	}
 	return int(sum), nil
+}
+
+// metrics returns the controller's own metrics by name.
+func (w *world) metrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+loopback(w.ports)+"/metrics", http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("read the controller's metrics: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("read the controller's metrics: %w", err)
+	}
+	defer resp.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read the controller's metrics: %w", err)
+	}
+	return families, nil
 }
 
 func labelOf(metric *dto.Metric, name string) string {

@@ -16,8 +16,10 @@ const sealbridge = "sealbridge"
 type subject struct {
 	name  string
 	other bool // not ours
-	path  string
-	crds  string
+	// sealed is set for a tool that opens SealedSecrets and knows no ExternalSecrets.
+	sealed bool
+	path   string
+	crds   string
 	// args are its arguments besides those for this place; metrics and pprof are loopback ports.
 	args func(w *world, metrics, pprof int) []string
 }
@@ -36,16 +38,23 @@ func subjectOf(set settings) (subject, error) {
 	case "eso-tuned":
 		// The best that was found for it: docs/performance.md.
 		return esoSubject(set, []string{"--concurrent=10", "--client-qps=1000", "--client-burst=2000", "--enable-secrets-caching"})
+	case "sealed-secrets":
+		return sealedSecrets(set.beside, root, nil)
+	case "sealed-secrets-tuned":
+		return sealedSecrets(set.beside, root, []string{"--kubeclient-qps=-1"})
 	default:
-		return subject{}, fmt.Errorf("-beside %q: use eso or eso-tuned", set.beside)
+		return subject{}, fmt.Errorf("-beside %q: use eso, eso-tuned, sealed-secrets or sealed-secrets-tuned", set.beside)
 	}
 }
 
 func ourArgs(w *world, metrics, pprof int) []string {
-	return []string{
-		"--kubeconfig", w.kubeconfig, "--namespace", "default", "--controllers", "externalsecret,secretstore",
-		"--metrics-bind-address", loopback(metrics), "--health-probe-bind-address", "0", "--pprof-bind-address", loopback(pprof),
+	controllers := []string{"--controllers", "externalsecret,secretstore"}
+	if w.sealed != nil {
+		controllers = sealedArgs(w)
 	}
+	return append(controllers,
+		"--kubeconfig", w.kubeconfig, "--namespace", keyNamespace,
+		"--metrics-bind-address", loopback(metrics), "--health-probe-bind-address", "0", "--pprof-bind-address", loopback(pprof))
 }
 
 func esoSubject(set settings, tuned []string) (subject, error) {

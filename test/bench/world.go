@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/countingstore"
 	"github.com/sealbridge/sealbridge/test/harness/process"
@@ -28,14 +29,19 @@ type world struct {
 	audit      audit
 	plane      *controlplane.ControlPlane
 	kubeconfig string // the controller's
-	store      *countingstore.Server
-	client     client.WithWatch
-	log        io.Writer
+	// environment is what it finds the API server by.
+	environment []string
+	store       *countingstore.Server
+	client      client.WithWatch
+	log         io.Writer
 
 	scenario string
-	// objects is how many ExternalSecrets there are.
+	// objects is how many ExternalSecrets or SealedSecrets there are.
 	objects int
-	// running is the controller, nil when it is stopped; ports are those of its metrics and profiles.
+	// sealed is with what SealedSecrets were sealed; nil where there are none, and then objects are ExternalSecrets.
+	sealed *sealing
+	// running is the controller, nil when it is stopped; ports is the first of those of its metrics, profiles and sealing
+	// certificate.
 	running *process.Process
 	ports   int
 	started int
@@ -69,13 +75,16 @@ func newWorld(ctx context.Context, s subject, set settings, log io.Writer) (_ *w
 	if w.store, err = countingstore.Start(ctx); err != nil {
 		return nil, err
 	}
+	if w.environment, err = w.environmentOf(ctx); err != nil {
+		return nil, err
+	}
 	w.client, err = newClient(w.plane.Config())
 	return w, err
 }
 
 func newClient(cfg *rest.Config) (client.WithWatch, error) {
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), esv1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), esv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("build scheme: %w", err)
 	}
 	cfg.QPS = -1 // filling the cluster must not wait for a client-side limit
@@ -103,7 +112,7 @@ const stopGrace = 10 * time.Second
 
 // start starts the controller as a user would, outside of the cluster, as a user of its own.
 func (w *world) start(ctx context.Context) error {
-	port, err := process.FreePorts(ctx, 2)
+	port, err := process.FreePorts(ctx, 3)
 	if err != nil {
 		return err
 	}
@@ -111,7 +120,7 @@ func (w *world) start(ctx context.Context) error {
 	w.started++
 	w.running, err = process.Start(ctx, process.Spec{
 		Name: fmt.Sprintf("controller-%d", w.started), Path: w.subject.path, Args: w.subject.args(w, port, port+1), Dir: w.dir,
-		Env: []string{"KUBECONFIG=" + w.kubeconfig},
+		Env: w.environment,
 	})
 	if err != nil {
 		return err
