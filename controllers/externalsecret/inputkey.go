@@ -17,6 +17,11 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
+// In its own namespace the controller reads one Secret, and makes it when there is none.
+//
+// +kubebuilder:rbac:groups="",namespace=sealbridge-system,resources=secrets,verbs=create
+// +kubebuilder:rbac:groups="",namespace=sealbridge-system,resources=secrets,resourceNames=sealbridge-template-key,verbs=get
+
 const (
 	// keySecret is the Secret in the controller's namespace that holds the key, and keyName the key of its data.
 	keySecret = "sealbridge-template-key"

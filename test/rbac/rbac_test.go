@@ -146,6 +146,10 @@ func TestTheControllerHasTheRightsOfThisListAndNoOther(t *testing.T) {
 		},
 		"ClusterRole sealbridge-gitsync-drift": {"*/*: list watch"},
 		"ClusterRole sealbridge-takeover":      {"/namespaces: patch"},
+		"Role sealbridge-externalsecret": {
+			"/secrets: create",
+			"/secrets: get of sealbridge-template-key",
+		},
 		"Role sealbridge-sealingkey": {
 			"/secrets: create get list watch",
 			"events.k8s.io/events: create patch",
