@@ -86,6 +86,9 @@ var words = regexp.MustCompile(`[A-Za-z0-9_]+`)
 // metered returns the functions that the text may call, each wrapped so that it is counted and bounded. Only those whose
 // names occur are wrapped: a handful of two hundred.
 func (r *Renderer) metered(text string) template.FuncMap {
+	if r.functions == nil {
+		r.functions, r.guards = allowed(), guards()
+	}
 	wrapped := template.FuncMap{}
 	for _, name := range words.FindAllString(text, -1) {
 		if fn, ok := r.functions[name]; ok && wrapped[name] == nil {

@@ -308,6 +308,15 @@ func TestErrorsAreTheSameForTheSameCause(t *testing.T) {
 	}
 }
 
+func TestARendererThatRendersNothingCostsNothing(t *testing.T) {
+	// Not in parallel: allocations of all goroutines count.
+	var r *template.Renderer
+	allocs := testing.AllocsPerRun(10, func() { r = template.New(template.Options{}) })
+	if r == nil || allocs > 1 {
+		t.Errorf("%v allocations, want the renderer alone: most objects have no template", allocs)
+	}
+}
+
 func BenchmarkRender(b *testing.B) {
 	for b.Loop() {
 		r := template.New(template.Options{})
