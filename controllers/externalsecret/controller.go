@@ -87,7 +87,6 @@ type Reconciler struct {
 	// ownKey stands in for Deps.Key, and keyless says once that it does.
 	ownKey  []byte
 	keyless sync.Once
-	phases  phases
 
 	mu    sync.Mutex
 	memos map[types.NamespacedName]memo
@@ -188,7 +187,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{RequeueAfter: behind}, nil
 	}
 	s := &scope{es: es, now: r.deps.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
-	s.point = r.phases.join(documentsOf(&es.Spec, es.Namespace))
 	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
 	s.memo.resourceVersion = es.ResourceVersion
 	r.follow(s)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,7 +170,7 @@ func (s *scope) due(synced, changed bool) bool {
 // elapsed reports whether the values are due for a periodic refresh.
 func (s *scope) elapsed() bool {
 	interval := intervalOf(&s.es.Spec)
-	return interval > 0 && !s.now.Before(nextDue(s.es.UID, s.point, s.lastRefresh(), interval))
+	return interval > 0 && !s.now.Before(nextDue(s.es, s.lastRefresh(), interval))
 }
 
 // lastRefresh returns when the values were read last, as far as the status and this process know.
@@ -216,16 +217,29 @@ func generationOf(version string) string {
 	return generation
 }
 
-// nextDue returns when an object that was refreshed at last is due: within interval, at the point of it that stands for what
-// it reads (a hash, see phases), so that objects that share a key fall due within the time for which one request serves
-// them all, and others are spread over the interval. Any point will do: when it changes, the object is due earlier once.
-func nextDue(uid types.UID, point uint32, last time.Time, interval time.Duration) time.Time {
-	phase := share(point, interval) + jitterOf(uid, interval)
+// nextDue returns when an object that was refreshed at last is due: within interval, at a point of it that follows from
+// the keys that it reads, so that objects that share a key fall due within the time for which one request serves them
+// all, and others are spread over the interval. It is a pure function: a restart changes nothing.
+func nextDue(es *esv1.ExternalSecret, last time.Time, interval time.Duration) time.Time {
+	phase := phaseOf(&es.Spec, es.Namespace, interval) + jitterOf(es.UID, interval)
 	passed := (time.Duration(last.UnixNano()) - phase) % interval
 	if passed < 0 {
 		passed += interval
 	}
 	return last.Add(interval - passed)
+}
+
+// phaseOf follows from the smallest of the hashes of what is read: objects whose keys overlap are likely to have the same.
+func phaseOf(spec *esv1.ExternalSecretSpec, namespace string, interval time.Duration) time.Duration {
+	smallest := uint32(math.MaxUint32)
+	for _, e := range entriesOf(spec) {
+		owner := ""
+		if e.origin.store.Kind == esv1.KindSecretStore {
+			owner = namespace
+		}
+		smallest = min(smallest, hashOf(e.origin.store.Kind, owner, e.origin.store.Name, e.origin.ref.Key+e.origin.find))
+	}
+	return share(smallest, interval)
 }
 
 // jitterOf keeps objects that share a key from being reconciled in the same instant; one request still serves them.

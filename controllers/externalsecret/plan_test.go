@@ -115,10 +115,6 @@ func TestDueTimesAreSpreadAndObjectsOfAKeyFallDueTogether(t *testing.T) {
 		}}
 	}
 	const interval = time.Hour
-	var seen phases
-	nextDue := func(es *esv1.ExternalSecret, last time.Time, interval time.Duration) time.Time {
-		return nextDue(es.UID, seen.join(documentsOf(&es.Spec, es.Namespace)), last, interval)
-	}
 	buckets := map[int]int{}
 	for i := range 600 {
 		es := object(fmt.Sprintf("uid-%d", i), fmt.Sprintf("key-%d", i))

@@ -22,9 +22,6 @@ type scope struct {
 	// version identifies the spec, labels and annotations, in the form of status.syncedResourceVersion.
 	version string
 
-	// point is the point of the interval at which the object is due, as a hash; see phases.
-	point uint32
-
 	// ignored is set for an object that is not ours to report on: it is being deleted, or another controller serves it.
 	ignored bool
 	// stores are the stores that the spec names, by reference, as the cache has them; nil for one that does not exist.
