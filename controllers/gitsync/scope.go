@@ -26,7 +26,8 @@ type scope struct {
 	// objects and entries are set by build: what is desired.
 	objects []apply.Object
 	entries []apply.Entry
-	// digest identifies what was built.
+	// built is the build without its objects, digest identifies it; set by build.
+	built  *Built
 	digest string
 	// results are added by apply, prune and finalize.
 	results []apply.Result

@@ -64,13 +64,13 @@ type state struct {
 	// keys is the version of the decryption Secret at that time.
 	keys string
 
-	// checkout is revision, kept for repairs and retries: its encrypted files are encrypted. applied is the one that the
-	// settled input was built from.
-	checkout, applied Checkout
-	// built is what was last built, without its objects.
-	built *Built
-	// settled is the input that was applied and pruned completely; the zero input when none was.
+	// checkout is revision, kept for repairs and retries: its encrypted files are encrypted.
+	checkout Checkout
+	// settled is the input that was applied and pruned completely, and of which nothing else has been applied since; the
+	// zero input when none was. applied is what it was built from, and built that build, without its objects.
 	settled input
+	applied Checkout
+	built   *Built
 	// refused is the input that cannot be built, and why.
 	refused input
 	refusal error
@@ -92,6 +92,13 @@ type waiting struct {
 func (st *state) wrote(resourceVersion string) {
 	if newer(resourceVersion, st.resourceVersion) {
 		st.resourceVersion = resourceVersion
+	}
+}
+
+// unsettle notes that an input is about to be applied. Whatever becomes of that, the cluster is not as another input had it.
+func (st *state) unsettle(next input) {
+	if st.settled != next {
+		st.settled, st.applied, st.built = input{}, nil, nil
 	}
 }
 

@@ -155,7 +155,7 @@ func (r *Reconciler) build(ctx context.Context, s *scope) error {
 	st.refusal = nil
 	s.digest = digestOf(built, s.input(), &s.sync.Spec)
 	built.Objects = nil // they may hold decrypted values, and live as long as this run
-	st.built = built
+	s.built = built
 	return nil
 }
 
@@ -204,6 +204,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if err != nil {
 		return ending(s.sync, reasonOf(err, v1alpha1.ReasonApplyFailed), err)
 	}
+	s.state.unsettle(s.input())
 	if err := r.writeAhead(ctx, s); err != nil {
 		return err
 	}
@@ -252,9 +253,9 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 	if failure != nil {
 		return ending(s.sync, v1alpha1.ReasonPruneFailed, failure)
 	}
-	s.state.settled, s.complete = s.input(), true
+	s.complete = true
 	s.state.checkout.Trim()
-	s.state.applied = s.state.checkout
+	s.state.settled, s.state.applied, s.state.built = s.input(), s.state.checkout, s.built
 	return nil
 }
 

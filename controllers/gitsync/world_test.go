@@ -350,6 +350,14 @@ func (g *memoryGit) push(url string, docs []string) string {
 	return fmt.Sprintf("main@sha1:%040d", g.pushes[url])
 }
 
+// back makes the revision before the last push the newest again.
+func (g *memoryGit) back(url string, docs []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.docs[url] = docs
+	g.pushes[url]--
+}
+
 func (g *memoryGit) fail(url string, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -82,9 +82,11 @@ func (p *parts) wait(ctx context.Context, what string, arrived func(context.Cont
 
 // waitSecret waits until the Secret has these values, compared here and never printed.
 func (p *parts) waitSecret(ctx context.Context, name string, want map[string]string) error {
-	return p.wait(ctx, "the right value of Secret "+name, func(ctx context.Context) (bool, error) {
-		var secret corev1.Secret
-		if err := p.client.Get(ctx, client.ObjectKey{Namespace: team, Name: name}, &secret); err != nil {
+	var secret *corev1.Secret
+	err := p.wait(ctx, "the right value of Secret "+name, func(ctx context.Context) (bool, error) {
+		secret = &corev1.Secret{}
+		if err := p.client.Get(ctx, client.ObjectKey{Namespace: team, Name: name}, secret); err != nil {
+			secret = nil
 			return false, err
 		}
 		for key, value := range want {
@@ -94,6 +96,10 @@ func (p *parts) waitSecret(ctx context.Context, name string, want map[string]str
 		}
 		return true, nil
 	})
+	if err != nil && secret != nil {
+		return fmt.Errorf("%w; there is %s with another value", err, versionOf(secret))
+	}
+	return err
 }
 
 // waitGitSync waits until the GitSync has seen its last change and is as asked.
