@@ -86,7 +86,7 @@ func newWhileBusy(ctx context.Context, w *world) (*Report, error) {
 	took := make([]float64, tries)
 	for i := range took {
 		es := g.secret(i)
-		key, _ := g.keys(i)
+		key := g.keys(i)[0]
 		w.store.Put(key, fields(key))
 		start := time.Now()
 		if err := w.client.Create(ctx, es); err != nil {
@@ -123,7 +123,11 @@ func (w *world) touchStore(ctx context.Context) error {
 	if err := w.client.Get(ctx, client.ObjectKey{Name: storeName}, store); err != nil {
 		return fmt.Errorf("read the store: %w", err)
 	}
-	store.Spec.Provider.Vault.Server = w.store.Address() + "/"
+	if server := &store.Spec.Provider.Vault.Server; *server == w.store.Address() {
+		*server += "/" // the same place in other words
+	} else {
+		*server = w.store.Address()
+	}
 	if err := w.client.Update(ctx, store); err != nil {
 		return fmt.Errorf("change the store: %w", err)
 	}

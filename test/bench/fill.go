@@ -30,9 +30,11 @@ type group struct {
 	namespaces int
 	// interval is spec.refreshInterval; 0 leaves it out, which means an hour.
 	interval time.Duration
-	// key is the one key that each of them reads; without it each reads two of the shared keys, or with own a key of its own.
-	key string
-	own bool
+	// key is the one key that each of them reads; without it each reads two of the shared keys, or with own a key of its own,
+	// or with properties as many keys of its own.
+	key        string
+	own        bool
+	properties int
 }
 
 func namespace(i int) string { return fmt.Sprintf("bench-%03d", i) }
@@ -49,32 +51,46 @@ func (g group) secret(i int) *esv1.ExternalSecret {
 	if g.interval > 0 {
 		es.Spec.RefreshInterval = &metav1.Duration{Duration: g.interval}
 	}
-	first, second := g.keys(i)
-	es.Spec.Data = []esv1.Data{
-		{SecretKey: "username", RemoteRef: esv1.RemoteRef{Key: first, Property: "username"}},
-		{SecretKey: "password", RemoteRef: esv1.RemoteRef{Key: second, Property: "password"}},
+	for n, key := range g.keys(i) {
+		property := []string{"username", "password"}[n%2]
+		es.Spec.Data = append(es.Spec.Data, esv1.Data{
+			SecretKey: []string{"username", "password", "third", "fourth", "fifth"}[n],
+			RemoteRef: esv1.RemoteRef{Key: key, Property: property},
+		})
 	}
 	return es
 }
 
-func (g group) keys(i int) (first, second string) {
+// keys returns what the i-th object reads.
+func (g group) keys(i int) []string {
+	own := fmt.Sprintf("%s-%05d", g.prefix, i)
 	switch {
 	case g.key != "":
-		return g.key, g.key
+		return []string{g.key, g.key}
 	case g.own:
-		key := fmt.Sprintf("%s-%05d", g.prefix, i)
-		return key, key
+		return []string{own, own}
+	case g.properties > 0:
+		keys := make([]string, g.properties)
+		for n := range keys {
+			keys[n] = fmt.Sprintf("%s-%d", own, n)
+		}
+		return keys
 	default:
-		return sharedKey(i), sharedKey(i + 1)
+		return []string{sharedKey(i), sharedKey(i + 1)}
 	}
 }
 
 // fill makes the documents and objects of the group, and the store when there is none yet.
 func (w *world) fill(ctx context.Context, g group) error {
 	fmt.Fprintf(w.log, "  creating %d ExternalSecrets\n", g.objects)
+	keys := map[string]bool{}
 	for i := range g.objects {
-		first, _ := g.keys(i)
-		w.store.Put(first, fields(first))
+		for _, key := range g.keys(i) {
+			keys[key] = true
+		}
+	}
+	for key := range keys {
+		w.store.Put(key, fields(key))
 	}
 	if err := w.prepare(ctx, g.namespaces); err != nil {
 		return err

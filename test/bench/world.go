@@ -45,6 +45,8 @@ type world struct {
 	running *process.Process
 	ports   int
 	started int
+	// args are further arguments that a scenario gives the controller.
+	args []string
 }
 
 func newWorld(ctx context.Context, s subject, set settings, log io.Writer) (_ *world, err error) {
@@ -119,7 +121,7 @@ func (w *world) start(ctx context.Context) error {
 	w.ports = port
 	w.started++
 	w.running, err = process.Start(ctx, process.Spec{
-		Name: fmt.Sprintf("controller-%d", w.started), Path: w.subject.path, Args: w.subject.args(w, port, port+1), Dir: w.dir,
+		Name: fmt.Sprintf("controller-%d", w.started), Path: w.subject.path, Args: append(w.subject.args(w, port, port+1), w.args...), Dir: w.dir,
 		Env: w.environment,
 	})
 	if err != nil {

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sealbridge/sealbridge/test/harness/countingstore"
+)
+
+// slowStore lets 50 workers read 5000 keys of a store that takes 100 ms for an answer, and measures how many answers were
+// waited for at once. No value changes, so that nothing is written. It leaves the controller as it found it.
+func slowStore(ctx context.Context, w *world) (*Report, error) {
+	const workers, slowness = 50, 100 * time.Millisecond
+	w.stopController()
+	w.args = []string{"--concurrent", fmt.Sprint(workers)}
+	defer func() { w.args = nil }()
+	if err := w.start(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.ready(ctx, w.objects); err != nil {
+		return nil, err
+	}
+	if err := w.settle(ctx); err != nil {
+		return nil, err
+	}
+	w.store.Delay(slowness)
+	defer w.store.Delay(0)
+	before, err := w.mark()
+	if err != nil {
+		return nil, err
+	}
+	if err := w.touchStore(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := w.untilFresh(ctx, before); err != nil {
+		return nil, err
+	}
+	got, err := w.since(before)
+	if err != nil {
+		return nil, err
+	}
+	written, events := writes(got.calls)
+	took, alone := spanOf(got.store)
+	r := &Report{}
+	r.Add("ExternalSecrets with a key of their own", float64(w.objects), "objects")
+	r.Add("time of one answer of the store", slowness.Seconds(), "s")
+	r.Add("store reads", float64(reads(got.store)), "requests")
+	r.Add("from the first question until the last answer", took.Seconds(), "s")
+	r.Bound("that time, as a share of all answers one after the other", took.Seconds()/alone.Seconds(), 1.0/40, "")
+	// The store is changed, and says so by its status and an event.
+	r.Bound("writes, events among them, the store's own left out", float64(max(0, written+events-2)), 0, "requests")
+	r.Add("controller CPU", got.cpu.Seconds(), "s")
+	return r, nil
+}
+
+// spanOf returns how long the reads took from the first question to the last answer, and how long one after the other.
+func spanOf(requests []countingstore.Request) (took, alone time.Duration) {
+	var first, last time.Time
+	for _, req := range requests {
+		if req.Kind != countingstore.Read {
+			continue
+		}
+		if first.IsZero() || req.At.Before(first) {
+			first = req.At
+		}
+		if req.Done.After(last) {
+			last = req.Done
+		}
+		alone += req.Done.Sub(req.At)
+	}
+	return last.Sub(first), alone
+}
+
+// large is the big cluster at rest: 10 000 objects that read five keys each, which nobody else reads, once an hour.
+func large(ctx context.Context, w *world) (*Report, error) {
+	const objects, keys, interval, window = 10000, 5, time.Hour, time.Minute
+	if err := w.fill(ctx, group{prefix: "es", objects: objects, namespaces: 100, interval: interval, properties: keys}); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	if err := w.start(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.ready(ctx, w.objects); err != nil {
+		return nil, err
+	}
+	synced := time.Since(start)
+	if err := w.settle(ctx); err != nil {
+		return nil, err
+	}
+	before, err := w.mark()
+	if err != nil {
+		return nil, err
+	}
+	if err := w.pause(ctx, window); err != nil {
+		return nil, err
+	}
+	got, err := w.since(before)
+	if err != nil {
+		return nil, err
+	}
+	written, events := writes(got.calls)
+	mean := float64(objects*keys) * window.Seconds() / interval.Seconds()
+	r := &Report{}
+	r.Add("ExternalSecrets", float64(w.objects), "objects")
+	r.Add("keys", objects*keys, "keys")
+	r.Add("first sync of all, a store read for each key", synced.Seconds(), "s")
+	r.Bound("writes in a minute at rest, events among them", float64(written+events), 0, "requests")
+	r.Bound("store reads in that minute, as a multiple of those of a mean minute", float64(reads(got.store))/mean, 1.5, "")
+	r.Bound("other store requests in that minute (logins and the like)", float64(len(got.store)-reads(got.store)), 10, "requests")
+	r.Add("controller CPU in that minute", got.cpu.Seconds(), "s")
+	r.Add("controller peak memory", float64(got.peak)/mib, "MiB")
+	return r, nil
+}
