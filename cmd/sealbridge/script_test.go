@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/sealing"
@@ -48,6 +49,10 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	identity, recovery := newIdentity(t), newIdentity(t)
+	held, err := agebox.NewHeld("transit/payments", "1", pair.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../test/scripts",
 		RequireExplicitExec: true,
@@ -60,6 +65,7 @@ func TestScripts(t *testing.T) {
 				"cert.pem": pair.CertificatePEM(), "key.pem": pair.PrivateKeyPEM(), "expired.pem": expired.CertificatePEM(), "old-cert.pem": old.CertificatePEM(), "old-key.pem": old.PrivateKeyPEM(),
 				"key.txt": identity.Text(), "recovery-key.txt": recovery.Text(), "recovery.txt": []byte(recovery.Recipient().String() + "\n"),
 				"kubeconfig": []byte(kubeconfig(server.URL)),
+				"held.txt":   []byte(held.String() + "\n"),
 			} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), content, 0o600); err != nil {
 					return err

@@ -42,7 +42,7 @@ var (
 	// ErrTooLarge: the value or its header is larger than the format allows.
 	ErrTooLarge = errors.New("sealed value is too large for a Secret")
 	// ErrMalformed: no age file, or one that is no sealed value: its locks are of another type than ours, or mixed.
-	ErrMalformed = errors.New("not a sealed value of the native format (an age file to post-quantum recipients)")
+	ErrMalformed = errors.New("not a sealed value of the native format (an age file to post-quantum recipients, or to keys that a KMS or Vault holds)")
 	// ErrVersion: an age file of a version that came later.
 	ErrVersion = errors.New("an age file of another version than age-encryption.org/v1")
 	// ErrDecrypt: wrong key, wrong place, or changed bytes; which of them is not said.
@@ -67,6 +67,7 @@ type Box struct {
 	end   int // where the header ends
 	locks []Lock
 	named bool
+	kind  string // the type of the locks
 }
 
 // Parse takes a sealed value apart without any key; it reads its header and nothing else. It returns ErrTooLarge,
@@ -106,6 +107,12 @@ func Parse(value []byte) (*Box, error) {
 		if !lock.ok() || lock.Key != "" && seen[lock.Key] {
 			return nil, ErrMalformed
 		}
+		if b.kind == "" {
+			b.kind = lock.Type
+		}
+		if lock.Type != b.kind {
+			return nil, ErrMalformed
+		}
 		seen[lock.Key] = true
 		b.locks = append(b.locks, lock)
 	}
@@ -130,8 +137,14 @@ func headerEnd(value []byte) (int, error) {
 	return 0, ErrMalformed
 }
 
+// Held says whether the value is sealed to keys that a KMS or Vault holds, and so not post-quantum.
+func (b *Box) Held() bool { return b.kind == HeldLockType }
+
 // ok says whether a lock has the form of its type.
 func (l Lock) ok() bool {
+	if l.Type == HeldLockType {
+		return l.heldOK()
+	}
 	if l.Type != LockType || len(l.Args) != 1 || len(l.Body) != lockSize {
 		return false
 	}
@@ -182,7 +195,7 @@ func (b *Box) inside(fileKey []byte) ([]byte, error) {
 }
 
 // Seal encrypts a value to recipients, of which each can open it, for one place. A recipient that is given twice counts
-// once. It returns ErrTooLarge when the value is over MaxPlaintext, ErrPlace, ErrNone or ErrTooMany.
+// once. It returns ErrTooLarge when the value is over MaxPlaintext, ErrPlace, ErrNone, ErrTooMany or ErrMixed.
 func Seal(to []*Recipient, place Place, value []byte) ([]byte, error) {
 	header, err := place.header()
 	switch to = distinct(to); {
@@ -194,6 +207,8 @@ func Seal(to []*Recipient, place Place, value []byte) ([]byte, error) {
 		return nil, ErrNone
 	case len(to) > MaxRecipients:
 		return nil, ErrTooMany
+	case mixed(to):
+		return nil, ErrMixed
 	}
 	recipients := []age.Recipient{names(to)}
 	for _, r := range to {
@@ -227,8 +242,12 @@ func (n names) Wrap([]byte) ([]*age.Stanza, error) {
 	return []*age.Stanza{s}, nil
 }
 
-// WrapWithLabels implements age.RecipientWithLabels: it goes with post-quantum recipients, as those want it.
+// WrapWithLabels implements age.RecipientWithLabels: it has the label of the recipients that it names, so that age itself
+// refuses to mix post-quantum ones with others.
 func (n names) WrapWithLabels(fileKey []byte) ([]*age.Stanza, []string, error) {
 	s, err := n.Wrap(fileKey)
+	if n[0].held != nil {
+		return s, nil, err
+	}
 	return s, []string{"postquantum"}, err
 }

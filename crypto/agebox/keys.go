@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -21,7 +22,9 @@ var (
 	// ErrPlugin: a key that an age plugin has. A plugin is a program to run.
 	ErrPlugin = errors.New("age plugins are refused, because a plugin is a program to run; use a native age key (age-keygen -pq)")
 	// ErrRecipient: no recipient.
-	ErrRecipient = errors.New("not a post-quantum age recipient (age1pq1...)")
+	ErrRecipient = errors.New("not a post-quantum age recipient (age1pq1...), nor one of a key that a KMS or Vault holds (" + HeldLockType + " ...)")
+	// ErrMixed: recipients of which some are post-quantum and others are not.
+	ErrMixed = errors.New("post-quantum recipients (age1pq1...) and keys that a KMS or Vault holds (RSA) cannot be mixed: the weaker would decide for the whole value")
 	// ErrIdentity: no identity.
 	ErrIdentity = errors.New("not a post-quantum age identity (AGE-SECRET-KEY-PQ-1...)")
 	// ErrPrivate: a private key where a recipient is expected.
@@ -39,9 +42,11 @@ const (
 	maxLine = 8 << 10
 )
 
-// Recipient is a public key that values are sealed to. It is immutable and safe for concurrent use.
+// Recipient is a public key that values are sealed to: a post-quantum one of age, or an RSA key whose private half a KMS or
+// Vault holds. It is immutable and safe for concurrent use.
 type Recipient struct {
-	age         *age.HybridRecipient
+	age         age.Recipient
+	held        *held // nil for one of age
 	text        string
 	fingerprint string
 }
@@ -52,16 +57,27 @@ func newRecipient(r *age.HybridRecipient) *Recipient {
 	return &Recipient{age: r, text: text, fingerprint: "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])}
 }
 
-// String returns the recipient as age writes it: age1pq1 and what follows, in lower case.
+// String returns the recipient as age writes it, age1pq1 and what follows, in lower case; or the line of a held key.
 func (r *Recipient) String() string { return r.text }
 
-// Fingerprint names the key: "SHA256:" and the unpadded base64 of the SHA-256 of the recipient's text.
+// Fingerprint names the key: "SHA256:" and the unpadded base64 of the SHA-256 of the recipient's text; of a held key, of the
+// RSA key, as OpenSSH has it.
 func (r *Recipient) Fingerprint() string { return r.fingerprint }
+
+// Held says whether a KMS or Vault holds the key, which so is not post-quantum.
+func (r *Recipient) Held() bool { return r.held != nil }
+
+// mixed says whether some recipients are post-quantum and others are not.
+func mixed(to []*Recipient) bool {
+	return slices.ContainsFunc(to, func(r *Recipient) bool { return r.Held() != to[0].Held() })
+}
 
 // ParseRecipient reads one recipient. It returns ErrClassic, ErrPlugin, ErrPrivate or ErrRecipient.
 func ParseRecipient(text string) (*Recipient, error) {
 	lower := strings.ToLower(text)
 	switch {
+	case strings.HasPrefix(text, HeldLockType+" "):
+		return parseHeld(text)
 	case strings.HasPrefix(lower, "age1pq1"):
 		r, err := age.ParseHybridRecipient(text)
 		if err != nil {
@@ -81,8 +97,8 @@ func ParseRecipient(text string) (*Recipient, error) {
 }
 
 // ParseRecipients reads a recipients file of age: one recipient a line, empty lines and lines that begin with # left out.
-// A recipient that stands there twice counts once. Its errors name the line, and are those of ParseRecipient, ErrNone or
-// ErrTooMany.
+// A recipient that stands there twice counts once. Its errors name the line, and are those of ParseRecipient, ErrNone,
+// ErrTooMany or ErrMixed.
 func ParseRecipients(text []byte) ([]*Recipient, error) {
 	var out []*Recipient
 	err := eachLine(text, func(line string) error {
@@ -98,8 +114,11 @@ func ParseRecipients(text []byte) ([]*Recipient, error) {
 	case len(out) == 0:
 		return nil, ErrNone
 	}
-	if out = distinct(out); len(out) > MaxRecipients {
+	switch out = distinct(out); {
+	case len(out) > MaxRecipients:
 		return nil, ErrTooMany
+	case mixed(out):
+		return nil, ErrMixed
 	}
 	return out, nil
 }

@@ -54,6 +54,9 @@ func (r *Ring) Newest() (*Pair, bool) { return newest[*Pair](r) }
 // NewestIdentity returns the identity that values of the native format are sealed to; false when the ring has none.
 func (r *Ring) NewestIdentity() (*Identity, bool) { return newest[*Identity](r) }
 
+// NewestRemote returns the key of another holder that values of the native format are sealed to; false when the ring has none.
+func (r *Ring) NewestRemote() (Remote, bool) { return newest[Remote](r) }
+
 // newest returns the newest key of a kind.
 func newest[K Member](r *Ring) (K, bool) {
 	for k := range r.All() {

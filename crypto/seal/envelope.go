@@ -77,7 +77,7 @@ type Format string
 const (
 	// FormatCompat is that of Sealed Secrets.
 	FormatCompat Format = "compat"
-	// FormatNative is an age file to post-quantum recipients.
+	// FormatNative is an age file to post-quantum recipients, or to keys that a KMS or Vault holds.
 	FormatNative Format = "native"
 )
 
@@ -89,6 +89,9 @@ type Info struct {
 	// Keys are the fingerprints of the keys that it was sealed to. They are nil for a value that does not say, as none of
 	// the compat format does; and they are a claim, until a key has opened the value.
 	Keys []string
+	// Classic says that quantum computers will break the keys of the value: it is of the compat format, or a KMS or Vault
+	// holds them.
+	Classic bool
 }
 
 // Inspect says what a text of spec.encryptedData shows without a key. It returns an error that IsFault knows.
@@ -99,13 +102,13 @@ func Inspect(text string) (Info, error) {
 	}
 	if !agebox.Is(value) {
 		e, err := rsahybrid.Parse(value)
-		return Info{Format: FormatCompat, Bits: 8 * len(e.Wrapped())}, err
+		return Info{Format: FormatCompat, Bits: 8 * len(e.Wrapped()), Classic: true}, err
 	}
 	box, err := agebox.Parse(value)
 	if err != nil {
 		return Info{}, err
 	}
-	info := Info{Format: FormatNative}
+	info := Info{Format: FormatNative, Classic: box.Held()}
 	for _, l := range box.Locks() {
 		if l.Key != "" {
 			info.Keys = append(info.Keys, l.Key)

@@ -40,8 +40,8 @@ func (r rsaRecipient) Seal(random io.Reader, scope Scope, namespace, name string
 // Fingerprint implements Recipient.
 func (r rsaRecipient) Fingerprint() string { return keyring.Fingerprint(r.key) }
 
-// Native returns the recipient that stands for one or several post-quantum age recipients, of which each can open what is
-// sealed. Values are sealed with age's own source of randomness.
+// Native returns the recipient that stands for one or several recipients of the native format, of which each can open what
+// is sealed; they are of one kind. Values are sealed with age's own source of randomness.
 func Native(to ...*agebox.Recipient) Recipient { return ageRecipients(to) }
 
 type ageRecipients []*agebox.Recipient
@@ -77,13 +77,23 @@ func Seal(random io.Reader, to Recipient, scope Scope, namespace, name string, v
 	return base64.StdEncoding.EncodeToString(sealed), nil
 }
 
-// Newest are the keys that values are sealed to anew, one for each format; nil where there is none.
+// Newest are the keys that values are sealed to anew, one for each kind; nil where there is none.
 type Newest struct {
 	Compat *rsa.PublicKey
-	Native *agebox.Recipient
+	// Native is post-quantum, Held the key that a KMS or Vault holds.
+	Native, Held *agebox.Recipient
 }
 
-// Reseal opens a text of spec.encryptedData, as Open does, and returns it sealed to the newest key of its own format, for
+// of returns the key of the native format for a value: a value never changes from one kind to the other by itself, because
+// one of them is weaker.
+func (n Newest) of(box *agebox.Box) *agebox.Recipient {
+	if box.Held() {
+		return n.Held
+	}
+	return n.Native
+}
+
+// Reseal opens a text of spec.encryptedData, as Open does, and returns it sealed to the newest key of its own kind, for
 // the same place. A value of the compat format is sealed anew. Of one of the native format only the lock that opened it is
 // replaced: other clusters and recovery keys still open it, and when it is sealed to the newest key already it stays as it
 // is. It returns the errors of Open, ErrTooLarge or ErrNoRecipient.
@@ -112,14 +122,14 @@ func (o *Opener) ResealBytes(ctx context.Context, random io.Reader, to Newest, s
 	defer clear(out.sessionKey)
 	n, ok := e.(*native)
 	switch {
-	case !ok && to.Compat == nil, ok && to.Native == nil:
+	case !ok && to.Compat == nil, ok && to.of(n.box) == nil:
 		return nil, ErrNoRecipient
 	case !ok && len(out.plaintext) > MaxValue:
 		return nil, ErrTooLarge
 	case !ok:
 		value, err = Compat(to.Compat).Seal(random, scope, namespace, name, out.plaintext)
-	case n.box.Locks()[out.lock].Key != to.Native.Fingerprint():
-		value, err = n.box.Relock(out.sessionKey, out.lock, to.Native)
+	case n.box.Locks()[out.lock].Key != to.of(n.box).Fingerprint():
+		value, err = n.box.Relock(out.sessionKey, out.lock, to.of(n.box))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("seal again: %w", err)

@@ -83,7 +83,8 @@ func (o *Opener) Opened() string { return o.opened }
 func (o *Opener) Operations() int { return o.operations }
 
 // Open returns the plaintext of a text of spec.encryptedData that was sealed for this scope, namespace and name. It
-// returns an error that IsFault knows, ErrNoKey, ErrLimit, the error of ctx, or that of a key that could not be asked.
+// returns an error that IsFault knows, ErrNoKey, ErrLimit, the error of ctx, or that of a key that was retired or could not
+// be asked.
 func (o *Opener) Open(ctx context.Context, scope Scope, namespace, name, text string) ([]byte, error) {
 	value, err := decode(text)
 	if err != nil {
@@ -113,9 +114,11 @@ type unlocked struct {
 	lock       int // which of the locks gave the session key
 }
 
-// unlock tries the keys, most likely first, at the locks that they fit.
+// unlock tries the keys, most likely first, at the locks that they fit. A key that could not be asked stands in the way of
+// no other; if none opens the value, it is not known whether that one would have.
 func (o *Opener) unlock(ctx context.Context, e envelope) (unlocked, error) {
 	tried := 0
+	var unasked error
 	for _, key := range o.keys.Candidates(o.hint) {
 		for i, lock := range e.locks() {
 			if !key.Fits(lock) {
@@ -133,8 +136,12 @@ func (o *Opener) unlock(ctx context.Context, e envelope) (unlocked, error) {
 			if errors.Is(err, keyring.ErrWrongKey) {
 				continue
 			}
+			if ctx.Err() != nil && err != nil {
+				return unlocked{}, err
+			}
 			if err != nil {
-				return unlocked{}, fmt.Errorf("ask sealing key %s: %w", key.Fingerprint(), err)
+				unasked = worse(unasked, err)
+				continue
 			}
 			// The session key is this key's: whatever fails now was changed after sealing and no other key helps.
 			plaintext, err := e.open(sessionKey)
@@ -149,7 +156,18 @@ func (o *Opener) unlock(ctx context.Context, e envelope) (unlocked, error) {
 			return unlocked{plaintext: plaintext, sessionKey: sessionKey, lock: i}, nil
 		}
 	}
+	if unasked != nil {
+		return unlocked{}, unasked
+	}
 	return unlocked{}, ErrNoKey
+}
+
+// worse returns the one of two errors of keys that decides: while a key can still answer, the value is not given up.
+func worse(a, b error) error {
+	if a == nil || errors.Is(a, keyring.ErrRetired) {
+		return b
+	}
+	return a
 }
 
 // decode reads base64 as Sealed Secrets does, which skips line breaks (a value may stand in a YAML block), and stricter

@@ -30,7 +30,7 @@ func (f *file) sealedSecret(o *object) {
 // values judges what each value shows without a key.
 func (f *file) values(o *object, values map[string]any) {
 	formats, bits := map[seal.Format]int{}, map[int]int{}
-	keys := map[string]int{}
+	keys, classic := map[string]int{}, 0
 	for _, key := range sortedKeys(values) {
 		line := o.line("spec", "encryptedData", key)
 		where := fmt.Sprintf("spec.encryptedData[%q]", key)
@@ -48,6 +48,9 @@ func (f *file) values(o *object, values map[string]any) {
 			continue
 		}
 		formats[info.Format]++
+		if info.Classic {
+			classic++
+		}
 		if info.Format == seal.FormatNative {
 			for _, k := range info.Keys {
 				keys[k]++
@@ -60,8 +63,10 @@ func (f *file) values(o *object, values map[string]any) {
 		}
 	}
 	line := o.line("spec", "encryptedData")
-	if len(formats) > 1 {
-		f.add(Warning, line, "mixed", o.name(), "seal all values in the native format: sealbridge rewrap --recipients", "some values are sealed to post-quantum recipients, others to an RSA key, whose secrecy ends with quantum computers")
+	if all := formats[seal.FormatNative] + formats[seal.FormatCompat]; classic > 0 && classic < all {
+		f.add(Warning, line, "mixed", o.name(), "seal all values to the same recipients: sealbridge rewrap --recipients", "some values are sealed to post-quantum recipients, others to an RSA key, whose secrecy ends with quantum computers")
+	} else if len(formats) > 1 {
+		f.add(Warning, line, "mixed", o.name(), "seal all values to the same recipients: sealbridge rewrap --recipients", "some values are sealed in the format of Sealed Secrets, others to a key that a KMS or Vault holds")
 	}
 	if len(bits) > 1 {
 		f.add(Warning, line, "mixed", o.name(), "sealbridge rewrap seals all to one key", "the values are sealed to RSA keys of different sizes, and so to different keys")
