@@ -96,7 +96,7 @@ func TestValuesAreAssembledFromDocuments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			documents := map[origin]providers.Result{entriesOf(tt.spec)[0].origin: {Document: tt.doc}}
-			got, _, err := assemble(t.Context(), tt.spec, documents)
+			got, _, err := assemble(t.Context(), newRenderer(nil), tt.spec, documents)
 			check(t, tt.want, got, err, tt.err)
 		})
 	}
@@ -133,10 +133,10 @@ func TestLaterEntriesWinAndDataWinsOverAll(t *testing.T) {
 	for i, f := range []fields{{"a": "1", "b": "1", "c": "1"}, {"b": "2", "c": "2"}, {"c": "3"}} {
 		docs[entriesOf(spec)[i].origin] = providers.Result{Document: f}
 	}
-	got, _, err := assemble(t.Context(), spec, docs)
+	got, _, err := assemble(t.Context(), newRenderer(nil), spec, docs)
 	check(t, map[string]string{"a": "1", "b": "2", "c": "3"}, got, err, "")
 	docs[entriesOf(spec)[2].origin] = providers.Result{Err: providers.ErrNotFound}
-	if _, _, err := assemble(t.Context(), spec, docs); !errors.Is(err, providers.ErrNotFound) {
+	if _, _, err := assemble(t.Context(), newRenderer(nil), spec, docs); !errors.Is(err, providers.ErrNotFound) {
 		t.Errorf("error %v: one missing document fails the whole", err)
 	}
 }
@@ -183,7 +183,7 @@ func TestContentIsRendered(t *testing.T) {
 				Labels:      map[string]string{"own": "l", "argocd.argoproj.io/instance": "x", "gitsync.sealbridge.dev/name": "x"},
 				Annotations: map[string]string{"own": "a", "kubectl.kubernetes.io/last-applied-configuration": "x"}}}
 			es.Spec.Target.Template = tt.template
-			c, err := render(t.Context(), es, values, nil)
+			c, err := render(t.Context(), nil, es, values, nil)
 			check(t, tt.data, c.data, err, tt.err)
 			if tt.err != "" {
 				return
@@ -207,7 +207,7 @@ func TestContentIsRendered(t *testing.T) {
 func TestMoreThanASecretHoldsIsRefused(t *testing.T) {
 	t.Parallel()
 	values := map[string][]byte{"a": make([]byte, 5<<20)}
-	if _, err := render(t.Context(), &esv1.ExternalSecret{}, values, nil); err == nil || !strings.Contains(err.Error(), "5242880 bytes, a Secret holds 1048576") {
+	if _, err := render(t.Context(), nil, &esv1.ExternalSecret{}, values, nil); err == nil || !strings.Contains(err.Error(), "5242880 bytes, a Secret holds 1048576") {
 		t.Errorf("render: %v", err)
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/internal/redact"
+	"github.com/sealbridge/sealbridge/internal/template"
 )
 
 // What the controller may do. Secrets are created and patched (server-side apply), deleted when a target is renamed or its values are gone, listed
@@ -63,6 +64,8 @@ type Deps struct {
 	// Key returns the key under which what volatile templates are made from is remembered on their targets; without one,
 	// this process makes one of its own, and the next cannot tell.
 	Key func(context.Context) ([]byte, error)
+	// Templates keeps parsed templates from one refresh to the next; without it, each refresh parses its own.
+	Templates *template.Cache
 	// Class is the spec.controller of the stores that are served, beside those that name none.
 	Class string
 	// Namespaces are those that the Client's cache is limited to; all when empty.

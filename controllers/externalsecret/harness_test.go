@@ -41,6 +41,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/secretstore"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/controllers/watches"
+	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
@@ -71,6 +72,8 @@ type world struct {
 	ahead  atomic.Int64
 	stop   func()
 	limits sessions.Limits
+	// templates outlive the controller, so that a test can count.
+	templates *template.Cache
 }
 
 type logs struct {
@@ -160,7 +163,7 @@ func prepare(t *testing.T) *world {
 	t.Helper()
 	cp := controlplane.New(t)
 	w := &world{t: t, ns: cp.Namespace(t), backend: &backend{}, logs: &logs{},
-		traffic: &traffic{seen: map[string]int{}}, heartbeat: externalsecret.DefaultHeartbeat}
+		traffic: &traffic{seen: map[string]int{}}, heartbeat: externalsecret.DefaultHeartbeat, templates: template.NewCache()}
 	w.class, w.providers = "class-"+w.ns, []providers.Provider{w.backend}
 	cfg := cp.Config()
 	cfg.QPS = -1
@@ -241,8 +244,8 @@ func (w *world) start() {
 		secretstore.New(secretstore.Deps{Client: mgr.GetClient(), Sessions: pool, Events: recorder, Class: w.class}).SetupWithManager(mgr),
 		externalsecret.New(externalsecret.Deps{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Class: w.class,
-			Key:     externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), w.ns),
-			Watches: watcher, APIServer: cfg.Host, Namespaces: []string{w.ns}, Heartbeat: w.heartbeat, Concurrent: 10,
+			Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), w.ns),
+			Templates: w.templates, Watches: watcher, APIServer: cfg.Host, Namespaces: []string{w.ns}, Heartbeat: w.heartbeat, Concurrent: 10,
 			Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
 		}).SetupWithManager(ctx, mgr),
 	)

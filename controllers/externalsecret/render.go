@@ -28,10 +28,12 @@ type content struct {
 
 // render makes the content of the target from the values and the templates that were read from elsewhere. The error names
 // the template at fault, never a value.
-func render(ctx context.Context, es *esv1.ExternalSecret, values map[string][]byte, templates map[holder]held) (content, error) {
+func render(
+	ctx context.Context, cache *template.Cache, es *esv1.ExternalSecret, values map[string][]byte, templates map[holder]held,
+) (content, error) {
 	c := content{data: values}
 	if tpl := es.Spec.Target.Template; tpl != nil {
-		if err := c.fill(ctx, tpl, values, templates); err != nil {
+		if err := c.fill(ctx, newRenderer(cache), tpl, values, templates); err != nil {
 			return content{}, err
 		}
 	} else {
@@ -55,8 +57,15 @@ func render(ctx context.Context, es *esv1.ExternalSecret, values map[string][]by
 	return c, nil
 }
 
+// newRenderer returns a renderer for one object.
+func newRenderer(cache *template.Cache) *template.Renderer {
+	return template.New(template.Options{MissingKey: template.MissingKeyError, Cache: cache})
+}
+
 // fill applies a template: templateFrom in order, then data, which wins; then labels and annotations.
-func (c *content) fill(ctx context.Context, tpl *esv1.Template, values map[string][]byte, templates map[holder]held) error {
+func (c *content) fill(
+	ctx context.Context, r *template.Renderer, tpl *esv1.Template, values map[string][]byte, templates map[holder]held,
+) error {
 	c.secretType, c.finalizers = corev1.SecretType(tpl.Type), tpl.Metadata.Finalizers
 	c.labels, c.annotations = map[string]string{}, map[string]string{}
 	if len(tpl.Data) > 0 || len(tpl.TemplateFrom) > 0 {
@@ -69,7 +78,6 @@ func (c *content) fill(ctx context.Context, tpl *esv1.Template, values map[strin
 	for key, v := range values {
 		texts[key] = string(v)
 	}
-	r := template.New(template.Options{MissingKey: template.MissingKeyError})
 	for _, p := range partsOf(tpl, templates) {
 		if err := c.fillFrom(ctx, r, p, texts); err != nil {
 			return err

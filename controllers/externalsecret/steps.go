@@ -257,7 +257,7 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 func (r *Reconciler) render(ctx context.Context, s *scope) error {
 	var missing []string
 	var err error
-	if s.values, missing, err = assemble(ctx, &s.es.Spec, s.documents); err != nil {
+	if s.values, missing, err = assemble(ctx, newRenderer(r.deps.Templates), &s.es.Spec, s.documents); err != nil {
 		return failed(err)
 	}
 	r.announceMissing(s, missing)

@@ -1,8 +1,10 @@
 package externalsecret_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -156,4 +158,48 @@ func TestTemplatesAreBoundedTogether(t *testing.T) {
 	}
 	w.create(w.externalSecret("db", from(parts...)))
 	w.notReady("db", "spec.target.template.templateFrom[4].configMap: the templates have more than 4194304 bytes together")
+}
+
+func TestATemplateIsParsedOnceForAllObjectsAndRefreshes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"0-`+canary+`","user":"app"}`)
+	w.store("store")
+	w.configMap("shapes", map[string]string{"dsn": "pg://{{ .P_USER }}:{{ .password }}@db"})
+	shaped := func(es *esv1.ExternalSecret) {
+		from(inConfigMap("shapes", esv1.TemplateRefItem{Key: "dsn"}))(es)
+		es.Spec.Target.Template.Data = map[string]string{"length": "{{ .password | len }}", "again": "{{ .password | len }}"}
+		es.Spec.DataFrom = []esv1.DataFrom{{
+			Extract: &esv1.RemoteRef{Key: "db"}, Rewrite: []esv1.Rewrite{{Transform: &esv1.RewriteTransform{Template: "P_{{ .value | upper }}"}}},
+		}}
+	}
+	names := []string{"a", "b", "c"}
+	for _, name := range names {
+		w.create(w.externalSecret(name, every(time.Second), shaped))
+	}
+	password := ""
+	synced := func(turn string) {
+		t.Helper()
+		password = turn + "-" + canary
+		w.backend.put("db", `{"password":"`+password+`","user":"app"}`)
+		for _, name := range names {
+			length := strconv.Itoa(len(password))
+			w.holds(name, map[string]string{"dsn": "pg://app:" + password + "@db", "length": length, "again": length})
+		}
+	}
+	synced("1")
+	w.refreshed(2)
+	synced("22")
+	if got := w.templates.Parses(); got > 3+len(names) {
+		t.Errorf("three texts were parsed %d times", got) // objects that meet a new one at the same time each parse it
+	}
+	settled := w.templates.Parses()
+	synced("333")
+	w.refreshed(2)
+	w.stop()
+	w.start()
+	synced("4444")
+	if got := w.templates.Parses(); got != settled {
+		t.Errorf("%d more were parsed at refreshes", got-settled)
+	}
 }

@@ -21,10 +21,9 @@ import (
 // deletionPolicy lets keys go, entries whose document the store does not have are no error and are named in missing. A search
 // that finds nothing is no error; one that fails always is, because it can fail for the lack of anything.
 func assemble(
-	ctx context.Context, spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result,
+	ctx context.Context, r *template.Renderer, spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result,
 ) (values map[string][]byte, missing []string, err error) {
 	values = map[string][]byte{}
-	r := template.New(template.Options{MissingKey: template.MissingKeyError})
 	for _, e := range entriesOf(spec) {
 		found, err := valuesOf(ctx, r, e, documents[e.origin])
 		switch {

@@ -33,7 +33,7 @@ func (r *Reconciler) make(ctx context.Context, s *scope) (content, error) {
 	tpl := s.es.Spec.Target.Template
 	if !volatile(tpl, s.templates) {
 		s.memo.made = nil
-		return render(ctx, s.es, s.values, s.templates)
+		return render(ctx, r.deps.Templates, s.es, s.values, s.templates)
 	}
 	key := r.key(ctx)
 	inputs, err := inputsOf(key, tpl, s.values, s.templates)
@@ -41,7 +41,7 @@ func (r *Reconciler) make(ctx context.Context, s *scope) (content, error) {
 		return content{}, err
 	}
 	if s.memo.made == nil || !hmac.Equal(s.memo.made.inputs, inputs) {
-		c, err := render(ctx, s.es, s.values, s.templates)
+		c, err := render(ctx, r.deps.Templates, s.es, s.values, s.templates)
 		if err != nil {
 			return content{}, err
 		}

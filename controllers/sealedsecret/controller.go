@@ -27,6 +27,7 @@ import (
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/redact"
+	"github.com/sealbridge/sealbridge/internal/template"
 )
 
 // fieldOwner is the manager of the fields that this controller writes.
@@ -39,7 +40,7 @@ type Keys interface {
 	Ring() (ring *keyring.Ring, replaced <-chan struct{})
 }
 
-// Deps are what a Controller needs; all but Namespaces are required.
+// Deps are what a Controller needs; all but Namespaces and Templates are required.
 type Deps struct {
 	Keys   Keys
 	Engine flow.Engine
@@ -55,6 +56,8 @@ type Deps struct {
 	SkipRecreate bool
 	// RefuseDeprecated opens no spec.data.
 	RefuseDeprecated bool
+	// Templates keeps parsed templates for many objects; without it, each run parses its own.
+	Templates *template.Cache
 }
 
 // Controller materializes SealedSecrets.

@@ -100,7 +100,7 @@ func (c *Controller) refuse(ctx context.Context, s *scope) error {
 }
 
 // render shapes the Secret from the opened values and the templates.
-func (*Controller) render(ctx context.Context, s *scope) error {
+func (c *Controller) render(ctx context.Context, s *scope) error {
 	if len(s.obj.Spec.Data) > 0 {
 		secret, err := fromDeprecated(s.opened[deprecatedKey])
 		if err != nil {
@@ -117,7 +117,7 @@ func (*Controller) render(ctx context.Context, s *scope) error {
 	s.secret.Data = published(s.obj, s.opened)
 	keys := rendered(s.obj, s.opened)
 	if len(keys) > 0 {
-		renderer := template.New(template.Options{MissingKey: template.MissingKeyNoValue})
+		renderer := template.New(template.Options{MissingKey: template.MissingKeyNoValue, Cache: c.deps.Templates})
 		input := templateInput(s.obj, s.opened)
 		for _, key := range keys {
 			out, err := renderer.Render(ctx, key, *s.obj.Spec.Template.Data[key], input)

@@ -39,6 +39,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/secretstore"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/controllers/watches"
+	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers/builtin"
 )
 
@@ -79,14 +80,15 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	pool := sessions.New(sessions.Deps{
 		Providers: builtin.All(), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher, Observer: observer,
 	})
+	templates := template.NewCache()
 	for _, c := range []struct {
 		name  string
 		setUp func() error
 	}{
 		{SecretStore, func() error { return addSecretStore(mgr, o, pool, observer) }},
-		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool, watcher, observer) }},
+		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool, watcher, templates, observer) }},
 		{ClusterExternalSecret, func() error { return addClusterExternalSecret(ctx, mgr, o, observer) }},
-		{SealedSecret, func() error { return addSealedSecret(mgr, o) }},
+		{SealedSecret, func() error { return addSealedSecret(mgr, o, templates) }},
 		{GitSync, func() error { return addGitSync(mgr, o) }},
 	} {
 		if !on[c.name] {
@@ -178,11 +180,13 @@ func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool, observe
 	}).SetupWithManager(mgr)
 }
 
-func addExternalSecret(ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool, watcher *watches.Watcher, observer flow.Observer) error {
+func addExternalSecret(
+	ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool, watcher *watches.Watcher, templates *template.Cache, observer flow.Observer,
+) error {
 	return externalsecret.New(externalsecret.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent), Observer: observer,
-		Key:     externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), o.Namespace),
-		Watches: watcher, APIServer: mgr.GetConfig().Host, Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
+		Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), o.Namespace),
+		Templates: templates, Watches: watcher, APIServer: mgr.GetConfig().Host, Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
 		Namespaces: o.WatchNamespaces, NamespacedOnly: len(o.WatchNamespaces) > 0,
 	}).SetupWithManager(ctx, mgr)
 }
@@ -194,7 +198,7 @@ func addClusterExternalSecret(ctx context.Context, mgr manager.Manager, o Option
 }
 
 // addSealedSecret adds the keys, what is opened with them, and the certificate to seal with, which are one capability.
-func addSealedSecret(mgr manager.Manager, o Options) error {
+func addSealedSecret(mgr manager.Manager, o Options, templates *template.Cache) error {
 	for _, note := range o.Sealed.notes() {
 		mgr.GetLogger().Info(note)
 	}
@@ -215,7 +219,7 @@ func addSealedSecret(mgr manager.Manager, o Options) error {
 	c, err := sealedsecret.New(sealedsecret.Deps{
 		Keys: keys, Engine: flow.Engine{Status: status, Events: recorder}, Metrics: metrics.Registry, OmitNames: o.OmitNames || o.Sealed.OmitNames,
 		Now: time.Now, Concurrent: o.Concurrent, Namespaces: o.sealedNamespaces(),
-		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated,
+		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated, Templates: templates,
 	})
 	if err != nil {
 		return err

@@ -80,23 +80,8 @@ func operators() template.FuncMap {
 	}
 }
 
-// words are what could be the name of a function.
+// words are what could be the name of a function. Only those that occur in a text are wrapped: a handful of two hundred.
 var words = regexp.MustCompile(`[A-Za-z0-9_]+`)
-
-// metered returns the functions that the text may call, each wrapped so that it is counted and bounded. Only those whose
-// names occur are wrapped: a handful of two hundred.
-func (r *Renderer) metered(text string) template.FuncMap {
-	if r.functions == nil {
-		r.functions, r.guards = allowed(), guards()
-	}
-	wrapped := template.FuncMap{}
-	for _, name := range words.FindAllString(text, -1) {
-		if fn, ok := r.functions[name]; ok && wrapped[name] == nil {
-			wrapped[name] = r.meter.wrap(name, fn, r.guards[name])
-		}
-	}
-	return wrapped
-}
 
 // fail ends the template. Its message is dropped on purpose: `fail .password` must not show the password.
 func fail(string) (string, error) { return "", errFail }

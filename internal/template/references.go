@@ -22,13 +22,13 @@ func (r References) Reads(names ...string) bool {
 
 // References parses text and returns what it may read, rather too much than too little. Every error is an *Error.
 func (r *Renderer) References(name, text string) (References, error) {
-	tmpl, err := r.parse(text)
+	p, err := r.parse(text)
 	if err != nil {
 		err.Template = name
 		return References{}, err
 	}
 	var refs References
-	for _, t := range tmpl.Templates() {
+	for _, t := range p.tmpl.Templates() {
 		if t.Tree != nil {
 			// The dot of a definition is what it was called with, which counted where it was called.
 			refs.walk(t.Tree.Root, t.Name() == rootName)

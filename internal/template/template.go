@@ -3,6 +3,7 @@ package template
 import (
 	"bytes"
 	"context"
+	"strings"
 	"text/template"
 	"time"
 )
@@ -47,6 +48,8 @@ type Options struct {
 	MaxSource, MaxOutput int
 	// MaxTime is how long all templates of a Renderer may take together.
 	MaxTime time.Duration
+	// Cache keeps what was parsed for other Renderers; without one, a Renderer has its own.
+	Cache *Cache
 }
 
 // Renderer renders the templates of one object in one run: its limits are for all of them together. It is not safe for
@@ -54,12 +57,8 @@ type Options struct {
 type Renderer struct {
 	opts  Options
 	meter meter
-	// functions and guards are what templates may call, and what is looked at before. They are made for the first template:
-	// most objects have none, and the maps of 200 functions cost more than all else that a refresh without a change does.
-	functions template.FuncMap
-	guards    map[string]guard
-	left      time.Duration
-	room      int
+	left  time.Duration
+	room  int
 }
 
 // New returns a Renderer for one object.
@@ -94,13 +93,21 @@ func (r *Renderer) render(ctx context.Context, name, text string, data any) ([]b
 	defer cancel()
 	r.meter.begin(limited)
 
-	tmpl, err := r.parse(text)
-	if err != nil {
-		err.Template = name
-		return nil, err
+	tmpl, fault := r.parse(text)
+	if fault != nil {
+		fault.Template = name
+		return nil, fault
 	}
-	out := &output{room: r.room, meter: &r.meter}
-	if err := execute(tmpl, out, data); err != nil {
+	use, err := tmpl.take()
+	if err != nil {
+		return nil, &Error{Template: name, Kind: KindEvaluation}
+	}
+	defer tmpl.give(use)
+	use.meter = r.meter
+	out := &output{room: r.room, meter: &use.meter}
+	err = execute(use.tmpl, out, data)
+	r.meter = use.meter
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -112,18 +119,36 @@ func (r *Renderer) render(ctx context.Context, name, text string, data any) ([]b
 	return out.Bytes(), nil
 }
 
-func (r *Renderer) parse(text string) (*template.Template, *Error) {
+// parse returns the parsed template, from the Cache when it is there.
+func (r *Renderer) parse(text string) (*parsed, *Error) {
 	if len(text) > r.opts.MaxSource {
 		return nil, &Error{Kind: KindLimit, Detail: "the template is too large"}
 	}
-	if bytes.Count([]byte(text), []byte("{{")) > maxActions {
+	if r.opts.Cache == nil {
+		r.opts.Cache = NewCache()
+	}
+	return r.opts.Cache.get(text, r.opts.MissingKey, func(functions template.FuncMap, guards map[string]guard) (*parsed, *Error) {
+		return compile(text, r.opts.MissingKey, functions, guards)
+	})
+}
+
+func compile(text string, dialect MissingKey, functions template.FuncMap, guards map[string]guard) (*parsed, *Error) {
+	if strings.Count(text, "{{") > maxActions {
 		return nil, &Error{Kind: KindLimit, Detail: "the template has too many actions"}
 	}
 	option := "missingkey=error"
-	if r.opts.MissingKey == MissingKeyNoValue {
+	if dialect == MissingKeyNoValue {
 		option = "missingkey=default"
 	}
-	tmpl, err := template.New(rootName).Option(option).Funcs(r.metered(text)).Parse(text)
+	// What it may call is known to the parser by name only. The probes join for its instances, so that a template cannot
+	// call them.
+	calls, names := map[string]wrapped{}, template.FuncMap{}
+	for _, name := range words.FindAllString(text, -1) {
+		if fn, ok := functions[name]; ok {
+			calls[name], names[name] = wrapped{fn, guards[name]}, fn
+		}
+	}
+	tmpl, err := template.New(rootName).Option(option).Funcs(names).Parse(text)
 	if err != nil {
 		return nil, syntaxError(err)
 	}
@@ -135,8 +160,7 @@ func (r *Renderer) parse(text string) (*template.Template, *Error) {
 			return nil, err
 		}
 	}
-	// The probes join after parsing, so that a template cannot call them.
-	return tmpl.Funcs(r.meter.probes()), nil
+	return &parsed{tmpl: tmpl, calls: calls}, nil
 }
 
 // rootName stands for the template inside text/template, whose messages are never shown.
