@@ -67,36 +67,50 @@ func (r *sealRun) run(ctx context.Context) error {
 }
 
 func (r *sealRun) seal(ctx context.Context, format sealing.Format) error {
-	secrets, err := r.secrets()
-	if err != nil {
-		return err
-	}
 	options, err := r.options(ctx)
 	if err != nil {
 		return err
 	}
-	// Nearly all the time goes into RSA, which each document does for itself. The first document that fails is the one
-	// that is told of, as if they had been sealed one by one.
-	texts, errs := make([][]byte, len(secrets)), make([]error, len(secrets))
+	input, done, err := r.input()
+	if err != nil {
+		return err
+	}
+	defer done()
+	// Nearly all the time goes into RSA, which each document does for itself while the next one is read. The first document
+	// that fails is the one that is told of, as if they had been sealed one by one after all were read.
+	type result struct {
+		text []byte
+		err  error
+	}
+	var results []*result
 	var workers errgroup.Group
 	workers.SetLimit(runtime.GOMAXPROCS(0))
-	for i, secret := range secrets {
+	for secret, readError := range sealing.Secrets(input) {
+		if err = readError; err != nil {
+			break
+		}
+		to := &result{}
+		results = append(results, to)
 		workers.Go(func() error {
-			sealed, err := sealing.Seal(secret, options)
-			if err == nil {
-				texts[i], err = sealing.Encode(format, sealed)
+			var sealed *sealing.SealedSecret
+			if sealed, to.err = sealing.Seal(secret, options); to.err == nil {
+				to.text, to.err = sealing.Encode(format, sealed)
 			}
-			errs[i] = err
 			return nil
 		})
 	}
 	_ = workers.Wait() // they return nothing
-	for _, err := range errs {
-		if err != nil {
-			return err
+	var out bytes.Buffer
+	for _, to := range results {
+		if err == nil {
+			err = to.err
 		}
+		out.Write(to.text)
 	}
-	return r.write(bytes.Join(texts, nil))
+	if err != nil {
+		return err
+	}
+	return r.write(out.Bytes())
 }
 
 func (r *sealRun) merge(ctx context.Context, format sealing.Format) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"unicode/utf8"
 
 	kjson "sigs.k8s.io/json"
@@ -82,31 +83,60 @@ func (e *Error) Unwrap() error { return e.Cause }
 // Read returns the documents of a stream, without those that are empty or only comments. It returns no document at all
 // when one is wrong: an *Error for what is in the stream, the reader's own error otherwise.
 func Read(r io.Reader, limits Limits) ([]Document, error) {
+	var documents []Document
+	for d, err := range All(r, limits) {
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, d)
+	}
+	return documents, nil
+}
+
+// All is Read for whoever can work on a document while the next one is parsed: the documents before a wrong one have been
+// handed on when its error, which is the last of the sequence, comes.
+func All(r io.Reader, limits Limits) iter.Seq2[Document, error] {
+	return func(yield func(Document, error) bool) {
+		s, data, err := newStream(r, limits)
+		if err != nil {
+			yield(Document{}, err)
+			return
+		}
+		for _, c := range split(data) {
+			before := len(s.documents)
+			if err := s.add(c); err != nil {
+				yield(Document{}, err)
+				return
+			}
+			for _, d := range s.documents[before:] {
+				if !yield(d, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// newStream reads all of a stream, and returns its text without the byte order mark.
+func newStream(r io.Reader, limits Limits) (*stream, []byte, error) {
 	if limits.Bytes == 0 {
 		limits.Bytes = defaultBytes
 	}
 	if limits.Documents == 0 {
 		limits.Documents = defaultDocuments
 	}
-	data, err := io.ReadAll(io.LimitReader(r, int64(limits.Bytes)+1))
+	whole, err := io.ReadAll(io.LimitReader(r, int64(limits.Bytes)+1))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if len(data) > limits.Bytes {
-		return nil, fmt.Errorf("the stream has over %d bytes: %w", limits.Bytes, ErrTooLarge)
+	if len(whole) > limits.Bytes {
+		return nil, nil, fmt.Errorf("the stream has over %d bytes: %w", limits.Bytes, ErrTooLarge)
 	}
-	whole := len(data)
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	s := &stream{limits: limits, skipped: whole - len(data)}
+	data := bytes.TrimPrefix(whole, []byte("\ufeff"))
 	if !utf8.Valid(data) {
-		return nil, &Error{Document: 1, Problem: problemUTF8}
+		return nil, nil, &Error{Document: 1, Problem: problemUTF8}
 	}
-	for _, c := range split(data) {
-		if err := s.add(c); err != nil {
-			return nil, err
-		}
-	}
-	return s.documents, nil
+	return &stream{limits: limits, skipped: len(whole) - len(data)}, data, nil
 }
 
 // Items returns the objects of a v1 List (kubectl get -o yaml) as documents of their own, which keep the place of the

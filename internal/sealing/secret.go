@@ -3,6 +3,7 @@ package sealing
 import (
 	"errors"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -36,39 +37,66 @@ type Secret struct {
 // ReadSecrets returns the Secrets of a stream: YAML documents, concatenated JSON, and v1 Lists of both. It refuses a
 // stream without any, a document that is something else than a Secret, and a field that would be lost or misread.
 func ReadSecrets(r io.Reader) ([]Secret, error) {
-	documents, err := readDocuments(r)
-	if err != nil {
-		return nil, err
-	}
 	var secrets []Secret
-	for _, d := range documents {
-		secret, err := parseSecret(d)
+	for secret, err := range Secrets(r) {
 		if err != nil {
 			return nil, err
 		}
 		secrets = append(secrets, secret)
 	}
-	if len(secrets) == 0 {
-		return nil, problem("give a Secret manifest on standard input or with --secret-file; kubectl create secret --dry-run=client -o yaml makes one",
-			"no secrets found. Ensure the input is valid and UTF-8 encoded")
-	}
 	return secrets, nil
 }
 
-func readDocuments(r io.Reader) ([]manifest.Document, error) {
-	documents, err := manifest.Read(r, manifest.Limits{})
-	if err != nil {
-		return nil, inputError(err)
-	}
-	var out []manifest.Document
-	for _, d := range documents {
-		items, err := manifest.Items(d)
-		if err != nil {
-			return nil, inputError(err)
+// Secrets is ReadSecrets for whoever can work on a Secret while the next one is read. An error is the last of the sequence.
+func Secrets(r io.Reader) iter.Seq2[Secret, error] {
+	return func(yield func(Secret, error) bool) {
+		found := false
+		for d, err := range documents(r) {
+			var secret Secret
+			if err == nil {
+				secret, err = parseSecret(d)
+			}
+			if found = true; !yield(secret, err) || err != nil {
+				return
+			}
 		}
-		out = append(out, items...)
+		if !found {
+			yield(Secret{}, problem("give a Secret manifest on standard input or with --secret-file; kubectl create secret --dry-run=client -o yaml makes one",
+				"no secrets found. Ensure the input is valid and UTF-8 encoded"))
+		}
+	}
+}
+
+func readDocuments(r io.Reader) ([]manifest.Document, error) {
+	var out []manifest.Document
+	for d, err := range documents(r) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
 	}
 	return out, nil
+}
+
+// documents are those of a stream, with the items of Lists in the place of these. An error is the last of the sequence.
+func documents(r io.Reader) iter.Seq2[manifest.Document, error] {
+	return func(yield func(manifest.Document, error) bool) {
+		for d, err := range manifest.All(r, manifest.Limits{}) {
+			var items []manifest.Document
+			if err == nil {
+				items, err = manifest.Items(d)
+			}
+			if err != nil {
+				yield(manifest.Document{}, inputError(err))
+				return
+			}
+			for _, item := range items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // inputError says what to do about a stream that could not be read.
