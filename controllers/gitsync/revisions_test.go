@@ -67,7 +67,7 @@ func TestARevisionThatHadToWaitIsTheOneThatIsKept(t *testing.T) {
 func TestARevisionThatIsTakenBackWhileItWaitsLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for name, again := range map[string]func(w *world){
-		"by the commit before":       func(w *world) { w.git.back(w.url("app"), firstRevision()); w.request("app") },
+		"by the commit before":       func(w *world) { w.git.back(w.url("app"), 1, firstRevision()); w.request("app") },
 		"by one with the same files": func(w *world) { w.push("app", firstRevision()...) },
 		"by one with another file":   func(w *world) { w.push("app", append(firstRevision(), configMap("b", "1"))...) },
 	} {

@@ -331,31 +331,34 @@ func (w *world) checkCanary() {
 
 // memoryGit is a Git whose repositories are lists of YAML documents; it can be made to fail.
 type memoryGit struct {
-	mu       sync.Mutex
-	docs     map[string][]string
-	pushes   map[string]int
-	failures map[string]error
-	asked    int
-	built    int
+	mu   sync.Mutex
+	docs map[string][]string
+	// pushes counts, newest is the number of the push whose content it is.
+	pushes, newest map[string]int
+	failures       map[string]error
+	asked          int
+	built          int
 }
 
 func (g *memoryGit) push(url string, docs []string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.docs == nil {
-		g.docs, g.pushes, g.failures = make(map[string][]string), make(map[string]int), make(map[string]error)
+		g.docs, g.failures = make(map[string][]string), make(map[string]error)
+		g.pushes, g.newest = make(map[string]int), make(map[string]int)
 	}
 	g.docs[url] = docs
 	g.pushes[url]++
-	return fmt.Sprintf("main@sha1:%040d", g.pushes[url])
+	g.newest[url] = g.pushes[url]
+	return fmt.Sprintf("main@sha1:%040d", g.newest[url])
 }
 
-// back makes the revision before the last push the newest again.
-func (g *memoryGit) back(url string, docs []string) {
+// back makes what was pushed n pushes ago the newest again.
+func (g *memoryGit) back(url string, n int, docs []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.docs[url] = docs
-	g.pushes[url]--
+	g.newest[url] = g.pushes[url] - n
 }
 
 func (g *memoryGit) fail(url string, err error) {
@@ -380,7 +383,7 @@ func (g *memoryGit) Resolve(_ context.Context, repo gitsync.Repository) (string,
 	if g.pushes[repo.URL] == 0 {
 		return "", providers.Errorf(providers.ErrNotFound, "repository %s: there is no such repository", repo.URL)
 	}
-	return fmt.Sprintf("main@sha1:%040d", g.pushes[repo.URL]), nil
+	return fmt.Sprintf("main@sha1:%040d", g.newest[repo.URL]), nil
 }
 
 func (g *memoryGit) Checkout(_ context.Context, repo gitsync.Repository, _ string) (gitsync.Checkout, error) {
