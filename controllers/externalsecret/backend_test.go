@@ -3,6 +3,7 @@ package externalsecret_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 
@@ -21,6 +22,7 @@ type backend struct {
 	fetches   int
 	checks    int
 	opens     int
+	reads     map[string]int // by key
 }
 
 func (*backend) Name() string                                  { return "fake" }
@@ -69,7 +71,11 @@ func (s *session) Fetch(_ context.Context, refs []providers.Ref) ([]providers.Re
 		return nil, s.down
 	}
 	out := make([]providers.Result, len(refs))
+	if s.reads == nil {
+		s.reads = map[string]int{}
+	}
 	for i, ref := range refs {
+		s.reads[ref.Key]++
 		if err := s.broken[ref.Key]; err != nil {
 			out[i].Err = err
 		} else if value, ok := s.documents[ref.Key]; ok {
@@ -161,4 +167,11 @@ func (b *backend) calls() (fetches, all int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.fetches, b.fetches + b.checks + b.opens
+}
+
+// asked returns how often each key was read.
+func (b *backend) asked() map[string]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.reads)
 }

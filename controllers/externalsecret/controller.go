@@ -90,6 +90,7 @@ type Reconciler struct {
 	// ownKey stands in for Deps.Key, and keyless says once that it does.
 	ownKey  []byte
 	keyless sync.Once
+	phases  phases
 
 	mu    sync.Mutex
 	memos map[types.NamespacedName]memo
@@ -132,6 +133,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	b := ctrl.NewControllerManagedBy(mgr).Named("externalsecret").
 		For(&esv1.ExternalSecret{}, builder.WithPredicates(changed)).
 		WatchesRawSource(source.Kind(r.targets.cache, secretMetadata(), users)).
+		WatchesRawSource(r.phases.watch(mgr.GetCache())).
 		WatchesRawSource(r.wake).
 		WatchesRawSource(r.replaced()).
 		WatchesRawSource(source.Func(r.hear)).
@@ -190,6 +192,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{RequeueAfter: behind}, nil
 	}
 	s := &scope{es: es, now: r.deps.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
+	s.memo.aim = m.aim.at(r.phases.point(documentsOf(es)), s.now)
 	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
 	s.memo.resourceVersion = es.ResourceVersion
 	r.follow(s)

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,7 +169,7 @@ func (s *scope) due(synced, changed bool) bool {
 // elapsed reports whether the values are due for a periodic refresh.
 func (s *scope) elapsed() bool {
 	interval := intervalOf(&s.es.Spec)
-	return interval > 0 && !s.now.Before(nextDue(s.es, s.lastRefresh(), interval))
+	return interval > 0 && !s.now.Before(nextDue(s.es.UID, s.memo.aim, s.lastRefresh(), interval))
 }
 
 // lastRefresh returns when the values were read last, as far as the status and this process know.
@@ -217,29 +216,21 @@ func generationOf(version string) string {
 	return generation
 }
 
-// nextDue returns when an object that was refreshed at last is due: within interval, at a point of it that follows from
-// the keys that it reads, so that objects that share a key fall due within the time for which one request serves them
-// all, and others are spread over the interval. It is a pure function: a restart changes nothing.
-func nextDue(es *esv1.ExternalSecret, last time.Time, interval time.Duration) time.Time {
-	phase := phaseOf(&es.Spec, es.Namespace, interval) + jitterOf(es.UID, interval)
+// nextDue returns when an object that was refreshed at last is due: within interval, at the point of it that stands for what
+// it reads (see phases), so that objects that share a key fall due within the time for which one request serves them all, and
+// others are spread over the interval. Where that point had passed before it was known, because the object's group has changed
+// or no controller ran, the object waits for the whole interval: nobody is due early because of others or of a restart
+// (docs/design/0008-due-times.md).
+func nextDue(uid types.UID, to aim, last time.Time, interval time.Duration) time.Time {
+	phase := share(to.point, interval) + jitterOf(uid, interval)
 	passed := (time.Duration(last.UnixNano()) - phase) % interval
 	if passed < 0 {
 		passed += interval
 	}
-	return last.Add(interval - passed)
-}
-
-// phaseOf follows from the smallest of the hashes of what is read: objects whose keys overlap are likely to have the same.
-func phaseOf(spec *esv1.ExternalSecretSpec, namespace string, interval time.Duration) time.Duration {
-	smallest := uint32(math.MaxUint32)
-	for _, e := range entriesOf(spec) {
-		owner := ""
-		if e.origin.store.Kind == esv1.KindSecretStore {
-			owner = namespace
-		}
-		smallest = min(smallest, hashOf(e.origin.store.Kind, owner, e.origin.store.Name, e.origin.ref.Key+e.origin.find))
+	if due := last.Add(interval - passed); due.After(to.since) {
+		return due
 	}
-	return share(smallest, interval)
+	return last.Add(interval)
 }
 
 // jitterOf keeps objects that share a key from being reconciled in the same instant; one request still serves them.

@@ -115,6 +115,10 @@ func TestDueTimesAreSpreadAndObjectsOfAKeyFallDueTogether(t *testing.T) {
 		}}
 	}
 	const interval = time.Hour
+	var none phases
+	nextDue := func(es *esv1.ExternalSecret, last time.Time, interval time.Duration) time.Time {
+		return nextDue(es.UID, aim{point: none.point(documentsOf(es))}, last, interval)
+	}
 	buckets := map[int]int{}
 	for i := range 600 {
 		es := object(fmt.Sprintf("uid-%d", i), fmt.Sprintf("key-%d", i))

@@ -189,7 +189,7 @@ func (s *scope) later(err error) error {
 	if interval == 0 {
 		return flow.Stall(esv1.ReasonSecretSyncedError, err)
 	}
-	return flow.Wait(esv1.ReasonSecretSyncedError, max(storeGrace, nextDue(s.es, s.now, interval).Sub(s.now)), err)
+	return flow.Wait(esv1.ReasonSecretSyncedError, max(storeGrace, nextDue(s.es.UID, s.memo.aim, s.now, interval).Sub(s.now)), err)
 }
 
 // announceMissing says once which entries the stores do not have, where deletionPolicy lets their keys go.

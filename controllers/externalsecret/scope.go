@@ -99,6 +99,8 @@ type memo struct {
 	resourceVersion string
 	// refreshed is when the values were read last; the status may say less (heartbeat).
 	refreshed time.Time
+	// aim is the point of the interval at which the object is due.
+	aim aim
 	// stores are the configurations of the stores that the values were read with.
 	stores string
 	// content is the fingerprint of the target where its data-hash does not say all (scope.dynamic).

@@ -61,7 +61,7 @@ func (s *scope) dueSince() time.Time {
 	case interval == 0 || s.plan.changed || s.plan.drifted:
 		return s.now
 	}
-	due := nextDue(s.es, last, interval)
+	due := nextDue(s.es.UID, s.memo.aim, last, interval)
 	if due.After(s.now) {
 		return s.now
 	}
@@ -130,7 +130,7 @@ func (s *scope) next(out flow.Outcome) time.Duration {
 	if out.State != flow.Ready || interval == 0 {
 		return 0
 	}
-	due := nextDue(s.es, s.lastRefresh(), interval)
+	due := nextDue(s.es.UID, s.memo.aim, s.lastRefresh(), interval)
 	if due.Before(s.now) {
 		due = s.now
 	}

@@ -1,0 +1,139 @@
+package externalsecret
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+)
+
+// maxTogether is how many documents are read at one point of the interval because objects join them: a cluster in which
+// everything is joined by some object still spreads its requests.
+const maxTogether = 64
+
+// phases knows which documents are read together, by their hashes, so that all objects that read one of a group can fall due
+// at one point of the interval, where one request for each document serves them all. What it says follows from the set of
+// objects alone, in whatever order they came. The zero value is ready, and safe for concurrent use.
+type phases struct {
+	mu sync.RWMutex
+	// beside leads from a document to those that some object reads with it, with how many objects do: for each object from
+	// its smallest document to its others and back, which joins them all.
+	beside map[uint32]map[uint32]int
+}
+
+// replace forgets what an object read and notes what it reads now; nothing for one that is new or gone.
+func (p *phases) replace(was, now []uint32) {
+	if slices.Equal(was, now) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count(now, 1)
+	p.count(was, -1)
+}
+
+// count adds to how many objects read these documents together. The caller holds p.mu.
+func (p *phases) count(documents []uint32, n int) {
+	for i := 1; i < len(documents); i++ {
+		p.join(documents[0], documents[i], n)
+		p.join(documents[i], documents[0], n)
+	}
+}
+
+func (p *phases) join(from, to uint32, n int) {
+	others := p.beside[from]
+	if others == nil {
+		if p.beside == nil {
+			p.beside = map[uint32]map[uint32]int{}
+		}
+		others = map[uint32]int{}
+		p.beside[from] = others
+	}
+	if others[to] += n; others[to] <= 0 {
+		delete(others, to)
+	}
+	if len(others) == 0 {
+		delete(p.beside, from)
+	}
+}
+
+// point returns the point of the interval at which documents are read, as a hash: the smallest of all that are read with any
+// of them, also through others; the smallest of their own when that are more than maxTogether.
+func (p *phases) point(documents []uint32) uint32 {
+	if len(documents) == 0 {
+		return math.MaxUint32
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	own := slices.Min(documents)
+	group := slices.Clone(documents)
+	for i := 0; i < len(group); i++ {
+		for other := range p.beside[group[i]] {
+			if !slices.Contains(group, other) {
+				group = append(group, other)
+			}
+			if len(group) > maxTogether {
+				return own
+			}
+		}
+	}
+	return slices.Min(group)
+}
+
+// documentsOf returns the hashes of what is read periodically, in order, each once.
+func documentsOf(es *esv1.ExternalSecret) []uint32 {
+	if intervalOf(&es.Spec) == 0 {
+		return nil
+	}
+	var out []uint32
+	for _, e := range entriesOf(&es.Spec) {
+		owner := ""
+		if e.origin.store.Kind == esv1.KindSecretStore {
+			owner = es.Namespace
+		}
+		out = append(out, hashOf(e.origin.store.Kind, owner, e.origin.store.Name, e.origin.ref.Key+e.origin.find))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// watch is a source that enqueues nothing: it keeps what is known of the objects as the cache has them. A controller waits for
+// its sources before it begins, so that the groups are whole when the first object is judged.
+func (p *phases) watch(objects cache.Cache) source.Source {
+	return source.Kind(objects, &esv1.ExternalSecret{}, handler.TypedFuncs[*esv1.ExternalSecret, reconcile.Request]{
+		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*esv1.ExternalSecret], _ queue) {
+			p.replace(nil, documentsOf(e.Object))
+		},
+		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*esv1.ExternalSecret], _ queue) {
+			if e.ObjectOld.UID != e.ObjectNew.UID || e.ObjectOld.Generation != e.ObjectNew.Generation {
+				p.replace(documentsOf(e.ObjectOld), documentsOf(e.ObjectNew))
+			}
+		},
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*esv1.ExternalSecret], _ queue) {
+			p.replace(documentsOf(e.Object), nil)
+		},
+	})
+}
+
+// aim is the point of the interval at which an object is due, as a hash, and since when it is known to be that one.
+type aim struct {
+	point uint32
+	since time.Time
+}
+
+// at returns the aim at a point that is looked up now.
+func (a aim) at(point uint32, now time.Time) aim {
+	if a.since.IsZero() || a.point != point {
+		return aim{point: point, since: now}
+	}
+	return a
+}
