@@ -96,10 +96,21 @@ func TestValuesAreAssembledFromDocuments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			documents := map[origin]providers.Result{entriesOf(tt.spec)[0].origin: {Document: tt.doc}}
-			got, _, err := assemble(t.Context(), newRenderer(nil), tt.spec, documents)
+			got, _, err := valuesOf(t, tt.spec, documents)
 			check(t, tt.want, got, err, tt.err)
 		})
 	}
+}
+
+// valuesOf makes values of documents.
+func valuesOf(t *testing.T, spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result) (map[string][]byte, []string, error) {
+	t.Helper()
+	found, missing, err := gather(spec, documents)
+	if err != nil {
+		return nil, nil, err
+	}
+	values, err := assemble(t.Context(), newRenderer(nil), found)
+	return values, missing, err
 }
 
 func check(t *testing.T, want map[string]string, got map[string][]byte, err error, wantErr string) {
@@ -133,10 +144,10 @@ func TestLaterEntriesWinAndDataWinsOverAll(t *testing.T) {
 	for i, f := range []fields{{"a": "1", "b": "1", "c": "1"}, {"b": "2", "c": "2"}, {"c": "3"}} {
 		docs[entriesOf(spec)[i].origin] = providers.Result{Document: f}
 	}
-	got, _, err := assemble(t.Context(), newRenderer(nil), spec, docs)
+	got, _, err := valuesOf(t, spec, docs)
 	check(t, map[string]string{"a": "1", "b": "2", "c": "3"}, got, err, "")
 	docs[entriesOf(spec)[2].origin] = providers.Result{Err: providers.ErrNotFound}
-	if _, _, err := assemble(t.Context(), newRenderer(nil), spec, docs); !errors.Is(err, providers.ErrNotFound) {
+	if _, _, err := valuesOf(t, spec, docs); !errors.Is(err, providers.ErrNotFound) {
 		t.Errorf("error %v: one missing document fails the whole", err)
 	}
 }
@@ -188,6 +199,7 @@ func TestContentIsRendered(t *testing.T) {
 			if tt.err != "" {
 				return
 			}
+			c.mark(es)
 			labels, notes := map[string]string{}, map[string]string{}
 			for k, v := range tt.labels {
 				labels[k] = v

@@ -136,13 +136,13 @@ func TestOnlyADocumentThatTheStoreDoesNotHaveIsMissing(t *testing.T) {
 	absent := providers.Errorf(providers.ErrNotFound, "no key")
 	for _, deletion := range []esv1.DeletionPolicy{esv1.DeletionDelete, esv1.DeletionMerge} {
 		spec.Target.DeletionPolicy = deletion
-		got, missing, err := assemble(t.Context(), newRenderer(nil), spec, documents(absent))
+		got, missing, err := valuesOf(t, spec, documents(absent))
 		check(t, map[string]string{"a": "1", "c": "3"}, got, err, "")
 		if want := []string{"spec.data[1] (b): no key"}; !slices.Equal(missing, want) {
 			t.Errorf("%s: missing %q, want %q", deletion, missing, want)
 		}
 		for _, class := range []error{providers.ErrPropertyNotFound, providers.ErrUnavailable, providers.ErrDenied, providers.ErrInvalid, &providers.ThrottledError{}, errors.New("garbage")} {
-			if _, _, err := assemble(t.Context(), newRenderer(nil), spec, documents(class)); !errors.Is(err, class) {
+			if _, _, err := valuesOf(t, spec, documents(class)); !errors.Is(err, class) {
 				t.Errorf("%s: error %v, want %v: nothing may be taken for missing but what the store says is", deletion, err, class)
 			}
 		}
@@ -150,12 +150,12 @@ func TestOnlyADocumentThatTheStoreDoesNotHaveIsMissing(t *testing.T) {
 	search := spec.DeepCopy()
 	search.Data, search.DataFrom = nil, []esv1.DataFrom{{Find: &esv1.Find{}}}
 	failed := map[origin]providers.Result{entriesOf(search)[0].origin: {Err: absent}}
-	if _, _, err := assemble(t.Context(), newRenderer(nil), search, failed); !errors.Is(err, absent) {
+	if _, _, err := valuesOf(t, search, failed); !errors.Is(err, absent) {
 		t.Errorf("a search that fails: error %v, want %v: it may have failed for the lack of a credential", err, absent)
 	}
 	for _, deletion := range []esv1.DeletionPolicy{"", esv1.DeletionRetain} {
 		spec.Target.DeletionPolicy = deletion
-		if _, _, err := assemble(t.Context(), newRenderer(nil), spec, documents(absent)); !errors.Is(err, absent) {
+		if _, _, err := valuesOf(t, spec, documents(absent)); !errors.Is(err, absent) {
 			t.Errorf("%q: error %v, want the missing document", deletion, err)
 		}
 	}

@@ -49,11 +49,7 @@ func render(
 	if size > corev1.MaxSecretSize {
 		return content{}, providers.Errorf(providers.ErrInvalid, "the values are %d bytes, a Secret holds %d at most", size, corev1.MaxSecretSize)
 	}
-	if err := refuseLabels(c.labels); err != nil {
-		return content{}, err
-	}
 	c.hash = dataHash(c.data)
-	c.mark(es)
 	return c, nil
 }
 

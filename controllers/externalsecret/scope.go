@@ -45,7 +45,8 @@ type scope struct {
 	synced bool
 	// documents answer the refs of each store; set by fetch.
 	documents map[origin]providers.Result
-	// values are the fetched values by key, and content what the target shall hold.
+	// found is what the entries ask for of the documents, values the same by key, and content what the target shall hold.
+	found   []finding
 	values  map[string][]byte
 	content content
 	// dynamic is set when the target does not show all that it is made from: its metadata depends on values, or it is shared.
@@ -80,7 +81,7 @@ type target struct {
 	uid             types.UID
 	resourceVersion string
 	dataHash        string
-	// inputs binds the data to what it was made from; empty unless the template is volatile.
+	// inputs binds the data to what it was made from; empty unless that is volatile.
 	inputs string
 	// controller is the UID of the object that controls the Secret, and controllerName what to call it.
 	controller     types.UID
@@ -107,7 +108,7 @@ type memo struct {
 	content string
 	// missing is what was said last about entries that the stores do not have.
 	missing string
-	// made is what a volatile template made last, and from what; nil for any other.
+	// made is what was made last by something volatile, and from what; nil for any other object.
 	made *made
 	// following is set when the objects that this one depends on are followed.
 	following bool

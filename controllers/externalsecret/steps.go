@@ -121,7 +121,7 @@ func (r *Reconciler) refuse(_ context.Context, s *scope) error {
 // observe looks up the target in the metadata cache.
 func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	var err error
-	if s.target, err = r.targets.get(ctx, s.es.Namespace, targetName(s.es)); err != nil {
+	if s.target, err = r.targets.get(ctx, s.es); err != nil {
 		return failed(err)
 	}
 	return nil
@@ -253,20 +253,43 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 	return r.search(ctx, s)
 }
 
-// render selects the values from the documents and makes the content.
+// render makes the content from the documents, or finds what was made from the same before.
 func (r *Reconciler) render(ctx context.Context, s *scope) error {
 	var missing []string
 	var err error
-	if s.values, missing, err = assemble(ctx, newRenderer(r.deps.Templates), &s.es.Spec, s.documents); err != nil {
+	if s.found, missing, err = gather(&s.es.Spec, s.documents); err != nil {
 		return failed(err)
 	}
 	r.announceMissing(s, missing)
-	if err := r.empty(ctx, s); err != nil {
+	if volatile(&s.es.Spec, s.templates) {
+		err = r.makeOnce(ctx, s)
+	} else {
+		s.memo.made = nil
+		s.content, err = r.make(ctx, s)
+	}
+	if err != nil {
 		return err
 	}
-	if s.content, err = r.make(ctx, s); err != nil {
+	if err := refuseLabels(s.content.labels); err != nil {
 		return failed(err)
 	}
+	s.content.mark(s.es)
 	s.dynamic = shares(&s.es.Spec) || dynamicMetadata(&s.es.Spec)
 	return nil
+}
+
+// make makes the content.
+func (r *Reconciler) make(ctx context.Context, s *scope) (content, error) {
+	var err error
+	if s.values, err = assemble(ctx, newRenderer(r.deps.Templates), s.found); err != nil {
+		return content{}, failed(err)
+	}
+	if err := r.empty(ctx, s); err != nil {
+		return content{}, err
+	}
+	c, err := render(ctx, r.deps.Templates, s.es, s.values, s.templates)
+	if err != nil {
+		return content{}, failed(err)
+	}
+	return c, nil
 }

@@ -65,7 +65,7 @@ func (s *scope) unchanged() bool {
 		return false
 	}
 	return s.es.Spec.Target.Immutable || (shares(&s.es.Spec) || s.target.dataHash == s.content.hash) &&
-		s.target.inputs == s.content.annotations[esv1.AnnotationInputs] &&
+		s.target.inputs == s.content.annotations[inputsAnnotation(s.es)] &&
 		(!s.dynamic || s.memo.content == s.content.fingerprint())
 }
 
@@ -165,7 +165,11 @@ func (r *Reconciler) takeOver(ctx context.Context, s *scope, refused error) (*co
 	if err := r.inheritFrom(ctx, s, live); err != nil {
 		return nil, err
 	}
-	return r.apply(ctx, s, live.UID, live.Type, true)
+	t := live.Type
+	if creationOf(&s.es.Spec) == esv1.CreationMerge {
+		t = s.content.secretType // what is not ours to create is not ours to say, the next time either
+	}
+	return r.apply(ctx, s, live.UID, t, true)
 }
 
 // refuseRival says that another ExternalSecret writes the same field of a target that neither of them owns, when that is what

@@ -76,21 +76,21 @@ func strip(obj any) (any, error) {
 		}
 	}
 	kept.Labels = map[string]string{esv1.LabelManaged: m.Labels[esv1.LabelManaged]}
-	if hash := m.Annotations[esv1.AnnotationDataHash]; hash != "" {
-		kept.Annotations = map[string]string{esv1.AnnotationDataHash: hash}
-	}
-	if inputs := m.Annotations[esv1.AnnotationInputs]; inputs != "" {
+	for name, value := range m.Annotations {
+		if name != esv1.AnnotationDataHash && !strings.HasPrefix(name, esv1.AnnotationInputs) {
+			continue
+		}
 		if kept.Annotations == nil {
 			kept.Annotations = map[string]string{}
 		}
-		kept.Annotations[esv1.AnnotationInputs] = inputs
+		kept.Annotations[name] = value
 	}
 	return kept, nil
 }
 
-// get returns what is known about a Secret.
-func (t *targets) get(ctx context.Context, namespace, name string) (target, error) {
-	m := secretMetadata()
+// get returns what is known about the target of an ExternalSecret.
+func (t *targets) get(ctx context.Context, es *esv1.ExternalSecret) (target, error) {
+	m, namespace, name := secretMetadata(), es.Namespace, targetName(es)
 	err := t.cache.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, m, client.UnsafeDisableDeepCopy)
 	if apierrors.IsNotFound(err) {
 		return target{}, nil
@@ -99,7 +99,7 @@ func (t *targets) get(ctx context.Context, namespace, name string) (target, erro
 		return target{}, fmt.Errorf("look up Secret %s/%s: %w", namespace, name, redact.API(err))
 	}
 	found := target{exists: true, uid: m.UID, resourceVersion: m.ResourceVersion, dataHash: m.Annotations[esv1.AnnotationDataHash],
-		inputs: m.Annotations[esv1.AnnotationInputs]}
+		inputs: m.Annotations[inputsAnnotation(es)]}
 	if owner := metav1.GetControllerOfNoCopy(m); owner != nil {
 		found.controller, found.controllerName, found.controllerIsES = owner.UID, owner.Kind+" "+owner.Name, isExternalSecret(owner)
 	}

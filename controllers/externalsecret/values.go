@@ -16,16 +16,20 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// assemble makes the values of an ExternalSecret from the documents: dataFrom in order, then data; later ones win. It is
-// all or nothing: the first thing that is missing or malformed is the error, which names the entry and never a value. Where
-// deletionPolicy lets keys go, entries whose document the store does not have are no error and are named in missing. A search
-// that finds nothing is no error; one that fails always is, because it can fail for the lack of anything.
-func assemble(
-	ctx context.Context, r *template.Renderer, spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result,
-) (values map[string][]byte, missing []string, err error) {
-	values = map[string][]byte{}
+// finding is what was found for an entry, before it is named and decoded.
+type finding struct {
+	entry
+	// fields are by the names that they have in the store; the one of an entry with a secretKey is under that.
+	fields map[string][]byte
+}
+
+// gather takes from the documents what each entry asks for: dataFrom in order, then data. It is all or nothing: the first
+// thing that is missing is the error, which names the entry and never a value. Where deletionPolicy lets keys go, entries
+// whose document the store does not have are no error and are named in missing. A search that finds nothing is no error;
+// one that fails always is, because it can fail for the lack of anything.
+func gather(spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result) (found []finding, missing []string, err error) {
 	for _, e := range entriesOf(spec) {
-		found, err := valuesOf(ctx, r, e, documents[e.origin])
+		fields, err := fieldsOf(e, documents[e.origin])
 		switch {
 		case e.find == nil && errors.Is(err, providers.ErrNotFound) && deletionOf(spec) != esv1.DeletionRetain:
 			missing = append(missing, fmt.Sprintf("%s: %s", e.path, err))
@@ -33,39 +37,51 @@ func assemble(
 		case err != nil:
 			return nil, nil, fmt.Errorf("%s: %w", e.path, err)
 		}
-		maps.Copy(values, found)
+		found = append(found, finding{e, fields})
 	}
-	return values, missing, nil
+	return found, missing, nil
 }
 
-func valuesOf(ctx context.Context, r *template.Renderer, e entry, result providers.Result) (map[string][]byte, error) {
+func fieldsOf(e entry, result providers.Result) (map[string][]byte, error) {
 	if result.Err != nil {
 		return nil, result.Err
 	}
-	if e.secretKey == "" {
-		return extract(ctx, r, e, result.Document)
+	if e.secretKey != "" {
+		v, err := result.Document.Value(e.remote.Property)
+		return map[string][]byte{e.secretKey: v.Bytes()}, err
 	}
-	v, err := result.Document.Value(e.remote.Property)
+	values, err := result.Document.Fields(e.remote.Property)
 	if err != nil {
 		return nil, err
 	}
-	decoded, err := decodeValue(v.Bytes(), e.remote.DecodingStrategy, e.remote.NullBytePolicy)
-	if err != nil {
-		return nil, err
+	fields := make(map[string][]byte, len(values))
+	for name, v := range values {
+		fields[name] = v.Bytes()
 	}
-	return map[string][]byte{e.secretKey: decoded}, nil
+	return fields, nil
 }
 
-func extract(ctx context.Context, r *template.Renderer, e entry, doc providers.Document) (map[string][]byte, error) {
-	fields, err := doc.Fields(e.remote.Property)
-	if err != nil {
-		return nil, err
+// assemble makes the values of an ExternalSecret from what was found; later ones win. The first thing that is malformed is
+// the error, as in gather.
+func assemble(ctx context.Context, r *template.Renderer, found []finding) (map[string][]byte, error) {
+	values := map[string][]byte{}
+	for _, f := range found {
+		out, err := f.values(ctx, r)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.path, err)
+		}
+		maps.Copy(values, out)
 	}
-	found := make(map[string][]byte, len(fields))
-	for name, v := range fields {
-		found[name] = v.Bytes()
+	return values, nil
+}
+
+// values names and decodes what was found.
+func (f finding) values(ctx context.Context, r *template.Renderer) (map[string][]byte, error) {
+	if f.secretKey != "" {
+		decoded, err := decodeValue(f.fields[f.secretKey], f.remote.DecodingStrategy, f.remote.NullBytePolicy)
+		return map[string][]byte{f.secretKey: decoded}, err
 	}
-	out, err := named(ctx, r, e, found)
+	out, err := named(ctx, r, f.entry, f.fields)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +89,7 @@ func extract(ctx context.Context, r *template.Renderer, e entry, doc providers.D
 		if err := checkKey(key); err != nil {
 			return nil, err
 		}
-		if out[key], err = decodeValue(out[key], e.remote.DecodingStrategy, e.remote.NullBytePolicy); err != nil {
+		if out[key], err = decodeValue(out[key], f.remote.DecodingStrategy, f.remote.NullBytePolicy); err != nil {
 			return nil, fmt.Errorf("key %q: %w", key, err)
 		}
 	}

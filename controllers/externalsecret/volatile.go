@@ -10,82 +10,139 @@ import (
 	"maps"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/internal/template"
 )
 
-// A template that is random or looks at the clock is rendered once for the same values and the same texts. What it made
-// is kept in the memory of the process, so that a changed target is repaired to what it was. After a restart it is
-// found in the target itself, which says in an annotation what it was made from. The annotation is an HMAC under a key that
-// nobody but the controller can read, so that it helps nobody to guess a value; and it covers the data's hash, so that
-// data which somebody else put there is not taken for ours.
+// What is random or looks at the clock, a template or a rule of rewrite, is evaluated once for the same values and the same
+// texts. What it made is kept in the memory of the process, so that a changed target is repaired to what it was. After a
+// restart it is found in the target itself, which says in an annotation what it was made from. The annotation is an HMAC
+// under a key that nobody but the controller can read, so that it helps nobody to guess a value; and it covers the hash of
+// the data, so that data which somebody else put there is not taken for ours.
 
-// made is what a volatile template made, and the fingerprint of what from.
+// made is what was made by something volatile, and the fingerprint of what from.
 type made struct {
 	inputs  []byte
 	content content
 }
 
-// make renders the content of the target, or returns what was rendered before from the same inputs.
-func (r *Reconciler) make(ctx context.Context, s *scope) (content, error) {
-	tpl := s.es.Spec.Target.Template
-	if !volatile(tpl, s.templates) {
-		s.memo.made = nil
-		return render(ctx, r.deps.Templates, s.es, s.values, s.templates)
-	}
+// makeOnce makes the content of the target, or finds what was made before from the same inputs.
+func (r *Reconciler) makeOnce(ctx context.Context, s *scope) error {
 	key := r.key(ctx)
-	inputs, err := inputsOf(key, tpl, s.values, s.templates)
+	inputs, err := r.inputsOf(ctx, s, key)
 	if err != nil {
-		return content{}, err
+		return failed(err)
 	}
 	if s.memo.made == nil || !hmac.Equal(s.memo.made.inputs, inputs) {
-		c, err := render(ctx, r.deps.Templates, s.es, s.values, s.templates)
+		c, err := r.make(ctx, s)
 		if err != nil {
-			return content{}, err
+			return err
 		}
 		if err := r.keep(ctx, s, &c, key, inputs); err != nil {
-			return content{}, err
+			return failed(err)
 		}
 		s.memo.made = &made{inputs, c}
 	}
-	c := s.memo.made.content
-	c.labels, c.annotations = maps.Clone(c.labels), maps.Clone(c.annotations)
-	c.mark(s.es)
-	if !shares(&s.es.Spec) { // two that share a target would overwrite it
-		c.annotations[esv1.AnnotationInputs] = bind(key, inputs, c.hash)
+	s.content = s.memo.made.content
+	s.content.labels, s.content.annotations = maps.Clone(s.content.labels), maps.Clone(s.content.annotations)
+	if s.es.Spec.Target.Template == nil {
+		s.content.labels, s.content.annotations = inherited(s.es.Labels), inherited(s.es.Annotations)
 	}
-	return c, nil
+	if s.content.annotations == nil {
+		s.content.annotations = map[string]string{}
+	}
+	s.content.annotations[inputsAnnotation(s.es)] = bind(key, inputs, s.content.hash)
+	return nil
 }
 
-// keep replaces the data that was just rendered by what the target holds, if that was made from the same inputs. The
-// target is read once for that, and only when its metadata says so.
+// inputsAnnotation is the annotation of a target that binds what the ExternalSecret put there. Those that share a target have
+// one each.
+func inputsAnnotation(es *esv1.ExternalSecret) string {
+	if !shares(&es.Spec) {
+		return esv1.AnnotationInputs
+	}
+	const enough = 16
+	return esv1.AnnotationInputs + "." + hashText(es.Name)[:enough]
+}
+
+// keep replaces what was just made by what the target holds of the ExternalSecret, if that was made from the same inputs.
+// The target is read once for that, by a process that has made nothing of it yet.
 func (r *Reconciler) keep(ctx context.Context, s *scope, c *content, key, inputs []byte) error {
-	if shares(&s.es.Spec) || !s.target.belongs(s.es) || s.target.inputs != bind(key, inputs, s.target.dataHash) {
+	if s.memo.made != nil || s.target.inputs == "" || !s.target.belongs(s.es) {
 		return nil
 	}
 	live, err := r.read(ctx, s)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	data := map[string][]byte{}
-	for name := range c.data {
-		if value, ok := live.Data[name]; ok {
-			data[name] = value
-		}
+	held := heldBy(live, fieldOwner(s.es.Name))
+	hash := dataHash(held.data)
+	if s.target.inputs != bind(key, inputs, hash) {
+		return nil
 	}
-	if hash := dataHash(data); s.target.inputs == bind(key, inputs, hash) {
-		c.data, c.hash = data, hash
+	c.data, c.hash = held.data, hash
+	for _, m := range []struct{ made, held map[string]string }{{c.labels, held.labels}, {c.annotations, held.annotations}} {
+		for name := range m.made {
+			if value, ok := m.held[name]; ok {
+				m.made[name] = value
+			}
+		}
 	}
 	return nil
 }
 
-// volatile reports whether anything that makes the target is random or looks at the clock.
-func volatile(tpl *esv1.Template, templates map[holder]held) bool {
-	if tpl == nil {
-		return false
+// heldBy returns what a Secret holds of one field manager. What somebody else has changed since is not among it.
+func heldBy(live *corev1.Secret, manager string) content {
+	var owned struct {
+		Data     map[string]json.RawMessage `json:"f:data"`
+		Metadata struct {
+			Labels      map[string]json.RawMessage `json:"f:labels"`
+			Annotations map[string]json.RawMessage `json:"f:annotations"`
+		} `json:"f:metadata"`
 	}
+	for _, entry := range live.ManagedFields {
+		if entry.Manager == manager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "" && entry.FieldsV1 != nil {
+			_ = json.Unmarshal(entry.FieldsV1.GetRawBytes(), &owned) // fields that cannot be read are nobody's
+		}
+	}
+	return content{
+		data: fieldsIn(live.Data, owned.Data), labels: fieldsIn(live.Labels, owned.Metadata.Labels),
+		annotations: fieldsIn(live.Annotations, owned.Metadata.Annotations),
+	}
+}
+
+// fieldsIn returns the entries of a map whose fields (metav1.FieldsV1) are in a set.
+func fieldsIn[V any](all map[string]V, fields map[string]json.RawMessage) map[string]V {
+	out := map[string]V{}
+	for name, value := range all {
+		if _, ok := fields["f:"+name]; ok {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// volatile reports whether anything that makes the target is random or looks at the clock.
+func volatile(spec *esv1.ExternalSecretSpec, templates map[holder]held) bool {
+	return slices.ContainsFunc(spec.DataFrom, func(d esv1.DataFrom) bool { return volatileRules(d.Rewrite) }) ||
+		spec.Target.Template != nil && volatileTemplate(spec.Target.Template, templates)
+}
+
+func volatileRules(rules []esv1.Rewrite) bool {
+	return slices.ContainsFunc(rules, func(rule esv1.Rewrite) bool {
+		return rule.Transform != nil && template.Volatile(rule.Transform.Template)
+	})
+}
+
+func volatileTemplate(tpl *esv1.Template, templates map[holder]held) bool {
 	for _, texts := range []map[string]string{tpl.Data, tpl.Metadata.Labels, tpl.Metadata.Annotations} {
 		for _, text := range texts {
 			if template.Volatile(text) {
@@ -96,19 +153,42 @@ func volatile(tpl *esv1.Template, templates map[holder]held) bool {
 	return slices.ContainsFunc(partsOf(tpl, templates), func(p part) bool { return template.Volatile(p.text) })
 }
 
-// inputsOf is the fingerprint of all that a target is made from.
-func inputsOf(key []byte, tpl *esv1.Template, values map[string][]byte, templates map[holder]held) ([]byte, error) {
+// unnamed is what was found for an entry whose rules are volatile, and all that makes values of it.
+type unnamed struct {
+	Path    string
+	Fields  map[string][]byte
+	Rewrite []esv1.Rewrite
+	Remote  esv1.RemoteRef
+}
+
+// inputsOf is the fingerprint of all that a target is made from: values, and where their keys are volatile, what they are
+// made from themselves.
+func (r *Reconciler) inputsOf(ctx context.Context, s *scope, key []byte) ([]byte, error) {
+	var steady []finding
+	var others []unnamed
+	for _, f := range s.found {
+		if volatileRules(f.rewrite) {
+			others = append(others, unnamed{f.path, f.fields, f.rewrite, esv1.RemoteRef{DecodingStrategy: f.remote.DecodingStrategy, NullBytePolicy: f.remote.NullBytePolicy}})
+		} else {
+			steady = append(steady, f)
+		}
+	}
+	values, err := assemble(ctx, newRenderer(r.deps.Templates), steady)
+	if err != nil {
+		return nil, err
+	}
 	texts := map[string]map[string]string{}
-	for h, what := range templates {
+	for h, what := range s.templates {
 		texts[h.kind+"/"+h.name] = what.texts
 	}
 	printed, err := json.Marshal(struct {
 		Template *esv1.Template
 		Values   map[string][]byte
 		Texts    map[string]map[string]string
-	}{tpl, values, texts})
+		Unnamed  []unnamed `json:",omitempty"`
+	}{s.es.Spec.Target.Template, values, texts, others})
 	if err != nil {
-		return nil, fmt.Errorf("fingerprint what the template is made from: %w", err)
+		return nil, fmt.Errorf("fingerprint what the target is made from: %w", err)
 	}
 	mac := hmac.New(sha256.New, key)
 	_, _ = mac.Write(printed)
@@ -131,7 +211,7 @@ func (r *Reconciler) key(ctx context.Context) []byte {
 	key, err := r.deps.Key(ctx)
 	if err != nil {
 		r.keyless.Do(func() {
-			ctrl.LoggerFrom(ctx).Error(err, "what random templates made will not be recognized after a restart")
+			ctrl.LoggerFrom(ctx).Error(err, "what random templates and rules made will not be recognized after a restart")
 		})
 		return r.ownKey
 	}

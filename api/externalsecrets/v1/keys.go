@@ -13,8 +13,9 @@ const (
 	// AnnotationDataHash is the SHA3-224 of a Secret's data as fmt prints it with %+v, in hex.
 	AnnotationDataHash = "reconcile.external-secrets.io/data-hash"
 
-	// AnnotationInputs is on targets whose template is random or looks at the clock. It binds the target's data to what it was
-	// made from, by a key that only the controller has. It is SealBridge's own.
+	// AnnotationInputs is on targets that something made which is random or looks at the clock. It binds the target's data to
+	// what they were made from, by a key that only the controller has. On a target that several share, a dot and a hash of the
+	// ExternalSecret's name follow. It is SealBridge's own.
 	AnnotationInputs = "externalsecret.sealbridge.dev/inputs"
 
 	// AnnotationForceSync is the annotation that users set to any new value to refresh at once; a change of any other
