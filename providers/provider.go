@@ -134,6 +134,8 @@ type Found struct {
 	Name string
 	// Value is the whole document, as Document.Value returns it for the empty property.
 	Value Value
+	// Version is that of the document, as in Result.
+	Version string
 }
 
 // Selective is an optional capability of a Session whose requests can depend on the part of a document that is read: an

@@ -1,11 +1,14 @@
 package externalsecret_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
@@ -123,4 +126,100 @@ func TestVaultIsSearched(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.ready("apps")
+}
+
+// TestWhatASearchFoundIsNewsLikeAnyDocument lets objects that search a real Vault, and one that names a secret, share it.
+func TestWhatASearchFoundIsNewsLikeAnyDocument(t *testing.T) {
+	t.Parallel()
+	server, ctx := vault.New(t), t.Context()
+	w := prepare(t)
+	w.providers = builtin.All()
+	kv := server.KV(t, 2)
+	if err := server.Policy(ctx, w.ns, vault.ReadPolicy(kv, "*")); err != nil {
+		t.Fatal(err)
+	}
+	token, err := server.NewToken(ctx, time.Hour, w.ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(path, value string) {
+		t.Helper()
+		if _, err := server.Put(ctx, kv, path, map[string]any{"k": value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("apps/db", "one-"+canary)
+	put("apps/web", "web-"+canary)
+	put("elsewhere", "alone-"+canary)
+	yearly := intstr.FromString("8760h")
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "vault"}, Data: map[string][]byte{"token": []byte(token)}},
+		&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}, Spec: esv1.SecretStoreSpec{
+			Controller: w.class, RefreshInterval: &yearly, Provider: stores.Provider{Vault: &stores.Vault{Server: server.Address(), Path: kv, CABundle: server.CA(),
+				Auth: &stores.VaultAuth{TokenSecretRef: &stores.SecretKeySelector{Name: "vault", Key: "token"}}}}}})
+	w.start()
+	path := "apps"
+	finds := func(find *esv1.Find) func(*esv1.ExternalSecret) {
+		return func(es *esv1.ExternalSecret) { es.Spec.Data, es.Spec.DataFrom = nil, []esv1.DataFrom{{Find: find}} }
+	}
+	below, twin := w.externalSecret("below", finds(&esv1.Find{Path: &path})), w.externalSecret("twin", finds(&esv1.Find{Path: &path}))
+	reads := w.externalSecret("reads", func(es *esv1.ExternalSecret) {
+		es.Spec.Data[0].RemoteRef = esv1.RemoteRef{Key: "apps/db", Property: "k"}
+	})
+	alone := w.externalSecret("alone", finds(named("^elsewhere$")))
+	w.create(below, twin, w.externalSecret("by-name", finds(named("db$"))), reads, alone)
+	all := func(db string) {
+		t.Helper()
+		doc := `{"k":"` + db + `"}`
+		for _, name := range []string{"below", "twin"} {
+			w.holds(name, map[string]string{"apps_db": doc, "apps_web": `{"k":"web-` + canary + `"}`})
+		}
+		w.holds("by-name", map[string]string{"apps_db": doc})
+		w.holds("reads", map[string]string{"password": db})
+	}
+	all("one-" + canary)
+	w.ready("alone")
+	apart := w.secret("alone").ResourceVersion
+	force := func(es *esv1.ExternalSecret, turn string) {
+		t.Helper()
+		change(w, es, func(es *esv1.ExternalSecret) { es.Annotations = map[string]string{esv1.AnnotationForceSync: turn} })
+	}
+	put("apps/db", "two-"+canary)
+	force(below, "1")
+	all("two-" + canary)
+	put("apps/db", "three-"+canary)
+	force(reads, "1")
+	all("three-" + canary)
+	if now := w.secret("alone").ResourceVersion; now != apart {
+		t.Error("an object that found another secret was written")
+	}
+	w.eventually("the status names what was found", func() error {
+		got := w.ready("below").Status.Sources
+		store := esv1.StoreRef{Kind: esv1.KindSecretStore, Name: "store"}
+		if want := []esv1.Source{{StoreRef: store, Key: "apps/db", Version: "3"}, {StoreRef: store, Key: "apps/web", Version: "1"}}; !slices.Equal(got, want) {
+			return fmt.Errorf("sources %+v, want %+v", got, want)
+		}
+		return nil
+	})
+}
+
+func TestTheStatusNamesAHundredOfWhatWasFoundAndCountsTheRest(t *testing.T) {
+	t.Parallel()
+	w := prepare(t)
+	w.providers = builtin.All()
+	var data []stores.FakeData
+	for i := range 130 {
+		data = append(data, stores.FakeData{Key: fmt.Sprintf("key-%03d", i), Value: "plain", Version: "v7"})
+	}
+	w.store("store", data...)
+	w.start()
+	w.create(w.externalSecret("many", func(es *esv1.ExternalSecret) {
+		es.Spec.Data, es.Spec.DataFrom = nil, []esv1.DataFrom{{Find: named("^key-")}, {Find: named("^key-00")}}
+	}))
+	status := w.ready("many").Status
+	if len(status.Sources) != 100 || status.MoreSources != 30 {
+		t.Fatalf("%d sources and %d more, want 100 and 30", len(status.Sources), status.MoreSources)
+	}
+	if first := status.Sources[0]; first.Key != "key-000" || first.Version != "v7" || first.StoreRef.Name != "store" {
+		t.Errorf("the first source is %+v", first)
+	}
 }

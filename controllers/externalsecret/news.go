@@ -25,7 +25,7 @@ import (
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // The indexes of ExternalSecrets: by the stores that they name, as "<kind>/<name>", and by what they read, as
-// "<kind>/<name>/<key>".
+// "<kind>/<name>/<key or query>".
 const (
 	storeIndex = "stores"
 	keyIndex   = "keys"
@@ -50,7 +50,7 @@ func indexKeys(obj client.Object) []string {
 	}
 	var keys []string
 	for _, e := range entriesOf(&es.Spec) {
-		key := e.origin.store.Kind + "/" + e.origin.store.Name + "/" + e.origin.ref.Key
+		key := e.origin.store.Kind + "/" + e.origin.store.Name + "/" + e.origin.ref.Key + e.origin.find
 		if !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
@@ -113,8 +113,12 @@ func (r *Reconciler) hear(ctx context.Context, q queue) error {
 			kind, namespace = esv1.KindSecretStore, n.Store.Namespace
 		}
 		store := kind + "/" + n.Store.Name
+		changed := slices.Clone(n.Queries)
 		for _, ref := range n.Changed {
-			users := r.find(ctx, namespace, keyIndex, store+"/"+ref.Key)
+			changed = append(changed, ref.Key)
+		}
+		for _, what := range changed {
+			users := r.find(ctx, namespace, keyIndex, store+"/"+what)
 			r.mark(users, r.deps.Now())
 			flow.Enqueue(q, flow.PriorityNews, requestsFor(users)...)
 		}

@@ -77,13 +77,13 @@ func (s *scope) recordSync(heartbeat time.Duration, before esv1.Condition) {
 	if s.dynamic {
 		s.memo.content = s.content.fingerprint()
 	}
-	sources := s.sourcesOf()
+	sources, more := s.sourcesOf()
 	quiet := !s.written && !s.deleted && !s.plan.changed && before.Status == metav1.ConditionTrue && slices.Equal(sources, status.Sources) &&
-		s.now.Sub(status.RefreshTime.Time) < heartbeat && !status.RefreshTime.After(s.now)
+		more == status.MoreSources && s.now.Sub(status.RefreshTime.Time) < heartbeat && !status.RefreshTime.After(s.now)
 	if !quiet {
 		status.RefreshTime = metav1.NewTime(s.now).Rfc3339Copy()
 	}
-	status.SyncedResourceVersion, status.Sources = s.version, sources
+	status.SyncedResourceVersion, status.Sources, status.MoreSources = s.version, sources, more
 	switch {
 	case s.retained:
 		return

@@ -108,9 +108,10 @@ type kept struct {
 	breaker breaker
 	docs    map[question]document
 	flights map[question]*flight
-	// prints tell what the documents were when they were fetched last (news.go).
-	prints map[question]uint64
-	seed   maphash.Seed
+	// prints tell what the documents were when they were fetched last, and matched what searches found (notice.go).
+	prints  map[question]uint64
+	matched map[question]map[string]uint64
+	seed    maphash.Seed
 	// probing is set while the session itself asks whether the backend is up again.
 	probing bool
 }
@@ -182,9 +183,9 @@ func (k *kept) take(req Request, questions []question, now, deadline time.Time, 
 	return have, waits, own, nil
 }
 
-// land keeps what a call brought, and returns which documents have changed and whether the backend was down before. Only
-// documents are kept: a failure is told to those who waited and forgotten.
-func (k *kept) land(f *flight) (changed []providers.Ref, recovered bool) {
+// land keeps what a call brought, and returns which questions have another answer now and whether the backend was down before.
+// Only documents are kept: a failure is told to those who waited and forgotten.
+func (k *kept) land(f *flight) (changed []question, recovered bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	down := k.breaker.failures > 0
@@ -202,9 +203,7 @@ func (k *kept) land(f *flight) (changed []providers.Ref, recovered bool) {
 			k.docs = map[question]document{}
 		}
 		k.docs[ref] = document{r, f.asked, f.order}
-		if k.changedLocked(ref, r) {
-			changed = append(changed, ref.ref)
-		}
+		changed = append(changed, k.noticeLocked(ref, r, f.order)...)
 	}
 	return changed, recovered
 }
@@ -324,7 +323,7 @@ func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
 func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
 	changed, recovered := e.kept.land(f)
 	f.end()
-	p.tell(News{Store: e.store, Namespace: e.key.referent, Changed: changed, Recovered: recovered})
+	p.tell(newsOf(e, changed, recovered))
 	if e.kept.probeDue() {
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -23,7 +23,7 @@ type Finding struct {
 	Forced bool
 }
 
-// Find returns one document whose fields are the documents that match: by their names, their whole content. What is found
+// Find returns one document, a Found, whose fields are the documents that match: by their names, their whole content. What is found
 // is shared and kept as what is fetched is. It fails with an error of a class of package providers, ErrInvalid for a store
 // whose provider finds nothing.
 func (p *Pool) Find(ctx context.Context, f Finding) (providers.Document, error) {
@@ -66,29 +66,37 @@ func find(ctx context.Context, e *entry, q providers.Query) (providers.Result, e
 	case len(list) > providers.MaxFound:
 		return providers.Result{Err: providers.Errorf(providers.ErrInvalid, "%s: more than %d documents match", store, providers.MaxFound)}, nil
 	}
-	doc := found{store: store, values: make(map[string]providers.Value, len(list))}
+	doc := Found{store: store, values: make(map[string]providers.Value, len(list))}
 	for _, f := range slices.SortedFunc(slices.Values(list), func(a, b providers.Found) int { return cmp.Compare(a.Name, b.Name) }) {
 		if _, twice := doc.values[f.Name]; twice {
 			return providers.Result{}, providers.Errorf(providers.ErrUnavailable, "%s found %q twice", store, f.Name)
 		}
 		doc.values[f.Name] = f.Value
+		doc.matches = append(doc.matches, Match{Key: f.Name, Version: f.Version})
 	}
 	return providers.Result{Document: doc}, nil
 }
 
-// found is what was found, as one document.
-type found struct {
-	store  string
-	values map[string]providers.Value
+// Found is what was found, as one document.
+type Found struct {
+	store   string
+	values  map[string]providers.Value
+	matches []Match
 }
 
+// Match is one document that was found, and the version in which it was read, as in providers.Result.
+type Match struct{ Key, Version string }
+
+// Matches names the documents, in the order of their keys. The caller must not change it.
+func (f Found) Matches() []Match { return f.matches }
+
 // Value implements providers.Document.
-func (f found) Value(string) (providers.Value, error) {
+func (f Found) Value(string) (providers.Value, error) {
 	return providers.Value{}, providers.Errorf(providers.ErrInvalid, "%s: what was found is not one value", f.store)
 }
 
 // Fields implements providers.Document.
-func (f found) Fields(property string) (map[string]providers.Value, error) {
+func (f Found) Fields(property string) (map[string]providers.Value, error) {
 	if property != "" {
 		return nil, providers.Errorf(providers.ErrPropertyNotFound, "%s: what was found has no property %q", f.store, property)
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -159,5 +162,155 @@ func TestASearchThatIsUnderWayIsJoined(t *testing.T) {
 	}
 	if n := b.calls.Load(); n != 1 {
 		t.Errorf("%d searches", n)
+	}
+}
+
+// library is a backend of documents that are found and fetched.
+type library struct {
+	mu    sync.Mutex
+	texts map[string]string
+}
+
+func (l *library) put(name, value string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.texts[name] = value
+}
+
+func (l *library) remove(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.texts, name)
+}
+
+func (l *library) fetch(_ context.Context, _ string, refs []providers.Ref) ([]providers.Result, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]providers.Result, len(refs))
+	for i, ref := range refs {
+		if value, ok := l.texts[ref.Key]; ok {
+			out[i].Document = text(value)
+		} else {
+			out[i].Err = providers.Errorf(providers.ErrNotFound, "no %s", ref.Key)
+		}
+	}
+	return out, nil
+}
+
+func (l *library) find(_ context.Context, _ string, q providers.Query) ([]providers.Found, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []providers.Found
+	for name, value := range l.texts {
+		if q.Matches(name) {
+			out = append(out, providers.Found{Name: name, Value: providers.NewValue([]byte(value)), Version: "v-" + value})
+		}
+	}
+	return out, nil
+}
+
+// TestADocumentThatChangedIsNewsForAllWhoFoundOrFetchedIt says of each way to see a change who is told, and that those who
+// are told get the new document without a request for what is known already.
+func TestADocumentThatChangedIsNewsForAllWhoFoundOrFetchedIt(t *testing.T) {
+	t.Parallel()
+	all, some, none := providers.Query{}, providers.Query{Name: regexp.MustCompile("^a")}, providers.Query{Name: regexp.MustCompile("^c")}
+	for name, tc := range map[string]struct {
+		change   func(*library)
+		see      string // who asks anew: a query, or a key
+		queries  []string
+		refs     []string
+		requests int64 // until all who are told have it
+	}{
+		"a search sees a change": {func(l *library) { l.put("a", "2") }, Canonical(all), []string{Canonical(all), Canonical(some)}, []string{"a"}, 3},
+		"a fetch sees a change":  {func(l *library) { l.put("a", "2") }, "a", []string{Canonical(all), Canonical(some)}, []string{"a"}, 3},
+		"a search sees that one is gone": {
+			func(l *library) { l.remove("a") }, Canonical(some), []string{Canonical(all), Canonical(some)}, []string{"a"}, 4},
+		"a search sees that one has come": {func(l *library) { l.put("d", "1") }, Canonical(all), []string{Canonical(all)}, nil, 1},
+		"a document that nobody fetched":  {func(l *library) { l.put("b", "2") }, Canonical(all), []string{Canonical(all)}, nil, 1},
+		"nothing has changed":             {func(*library) {}, Canonical(all), nil, nil, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := &library{texts: map[string]string{"a": "1", "b": "1", "c": "1"}}
+				b := &searchable{backend: &backend{fetch: l.fetch}, find: l.find}
+				p := running(t, cluster())
+				heard := listen(p)
+				queries := map[string]providers.Query{Canonical(all): all, Canonical(some): some, Canonical(none): none}
+				store := finding(b, "team", "team", all).Store
+				ask := func(what string, forced bool) {
+					if q, ok := queries[what]; ok {
+						f := finding(b, "team", "team", q)
+						f.Forced = forced
+						foundBy(t, p, f)
+						return
+					}
+					r := request(store, "team", what)
+					r.Forced = forced
+					if _, err := p.Fetch(t.Context(), r); err != nil {
+						t.Fatal(err)
+					}
+				}
+				pinned := request(store, "team", "a")
+				pinned.Refs[0].Version = "1"
+				mustFetch(t, p, pinned)
+				for _, what := range []string{Canonical(all), Canonical(some), Canonical(none), "a", "c"} {
+					ask(what, false)
+				}
+				if got := heard.drain(); len(got) != 0 {
+					t.Fatalf("news though nothing changed: %+v", got)
+				}
+				before := b.calls.Load() + b.fetches.Load()
+				time.Sleep(time.Second)
+				tc.change(l)
+				ask(tc.see, true)
+				told := map[string]bool{}
+				for range 5 { // who is told asks, until nobody is
+					synctest.Wait()
+					for _, n := range heard.drain() {
+						for _, ref := range n.Changed {
+							told[ref.Key] = true
+							if ref.Version != "" {
+								t.Errorf("a pinned version is said to have changed")
+							}
+							ask(ref.Key, false)
+						}
+						for _, q := range n.Queries {
+							told[q] = true
+							ask(q, false)
+						}
+					}
+				}
+				if got := heard.drain(); len(got) != 0 {
+					t.Errorf("the news have no end: %+v", got)
+				}
+				for _, who := range slices.Concat(tc.queries, tc.refs) {
+					if !told[who] {
+						t.Errorf("%s is not told", who)
+					}
+					delete(told, who)
+				}
+				if len(told) > 0 {
+					t.Errorf("told without a reason: %v", told)
+				}
+				if n := b.calls.Load() + b.fetches.Load() - before; n != tc.requests {
+					t.Errorf("%d requests until everybody has it, want %d", n, tc.requests)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatWasFoundIsNamedWithItsVersions(t *testing.T) {
+	t.Parallel()
+	l := &library{texts: map[string]string{"b": "1", "a": "2"}}
+	b := &searchable{backend: &backend{}, find: l.find}
+	doc, err := running(t, cluster()).Find(t.Context(), finding(b, "team", "team", providers.Query{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, ok := doc.(Found)
+	if want := []Match{{"a", "v-2"}, {"b", "v-1"}}; !ok || !slices.Equal(found.Matches(), want) {
+		t.Errorf("matches %v, want %v", found.Matches(), want)
 	}
 }

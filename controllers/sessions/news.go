@@ -2,7 +2,7 @@ package sessions
 
 import (
 	"context"
-	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -16,6 +16,8 @@ type News struct {
 	Namespace string
 	// Changed are the refs whose documents are not what they were when they were fetched before.
 	Changed []providers.Ref
+	// Queries are those, in the form of Canonical, that find other documents than before, or documents that have changed.
+	Queries []string
 	// Recovered is set when the backend answers again after it was unavailable.
 	Recovered bool
 }
@@ -28,9 +30,23 @@ func (p *Pool) Subscribe(hear func(News)) {
 	p.hearers = append(p.hearers, hear)
 }
 
+// newsOf makes news of the questions to a session that have another answer now.
+func newsOf(e *entry, changed []question, recovered bool) News {
+	n := News{Store: e.store, Namespace: e.key.referent, Recovered: recovered}
+	for _, q := range changed {
+		switch {
+		case q.find == "":
+			n.Changed = append(n.Changed, q.ref)
+		case !slices.Contains(n.Queries, q.find):
+			n.Queries = append(n.Queries, q.find)
+		}
+	}
+	return n
+}
+
 // tell hands news to the subscribers.
 func (p *Pool) tell(n News) {
-	if len(n.Changed) == 0 && !n.Recovered {
+	if len(n.Changed) == 0 && len(n.Queries) == 0 && !n.Recovered {
 		return
 	}
 	p.mu.Lock()
@@ -39,37 +55,6 @@ func (p *Pool) tell(n News) {
 	for _, hear := range hearers {
 		hear(n)
 	}
-}
-
-// print tells the contents of documents apart: a keyed hash, which says nothing about what it is of. It is known for as
-// long as the session lives, while the documents are soon dropped.
-func (k *kept) print(q question, r providers.Result) (uint64, bool) {
-	if k.seed == (maphash.Seed{}) {
-		k.seed = maphash.MakeSeed()
-	}
-	var whole providers.Value
-	err := safely(func() (err error) {
-		whole, err = r.Document.Value(q.ref.Property)
-		return err
-	})
-	if err == nil {
-		return maphash.Bytes(k.seed, whole.Bytes()), true
-	}
-	return maphash.String(k.seed, r.Version), r.Version != ""
-}
-
-// changedLocked reports whether the document is another one than the one that was fetched before, and remembers it.
-func (k *kept) changedLocked(q question, r providers.Result) bool {
-	now, ok := k.print(q, r)
-	if !ok {
-		return false
-	}
-	was, known := k.prints[q]
-	if k.prints == nil {
-		k.prints = map[question]uint64{}
-	}
-	k.prints[q] = now
-	return known && was != now
 }
 
 // probe asks a backend that is down again for the first thing that a failed flight asked for, whenever the pause of the breaker is over, until it answers:

@@ -25,7 +25,7 @@ func (s *session) Find(_ context.Context, q providers.Query) ([]providers.Found,
 	out, size := make([]providers.Found, 0, len(newest)), 0
 	for _, key := range slices.Sorted(maps.Keys(newest)) {
 		value := providers.NewValue(s.documents[id{key, newest[key]}].value)
-		out = append(out, providers.Found{Name: key, Value: value})
+		out = append(out, providers.Found{Name: key, Value: value, Version: newest[key]})
 		size += value.Len()
 	}
 	if size > providers.MaxFoundSize || len(out) > providers.MaxFound {

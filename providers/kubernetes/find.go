@@ -60,7 +60,7 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, providers.Found{Name: sec.Metadata.Name, Value: value})
+			out = append(out, providers.Found{Name: sec.Metadata.Name, Value: value, Version: sec.Metadata.ResourceVersion})
 			if size += value.Len(); size > providers.MaxFoundSize || len(out) > providers.MaxFound {
 				return nil, s.errorf(providers.ErrInvalid, "more than %d Secrets, or %d MiB of them, match in namespace %s; narrow find",
 					providers.MaxFound, providers.MaxFoundSize>>20, s.namespace)

@@ -42,8 +42,12 @@ func (s suite) find(t *testing.T) {
 			t.Errorf("what was found as %q is fetched as %q", found.Name, ref.Key)
 			continue
 		}
-		if doc := s.fetch(t, session, ref)[0].Document; doc != nil {
-			wantValue(t, doc, "", string(found.Value.Bytes()))
+		fetched := s.fetch(t, session, ref)[0]
+		if fetched.Document != nil {
+			wantValue(t, fetched.Document, "", string(found.Value.Bytes()))
+		}
+		if found.Version != fetched.Version {
+			t.Errorf("%s is found in version %q and fetched in version %q", found.Name, found.Version, fetched.Version)
 		}
 	}
 	if !slices.Equal(names, []string{"find-a", "find-b"}) {

@@ -24,31 +24,32 @@ const faultEnv = "PROVIDERTEST_FAULT"
 func TestTheSuiteCatches(t *testing.T) {
 	t.Parallel()
 	for fault, complaint := range map[string]string{
-		"none":                 "",
-		"reversed order":       "results_keep_the_order",
-		"lost duplicates":      "Fetch answered",
-		"missing fails all":    "Fetch failed as a whole",
-		"property not found":   "a_missing_property_is_not_a_missing_document",
-		"two classes":          "has 2 classes",
-		"value in the error":   "the error shows a planted value",
-		"bytes cut":            "values_of_any_size",
-		"document shared":      "documents_are_immutable",
-		"identities mixed":     "two_identities_never_mix",
-		"context ignored":      "Fetch returned",
-		"goroutine left":       "a goroutine is left",
-		"opener's context":     "a_session_outlives_the_context",
-		"not found from Open":  "Open must not say that something was not found",
-		"silent Validate":      "want a problem with field",
-		"neither nor":          "neither or both of document and error",
-		"asks without request": "no refs asked the backend",
-		"check complains":      "its check says",
-		"check never ends":     "Check returned",
-		"expiry moves":         "the session says",
-		"finds all":            "found [",
-		"finds unsorted":       "found [",
-		"finds too little":     "differ from the",
-		"finds for others":     "another identity finds",
-		"search never ends":    "Find returned",
+		"none":                  "",
+		"reversed order":        "results_keep_the_order",
+		"lost duplicates":       "Fetch answered",
+		"missing fails all":     "Fetch failed as a whole",
+		"property not found":    "a_missing_property_is_not_a_missing_document",
+		"two classes":           "has 2 classes",
+		"value in the error":    "the error shows a planted value",
+		"bytes cut":             "values_of_any_size",
+		"document shared":       "documents_are_immutable",
+		"identities mixed":      "two_identities_never_mix",
+		"context ignored":       "Fetch returned",
+		"goroutine left":        "a goroutine is left",
+		"opener's context":      "a_session_outlives_the_context",
+		"not found from Open":   "Open must not say that something was not found",
+		"silent Validate":       "want a problem with field",
+		"neither nor":           "neither or both of document and error",
+		"asks without request":  "no refs asked the backend",
+		"check complains":       "its check says",
+		"check never ends":      "Check returned",
+		"expiry moves":          "the session says",
+		"finds all":             "found [",
+		"finds unsorted":        "found [",
+		"finds too little":      "differ from the",
+		"finds for others":      "another identity finds",
+		"finds without version": "is found in version",
+		"search never ends":     "Find returned",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
@@ -239,7 +240,11 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 			if s.b.fault == "finds too little" {
 				value = value[:0]
 			}
-			out = append(out, providers.Found{Name: name, Value: providers.NewValue(value)})
+			version := "1"
+			if s.b.fault == "finds without version" {
+				version = ""
+			}
+			out = append(out, providers.Found{Name: name, Value: providers.NewValue(value), Version: version})
 		}
 	}
 	slices.SortFunc(out, func(a, b providers.Found) int {

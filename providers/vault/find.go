@@ -102,24 +102,24 @@ func (s *search) list(ctx context.Context, folder string, depth int) error {
 func (s *search) read(ctx context.Context) ([]providers.Found, error) {
 	out, size := []providers.Found{}, 0
 	for names := range slices.Chunk(s.names, parallel) {
-		values, errs := make([]*providers.Value, len(names)), make([]error, len(names))
+		matches, errs := make([]*providers.Found, len(names)), make([]error, len(names))
 		var group errgroup.Group
 		for i, name := range names {
 			group.Go(func() error {
-				values[i], errs[i] = s.match(ctx, name)
+				matches[i], errs[i] = s.match(ctx, name)
 				return nil
 			})
 		}
 		_ = group.Wait() // each error is in errs
-		for i, name := range names {
-			if errors.Is(errs[i], providers.ErrNotFound) || errs[i] == nil && values[i] == nil {
+		for i := range names {
+			if errors.Is(errs[i], providers.ErrNotFound) || errs[i] == nil && matches[i] == nil {
 				continue
 			}
 			if errs[i] != nil {
 				return nil, errs[i]
 			}
-			out = append(out, providers.Found{Name: name, Value: *values[i]})
-			if size += values[i].Len(); size > providers.MaxFoundSize || len(out) > providers.MaxFound {
+			out = append(out, *matches[i])
+			if size += matches[i].Value.Len(); size > providers.MaxFoundSize || len(out) > providers.MaxFound {
 				return nil, s.api.errorf(providers.ErrInvalid, "more than %d secrets, or %d MiB of them, match; narrow find", providers.MaxFound, providers.MaxFoundSize>>20)
 			}
 		}
@@ -127,8 +127,8 @@ func (s *search) read(ctx context.Context) ([]providers.Found, error) {
 	return out, nil
 }
 
-// match returns the content of a secret that has the tags, else nil.
-func (s *search) match(ctx context.Context, name string) (*providers.Value, error) {
+// match returns a secret that has the tags, else nil.
+func (s *search) match(ctx context.Context, name string) (*providers.Found, error) {
 	if len(s.query.Tags) > 0 {
 		has, err := s.tagged(ctx, s.engine.metadataPath(name))
 		if err != nil || !has {
@@ -140,7 +140,7 @@ func (s *search) match(ctx context.Context, name string) (*providers.Value, erro
 		return nil, err
 	}
 	value, err := result.Document.Value("")
-	return &value, err
+	return &providers.Found{Name: name, Value: value, Version: result.Version}, err
 }
 
 // tagged reports whether the custom metadata of a secret holds all tags.

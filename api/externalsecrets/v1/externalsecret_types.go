@@ -133,11 +133,15 @@ type ExternalSecretStatus struct {
 	// +optional
 	Conditions []Condition `json:"conditions,omitempty"`
 
-	// Sources are the documents that the values were read from, the first hundred in the order of dataFrom and data. It
-	// changes when another version is read.
+	// Sources are the documents that the values were read from, those that were found among them: the first hundred in the
+	// order of dataFrom and data. It changes when another version is read.
 	// +optional
 	// +kubebuilder:validation:MaxItems=100
 	Sources []Source `json:"sources,omitempty"`
+
+	// MoreSources is how many documents were read beyond those that sources names.
+	// +optional
+	MoreSources int32 `json:"moreSources,omitempty"`
 
 	// Binding names the target for servicebinding.io.
 	// +optional
