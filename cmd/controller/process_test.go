@@ -15,13 +15,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	sbv1 "github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
@@ -41,6 +45,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	ctrl.SetLogger(logr.Discard()) // the controllers are processes of their own
 	os.Exit(controlplane.Run(m))
 }
 
@@ -48,21 +53,24 @@ func TestMain(m *testing.M) {
 type world struct {
 	t      *testing.T
 	cp     *controlplane.ControlPlane
-	client client.Client
+	client client.WithWatch
 	ns     string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	cp := controlplane.New(t)
+	return worldOn(t, controlplane.New(t))
+}
+
+func worldOn(t *testing.T, cp *controlplane.ControlPlane) *world {
+	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := clientscheme.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
+	for _, add := range []func(*runtime.Scheme) error{clientscheme.AddToScheme, v1alpha1.AddToScheme, esv1.AddToScheme, sbv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	c, err := client.New(cp.Config(), client.Options{Scheme: scheme})
+	c, err := client.NewWithWatch(cp.Config(), client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}

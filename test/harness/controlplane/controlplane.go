@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,6 +22,9 @@ import (
 
 // startTimeout bounds one start; on an idle machine it takes three to four seconds.
 const startTimeout = 2 * time.Minute
+
+// apiServer is the name of the API server's program.
+const apiServer = "kube-apiserver"
 
 // Options say how to start a control plane. The zero value is a good start.
 type Options struct {
@@ -42,6 +46,8 @@ type ControlPlane struct {
 	admin     *rest.Config
 	// in the order of their start
 	processes []*process.Process
+	// again starts the API server and waits until it serves.
+	again func(context.Context) error
 }
 
 // Start starts a control plane and returns when it serves and its controllers have made the default service account.
@@ -159,20 +165,47 @@ func (c *ControlPlane) startAPI(ctx context.Context, binary string, port int, ex
 	if err != nil {
 		return err
 	}
+	c.again = func(ctx context.Context) error {
+		server, err := c.startAPIServer(ctx, binary, port, port+1, extra)
+		if err != nil {
+			return err
+		}
+		return c.serves(ctx, server)
+	}
 	server, err := c.startAPIServer(ctx, binary, port, port+1, extra)
 	if err != nil {
 		return err
 	}
+	health := "http://127.0.0.1:" + strconv.Itoa(port+1) + "/health"
+	if err := etcd.Ready(ctx, func(ctx context.Context) error { return probe(ctx, http.DefaultClient, health) }); err != nil {
+		return err
+	}
+	return c.serves(ctx, server)
+}
+
+// serves waits until the API server answers that it is ready.
+func (c *ControlPlane) serves(ctx context.Context, server *process.Process) error {
 	client, err := rest.HTTPClientFor(c.admin)
 	if err != nil {
 		return fmt.Errorf("build client: %w", err)
 	}
 	defer client.CloseIdleConnections()
-	health := "http://127.0.0.1:" + strconv.Itoa(port+1) + "/health"
-	if err := etcd.Ready(ctx, func(ctx context.Context) error { return probe(ctx, client, health) }); err != nil {
-		return err
-	}
 	return server.Ready(ctx, func(ctx context.Context) error { return probe(ctx, client, c.admin.Host+"/readyz") })
+}
+
+// KillAPIServer ends the API server in the middle of what it does, as a crash would. etcd and the controllers go on. It is
+// for a control plane that nobody shares.
+func (c *ControlPlane) KillAPIServer() {
+	i := slices.IndexFunc(c.processes, func(p *process.Process) bool { return p.Name() == apiServer })
+	c.processes[i].Kill()
+	c.processes = slices.Delete(c.processes, i, i+1)
+}
+
+// StartAPIServer starts the API server again after KillAPIServer, on the same etcd and port, and returns when it serves.
+func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return c.again(ctx)
 }
 
 func (c *ControlPlane) startAPIServer(ctx context.Context, binary string, port, etcd int, extra []string) (*process.Process, error) {
@@ -190,7 +223,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context, binary string, port, 
 		"--shutdown-delay-duration=0s",
 		"--profiling=false",
 	}, extra...)
-	return c.spawn(ctx, "kube-apiserver", binary, args...)
+	return c.spawn(ctx, apiServer, binary, args...)
 }
 
 func probe(ctx context.Context, client *http.Client, url string) error {
