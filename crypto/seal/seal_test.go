@@ -241,20 +241,42 @@ func TestAFailingValueCostsNoMoreThanItsLimit(t *testing.T) {
 	}
 }
 
-func TestATamperedValueStopsAtTheKeyItWasSealedTo(t *testing.T) {
+// What costs differ by would tell whoever sends values and takes the time that a place is right, or which key sealed.
+func TestEveryValueThatDoesNotOpenCostsTheSame(t *testing.T) {
 	t.Parallel()
-	newest, oldest := generate(t, 0), generate(t, time.Hour)
-	value, err := rsahybrid.Seal(rand.Reader, newest.Public(), seal.Label(seal.ClusterWide, "", ""), []byte("v"))
-	if err != nil {
-		t.Fatal(err)
+	newest, middle, oldest := generate(t, 0), generate(t, time.Hour), generate(t, 2*time.Hour)
+	changed := func(pair *keyring.Pair, at int) string {
+		value, err := rsahybrid.Seal(rand.Reader, pair.Public(), seal.Label(seal.Strict, "ns", "n"), []byte("value"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		value[(at+len(value))%len(value)] ^= 1
+		return base64.StdEncoding.EncodeToString(value)
 	}
-	value[len(value)-1] ^= 1
-	opener := seal.NewOpener(keyring.New(newest, oldest), "", 0)
-	if _, err := opener.OpenBytes(t.Context(), seal.ClusterWide, "", "", value); !errors.Is(err, seal.ErrNoKey) {
-		t.Errorf("got %v, want the error of any other value that does not open", err)
-	}
-	if opener.Operations() != 1 {
-		t.Errorf("tried %d keys, want 1", opener.Operations())
+	const lengthAndKey = 2 + 128
+	for name, text := range map[string]string{
+		"another key":                      mustSeal(t, generate(t, 0), seal.Strict, "ns", "n", "value"),
+		"another name":                     mustSeal(t, newest, seal.Strict, "ns", "m", "value"),
+		"another namespace":                mustSeal(t, newest, seal.Strict, "other", "n", "value"),
+		"a wider scope":                    mustSeal(t, oldest, seal.NamespaceWide, "ns", "", "value"),
+		"the widest scope":                 mustSeal(t, middle, seal.ClusterWide, "", "", "value"),
+		"a damaged session key":            changed(newest, lengthAndKey/2),
+		"a damaged value of the newest":    changed(newest, lengthAndKey),
+		"a damaged value of the middle":    changed(middle, lengthAndKey+2),
+		"a damaged end of the newest":      changed(newest, -1),
+		"a damaged end of the oldest":      changed(oldest, -1),
+		"a value that lost its last bytes": mustSeal(t, newest, seal.Strict, "ns", "n", "value")[:200],
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opener := seal.NewOpener(keyring.New(newest, middle, oldest), "", 0)
+			if _, err := opener.Open(t.Context(), seal.Strict, "ns", "n", text); !errors.Is(err, seal.ErrNoKey) {
+				t.Errorf("got %v, want the error of any other value that does not open", err)
+			}
+			if opener.Operations() != 3 {
+				t.Errorf("asked %d keys, want all 3", opener.Operations())
+			}
+		})
 	}
 }
 

@@ -33,6 +33,8 @@ type scenario struct {
 	ours bool
 	// sealed is set for a scenario about SealedSecrets.
 	sealed bool
+	// alone is set for a scenario that needs no cluster.
+	alone bool
 }
 
 // chains are the scenarios; those of one chain share a cluster, in this order.
@@ -63,6 +65,10 @@ func chains() [][]scenario {
 		},
 		{
 			{name: "large", about: "10000 objects with five keys of their own each and refreshInterval 1h: a minute in which nothing changes", takes: 200 * time.Second, run: large},
+		},
+		{
+			{name: "cli", about: "sealbridge seal and kubeseal, in turn: a Secret of 3 keys, and 200 of them in one run", takes: 15 * time.Second, run: commandLine, ours: true, alone: true},
+			{name: "refusals", about: "values that do not open, each for another reason, in turn: what refusing them costs", takes: 20 * time.Second, run: refusals, ours: true, alone: true},
 		},
 		{
 			{name: "one-path", about: "a real Vault with Kubernetes login: one object reads 20 properties of one path", takes: 15 * time.Second, run: onePath, ours: true},
@@ -100,7 +106,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	fs.StringVar(&set.eso, "eso", "bin/external-secrets", "binary of External Secrets Operator for -beside")
 	fs.StringVar(&set.esoCRDs, "eso-crds", "bin/external-secrets-crds.yaml", "its CustomResourceDefinitions")
 	fs.IntVar(&set.sealed.objects, "sealed-objects", 0, "SealedSecrets of each sealed scenario; 0 for its own number")
-	fs.IntVar(&set.sealed.keys, "sealed-keys", 0, "sealing keys of sealed-12-keys and sealed-native; 0 for 12 and 24")
+	fs.IntVar(&set.sealed.keys, "sealed-keys", 0, "sealing keys of sealed-12-keys, sealed-native and sealed-poison; 0 for 12, 24 and 60")
 	fs.IntVar(&set.sealed.foreign, "sealed-foreign", 0, "Secrets of sealed-memory that are nobody's; 0 for 30000")
 	fs.DurationVar(&set.sealed.timeout, "sealed-timeout", syncTimeout, "how long a sealed scenario waits for its objects before it reports how far it came")
 	if err := fs.Parse(args); err != nil {
@@ -146,7 +152,11 @@ func runChain(ctx context.Context, chain []scenario, subject subject, set settin
 	if last < 0 {
 		return 0, nil
 	}
-	w, err := newWorld(ctx, subject, set, log)
+	start := newWorld
+	if chain[0].alone {
+		start = emptyWorld
+	}
+	w, err := start(ctx, subject, set, log)
 	if err != nil {
 		return 0, err
 	}

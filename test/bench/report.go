@@ -16,6 +16,8 @@ type Figure struct {
 	Unit  string  `json:"unit"`
 	// AtMost is the bound that the figure must keep; nil for one that has none.
 	AtMost *float64 `json:"atMost,omitempty"`
+	// AtLeast is a bound from below.
+	AtLeast *float64 `json:"atLeast,omitempty"`
 }
 
 // Report is what a scenario measured.
@@ -37,18 +39,38 @@ func (r *Report) Bound(name string, value, most float64, unit string) {
 	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit, AtMost: &most})
 }
 
+// AtLeast appends a figure that must not be less than least.
+func (r *Report) AtLeast(name string, value, least float64, unit string) {
+	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit, AtLeast: &least})
+}
+
+// verdict says whether the figure keeps its bound; without one it is "" and kept.
+func (f Figure) verdict() (text string, kept bool) {
+	switch {
+	case f.AtMost != nil:
+		text, kept = fmt.Sprintf("at most %.6g", *f.AtMost), f.Value <= *f.AtMost
+	case f.AtLeast != nil:
+		text, kept = fmt.Sprintf("at least %.6g", *f.AtLeast), f.Value >= *f.AtLeast
+	default:
+		return "", true
+	}
+	if kept {
+		return text + ": kept", true
+	}
+	return text + ": MISSED", false
+}
+
 // Print writes the table, with the bounds when they apply, and returns how many are missed.
 func (r *Report) Print(w io.Writer, bounds bool) (missed int) {
 	fmt.Fprintf(w, "\n%s (%s): %s\n%s\n\n", r.Scenario, r.Subject, r.About, r.Machine)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, f := range r.Figures {
-		verdict := ""
-		if bounds && f.AtMost != nil {
-			verdict = fmt.Sprintf("at most %.6g: kept", *f.AtMost)
-			if f.Value > *f.AtMost {
-				verdict = fmt.Sprintf("at most %.6g: MISSED", *f.AtMost)
-				missed++
-			}
+		verdict, kept := f.verdict()
+		if !bounds {
+			verdict, kept = "", true
+		}
+		if !kept {
+			missed++
 		}
 		fmt.Fprintf(tw, "%s\t%.6g\t%s\t%s\t\n", f.Name, f.Value, f.Unit, verdict)
 	}

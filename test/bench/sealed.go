@@ -45,6 +45,9 @@ func sealedChains() [][]scenario {
 			{name: "sealed-native", about: "5000 SealedSecrets of the native format, 2 values each, sealed to 24 keys in turn", takes: 45 * time.Second, run: sealedNative, ours: true},
 		},
 		{
+			{name: "sealed-poison", about: "one SealedSecret of 100 values that none of 60 keys opens; 20 new objects, one after the other, before it and beside it", takes: 120 * time.Second, run: sealedPoison, ours: true},
+		},
+		{
 			{name: "sealed-memory", about: "30000 Secrets of 10 KB that are nobody's, and 10000 SealedSecrets of the compat format, 2 values each", takes: 300 * time.Second, run: sealedMemory},
 		},
 	}

@@ -49,16 +49,25 @@ type world struct {
 	args []string
 }
 
+// emptyWorld is a folder and nothing else.
+func emptyWorld(_ context.Context, s subject, set settings, log io.Writer) (*world, error) {
+	dir, err := os.MkdirTemp("", "sealbridge-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make folder: %w", err)
+	}
+	return &world{subject: s, settings: set, log: log, dir: dir}, nil
+}
+
 func newWorld(ctx context.Context, s subject, set settings, log io.Writer) (_ *world, err error) {
-	w := &world{subject: s, settings: set, log: log}
+	w, err := emptyWorld(ctx, s, set, log)
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			w.stop()
 		}
 	}()
-	if w.dir, err = os.MkdirTemp("", "sealbridge-bench-"); err != nil {
-		return nil, fmt.Errorf("make folder: %w", err)
-	}
 	if w.audit, err = newAudit(w.dir); err != nil {
 		return nil, err
 	}
