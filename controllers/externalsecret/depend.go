@@ -1,6 +1,7 @@
 package externalsecret
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -22,14 +23,14 @@ import (
 
 // depend finds out whether something in this cluster that the values are made from has changed since they were read:
 // templates, the Secrets that a store reads in this cluster, credentials of stores. After a start, what the object depends
-// on is followed from now on, without a read.
+// on is followed from the versions that the status names, without a read.
 func (r *Reconciler) depend(_ context.Context, s *scope) error {
 	key := client.ObjectKeyFromObject(s.es)
 	if !s.memo.following {
 		s.memo.following = true
 		r.inputs.Follow(key, r.expectedInputs(s))
 		if s.memo.stores == "" {
-			s.memo.stores = fingerprint(s.stores)
+			s.memo.stores = cmp.Or(s.es.Status.StoresHash, fingerprint(s.stores))
 		}
 	}
 	s.since, s.changed = r.inputs.Newer(key)
@@ -41,12 +42,13 @@ func (r *Reconciler) depend(_ context.Context, s *scope) error {
 	return nil
 }
 
-// expectedInputs returns what an object depends on that this process has not read for it yet. A source Secret is among
-// it only when the status says that it was read: whoever may not read a Secret does not learn when it changes.
+// expectedInputs returns what an object depends on that this process has not read for it yet, in the versions in which the
+// status says that it was read. A source Secret is among it only when the status says that it was: whoever may not read a
+// Secret does not learn when it changes.
 func (r *Reconciler) expectedInputs(s *scope) map[watches.Object]watches.Version {
 	inputs := map[watches.Object]watches.Version{}
 	_ = holdersOf(s.es.Spec.Target.Template, func(_ string, _ esv1.TemplateFrom, h holder, _ []esv1.TemplateRefItem) error {
-		inputs[watches.Object{Kind: h.kind, Namespace: s.es.Namespace, Name: h.name}] = ""
+		inputs[watches.Object{Kind: h.kind, Namespace: s.es.Namespace, Name: h.name}] = s.templateVersion(h)
 		return nil
 	})
 	ready := conditions.Ready(s.es.Status.Conditions).Status == metav1.ConditionTrue
@@ -55,10 +57,30 @@ func (r *Reconciler) expectedInputs(s *scope) map[watches.Object]watches.Version
 	}
 	for _, e := range entriesOf(&s.es.Spec) {
 		if namespace, ok := r.readsThisCluster(s.stores[e.origin.store]); ok {
-			inputs[watches.Object{Kind: watches.Secret, Namespace: namespace, Name: e.origin.ref.Key}] = ""
+			inputs[watches.Object{Kind: watches.Secret, Namespace: namespace, Name: e.origin.ref.Key}] = s.sourceVersion(e.origin)
 		}
 	}
 	return inputs
+}
+
+// templateVersion returns the version in which a template was read last, as far as the status says.
+func (s *scope) templateVersion(h holder) watches.Version {
+	for _, t := range s.es.Status.Templates {
+		if t.Kind == h.kind && t.Name == h.name {
+			return watches.Version(t.ResourceVersion)
+		}
+	}
+	return ""
+}
+
+// sourceVersion returns the version in which a document was read last, as far as the status says.
+func (s *scope) sourceVersion(o origin) watches.Version {
+	for _, source := range s.es.Status.Sources {
+		if source.StoreRef == o.store && source.Key == o.ref.Key {
+			return watches.Version(source.Version)
+		}
+	}
+	return ""
 }
 
 // follow notes which versions this run has read. After a failure what was followed before counts as not read: the object

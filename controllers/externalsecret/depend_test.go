@@ -3,6 +3,7 @@ package externalsecret_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -165,5 +166,101 @@ func TestASourceSecretOfThisClusterArrivesAtOnce(t *testing.T) {
 			return fmt.Errorf("it holds %q", got)
 		}
 		return nil
+	})
+}
+
+// TestWhatChangedWhileNoControllerRanArrivesAtTheStart changes, one by one, everything in the cluster that targets are made
+// from, of objects that are refreshed once a year.
+func TestWhatChangedWhileNoControllerRanArrivesAtTheStart(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	w := prepare(t)
+	w.providers = append(w.providers, kubernetes.Provider{})
+	w.start()
+	w.backend.put("db", `{"password":"one-`+canary+`"}`)
+	token := w.plainSecret("cred", map[string]string{"token": "good-1-" + canary})
+	w.store("store", stores.FakeData{Key: "token", Value: w.ns + "/cred/token"})
+	w.backend.put("other", `{"password":"other-`+canary+`"}`)
+	other := w.store("other")
+	cm := w.configMap("shapes", map[string]string{"a": "one {{ .password }}"})
+	shape := w.plainSecret("shape", map[string]string{"b": "one {{ .password }}"})
+	source := w.plainSecret("source", map[string]string{"password": "one-" + canary})
+	bearer, err := cp.ServiceAccountToken(t.Context(), w.ns, "reader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cp.Allow(t.Context(), controlplane.ServiceAccount(w.ns, "reader"), w.ns,
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"source"}, Verbs: []string{"get"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.plainSecret("bearer", map[string]string{"token": bearer})
+	spec := w.storeSpec()
+	spec.Provider = stores.Provider{Kubernetes: &stores.Kubernetes{
+		Server: stores.KubernetesServer{URL: cp.URL(), CABundle: cp.CA()}, RemoteNamespace: w.ns,
+		Auth: &stores.KubernetesAuth{Token: &stores.KubernetesTokenAuth{BearerToken: stores.SecretKeySelector{Name: "bearer", Key: "token"}}},
+	}}
+	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "here"}, Spec: spec})
+	of := func(store, key string) func(*esv1.ExternalSecret) {
+		return func(es *esv1.ExternalSecret) {
+			es.Spec.SecretStoreRef.Name, es.Spec.Data[0].RemoteRef.Key = store, key
+		}
+	}
+	w.create(
+		w.externalSecret("templated", of("other", "other"), from(inConfigMap("shapes", esv1.TemplateRefItem{Key: "a"}), inSecret("shape", esv1.TemplateRefItem{Key: "b"}))),
+		w.externalSecret("copy", of("here", "source")), w.externalSecret("by-credential", of("store", "db")), w.externalSecret("by-store", of("other", "db")),
+	)
+	want := map[string]map[string]string{
+		"templated": {"a": "one other-" + canary, "b": "one other-" + canary}, "copy": {"password": "one-" + canary},
+		"by-credential": {"password": "one-" + canary}, "by-store": {"password": "one-" + canary},
+	}
+	all := func() {
+		t.Helper()
+		for name, data := range want {
+			w.holds(name, data)
+			w.ready(name)
+		}
+	}
+	all()
+	restart := func(do func()) {
+		t.Helper()
+		time.Sleep(time.Second) // whatever is on its way arrives
+		w.stop()
+		w.logs.Write([]byte("--- restart ---\n"))
+		do()
+		w.start()
+		all()
+	}
+	_, asked := w.backend.calls()
+	restart(func() {
+		w.traffic.reset()
+		w.backend.put("db", `{"password":"two-`+canary+`"}`)
+	})
+	time.Sleep(2 * time.Second)
+	if writes := w.traffic.matching("PATCH", "PUT", "POST", "DELETE"); len(writes) > 0 {
+		t.Errorf("a start before which nothing changed in the cluster wrote: %v", writes)
+	}
+	if _, now := w.backend.calls(); now != asked {
+		t.Errorf("a start before which nothing changed in the cluster asked the stores %d times", now-asked)
+	}
+	restart(func() {
+		change(w, cm, func(cm *corev1.ConfigMap) { cm.Data["a"] = "two {{ .password }}" })
+		want["templated"]["a"] = "two other-" + canary
+	})
+	restart(func() {
+		change(w, shape, func(s *corev1.Secret) { s.Data["b"] = []byte("two {{ .password }}") })
+		want["templated"]["b"] = "two other-" + canary
+	})
+	restart(func() {
+		change(w, source, func(s *corev1.Secret) { s.Data["password"] = []byte("two-" + canary) })
+		want["copy"]["password"] = "two-" + canary
+	})
+	restart(func() {
+		change(w, token, func(s *corev1.Secret) { s.Data["token"] = []byte("good-2-" + canary) })
+		want["by-credential"]["password"] = "two-" + canary
+	})
+	restart(func() {
+		change(w, other, func(s *esv1.SecretStore) { s.Spec.Provider.Fake.Data[0].Value = "reconfigured" })
+		want["by-store"]["password"] = "two-" + canary
 	})
 }

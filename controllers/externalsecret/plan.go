@@ -248,7 +248,7 @@ func hashOf(parts ...string) uint32 {
 	return binary.BigEndian.Uint32(sum[:])
 }
 
-// fingerprint tells the configurations of stores apart.
+// fingerprint tells the configurations of stores apart; empty for none.
 func fingerprint(stores map[esv1.StoreRef]client.Object) string {
 	parts := make([]string, 0, len(stores))
 	for _, obj := range stores {
@@ -257,5 +257,8 @@ func fingerprint(stores map[esv1.StoreRef]client.Object) string {
 		}
 	}
 	slices.Sort(parts)
-	return strings.Join(parts, ",")
+	if len(parts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%08x", hashOf(parts...))
 }

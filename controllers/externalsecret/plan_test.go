@@ -34,6 +34,11 @@ func synced() *scope {
 	}
 }
 
+// storeOf returns the stores of an object that uses one.
+func storeOf(uid types.UID, generation int64) map[esv1.StoreRef]client.Object {
+	return map[esv1.StoreRef]client.Object{{}: &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{UID: uid, Generation: generation}}}
+}
+
 func TestWhatIsDueFollowsFromWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	set := func(policy esv1.RefreshPolicy, interval time.Duration) func(*scope) {
@@ -77,8 +82,8 @@ func TestWhatIsDueFollowsFromWhatIsKnown(t *testing.T) {
 			given: []func(*scope){later(90 * time.Minute), func(s *scope) { s.memo.refreshed = start.Add(89*time.Minute + 59*time.Second) }}, want: plan{}},
 		"the store changed since": {
 			given: []func(*scope){func(s *scope) {
-				s.memo.stores = "uid/1"
-				s.stores = map[esv1.StoreRef]client.Object{{}: &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{UID: "uid", Generation: 2}}}
+				s.memo.stores = fingerprint(storeOf("uid", 1))
+				s.stores = storeOf("uid", 2)
 			}}, want: plan{refresh: true}},
 		"what it reads was seen to have changed": {given: []func(*scope){func(s *scope) { s.news = start.Add(time.Second) }}, want: plan{refresh: true}},
 		"it has been read since it was seen to have changed": {
@@ -87,8 +92,8 @@ func TestWhatIsDueFollowsFromWhatIsKnown(t *testing.T) {
 			given: []func(*scope){set(esv1.RefreshCreatedOnce, time.Hour), func(s *scope) { s.news = start.Add(time.Second) }}, want: plan{}},
 		"the store did not change": {
 			given: []func(*scope){func(s *scope) {
-				s.memo.stores = "uid/2"
-				s.stores = map[esv1.StoreRef]client.Object{{}: &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{UID: "uid", Generation: 2}}}
+				s.memo.stores = fingerprint(storeOf("uid", 2))
+				s.stores = storeOf("uid", 2)
 			}}, want: plan{}},
 	}
 	for name, tt := range tests {

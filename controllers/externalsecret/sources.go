@@ -1,6 +1,8 @@
 package externalsecret
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
@@ -12,6 +14,18 @@ const (
 	maxSources = 100
 	maxVersion = 256
 )
+
+// templatesOf names the objects that templates were read from.
+func (s *scope) templatesOf() []esv1.TemplateSource {
+	var out []esv1.TemplateSource
+	for h, is := range s.templates {
+		out = append(out, esv1.TemplateSource{Kind: h.kind, Name: h.name, ResourceVersion: is.version})
+	}
+	slices.SortFunc(out, func(a, b esv1.TemplateSource) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return out[:min(len(out), maxSources)]
+}
 
 // sourcesOf names the documents that the values were read from, in the order of the entries and of what each found, each
 // once, and says how many more there are.

@@ -77,13 +77,13 @@ func (s *scope) recordSync(heartbeat time.Duration, before esv1.Condition) {
 	if s.dynamic {
 		s.memo.content = s.content.fingerprint()
 	}
-	sources, more := s.sourcesOf()
-	quiet := !s.written && !s.deleted && !s.plan.changed && before.Status == metav1.ConditionTrue && slices.Equal(sources, status.Sources) &&
-		more == status.MoreSources && s.now.Sub(status.RefreshTime.Time) < heartbeat && !status.RefreshTime.After(s.now)
+	same := s.recordInputs()
+	quiet := same && !s.written && !s.deleted && !s.plan.changed && before.Status == metav1.ConditionTrue &&
+		s.now.Sub(status.RefreshTime.Time) < heartbeat && !status.RefreshTime.After(s.now)
 	if !quiet {
 		status.RefreshTime = metav1.NewTime(s.now).Rfc3339Copy()
 	}
-	status.SyncedResourceVersion, status.Sources, status.MoreSources = s.version, sources, more
+	status.SyncedResourceVersion = s.version
 	switch {
 	case s.retained:
 		return
@@ -95,6 +95,17 @@ func (s *scope) recordSync(heartbeat time.Duration, before esv1.Condition) {
 	if status.Target.UID != s.target.uid || !older(s.target.resourceVersion, status.Target.ResourceVersion) {
 		status.Target = esv1.TargetStatus{UID: s.target.uid, ResourceVersion: s.target.resourceVersion}
 	}
+}
+
+// recordInputs writes down what the target was made from, and reports whether that is the same as before.
+func (s *scope) recordInputs() (same bool) {
+	status := &s.es.Status
+	sources, more := s.sourcesOf()
+	templates := s.templatesOf()
+	same = slices.Equal(sources, status.Sources) && more == status.MoreSources && slices.Equal(templates, status.Templates) &&
+		s.memo.stores == status.StoresHash
+	status.Sources, status.MoreSources, status.Templates, status.StoresHash = sources, more, templates, s.memo.stores
+	return same
 }
 
 func conditionOf(s *scope, out flow.Outcome, before esv1.Condition) esv1.Condition {

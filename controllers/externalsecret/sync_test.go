@@ -45,9 +45,9 @@ func TestAnExternalSecretIsMaterialized(t *testing.T) {
 		RefreshTime: es.Status.RefreshTime, Conditions: es.Status.Conditions, SyncedResourceVersion: es.Status.SyncedResourceVersion,
 		ObservedGeneration: es.Generation, Binding: esv1.Binding{Name: "db"},
 		Sources: []esv1.Source{{StoreRef: esv1.StoreRef{Name: "store", Kind: esv1.KindSecretStore}, Key: "db"}},
-		Target:  esv1.TargetStatus{UID: secret.UID, ResourceVersion: secret.ResourceVersion},
+		Target:  esv1.TargetStatus{UID: secret.UID, ResourceVersion: secret.ResourceVersion}, StoresHash: es.Status.StoresHash,
 	}
-	if diff := cmp.Diff(want, es.Status); diff != "" || es.Status.RefreshTime.IsZero() || es.Status.SyncedResourceVersion == "" {
+	if diff := cmp.Diff(want, es.Status); diff != "" || es.Status.RefreshTime.IsZero() || es.Status.SyncedResourceVersion == "" || es.Status.StoresHash == "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 	w.eventually("one event", func() error {

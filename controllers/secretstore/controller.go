@@ -119,7 +119,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj c
 	}
 	s := &scope{obj: obj, name: name, spec: spec, status: status, now: time.Now(),
 		interval: intervalOf(spec.RefreshInterval, r.deps.Interval)}
-	r.seen.first(name, obj.GetUID(), s.now)
+	s.first = r.seen.first(name, obj.GetUID(), s.now)
 	return flow.Run(ctx, engine, obj, s, report, r.steps()...)
 }
 
@@ -134,12 +134,15 @@ type record struct {
 	at  time.Time
 }
 
-func (s *seen) first(name string, uid types.UID, now time.Time) {
+// first notes a store, and reports whether it was not known.
+func (s *seen) first(name string, uid types.UID, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stores[name].uid != uid {
-		s.stores[name] = record{uid, now}
+	if s.stores[name].uid == uid {
+		return false
 	}
+	s.stores[name] = record{uid, now}
+	return true
 }
 
 func (s *seen) checked(name string, uid types.UID, now time.Time) {

@@ -1,8 +1,10 @@
 package secretstore
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -49,6 +52,30 @@ func nextCheck(uid types.UID, last time.Time, interval time.Duration) time.Time 
 // ready reports whether the status says that the store, as it is now, can be used.
 func ready(generation int64, status *esv1.SecretStoreStatus) bool {
 	return status.ObservedGeneration == generation && conditions.Ready(status.Conditions).Status == metav1.ConditionTrue
+}
+
+// maxCredentials bounds status.credentials.
+const maxCredentials = 100
+
+// credentialsOf writes down what a store was opened with, in order.
+func credentialsOf(lent map[watches.Object]watches.Version) []esv1.CredentialSource {
+	var out []esv1.CredentialSource
+	for o, v := range lent {
+		out = append(out, esv1.CredentialSource{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, ResourceVersion: string(v)})
+	}
+	slices.SortFunc(out, func(a, b esv1.CredentialSource) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return out[:min(len(out), maxCredentials)]
+}
+
+// lentOf is the reverse of credentialsOf.
+func lentOf(credentials []esv1.CredentialSource) map[watches.Object]watches.Version {
+	lent := map[watches.Object]watches.Version{}
+	for _, c := range credentials {
+		lent[watches.Object{Kind: c.Kind, Namespace: c.Namespace, Name: c.Name}] = watches.Version(c.ResourceVersion)
+	}
+	return lent
 }
 
 // describe joins what is wrong with a configuration into one message.

@@ -20,6 +20,8 @@ type scope struct {
 	interval time.Duration
 	due      time.Time
 
+	// first is set when the process sees the store for the first time.
+	first bool
 	// foreign is set for a store that another controller serves.
 	foreign bool
 	// fresh is set when the store was found ready a short while ago and has not changed since.
@@ -28,6 +30,8 @@ type scope struct {
 	store sessions.Store
 	// checked is set when the backend was asked.
 	checked bool
+	// credentials are what the store was opened with, when it was found ready.
+	credentials []esv1.CredentialSource
 	// referent is set when the store can only be checked by those who use it.
 	referent bool
 }

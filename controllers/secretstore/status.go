@@ -26,6 +26,9 @@ func report(s *scope, out flow.Outcome) flow.Verdict {
 	now := conditionOf(s, out)
 	s.status.Conditions = conditions.Set(s.status.Conditions, now, s.now)
 	s.status.ObservedGeneration = s.obj.GetGeneration()
+	if out.State == flow.Ready {
+		s.status.Credentials = s.credentials
+	}
 	s.status.Capabilities = ""
 	if s.store.Provider != nil {
 		// What no provider of ours can do yet is not promised.

@@ -13,6 +13,7 @@ import (
 func (r *Reconciler) steps() []flow.Step[scope] {
 	return []flow.Step[scope]{
 		{Name: "skip a store of another controller", Do: r.skipForeign},
+		{Name: "expect credentials", Do: r.expect},
 		{Name: "skip a store that is not due", Do: r.skipFresh},
 		{Name: "translate", Do: r.translate},
 		{Name: "validate", Do: r.validate},
@@ -24,6 +25,20 @@ func (r *Reconciler) skipForeign(_ context.Context, s *scope) error {
 	if s.foreign = !sessions.Serves(r.deps.Class, s.spec); s.foreign {
 		return flow.Done()
 	}
+	return nil
+}
+
+// expect makes the pool follow what the store was opened with before this process began, so that it notices what was replaced
+// meanwhile.
+func (r *Reconciler) expect(_ context.Context, s *scope) error {
+	if !s.first || !ready(s.obj.GetGeneration(), s.status) {
+		return nil
+	}
+	store, err := r.deps.Sessions.Translate(s.obj)
+	if err != nil {
+		return nil //nolint:nilerr // translate says so
+	}
+	r.deps.Sessions.Expect(store, lentOf(s.status.Credentials))
 	return nil
 }
 
@@ -72,6 +87,7 @@ func (r *Reconciler) check(ctx context.Context, s *scope) error {
 		s.referent = true
 		return nil
 	case err == nil:
+		s.credentials = credentialsOf(r.deps.Sessions.Lent(s.store))
 		return nil
 	case errors.As(err, &throttled) && throttled.After > 0:
 		return flow.Wait(esv1.ReasonValidationFailed, throttled.After, err)

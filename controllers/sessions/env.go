@@ -186,6 +186,13 @@ func (e *env) expiry() time.Time {
 	return e.expires
 }
 
+// lendings returns the objects that were lent, in the versions in which they were read.
+func (e *env) lendings() map[watches.Object]watches.Version {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.lent)
+}
+
 // outdated reports whether an object that was lent has changed, appeared or gone since, as far as it is watched.
 func (e *env) outdated() bool {
 	e.mu.Lock()
@@ -201,10 +208,7 @@ func (e *env) outdated() bool {
 // replaced reports the same about objects that are not watched. It reads metadata only, and takes an object that cannot
 // be read now for unchanged: a session that works is not given up because the API server is slow.
 func (e *env) replaced(ctx context.Context) bool {
-	e.mu.Lock()
-	lent := maps.Clone(e.lent)
-	e.mu.Unlock()
-	for o, read := range lent {
+	for o, read := range e.lendings() {
 		if e.watcher.Version(o) != "" {
 			continue
 		}

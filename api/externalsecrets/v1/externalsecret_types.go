@@ -143,6 +143,16 @@ type ExternalSecretStatus struct {
 	// +optional
 	MoreSources int32 `json:"moreSources,omitempty"`
 
+	// Templates are the objects that the templates were read from, the first hundred. By them, by sources and by storesHash a
+	// controller that starts sees what has changed while none ran.
+	// +optional
+	// +kubebuilder:validation:MaxItems=100
+	Templates []TemplateSource `json:"templates,omitempty"`
+
+	// StoresHash tells the configurations of the stores that were used apart.
+	// +optional
+	StoresHash string `json:"storesHash,omitempty"`
+
 	// Binding names the target for servicebinding.io.
 	// +optional
 	Binding Binding `json:"binding,omitzero"`
@@ -163,6 +173,18 @@ type Source struct {
 	// Version identifies the content that was read, in the store's own spelling, cut off after 256 bytes; empty when the store has none.
 	// +optional
 	Version string `json:"version,omitempty"`
+}
+
+// TemplateSource is a ConfigMap or Secret of the ExternalSecret's namespace, and which of its versions was read.
+type TemplateSource struct {
+	// Kind is ConfigMap or Secret.
+	Kind string `json:"kind"`
+
+	// Name of the object.
+	Name string `json:"name"`
+
+	// ResourceVersion is the version that was read.
+	ResourceVersion string `json:"resourceVersion"`
 }
 
 // Binding is the reference of a servicebinding.io provisioned service.

@@ -90,6 +90,27 @@ type SecretStoreStatus struct {
 	// Capabilities is ReadOnly, WriteOnly or ReadWrite.
 	// +optional
 	Capabilities StoreCapabilities `json:"capabilities,omitempty"`
+
+	// Credentials are the objects of the cluster that the store was opened with when it was last found ready. By them a
+	// controller that starts sees what was replaced while none ran.
+	// +optional
+	// +kubebuilder:validation:MaxItems=100
+	Credentials []CredentialSource `json:"credentials,omitempty"`
+}
+
+// CredentialSource is a Secret or ConfigMap that a store was opened with, and which of its versions was read.
+type CredentialSource struct {
+	// Kind is ConfigMap or Secret.
+	Kind string `json:"kind"`
+
+	// Namespace of the object.
+	Namespace string `json:"namespace"`
+
+	// Name of the object.
+	Name string `json:"name"`
+
+	// ResourceVersion is the version that was read.
+	ResourceVersion string `json:"resourceVersion"`
 }
 
 // SecretStore is a backend that the ExternalSecrets of its own namespace may use.
