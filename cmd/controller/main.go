@@ -17,6 +17,7 @@ import (
 const garbage = 50
 
 func main() {
+	releaseProgram()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
