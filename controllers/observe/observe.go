@@ -32,10 +32,6 @@ type Metrics struct {
 	// omit leaves out what has a series for each object.
 	omit bool
 
-	syncs, errors *prometheus.CounterVec
-	conditions    map[string]*prometheus.GaugeVec
-	durations     map[string]*prometheus.GaugeVec
-
 	latency prometheus.Histogram
 	objects *objects
 
@@ -47,24 +43,12 @@ type Metrics struct {
 // New returns Metrics in a registry, where they go on from an earlier one's. With omit there is no series for single
 // objects. It fails when another metric has one of the names.
 func New(registry prometheus.Registerer, omit bool) (*Metrics, error) {
-	m := &Metrics{omit: omit, conditions: map[string]*prometheus.GaugeVec{}, durations: map[string]*prometheus.GaugeVec{}}
+	m := &Metrics{omit: omit}
 	var failed []error
 	counter := func(subsystem, name, help string, labels ...string) *prometheus.CounterVec {
 		v, err := metrics.Register(registry, prometheus.NewCounterVec(prometheus.CounterOpts{Subsystem: subsystem, Name: name, Help: help}, labels))
 		failed = append(failed, err)
 		return v
-	}
-	gauge := func(subsystem, name, help string, labels ...string) *prometheus.GaugeVec {
-		v, err := metrics.Register(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{Subsystem: subsystem, Name: name, Help: help}, labels))
-		failed = append(failed, err)
-		return v
-	}
-	m.syncs = counter(externalSecret, "sync_calls_total", "Reconciliations of an ExternalSecret.", "name", "namespace")
-	m.errors = counter(externalSecret, "sync_calls_error", "Reconciliations of an ExternalSecret that failed.", "name", "namespace")
-	for _, kind := range kinds() {
-		m.conditions[kind] = gauge(kind, "status_condition", "1 for the status that a condition of the object has, 0 for the other.",
-			"name", "namespace", "condition", "status")
-		m.durations[kind] = gauge(kind, "reconcile_duration", "Nanoseconds that the last reconciliation of the object took.", "name", "namespace")
 	}
 	m.apiCalls = counter(externalSecret, "provider_api_calls_count", "Calls of the API of a provider.", "provider", "call", "status")
 	m.documents = counter("sealbridge", "documents_total",
@@ -114,27 +98,11 @@ func (m *Metrics) Ran(obj client.Object, o flow.Observation) {
 	}
 	name, namespace := obj.GetName(), obj.GetNamespace()
 	ready := conditions.Ready(list).Status
-	m.objects.set(object{kind: kind, name: types.NamespacedName{Namespace: namespace, Name: name}}, state{ready: ready, synced: o.Synced})
+	failed := o.Outcome.State != flow.Ready && ready == metav1.ConditionFalse
+	m.objects.ran(object{kind: kind, name: types.NamespacedName{Namespace: namespace, Name: name}},
+		state{ready: ready, synced: o.Synced, took: o.Took, unnamed: m.omit}, failed)
 	if !o.Due.IsZero() {
 		m.latency.Observe(max(0, time.Since(o.Due).Seconds()))
-	}
-	if m.omit {
-		return
-	}
-	if kind == externalSecret {
-		m.syncs.WithLabelValues(name, namespace).Inc()
-		failures := m.errors.WithLabelValues(name, namespace) // is there, with 0, from the first run
-		if o.Outcome.State != flow.Ready && ready == metav1.ConditionFalse {
-			failures.Inc()
-		}
-	}
-	m.durations[kind].WithLabelValues(name, namespace).Set(float64(o.Took.Nanoseconds()))
-	for _, status := range []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse} {
-		value := 0.0
-		if status == ready {
-			value = 1
-		}
-		m.conditions[kind].WithLabelValues(name, namespace, string(esv1.ConditionReady), string(status)).Set(value)
 	}
 }
 
@@ -145,12 +113,4 @@ func (m *Metrics) Gone(obj client.Object, name types.NamespacedName) {
 		return
 	}
 	m.objects.remove(object{kind: kind, name: name})
-	if kind == externalSecret {
-		m.syncs.DeleteLabelValues(name.Name, name.Namespace)
-		m.errors.DeleteLabelValues(name.Name, name.Namespace)
-	}
-	m.durations[kind].DeleteLabelValues(name.Name, name.Namespace)
-	for _, status := range []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse} {
-		m.conditions[kind].DeleteLabelValues(name.Name, name.Namespace, string(esv1.ConditionReady), string(status))
-	}
 }

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,18 +104,42 @@ sealbridge_objects{kind="externalsecret",ready="True"} 3
 	}
 }
 
+// Not parallel: it looks at what the whole process keeps.
+func TestAnObjectCostsLittleMemoryUntilItsSeriesAreAskedFor(t *testing.T) {
+	const objects, most = 5000, 400
+	m, registry := observed(t, false)
+	before := kept()
+	for i := range objects {
+		m.Ran(es(strconv.Itoa(i), metav1.ConditionTrue), flow.Observation{Took: time.Millisecond, Synced: time.Now()})
+	}
+	if each := (kept() - before) / objects; each > most {
+		t.Errorf("%d bytes an object, more than %d", each, most)
+	}
+	if n, err := testutil.GatherAndCount(registry, "externalsecret_sync_calls_total"); n != objects || err != nil {
+		t.Errorf("%d series, %v", n, err)
+	}
+}
+
+// kept returns how many bytes are alive on the heap.
+func kept() int64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
 // The age of values grows while a store is down and nothing is refreshed, which is when it matters.
 func TestStalenessIsTheAgeOfTheValuesWhenItIsAskedFor(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	o := newObjects(func() time.Time { return now })
 	of := func(name string) object { return object{externalSecret, types.NamespacedName{Name: name}} }
-	o.set(of("fresh"), state{synced: now.Add(-10 * time.Second)})
-	o.set(of("old"), state{synced: now.Add(-time.Hour)})
-	o.set(of("read once"), state{})
-	o.set(object{secretStore, types.NamespacedName{Name: "store"}}, state{synced: now})
+	o.ran(of("fresh"), state{synced: now.Add(-10 * time.Second)}, false)
+	o.ran(of("old"), state{synced: now.Add(-time.Hour)}, false)
+	o.ran(of("read once"), state{}, false)
+	o.ran(object{secretStore, types.NamespacedName{Name: "store"}}, state{synced: now}, false)
 	now = now.Add(time.Hour)
-	ch := make(chan prometheus.Metric, 10)
+	ch := make(chan prometheus.Metric, 100)
 	o.Collect(ch)
 	close(ch)
 	for metric := range ch {

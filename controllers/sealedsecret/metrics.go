@@ -1,6 +1,7 @@
 package sealedsecret
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,17 +32,13 @@ type meters struct {
 	operations prometheus.Counter
 	requests   prometheus.Counter
 	errors     *prometheus.CounterVec
-	conditions *prometheus.GaugeVec
+	conditions *conditionInfo
 	// omit keeps the names of objects out of the metrics.
 	omit bool
-
-	mu sync.Mutex
-	// instances are the objects that conditions shows, with their label.
-	instances map[types.NamespacedName]string
 }
 
 func newMeters(registry prometheus.Registerer, omit bool) (*meters, error) {
-	m := &meters{omit: omit, instances: map[types.NamespacedName]string{}}
+	m := &meters{omit: omit}
 	var err error
 	if m.operations, err = metrics.Register(registry, prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "sealbridge_sealedsecret_private_key_operations_total",
@@ -59,10 +56,7 @@ func newMeters(registry prometheus.Registerer, omit bool) (*meters, error) {
 	}, []string{"reason", "namespace"})); err != nil {
 		return nil, err
 	}
-	m.conditions, err = metrics.Register(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: metricsNamespace, Name: "condition_info",
-		Help: "Current SealedSecret condition status. Values are -1 (false), 0 (unknown or absent), 1 (true)",
-	}, []string{"namespace", "name", "condition", "ss_app_kubernetes_io_instance"}))
+	m.conditions, err = metrics.Register(registry, newConditionInfo())
 	return m, err
 }
 
@@ -84,27 +78,60 @@ func (m *meters) observe(obj *v1alpha1.SealedSecret) {
 	if m.omit || condition.Type == "" {
 		return
 	}
-	name, instance := types.NamespacedName{Namespace: obj.Namespace, Name: obj.Name}, obj.Labels[instanceLabel]
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if before, ok := m.instances[name]; ok && before != instance {
-		m.remove(name, before)
-	}
-	m.instances[name] = instance
-	value := map[metav1.ConditionStatus]float64{metav1.ConditionTrue: 1, metav1.ConditionFalse: -1}[condition.Status]
-	m.conditions.WithLabelValues(name.Namespace, name.Name, string(v1alpha1.ConditionSynced), instance).Set(value)
+	value := map[metav1.ConditionStatus]int8{metav1.ConditionTrue: 1, metav1.ConditionFalse: -1}[condition.Status]
+	m.conditions.set(types.NamespacedName{Namespace: obj.Namespace, Name: obj.Name}, shown{instance: obj.Labels[instanceLabel], value: value})
 }
 
 // forget removes what is shown of an object that is gone.
-func (m *meters) forget(name types.NamespacedName) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if instance, ok := m.instances[name]; ok {
-		m.remove(name, instance)
-		delete(m.instances, name)
-	}
+func (m *meters) forget(name types.NamespacedName) { m.conditions.remove(name) }
+
+// conditionInfo shows a condition of each object. The series are made when they are asked for: a Prometheus vector would
+// keep half a kilobyte for each.
+type conditionInfo struct {
+	desc *prometheus.Desc
+
+	mu      sync.Mutex
+	objects map[types.NamespacedName]shown
 }
 
-func (m *meters) remove(name types.NamespacedName, instance string) {
-	m.conditions.DeleteLabelValues(name.Namespace, name.Name, string(v1alpha1.ConditionSynced), instance)
+// shown is what the metric says of an object.
+type shown struct {
+	instance string
+	value    int8
+}
+
+func newConditionInfo() *conditionInfo {
+	return &conditionInfo{objects: map[types.NamespacedName]shown{}, desc: prometheus.NewDesc(metricsNamespace+"_condition_info",
+		"Current SealedSecret condition status. Values are -1 (false), 0 (unknown or absent), 1 (true)",
+		[]string{"namespace", "name", "condition", "ss_app_kubernetes_io_instance"}, nil)}
+}
+
+func (c *conditionInfo) set(name types.NamespacedName, s shown) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.objects[name] = s
+}
+
+func (c *conditionInfo) remove(name types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.objects, name)
+}
+
+// Describe implements prometheus.Collector.
+func (c *conditionInfo) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+// Collect implements prometheus.Collector.
+func (c *conditionInfo) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	objects := maps.Clone(c.objects)
+	c.mu.Unlock()
+	for name, s := range objects {
+		metric, err := prometheus.NewConstMetric(c.desc, prometheus.GaugeValue, float64(s.value),
+			name.Namespace, name.Name, string(v1alpha1.ConditionSynced), s.instance)
+		if err != nil {
+			metric = prometheus.NewInvalidMetric(c.desc, err)
+		}
+		ch <- metric
+	}
 }
