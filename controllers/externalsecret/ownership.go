@@ -18,12 +18,13 @@ import (
 	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
-// targetIndex finds ExternalSecrets by the name of their target.
+// targetIndex finds ExternalSecrets by the name of their target where it is not their own, so that most have no entry: the
+// one of the target's name is found by its name.
 const targetIndex = "target"
 
 func indexTarget(obj client.Object) []string {
 	es, ok := obj.(*esv1.ExternalSecret)
-	if !ok {
+	if !ok || targetName(es) == es.Name {
 		return nil
 	}
 	return []string{targetName(es)}
@@ -36,6 +37,14 @@ func (r *Reconciler) withTarget(ctx context.Context, namespace, name string) ([]
 	err := r.deps.Client.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy, client.MatchingFields{targetIndex: name})
 	if err != nil {
 		return nil, fmt.Errorf("list the ExternalSecrets of Secret %s/%s: %w", namespace, name, redact.API(err))
+	}
+	var namesake esv1.ExternalSecret
+	err = r.deps.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &namesake, client.UnsafeDisableDeepCopy)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("look up the ExternalSecret of Secret %s/%s: %w", namespace, name, redact.API(err))
+	}
+	if err == nil && targetName(&namesake) == name {
+		list.Items = append(list.Items, namesake)
 	}
 	return list.Items, nil
 }

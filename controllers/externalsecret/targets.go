@@ -3,6 +3,7 @@ package externalsecret
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +22,8 @@ import (
 // targets is what the controller knows about the Secrets that ExternalSecrets maintain: metadata, never data.
 type targets struct{ cache cache.Cache }
 
-// ownerIndex finds Secrets by the UID of the object that controls them.
+// ownerIndex finds Secrets by the UID of the object that controls them where it has another name, so that most have no entry:
+// the one of the object's own name is found by its name.
 const ownerIndex = "controller"
 
 // newTargets returns a cache of the metadata of the Secrets with the label of managed Secrets, in some namespaces or, with
@@ -43,7 +45,7 @@ func newTargets(ctx context.Context, cl cluster.Cluster, namespaces []string) (*
 		return nil, fmt.Errorf("make the cache of managed Secrets: %w", err)
 	}
 	err = c.IndexField(ctx, secretMetadata(), ownerIndex, func(obj client.Object) []string {
-		if owner := metav1.GetControllerOf(obj); owner != nil {
+		if owner := metav1.GetControllerOfNoCopy(obj); owner != nil && owner.Name != obj.GetName() {
 			return []string{string(owner.UID)}
 		}
 		return nil
@@ -60,30 +62,40 @@ func secretMetadata() *metav1.PartialObjectMetadata {
 	return m
 }
 
+// apiVersion is that of ExternalSecrets in owner references.
+const apiVersion = esv1.Group + "/" + esv1.Version
+
 // strip leaves of a Secret's metadata what identifies it, says whose it is and what it holds, and of its field managers those
-// that External Secrets Operator left behind.
+// that External Secrets Operator left behind. What many have in common is kept once.
 func strip(obj any) (any, error) {
 	m, ok := obj.(*metav1.PartialObjectMetadata)
 	if !ok {
 		return obj, nil
 	}
-	kept := &metav1.PartialObjectMetadata{TypeMeta: m.TypeMeta}
+	kept := secretMetadata()
 	kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion = m.Namespace, m.Name, m.UID, m.ResourceVersion
-	kept.OwnerReferences = m.OwnerReferences
+	kept.OwnerReferences = slices.Clone(m.OwnerReferences) // as long as it is
+	for i := range kept.OwnerReferences {
+		o := &kept.OwnerReferences[i]
+		if o.APIVersion == apiVersion && o.Kind == esv1.KindExternalSecret {
+			o.APIVersion, o.Kind = apiVersion, esv1.KindExternalSecret
+		}
+		if o.Name == m.Name {
+			o.Name = m.Name
+		}
+	}
 	for _, f := range m.ManagedFields {
 		if f.Operation == metav1.ManagedFieldsOperationUpdate && f.Subresource == "" && strings.HasPrefix(f.Manager, esv1.FieldOwnerPrefix) {
 			kept.ManagedFields = append(kept.ManagedFields, metav1.ManagedFieldsEntry{Manager: f.Manager, Operation: f.Operation})
 		}
 	}
-	kept.Labels = map[string]string{esv1.LabelManaged: m.Labels[esv1.LabelManaged]}
 	for name, value := range m.Annotations {
-		if name != esv1.AnnotationDataHash && !strings.HasPrefix(name, esv1.AnnotationInputs) {
-			continue
+		switch {
+		case name == esv1.AnnotationDataHash:
+			metav1.SetMetaDataAnnotation(&kept.ObjectMeta, esv1.AnnotationDataHash, value)
+		case strings.HasPrefix(name, esv1.AnnotationInputs):
+			metav1.SetMetaDataAnnotation(&kept.ObjectMeta, name, value)
 		}
-		if kept.Annotations == nil {
-			kept.Annotations = map[string]string{}
-		}
-		kept.Annotations[name] = value
 	}
 	return kept, nil
 }
@@ -116,6 +128,14 @@ func (t *targets) ownedBy(ctx context.Context, es *esv1.ExternalSecret) ([]metav
 	err := t.cache.List(ctx, list, client.InNamespace(es.Namespace), client.MatchingFields{ownerIndex: string(es.UID)}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("list the Secrets of the ExternalSecret: %w", redact.API(err))
+	}
+	m := secretMetadata()
+	err = t.cache.Get(ctx, client.ObjectKeyFromObject(es), m, client.UnsafeDisableDeepCopy)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("look up the Secret of the ExternalSecret: %w", redact.API(err))
+	}
+	if err == nil && metav1.IsControlledBy(m, es) {
+		list.Items = append(list.Items, *m)
 	}
 	return list.Items, nil
 }
