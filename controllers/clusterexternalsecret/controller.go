@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -54,8 +53,8 @@ type Reconciler struct {
 	deps Deps
 
 	mu sync.Mutex
-	// written are the resource versions of our last status writes, by name: an older object from the cache is not acted on.
-	written map[string]string
+	// written is what our last runs left, by name: an older object from the cache is not acted on.
+	written map[string]flow.Last
 	// freed are the objects whose finalizer this process has removed once, so that it does not fight with an operator that
 	// runs beside it.
 	freed map[types.UID]bool
@@ -63,7 +62,7 @@ type Reconciler struct {
 
 // New returns a Reconciler.
 func New(d Deps) *Reconciler {
-	return &Reconciler{deps: d, written: map[string]string{}, freed: map[types.UID]bool{}}
+	return &Reconciler{deps: d, written: map[string]flow.Last{}, freed: map[types.UID]bool{}}
 }
 
 // ownerIndex finds ExternalSecrets by the UID of the ClusterExternalSecret that controls them.
@@ -173,9 +172,6 @@ func requests(names map[string]bool) []reconcile.Request {
 	return out
 }
 
-// behind is how long the controller waits for a cache that does not show its own last write yet.
-const behind = 50 * time.Millisecond
-
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events, Observer: r.deps.Observer}
@@ -183,34 +179,34 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	err := r.deps.Client.Get(ctx, req.NamespacedName, ces)
 	if apierrors.IsNotFound(err) {
 		engine.Gone(ces, req.NamespacedName)
-		r.remember(req.Name, "")
+		r.remember(req.Name, flow.Last{})
 		return reconcile.Result{}, r.free(ctx, &scope{name: req.Name, gone: true})
 	}
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("read ClusterExternalSecret: %w", redact.API(err))
 	}
-	if order, err := resourceversion.CompareResourceVersion(ces.ResourceVersion, r.recall(req.Name)); err == nil && order < 0 {
-		return reconcile.Result{RequeueAfter: behind}, nil
+	if r.recall(req.Name).Behind(ces, time.Now()) {
+		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
 	}
 	s := &scope{name: req.Name, ces: ces, now: time.Now(), version: versionOf(ces)}
 	result, err := flow.Run(ctx, engine, ces, s, report, r.steps()...)
-	r.remember(req.Name, ces.ResourceVersion)
+	r.remember(req.Name, flow.LastOf(ces, err, time.Now()))
 	return result, err
 }
 
-func (r *Reconciler) recall(name string) string {
+func (r *Reconciler) recall(name string) flow.Last {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.written[name]
 }
 
-// remember keeps the resource version of a ClusterExternalSecret; an empty one is forgotten.
-func (r *Reconciler) remember(name, version string) {
+// remember keeps what the last run over a ClusterExternalSecret left; nothing is forgotten.
+func (r *Reconciler) remember(name string, last flow.Last) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.written, name)
-	if version != "" {
-		r.written[name] = version
+	if last != (flow.Last{}) {
+		r.written[name] = last
 	}
 }
 

@@ -171,9 +171,6 @@ func storeChanged() predicate.Funcs {
 	}
 }
 
-// behind is how long the controller waits for a cache that does not show its own last write yet.
-const behind = 50 * time.Millisecond
-
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events, Observer: r.deps.Observer}
@@ -188,13 +185,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("read ExternalSecret: %w", redact.API(err))
 	}
 	m := r.recall(req.NamespacedName, es.UID)
-	if older(es.ResourceVersion, m.resourceVersion) {
-		return reconcile.Result{RequeueAfter: behind}, nil
+	if m.last.Behind(es, time.Now()) {
+		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
 	}
 	s := &scope{es: es, now: r.deps.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
 	s.memo.aim = m.aim.at(r.phases.point(documentsOf(es)), s.now)
 	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
-	s.memo.resourceVersion = es.ResourceVersion
+	s.memo.last = flow.LastOf(es, err, time.Now())
 	r.follow(s)
 	r.remember(req.NamespacedName, s.memo)
 	return result, err

@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -96,8 +97,8 @@ type target struct {
 // correctness.
 type memo struct {
 	uid types.UID
-	// resourceVersion is the one that our last status write made: an older object from the cache is not acted on.
-	resourceVersion string
+	// last is of the run before: an older object from the cache is not acted on.
+	last flow.Last
 	// refreshed is when the values were read last; the status may say less (heartbeat).
 	refreshed time.Time
 	// aim is the point of the interval at which the object is due.

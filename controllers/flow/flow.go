@@ -86,7 +86,7 @@ func Run[S any](ctx context.Context, e Engine, obj client.Object, s *S, report R
 			return reconcile.Result{}, nil
 		}
 		if err != nil {
-			return reconcile.Result{}, fmt.Errorf("write status: %w", redact.API(err))
+			return reconcile.Result{}, &unwrittenError{redact.API(err)}
 		}
 	}
 	e.announce(ctx, obj, out, verdict, changed)

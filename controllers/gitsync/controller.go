@@ -191,6 +191,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		flow.Step[scope]{Name: "finish", Do: r.finish},
 	)
 	s.state.wrote(sync.ResourceVersion)
+	s.state.last = flow.LastOf(sync, err, r.deps.Now())
 	return result, err
 }
 
@@ -206,7 +207,8 @@ func (r *Reconciler) read(ctx context.Context, req reconcile.Request) (*v1alpha1
 		return nil, err
 	}
 	st, ok := r.states.find(req.NamespacedName)
-	if ok && st.uid == sync.UID && newer(st.resourceVersion, sync.ResourceVersion) && st.resourceVersion != "" {
+	late := ok && (newer(st.resourceVersion, sync.ResourceVersion) || st.last.Behind(sync, r.deps.Now()))
+	if late && st.uid == sync.UID && st.resourceVersion != "" {
 		if err := r.deps.Reader.Get(ctx, req.NamespacedName, sync); err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/gitsync/apply"
 )
 
@@ -55,6 +56,8 @@ type state struct {
 
 	// resourceVersion is the newest that this process knows of: a cache that shows an older one is not believed.
 	resourceVersion string
+	// last is of the run before, whose status may have been written without an answer.
+	last flow.Last
 
 	// checked is when Git was last asked, for which generation and request; revision is what it answered.
 	checked    time.Time

@@ -180,10 +180,11 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		c.meters.errors.WithLabelValues(causeFetch, "").Inc()
 		return reconcile.Result{}, fmt.Errorf("read SealedSecret %s: %w", req, redact.API(err))
 	}
-	s := &scope{
-		obj: obj, record: c.memory.of(req.NamespacedName, obj.UID),
-		sealScope: seal.ScopeOf(obj.Annotations), now: c.deps.Now(),
+	record := c.memory.of(req.NamespacedName, obj.UID)
+	if record.last.Behind(obj, time.Now()) {
+		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
 	}
+	s := &scope{obj: obj, record: record, sealScope: seal.ScopeOf(obj.Annotations), now: c.deps.Now()}
 	result, err := flow.Run(ctx, c.deps.Engine, obj, s, report,
 		flow.Step[scope]{Name: "look whether the Secret is current", Do: c.skipCurrent},
 		flow.Step[scope]{Name: "check the spec", Do: c.checkSpec},
@@ -192,6 +193,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		flow.Step[scope]{Name: "render the templates", Do: c.render},
 		flow.Step[scope]{Name: "write the Secret", Do: c.write},
 	)
+	s.record.last = flow.LastOf(obj, err, time.Now())
 	if !s.current {
 		s.record.reported = err == nil && synced(obj)
 	}

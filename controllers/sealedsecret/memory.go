@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 )
@@ -27,6 +28,8 @@ type record struct {
 	scope      seal.Scope
 	sealingKey string
 	reported   bool
+	// last is of the run before: an older object from the cache is not acted on.
+	last flow.Last
 	// attempts are the values that are not opened yet, by key; empty when all were.
 	attempts map[string]*attempt
 }

@@ -119,8 +119,14 @@ func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj c
 	}
 	s := &scope{obj: obj, name: name, spec: spec, status: status, now: time.Now(),
 		interval: intervalOf(spec.RefreshInterval, r.deps.Interval)}
-	s.first = r.seen.first(name, obj.GetUID(), s.now)
-	return flow.Run(ctx, engine, obj, s, report, r.steps()...)
+	last, first := r.seen.first(name, obj.GetUID(), s.now)
+	if last.Behind(obj, s.now) {
+		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
+	}
+	s.first = first
+	result, err := flow.Run(ctx, engine, obj, s, report, r.steps()...)
+	r.seen.ran(name, flow.LastOf(obj, err, time.Now()))
+	return result, err
 }
 
 // seen remembers when each store was checked last or, after a start, first seen.
@@ -132,23 +138,34 @@ type seen struct {
 type record struct {
 	uid types.UID
 	at  time.Time
+	// run is what the last run left: an older object from the cache is not acted on.
+	run flow.Last
 }
 
-// first notes a store, and reports whether it was not known.
-func (s *seen) first(name string, uid types.UID, now time.Time) bool {
+// first notes a store, and returns what the last run over it left, or that it was not known.
+func (s *seen) first(name string, uid types.UID, now time.Time) (last flow.Last, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stores[name].uid == uid {
-		return false
+	if was := s.stores[name]; was.uid == uid {
+		return was.run, false
 	}
-	s.stores[name] = record{uid, now}
-	return true
+	s.stores[name] = record{uid: uid, at: now}
+	return flow.Last{}, true
 }
 
 func (s *seen) checked(name string, uid types.UID, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stores[name] = record{uid, now}
+	s.stores[name] = record{uid: uid, at: now, run: s.stores[name].run}
+}
+
+func (s *seen) ran(name string, run flow.Last) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if was, ok := s.stores[name]; ok {
+		was.run = run
+		s.stores[name] = was
+	}
 }
 
 func (s *seen) last(name string) time.Time {
