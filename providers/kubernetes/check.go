@@ -9,8 +9,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
-	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
 )
 
 const reviews = "apis/authorization.k8s.io/v1/"

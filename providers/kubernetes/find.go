@@ -12,8 +12,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
-	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
 )
 
 var _ providers.Finder = (*session)(nil)

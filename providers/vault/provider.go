@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
-	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
 )
 
 // Provider opens sessions on KV engines of Vault.

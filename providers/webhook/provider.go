@@ -13,10 +13,10 @@ import (
 	"github.com/Azure/go-ntlmssp"
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
-	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
 )
 
 // Provider asks the HTTP API that a store describes.

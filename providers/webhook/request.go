@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
-	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
 )
 
 // The bounds of the templates of one request together.

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
-	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
 )
 
 // parallel is how many requests of one Fetch run at once.

@@ -33,13 +33,13 @@ func foundations() []Rule {
 			Why: "builtin is the list of providers and nothing else",
 		},
 		{
-			From: []string{"providers/internal/..."}, May: []string{"providers", "providers/internal/...", "api/stores"}, Never: []string{clientGo, controllerRuntime},
+			From: []string{"providers/internal/..."}, May: []string{"providers", "providers/internal/...", "api/stores", "internal/jsonhttp"}, Never: []string{clientGo, controllerRuntime},
 			Why: "what providers share knows the contract and the stores' configuration alone",
 		},
 		{
 			From: []string{"providers/$/..."}, Except: []string{"providers", "providers/providertest/...", "providers/builtin", "providers/internal/..."},
-			May: []string{"providers", "providers/$/...", "providers/internal/...", "api/stores", "internal/property", "internal/template"},
-			Why: "a provider may import the contract, the stores' configuration, internal/property and internal/template: no other provider, no controller",
+			May: []string{"providers", "providers/$/...", "providers/internal/...", "api/stores", "internal/jsonhttp", "internal/property", "internal/template"},
+			Why: "a provider may import the contract, the stores' configuration, internal/jsonhttp, internal/property and internal/template: no other provider, no controller",
 		},
 		{
 			From: []string{"providers/..."}, Except: []string{"providers/webhook/...", "providers/builtin"}, Never: []string{"internal/template"},
@@ -88,7 +88,7 @@ func programs() []Rule {
 			Why: "a reconciler may import flow, sessions, api, internal, crypto and the provider contract: no other reconciler, no provider",
 		},
 		{
-			From: []string{"controllers/setup/..."}, May: []string{"controllers/...", "providers", "providers/builtin", "plugins/decrypt", "internal/...", "api/...", "crypto/..."},
+			From: []string{"controllers/setup/..."}, May: []string{"controllers/...", "providers", "providers/builtin", "plugins/decrypt", "plugins/transit", "internal/...", "api/...", "crypto/..."},
 			Why: "setup lists controllers; providers come from the builtin list",
 		},
 		{

@@ -2,6 +2,7 @@ package jsonhttp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -28,6 +29,8 @@ type Options struct {
 	Base *url.URL
 	// Roots are what the backend's certificate is checked against; nil means the system's.
 	Roots *x509.CertPool
+	// RootsHint says what to do about a certificate of an unknown authority; empty means what a store has for it.
+	RootsHint string
 	// Certificate is the client certificate; nil means none.
 	Certificate *tls.Certificate
 	// Header is sent with each request.
@@ -41,6 +44,7 @@ type Options struct {
 type Client struct {
 	// base has no trailing slash in its path.
 	base   url.URL
+	hint   string
 	header http.Header
 	http   http.Client
 	// turn holds one token, for clients whose requests go one after the other; else nil.
@@ -57,7 +61,7 @@ func New(o Options) *Client {
 		Proxy: http.ProxyFromEnvironment, DialContext: newDialer().DialContext, TLSClientConfig: conf, ForceAttemptHTTP2: true,
 		TLSHandshakeTimeout: 10 * time.Second, MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 256 << 10,
 	}
-	c := &Client{header: o.Header.Clone(), http: http.Client{
+	c := &Client{hint: cmp.Or(o.RootsHint, "set caBundle or caProvider"), header: o.Header.Clone(), http: http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -142,12 +146,12 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 		case c.turn <- struct{}{}:
 			defer func() { <-c.turn }()
 		case <-ctx.Done():
-			return nil, explain(ctx, peer, ctx.Err())
+			return nil, c.explain(ctx, peer, ctx.Err())
 		}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, explain(ctx, peer, err)
+		return nil, c.explain(ctx, peer, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if redirects(resp.StatusCode) {
@@ -156,7 +160,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, explain(ctx, peer, err)
+		return nil, c.explain(ctx, peer, err)
 	case len(body) > MaxAnswer:
 		return nil, ErrTooLarge
 	}
@@ -218,7 +222,7 @@ func (c *Client) Dial(ctx context.Context, u *url.URL) error {
 	}
 	conn, err := newDialer().DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
-		return explain(ctx, peer, err)
+		return c.explain(ctx, peer, err)
 	}
 	_ = conn.Close()
 	return nil

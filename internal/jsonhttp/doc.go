@@ -1,4 +1,4 @@
-// Package jsonhttp is the HTTP client of providers whose backend answers JSON over HTTP.
+// Package jsonhttp is the HTTP client for backends that answer JSON over HTTP.
 //
 // It takes the address of one backend, what its certificate is checked against and the headers of each request, and
 // gives back bounded answers, or errors whose text is stable and holds no address of a socket, no query and no header.

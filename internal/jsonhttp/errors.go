@@ -32,7 +32,7 @@ func unreachable(peer, why string, cause error) error {
 }
 
 // explain reduces an error of the transport, which names sockets and quotes the URL, to what an operator can act on.
-func explain(ctx context.Context, peer string, err error) error {
+func (c *Client) explain(ctx context.Context, peer string, err error) error {
 	var (
 		dns     *net.DNSError
 		unknown x509.UnknownAuthorityError
@@ -54,7 +54,7 @@ func explain(ctx context.Context, peer string, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return unreachable(peer, "it refuses connections", nil)
 	case errors.As(err, &unknown):
-		return unreachable(peer, "its certificate is signed by an unknown authority; set caBundle or caProvider", nil)
+		return unreachable(peer, "its certificate is signed by an unknown authority; "+c.hint, nil)
 	case errors.As(err, &host):
 		return unreachable(peer, "its certificate is for another host name", nil)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:

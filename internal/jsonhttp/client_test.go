@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sealbridge/sealbridge/providers/internal/jsonhttp"
+	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 )
 
 func client(t *testing.T, address string, header http.Header) *jsonhttp.Client {
