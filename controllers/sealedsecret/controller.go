@@ -66,6 +66,7 @@ type Controller struct {
 	meters   *meters
 	memory   *memory
 	turn     turn
+	lane     *lane
 	recent   *recency
 	blockers *blockers
 	// client reads SealedSecrets from the manager's cache and writes, marked reads the metadata of the Secrets that bear
@@ -82,7 +83,7 @@ func New(deps Deps) (*Controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the SealedSecret controller: %w", err)
 	}
-	return &Controller{deps: deps, meters: meters, memory: newMemory(), turn: newTurn(), recent: &recency{}}, nil
+	return &Controller{deps: deps, meters: meters, memory: newMemory(), turn: newTurn(), lane: newLane(deps.Concurrent), recent: &recency{}}, nil
 }
 
 // +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets,verbs=get;list;watch
@@ -106,6 +107,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 			predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: scopeChanged}))).
 		WatchesRawSource(&keyWatch{keys: c.deps.Keys, objects: mgr.GetClient()}).
 		WatchesRawSource(c.blockers).
+		WatchesRawSource(c.lane).
 		WithOptions(flow.Options(c.deps.Concurrent))
 	if !c.deps.SkipRecreate {
 		marked, err := c.markedCache(mgr)

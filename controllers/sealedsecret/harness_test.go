@@ -67,6 +67,7 @@ type world struct {
 	stop       func()
 	namespaces []string
 	native     bool // whether the cluster has keys of the native format
+	held       sealingkey.Holder
 }
 
 func newWorld(t *testing.T) *world {
@@ -124,7 +125,7 @@ func (w *world) start() {
 	events := mgr.GetEventRecorder("sealbridge")
 	keys := sealingkey.New(sealingkey.Deps{
 		Namespace: w.ns, Keeper: w.keeper, Events: events, Now: time.Now, Generate: keyring.Options{Bits: 2048},
-		Native: w.native,
+		Native: w.native, Held: w.held, HeldPeriod: 500 * time.Millisecond,
 	})
 	deps := sealedsecret.Deps{
 		Keys: w.keeper, Engine: flow.Engine{Status: mgr.GetClient(), Events: events}, Metrics: w.metrics, Now: time.Now,
@@ -154,7 +155,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.url = "http://" + listener.Addr().String()
-	server, err := sealhttp.New(w.keeper, sealhttp.Options{Metrics: w.metrics})
+	server, err := sealhttp.New(w.keeper, sealhttp.Options{Metrics: w.metrics, Held: w.held != nil, Rate: 100, Burst: 100})
 	if err != nil {
 		w.t.Fatal(err)
 	}

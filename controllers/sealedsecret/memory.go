@@ -44,6 +44,9 @@ type attempt struct {
 	// to its end.
 	failed    map[string]bool
 	exhausted *keyring.Ring
+	// retired is why the key that the value is for is out of use, as the ring retiredIn said.
+	retired   error
+	retiredIn *keyring.Ring
 	// broken is set when no other key can help: the value is no sealed value, or was changed after sealing.
 	broken error
 }
@@ -105,7 +108,19 @@ func (a *attempt) tried(fingerprint string) bool {
 
 // hopeless says whether no key of the ring can open the value.
 func (a *attempt) hopeless(ring *keyring.Ring) bool {
-	return a.broken != nil || a.exhausted == ring
+	return a.broken != nil || a.exhausted == ring || a.retiredIn == ring
+}
+
+// cause says why the value cannot be opened with a ring.
+func (a *attempt) cause(ring *keyring.Ring) string {
+	switch {
+	case a.broken != nil:
+		return a.broken.Error()
+	case a.retiredIn == ring:
+		return a.retired.Error()
+	default:
+		return seal.ErrNoKey.Error()
+	}
 }
 
 // exhaust notes that every key of a ring was tried.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
@@ -42,7 +44,7 @@ func (c *Controller) open(ctx context.Context, s *scope) error {
 	s.record.keep(digests(values, s))
 	run := &opening{
 		ownKeys: ring != common, scope: s, ring: ring, values: values, hint: s.obj.Status.SealingKey, count: c.meters.operations.Inc,
-		turn: c.turn, recent: c.recent, free: freeTries,
+		turn: c.turn, lane: c.lane, recent: c.recent, free: freeTries,
 	}
 	if s.record.failing() {
 		run.free = 0
@@ -102,6 +104,17 @@ type opening struct {
 	turn         turn
 	hasTurn      bool
 	recent       *recency
+	// lane is for those who wait for an answer of somebody else.
+	lane    *lane
+	hasLane bool
+}
+
+// enterLane says whether the run may ask somebody else.
+func (o *opening) enterLane() bool {
+	if !o.hasLane {
+		o.hasLane = o.lane.take(client.ObjectKeyFromObject(o.scope.obj))
+	}
+	return o.hasLane
 }
 
 // left returns how many further private-key operations of the run may fail; it takes the turn when it has to.
@@ -115,8 +128,11 @@ func (o *opening) left() int {
 	return o.free - o.wasted
 }
 
-// end gives the turn back.
+// end gives turn and lane back.
 func (o *opening) end() {
+	if o.hasLane {
+		o.lane.give()
+	}
 	if o.hasTurn {
 		o.turn.give()
 	}
@@ -154,10 +170,16 @@ func (o *opening) openAll(ctx context.Context, keys []string) error {
 			a.broken = err
 		case errors.Is(err, seal.ErrNoKey):
 			a.exhaust(o.ring)
+		case errors.Is(err, keyring.ErrRetired):
+			a.retired, a.retiredIn = err, o.ring
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, errLane):
+			o.scope.unfinished = true
+			return flow.Wait(reasonOpening, lanePoll, errLane)
 		default:
-			return flow.Fail(v1alpha1.ReasonUnsealFailed, providers.Errorf(providers.ErrUnavailable, "a sealing key could not be asked"))
+			return flow.Fail(v1alpha1.ReasonKeyUnavailable, providers.Errorf(providers.ErrUnavailable,
+				"the sealing key cannot be asked now; it is tried again, and the Secret stays as it is: %w", err))
 		}
 	}
 	return nil
@@ -204,10 +226,7 @@ func (o *opening) failure() error {
 		if !a.hopeless(o.ring) {
 			continue
 		}
-		cause := seal.ErrNoKey.Error()
-		if a.broken != nil {
-			cause = a.broken.Error()
-		}
+		cause := a.cause(o.ring)
 		byCause[cause] = append(byCause[cause], key)
 	}
 	if len(byCause) == 0 {
@@ -229,7 +248,10 @@ func (o *opening) failure() error {
 // reasonOpening is of runs that are continued; it is never shown.
 const reasonOpening = "Opening"
 
-var errOpening = errors.New("more sealing keys are left to try")
+var (
+	errOpening = errors.New("more sealing keys are left to try")
+	errLane    = errors.New("others are asking the holder of the sealing key")
+)
 
 // untried gives an opener the keys that have not failed for a value, and notes those that do.
 type untried struct {
@@ -258,6 +280,9 @@ type observed struct {
 
 // Unwrap implements keyring.Key.
 func (k observed) Unwrap(ctx context.Context, l keyring.Lock) ([]byte, error) {
+	if _, remote := k.Key.(keyring.Remote); remote && !k.by.enterLane() {
+		return nil, errLane
+	}
 	k.by.count()
 	sessionKey, err := k.Key.Unwrap(ctx, l)
 	switch {

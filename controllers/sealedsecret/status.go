@@ -43,7 +43,7 @@ func report(s *scope, out flow.Outcome) flow.Verdict {
 // reasonFor keeps the reasons of this kind; whatever else ends a run is a failure of writing.
 func reasonFor(out flow.Outcome) string {
 	switch out.Reason {
-	case v1alpha1.ReasonUnsealFailed, v1alpha1.ReasonNotManaged, v1alpha1.ReasonTemplateFailed, v1alpha1.ReasonInvalid:
+	case v1alpha1.ReasonUnsealFailed, v1alpha1.ReasonKeyUnavailable, v1alpha1.ReasonNotManaged, v1alpha1.ReasonTemplateFailed, v1alpha1.ReasonInvalid:
 		return out.Reason
 	default:
 		return v1alpha1.ReasonUpdateFailed

@@ -130,6 +130,9 @@ func newest(ring *keyring.Ring) seal.Newest {
 	if identity, ok := ring.NewestIdentity(); ok {
 		out.Native = identity.Recipient()
 	}
+	if held, ok := ring.NewestRemote(); ok {
+		out.Held = held.Recipient()
+	}
 	return out
 }
 
@@ -141,7 +144,7 @@ func fail(ctx context.Context, w http.ResponseWriter, err error, undecryptable i
 		refuse(w, http.StatusServiceUnavailable, "it took too long; send fewer values at a time")
 	default:
 		log.FromContext(ctx).Error(err, "a SealedSecret that was sent could not be judged")
-		http.Error(w, "a sealing key could not be asked", http.StatusInternalServerError)
+		refuse(w, http.StatusServiceUnavailable, "the sealing key could not be asked; try again later")
 	}
 }
 

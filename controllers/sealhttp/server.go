@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,6 +51,8 @@ type Options struct {
 	// Recovery are recipients that are named beside the cluster's own, so that what is sealed from now on opens with the
 	// offline keys of a disaster recovery, too.
 	Recovery []*agebox.Recipient
+	// Held says that values of the native format are sealed to a key that somebody else holds, where there is a choice.
+	Held bool
 	// Metrics receives the server's own metrics; nil for nobody.
 	Metrics prometheus.Registerer
 }
@@ -187,22 +190,62 @@ func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(newest.CertificatePEM()) //nolint:gosec // what the request says chooses the key, and is not written
 }
 
+// sealingTo returns the key that values of the native format are sealed to in a ring, nil when there is none. Where there is a
+// holder, its key is the one of all namespaces; a namespace with keys of its own has the first of them.
+func (s *Server) sealingTo(ring *keyring.Ring) keyring.Member {
+	common, _ := s.keys.Ring()
+	for key := range ring.All() {
+		switch key.(type) {
+		case keyring.Remote:
+			return key
+		case *keyring.Identity:
+			if ring != common || !s.options.Held {
+				return key
+			}
+		}
+	}
+	return nil
+}
+
 // recipients writes whom values of the native format are to be sealed to, as a recipients file of age.
 func (s *Server) recipients(w http.ResponseWriter, r *http.Request) {
 	ring, valid := s.ring(w, r)
 	if !valid {
 		return
 	}
-	newest, ok := ring.NewestIdentity()
-	if !ok {
-		http.Error(w, "there is no sealing key of the native format", http.StatusServiceUnavailable)
+	var recipient *agebox.Recipient
+	how := ""
+	key := s.sealingTo(ring)
+	switch key := key.(type) {
+	case keyring.Remote:
+		recipient, how = key.Recipient(), fmt.Sprintf("held by %s and not post-quantum, ", key.Holder())
+	case *keyring.Identity:
+		recipient = key.Recipient()
+	default:
+		text := "there is no sealing key of the native format"
+		if s.options.Held {
+			text = "whoever holds the sealing key has not said which it is; see the log of the controller"
+		}
+		http.Error(w, text, http.StatusServiceUnavailable)
+		return
+	}
+	// To leave the recovery keys out would be noticed when they are needed.
+	if slices.ContainsFunc(s.options.Recovery, func(r *agebox.Recipient) bool { return r.Held() != recipient.Held() }) {
+		http.Error(w, "the recovery recipients and the cluster's key cannot be mixed, because one of them is post-quantum and the other is not: "+
+			"give --recovery-recipients of the same kind as the cluster's", http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	//nolint:gosec // what the request says chooses the key, and is not written
-	_, _ = fmt.Fprintf(w, "# this cluster, key %s, since %s\n%s\n",
-		newest.Fingerprint(), newest.NotBefore().UTC().Format(time.RFC3339), newest.Recipient())
+	_, _ = fmt.Fprintf(w, "# this cluster, key %s, %ssince %s\n%s\n", key.Fingerprint(), how, made(key).UTC().Format(time.RFC3339), recipient)
 	for _, r := range s.options.Recovery {
 		_, _ = fmt.Fprintf(w, "# recovery, key %s\n%s\n", r.Fingerprint(), r)
 	}
+}
+
+// made is when a key was made, whatever its place in the order.
+func made(key keyring.Member) time.Time {
+	if dated, ok := key.(interface{ NotBefore() time.Time }); ok {
+		return dated.NotBefore()
+	}
+	return key.Since()
 }

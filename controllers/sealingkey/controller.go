@@ -55,6 +55,17 @@ type Deps struct {
 	Force <-chan os.Signal
 	// Native has keys of the native format kept, too.
 	Native bool
+	// Held are keys that somebody else holds, nil for none, and HeldPeriod is how often is asked for them; zero means a minute.
+	Held       Holder
+	HeldPeriod time.Duration
+}
+
+// Holder gives keys whose private half it keeps, as plugins/transit does.
+type Holder interface {
+	// Ask asks which keys there are.
+	Ask(ctx context.Context) error
+	// Keys returns what the last answer was, and keys that know why others do not open or cannot be asked.
+	Keys() []keyring.Member
 }
 
 // Controller keeps a Keeper's ring equal to the key Secrets. It runs on every replica, because each of them serves the
@@ -70,6 +81,8 @@ type Controller struct {
 	reported map[string]string
 	// forced says that other keys were asked for.
 	forced atomic.Bool
+	// asked is closed once the holder was asked.
+	asked chan struct{}
 }
 
 // New returns a Controller.
@@ -77,11 +90,14 @@ func New(deps Deps) *Controller {
 	if deps.Prefix == "" {
 		deps.Prefix = DefaultPrefix
 	}
+	if deps.HeldPeriod <= 0 {
+		deps.HeldPeriod = heldPeriod
+	}
 	kinds := []*kind{compatKind()}
 	if deps.Native {
 		kinds = append(kinds, nativeKind())
 	}
-	return &Controller{deps: deps, kinds: kinds, reported: map[string]string{}}
+	return &Controller{deps: deps, kinds: kinds, reported: map[string]string{}, asked: make(chan struct{})}
 }
 
 // Secrets are read and written in the controller's own namespace only; `make generate` turns the markers into a Role.
@@ -135,6 +151,9 @@ func (c *Controller) request() reconcile.Request {
 // somebody asks for a new key.
 func (c *Controller) enqueueAtStart(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	queue.Add(c.request())
+	if c.deps.Held != nil {
+		go c.watchHolder(ctx, func() { queue.Add(c.request()) })
+	}
 	go func() {
 		select {
 		case <-ctx.Done():
@@ -159,6 +178,7 @@ func (c *Controller) enqueueAtStart(ctx context.Context, queue workqueue.TypedRa
 // Reconcile reads all key Secrets, publishes their ring, creates the first key of a kind where there is none, and follows
 // the newest by another when that is due.
 func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	held := c.heldKeys(ctx)
 	var secrets []corev1.Secret
 	var without []*kind
 	for _, k := range c.kinds {
@@ -171,7 +191,7 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		}
 		secrets = append(secrets, of...)
 	}
-	keys := load(secrets, c.deps.Order)
+	keys := load(secrets, c.deps.Order, held...)
 	c.warn(ctx, newFaults(c.reported, keys.faults))
 	if len(without) > 0 && c.leads() {
 		// While the first key is being made nobody is told that there is none, unless that fails.
@@ -189,6 +209,9 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			if key, ok := k.newest(keys.ring); ok {
 				newest[k.name] = key.Fingerprint()
 			}
+		}
+		if key, ok := keys.ring.NewestRemote(); ok {
+			newest["held"] = key.Fingerprint()
 		}
 		log.FromContext(ctx).Info("sealing keys loaded", "keys", keys.ring.Len(), "newest", newest)
 	}

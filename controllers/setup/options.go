@@ -50,6 +50,8 @@ type Options struct {
 	SealedSecretsBindAddress string
 	// Keys are the sealing keys.
 	Keys KeyOptions
+	// Transit is the sealing key that Vault holds.
+	Transit TransitOptions
 	// NewKey asks for another sealing key whenever it gives something; nil for never.
 	NewKey <-chan os.Signal
 	// Sealed are the SealedSecrets.
@@ -94,6 +96,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet, namespace string) {
 	fs.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "loopback address of the profiling endpoint, as 127.0.0.1:6060; empty for none")
 	fs.StringVar(&o.SealedSecretsBindAddress, "sealed-secrets-bind-address", defaultSealedSecretsAddress, "address of the sealing certificate (/v1/cert.pem), /v1/verify and /v1/rotate")
 	o.Keys.AddFlags(fs)
+	o.Transit.AddFlags(fs)
 	o.Sealed.AddFlags(fs)
 	o.addAliases(fs)
 	o.addOperatorFlags(fs)

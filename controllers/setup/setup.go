@@ -209,6 +209,13 @@ func addSealedSecret(mgr manager.Manager, o Options, templates *template.Cache) 
 	recorder := mgr.GetEventRecorder(sealedSecretsComponent)
 	deps := sealingkey.Deps{Namespace: o.Namespace, Keeper: keys, Events: recorder, Now: time.Now, Force: o.NewKey}
 	o.Keys.apply(&deps)
+	held, err := o.Transit.client()
+	if err != nil {
+		return err
+	}
+	if held != nil {
+		deps.Held = held
+	}
 	if err := sealingkey.New(deps).SetupWithManager(mgr); err != nil {
 		return err
 	}
@@ -232,8 +239,8 @@ func addSealedSecret(mgr manager.Manager, o Options, templates *template.Cache) 
 		return err
 	}
 	server, err := sealhttp.New(keys, sealhttp.Options{
-		Recovery: recovery,
-		Address:  o.SealedSecretsBindAddress, Rate: o.Sealed.Rate, Burst: o.Sealed.Burst, ReadTimeout: o.Sealed.ReadTimeout,
+		Recovery: recovery, Held: held != nil,
+		Address: o.SealedSecretsBindAddress, Rate: o.Sealed.Rate, Burst: o.Sealed.Burst, ReadTimeout: o.Sealed.ReadTimeout,
 		WriteTimeout: o.Sealed.WriteTimeout, RefuseDeprecated: !o.Sealed.AcceptDeprecated, Metrics: metrics.Registry,
 	})
 	if err != nil {

@@ -105,6 +105,10 @@ func FuzzParseKeys(f *testing.F) {
 		f.Add([]byte("# created: 2026-11-25T00:00:00Z\n" + i.Secret + "\n"))
 		f.Add([]byte(i.Recipient))
 	}
+	held, _ := readHeld(f)
+	for _, k := range held.Keys {
+		f.Add([]byte(k.Recipient))
+	}
 	f.Add([]byte("age1yubikey1q\nage1q\nssh-rsa\nAGE-PLUGIN-X-1Q\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if recipients, err := agebox.ParseRecipients(text); err == nil {

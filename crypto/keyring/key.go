@@ -63,6 +63,8 @@ type Remote interface {
 	Member
 	// Recipient is the public half, which values are sealed to without asking the holder.
 	Recipient() *agebox.Recipient
+	// Holder says in a few words, for people, who holds the key.
+	Holder() string
 }
 
 // NewPrivateKey returns the key of an RSA private key that has no certificate, as a backup may hold it. It opens values of

@@ -22,6 +22,7 @@ type remote struct {
 
 func (r *remote) Since() time.Time             { return time.Time{} }
 func (r *remote) Recipient() *agebox.Recipient { return r.recipient }
+func (r *remote) Holder() string               { return "a test" }
 
 func (r *remote) Unwrap(ctx context.Context, l keyring.Lock) ([]byte, error) {
 	if r.err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/manifest"
 )
@@ -133,7 +134,7 @@ func (r *Received) each(deprecated func([]byte) error, value func(key, text stri
 
 // reduced makes one error of all that a value can be refused for.
 func reduced(err error) error {
-	if errors.Is(err, seal.ErrNoKey) || errors.Is(err, seal.ErrLimit) || seal.IsFault(err) {
+	if errors.Is(err, seal.ErrNoKey) || errors.Is(err, keyring.ErrRetired) || errors.Is(err, seal.ErrLimit) || seal.IsFault(err) {
 		return ErrUndecryptable
 	}
 	return err

@@ -84,6 +84,8 @@ const (
 	ReasonUnsealed = "Unsealed"
 	// ReasonUnsealFailed: no key of the cluster opens one of the values, or one was changed since it was sealed.
 	ReasonUnsealFailed = "ErrUnsealFailed"
+	// ReasonKeyUnavailable: whoever holds the sealing key, as Vault, does not answer or refuses. The Secret stays as it is.
+	ReasonKeyUnavailable = "SealingKeyUnavailable"
 	// ReasonUpdateFailed: the Secret could not be written.
 	ReasonUpdateFailed = "ErrUpdateFailed"
 	// ReasonNotManaged: a Secret of this name exists and belongs to somebody else.

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/api"
 
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
@@ -42,6 +45,24 @@ func New(t testing.TB) *Server {
 //
 // Without it the server ends a moment after the test binary, by its lifeline.
 func Run(m *testing.M) int { return process.RunTests(m) }
+
+// Transit mounts a transit engine for the test alone and returns its mount path; it is unmounted when the test ends.
+func (s *Server) Transit(t testing.TB) string {
+	t.Helper()
+	mount := "transit-" + strings.ToLower(rand.Text()[:10])
+	if err := s.client.Sys().MountWithContext(t.Context(), mount, &api.MountInput{Type: "transit"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// A server that a test has stopped answers nobody.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Second)
+		defer cancel()
+		if err := s.client.Sys().UnmountWithContext(ctx, mount); err != nil {
+			t.Logf("unmount %s: %v", mount, err)
+		}
+	})
+	return mount
+}
 
 // KV mounts a KV engine of version 1 or 2 for the test alone and returns its mount path; it is unmounted when the
 // test ends.

@@ -175,6 +175,11 @@ func (s *Server) KubernetesRole(ctx context.Context, mount, name string, role Ku
 	})
 }
 
+// Write writes to any path, as vault write does.
+func (s *Server) Write(ctx context.Context, path string, data map[string]any) error {
+	return s.write(ctx, path, data)
+}
+
 func (s *Server) enableAuth(ctx context.Context, mount, kind string) error {
 	if err := s.client.Sys().EnableAuthWithOptionsWithContext(ctx, mount, &api.EnableAuthOptions{Type: kind}); err != nil {
 		return fmt.Errorf("enable %s logins at %s: %w", kind, mount, err)

@@ -1,0 +1,345 @@
+package transit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/sealbridge/sealbridge/crypto/agebox"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/plugins/transit"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/process"
+	"github.com/sealbridge/sealbridge/test/harness/vault"
+)
+
+func TestMain(m *testing.M) { os.Exit(process.RunTests(m)) }
+
+// world is a key in Vault, and a ServiceAccount that may use it.
+type world struct {
+	t           *testing.T
+	vault       *vault.Server
+	mount, auth string
+	token       string
+	name        string
+}
+
+func newWorld(t *testing.T, kind string) *world {
+	t.Helper()
+	server, cp, ctx := vault.New(t), controlplane.New(t), t.Context()
+	w := &world{t: t, vault: server, mount: server.Transit(t), name: cp.Namespace(t)}
+	w.auth = "kubernetes-" + w.name
+	w.write(w.mount+"/keys/k", map[string]any{"type": kind})
+	w.policy("read", "update")
+	reviewer, err := cp.TokenReviewer(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.EnableKubernetes(ctx, w.auth, vault.Cluster{Host: cp.URL(), CA: cp.CA(), ReviewerToken: reviewer}); err != nil {
+		t.Fatal(err)
+	}
+	err = server.KubernetesRole(ctx, w.auth, "r", vault.KubernetesRole{
+		ServiceAccounts: []string{"sealbridge"}, Namespaces: []string{w.name}, Audience: "vault", Policies: []string{w.name}, TTL: 30 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.token, err = cp.ServiceAccountToken(ctx, w.name, "sealbridge", "vault"); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) write(path string, data map[string]any) {
+	w.t.Helper()
+	if err := w.vault.Write(w.t.Context(), path, data); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) policy(capabilities ...string) {
+	w.t.Helper()
+	rules := ""
+	for _, c := range capabilities {
+		rules += fmt.Sprintf("path %q { capabilities = [%q] }\n", map[string]string{"read": w.mount + "/keys/k", "update": w.mount + "/decrypt/k"}[c], c)
+	}
+	if err := w.vault.Policy(w.t.Context(), w.name, rules); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) client(change ...func(*transit.Options)) *transit.Client {
+	w.t.Helper()
+	o := transit.Options{
+		Address: w.vault.Address(), CA: w.vault.CA(), Mount: w.mount, Key: "k", AuthMount: w.auth, Role: "r", Now: time.Now,
+		Token: func() ([]byte, error) { return []byte(w.token + "\n"), nil },
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	c, err := transit.New(o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(c.Close)
+	return c
+}
+
+// newest asks for the keys and returns the one to seal to.
+func newest(t *testing.T, c *transit.Client) (*keyring.Ring, *agebox.Recipient) {
+	t.Helper()
+	if err := c.Ask(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ring := keyring.New().With(c.Keys()...)
+	key, ok := ring.NewestRemote()
+	if !ok {
+		t.Fatal("no key")
+	}
+	return ring, key.Recipient()
+}
+
+func sealed(t *testing.T, to ...*agebox.Recipient) string {
+	t.Helper()
+	text, err := seal.Seal(nil, seal.Native(to...), seal.Strict, "ns", "n", []byte("value"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func opened(ctx context.Context, ring *keyring.Ring, text string) error {
+	value, err := seal.NewOpener(ring, "", 0).Open(ctx, seal.Strict, "ns", "n", text)
+	if err == nil && string(value) != "value" {
+		return errors.New("another value")
+	}
+	return err
+}
+
+func (w *world) requests(path string) int {
+	w.t.Helper()
+	all, err := w.vault.Requests()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n := 0
+	for _, r := range all {
+		if r.Path == path {
+			n++
+		}
+	}
+	return n
+}
+
+func TestEverySizeOfKeyThatVaultMakesIsSealedToOfflineAndOpenedByOneRequest(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"rsa-2048", "rsa-3072", "rsa-4096"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, kind)
+			ring, to := newest(t, w.client())
+			for range 3 {
+				if err := opened(t.Context(), ring, sealed(t, to)); err != nil {
+					t.Error(err)
+				}
+			}
+			if n, logins := w.requests(w.mount+"/decrypt/k"), w.requests("auth/"+w.auth+"/login"); n != 3 || logins != 1 {
+				t.Errorf("three values took %d requests and %d logins", n, logins)
+			}
+		})
+	}
+}
+
+func TestALoginThatEndsOrIsRevokedIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rsa-2048")
+	var ahead atomic.Int64
+	c := w.client(func(o *transit.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	ring, to := newest(t, c)
+	login := "auth/" + w.auth + "/login"
+	// 30 seconds is what the role gives.
+	ahead.Store(int64(15 * time.Second))
+	if err := opened(t.Context(), ring, sealed(t, to)); err != nil || w.requests(login) != 1 {
+		t.Errorf("in the middle of its life: %v, %d logins", err, w.requests(login))
+	}
+	ahead.Store(int64(25 * time.Second))
+	if err := opened(t.Context(), ring, sealed(t, to)); err != nil || w.requests(login) != 2 {
+		t.Errorf("before its end: %v, %d logins", err, w.requests(login))
+	}
+	if err := w.vault.Client().Sys().RevokePrefixWithContext(t.Context(), "auth/"+w.auth); err != nil {
+		t.Fatal(err)
+	}
+	if err := opened(t.Context(), ring, sealed(t, to)); err != nil || w.requests(login) != 3 {
+		t.Errorf("revoked: %v, %d logins", err, w.requests(login))
+	}
+}
+
+func TestWhatIsWrongIsSaidAndNeverTheToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rsa-2048")
+	w.write(w.mount+"/keys/symmetric", map[string]any{"type": "aes256-gcm96"})
+	w.write(w.mount+"/keys/curve", map[string]any{"type": "ed25519"})
+	other := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/redirect") {
+			http.Redirect(rw, r, "/elsewhere", http.StatusTemporaryRedirect)
+			return
+		}
+		_, _ = fmt.Fprint(rw, "<html>login</html>")
+	}))
+	t.Cleanup(other.Close)
+	tls := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(tls.Close)
+	for name, c := range map[string]struct {
+		change func(*transit.Options)
+		want   string
+	}{
+		"another role":        {func(o *transit.Options) { o.Role = "none" }, `vault has no role "none"`},
+		"another auth method": {func(o *transit.Options) { o.AuthMount = "none" }, "that the auth method is enabled there"},
+		"a token of nobody": {func(o *transit.Options) { o.Token = func() ([]byte, error) { return []byte("a.b.c"), nil } },
+			"refuses the controller's ServiceAccount token; check the role's bound_service_account_names"},
+		"no token":             {func(o *transit.Options) { o.Token = func() ([]byte, error) { return nil, os.ErrNotExist } }, "has no ServiceAccount token"},
+		"nobody listens":       {func(o *transit.Options) { o.Address = "http://127.0.0.1:1" }, "cannot reach http://127.0.0.1:1: it refuses connections"},
+		"not Vault":            {func(o *transit.Options) { o.Address = other.URL }, "is not one of vault's"},
+		"a redirect":           {func(o *transit.Options) { o.Address = other.URL + "/redirect" }, "it redirects elsewhere"},
+		"an unknown authority": {func(o *transit.Options) { o.Address = tls.URL }, "--transit-ca-file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := w.client(c.change)
+			err := client.Ask(t.Context())
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), w.token) {
+				t.Errorf("got %v", err)
+			}
+			// Nobody takes that for a wrong key.
+			key := client.Keys()[0]
+			lock := keyring.Lock{Type: agebox.HeldLockType, Args: []string{client.Name(), "1"}, Key: "SHA256:x"}
+			if _, again := key.Unwrap(t.Context(), lock); !key.Fits(lock) || again == nil || again.Error() != err.Error() {
+				t.Errorf("a value is answered with %v", again)
+			}
+		})
+	}
+	// With the right to see them, keys that cannot be sealed to offline are named, and those that are not there.
+	if err := w.vault.Policy(t.Context(), w.name, fmt.Sprintf("path \"%s/*\" { capabilities = [\"read\", \"update\"] }", w.mount)); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{"symmetric": "use another of the type rsa-4096", "curve": "use another of the type rsa-4096", "none": "vault write " + w.mount + "/keys/none type=rsa-4096"} {
+		err := w.client(func(o *transit.Options) { o.Key = key }).Ask(t.Context())
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
+func TestARefusalNamesTheRightThatIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rsa-2048")
+	w.policy("update")
+	if err := w.client().Ask(t.Context()); err == nil || !strings.HasSuffix(err.Error(), `the policies of role "r" must grant "read" on `+w.mount+"/keys/k") {
+		t.Errorf("got %v", err)
+	}
+	w.policy("read")
+	ring, to := newest(t, w.client())
+	text := sealed(t, to)
+	want := `the policies of role "r" must grant "update" on ` + w.mount + "/decrypt/k"
+	for range 20 {
+		if err := opened(t.Context(), ring, text); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if n := w.requests(w.mount + "/decrypt/k"); n > 4 {
+		t.Errorf("a Vault that refuses was asked %d times by twenty values in a moment", n)
+	}
+}
+
+func TestVersionsThatVaultDoesNotUseAnyMoreAreExplainedAndForeignOnesAreNot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rsa-2048")
+	c := w.client()
+	before, first := newest(t, c)
+	w.write(w.mount+"/keys/k/rotate", nil)
+	ring, second := newest(t, c)
+	if ring.Len() != before.Len()+1 || first.Fingerprint() == second.Fingerprint() {
+		t.Fatalf("%d keys after the rotation, %d before", ring.Len(), before.Len())
+	}
+	for _, to := range []*agebox.Recipient{first, second} {
+		if err := opened(t.Context(), ring, sealed(t, to)); err != nil {
+			t.Error(err)
+		}
+	}
+	w.write(w.mount+"/keys/k/config", map[string]any{"min_decryption_version": 2})
+	// Vault says it before we know, and we say it when Vault does not show the version any more.
+	known := ring
+	ring, _ = newest(t, c)
+	for _, r := range []*keyring.Ring{known, ring} {
+		if err := opened(t.Context(), r, sealed(t, first)); !errors.Is(err, keyring.ErrRetired) || !strings.Contains(err.Error(), "version 1 of the transit key "+w.mount+"/k is below") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if err := opened(t.Context(), ring, sealed(t, first, second)); err != nil {
+		t.Errorf("a value that is sealed to both: %v", err)
+	}
+	w2 := newWorld(t, "rsa-2048")
+	_, foreign := newest(t, w2.client())
+	if err := opened(t.Context(), ring, sealed(t, foreign)); !errors.Is(err, seal.ErrNoKey) {
+		t.Errorf("a key of another name: %v", err)
+	}
+	if err := w.vault.Client().Sys().UnmountWithContext(t.Context(), w.mount); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.vault.Client().Sys().MountWithContext(t.Context(), w.mount, transitMount()); err != nil {
+		t.Fatal(err)
+	}
+	w.write(w.mount+"/keys/k", map[string]any{"type": "rsa-2048"})
+	again, third := newest(t, c)
+	if third.Fingerprint() == first.Fingerprint() {
+		t.Fatal("the same key")
+	}
+	if err := opened(t.Context(), again, sealed(t, first)); !errors.Is(err, seal.ErrNoKey) {
+		t.Errorf("another key of the same name and version: %v", err)
+	}
+}
+
+func transitMount() *api.MountInput { return &api.MountInput{Type: "transit"} }
+
+func TestOptionsThatCannotBeMeantAreRefused(t *testing.T) {
+	t.Parallel()
+	good := transit.Options{
+		Address: "https://vault.example.com:8200", Mount: "transit", Key: "k", AuthMount: "kubernetes", Role: "r",
+		Token: func() ([]byte, error) { return nil, nil }, Now: time.Now,
+	}
+	if c, err := transit.New(good); err != nil || c.Name() != "transit/k" {
+		t.Fatalf("good options: %v", err)
+	}
+	for name, change := range map[string]func(*transit.Options){
+		"no address":           func(o *transit.Options) { o.Address = "" },
+		"no scheme":            func(o *transit.Options) { o.Address = "vault:8200" },
+		"a password":           func(o *transit.Options) { o.Address = "https://canary:canary@vault:8200" },
+		"a query":              func(o *transit.Options) { o.Address = "https://vault:8200?canary" },
+		"no mount":             func(o *transit.Options) { o.Mount = "/" },
+		"a mount that climbs":  func(o *transit.Options) { o.Mount = "transit/../sys" },
+		"a key that climbs":    func(o *transit.Options) { o.Key = ".." },
+		"a key with a slash":   func(o *transit.Options) { o.Key = "a/b" },
+		"a key with a space":   func(o *transit.Options) { o.Key = "a b" },
+		"a long name":          func(o *transit.Options) { o.Mount = strings.Repeat("a", 255) },
+		"an auth mount of dot": func(o *transit.Options) { o.AuthMount = "." },
+		"no role":              func(o *transit.Options) { o.Role = "" },
+		"a CA that is none":    func(o *transit.Options) { o.CA = []byte("canary") },
+	} {
+		o := good
+		change(&o)
+		if _, err := transit.New(o); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
