@@ -1,6 +1,7 @@
 package externalsecret_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -170,6 +171,56 @@ func TestAStoreOfAnotherControllerIsLeftToIt(t *testing.T) {
 	}
 	if len(es.Status.Conditions) != 0 {
 		t.Errorf("it was reported on: %+v", es.Status)
+	}
+}
+
+func TestAStoreBesideAClusterStoreIsLookedUpInItsOwnNamespace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"`+canary+`"}`)
+	css := &esv1.ClusterSecretStore{ObjectMeta: metav1.ObjectMeta{Name: w.ns}, Spec: w.storeSpec()}
+	foreign := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "foreign"}, Spec: w.storeSpec()}
+	foreign.Spec.Controller = "somebody-else"
+	w.create(css, foreign)
+	t.Cleanup(func() { _ = w.c.Delete(context.WithoutCancel(t.Context()), css) })
+	w.store("store")
+	beside := func(name string) func(*esv1.ExternalSecret) {
+		return func(es *esv1.ExternalSecret) {
+			es.Spec.SecretStoreRef = esv1.StoreRef{Name: w.ns, Kind: esv1.KindClusterSecretStore}
+			second := es.Spec.Data[0]
+			second.SecretKey, second.SourceRef = "second", &esv1.DataSourceRef{StoreRef: esv1.StoreRef{Name: name}}
+			es.Spec.Data = append(es.Spec.Data, second)
+		}
+	}
+	w.create(w.externalSecret("theirs", beside("foreign")), w.externalSecret("ours", beside("store")))
+	w.ready("ours")
+	w.holds("ours", map[string]string{"password": canary, "second": canary})
+	es := &esv1.ExternalSecret{}
+	if err := w.c.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "theirs"}, es); err != nil {
+		t.Fatal(err)
+	}
+	if len(es.Status.Conditions) != 0 {
+		t.Errorf("an object of another controller's store was reported on: %+v", es.Status)
+	}
+}
+
+func TestARefreshThatChangesNothingWritesNoLogAndNoneNamesAKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("path-to-the-document", `{"password":"`+canary+`"}`)
+	w.store("store")
+	w.create(w.externalSecret("db", every(time.Second), func(es *esv1.ExternalSecret) {
+		es.Spec.Data[0].RemoteRef.Key = "path-to-the-document"
+	}))
+	w.ready("db")
+	w.refreshed(2)
+	before := w.logs.String()
+	w.refreshed(3)
+	if now := w.logs.String(); now != before {
+		t.Errorf("refreshes were logged: %s", now[len(before):])
+	}
+	if strings.Contains(before, "path-to-the-document") {
+		t.Errorf("the log names what was fetched: %s", before)
 	}
 }
 

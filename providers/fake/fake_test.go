@@ -2,6 +2,7 @@ package fake_test
 
 import (
 	"encoding/json"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -122,4 +123,31 @@ func TestTheCheckSaysWhatTheStoreSays(t *testing.T) {
 			t.Errorf("result %d: %v", result, err)
 		}
 	}
+}
+
+func TestStoresOfOneNameInTwoNamespacesShareNothing(t *testing.T) {
+	t.Parallel()
+	var many sync.WaitGroup
+	for i := range 16 {
+		many.Go(func() {
+			want := strconv.Itoa(i)
+			cfg := providers.Config{Store: "SecretStore " + want + "/store", Spec: &stores.Fake{Data: []stores.FakeData{{Key: "k", Value: want}}}}
+			for range 50 {
+				session, err := fake.Provider{}.Open(t.Context(), cfg, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "k"}})
+				if err != nil || results[0].Err != nil {
+					t.Error(err, results)
+					return
+				}
+				if got, err := results[0].Document.Value(""); err != nil || string(got.Bytes()) != want {
+					t.Errorf("the store of namespace %s answers with another's value: %v", want, err)
+				}
+			}
+		})
+	}
+	many.Wait()
 }

@@ -37,8 +37,8 @@ func (e *enterprise) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.mu.Unlock()
 	h := r.Header
 	e.seen = append(e.seen, seen{
-		Path: r.URL.Path, Token: h.Get("X-Vault-Token"), Namespace: h.Get("X-Vault-Namespace"), Index: strings.Join(h.Values("X-Vault-Index"), ","),
-		Inconsistent: h.Get("X-Vault-Inconsistent"), Custom: h.Get("X-Custom"),
+		Path: r.URL.Path, Token: h.Get("X-Vault-Token"), Namespace: strings.Join(h.Values("X-Vault-Namespace"), ","), Index: strings.Join(h.Values("X-Vault-Index"), ","),
+		Inconsistent: h.Get("X-Vault-Inconsistent"), Custom: strings.Join(h.Values("X-Custom"), ","),
 	})
 	if h.Get("X-Vault-Request") != "true" {
 		w.WriteHeader(http.StatusPreconditionFailed)
@@ -81,6 +81,48 @@ func TestNamespacesHeadersAndReplicationStateAreSent(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, e.seen); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestHeadersDoNotGrowAndNamespacesDoNotMixWhileManyRead(t *testing.T) {
+	t.Parallel()
+	e := &enterprise{}
+	server := httptest.NewServer(e)
+	defer server.Close()
+	spec := &stores.Vault{
+		Server: server.URL, Path: "kv", Namespace: "team", Headers: map[string]string{"X-Custom": "c"},
+		Auth: &stores.VaultAuth{Namespace: "admin", AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: stores.SecretKeySelector{Name: tokenRef().Name, Key: tokenRef().Key}}},
+	}
+	var many sync.WaitGroup
+	for range 8 {
+		many.Go(func() { // logins of the same store among the reads of others
+			session, err := vault.Provider{}.Open(t.Context(), config(spec), tokenEnv(canary))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 10 {
+				if results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "db"}}); err != nil || results[0].Err != nil {
+					t.Error(err, results)
+				}
+			}
+			closeNow(t, session)
+		})
+	}
+	many.Wait()
+	reads := 0
+	for _, got := range e.seen {
+		want := "admin"
+		if strings.HasPrefix(got.Path, "/v1/kv/") {
+			want = "team"
+			reads++
+		}
+		if got.Namespace != want || got.Custom != "c" {
+			t.Errorf("%s was asked for in %q with %q", got.Path, got.Namespace, got.Custom)
+		}
+	}
+	if reads != 80 {
+		t.Errorf("%d reads", reads)
 	}
 }
 
