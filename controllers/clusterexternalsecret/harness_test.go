@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,7 +56,9 @@ type world struct {
 	mu         sync.Mutex
 	logs       bytes.Buffer
 	writes     []string
-	stop       func()
+	// fault stands in the way of the controller's requests, when there is one.
+	fault atomic.Pointer[weather]
+	stop  func()
 }
 
 // roles are what the controller needs, and what it needs to take over.
@@ -139,6 +142,9 @@ func (w *world) wrap(next http.RoundTripper) http.RoundTripper {
 			w.mu.Lock()
 			w.writes = append(w.writes, req.Method+" "+req.URL.Path)
 			w.mu.Unlock()
+		}
+		if fault := w.fault.Load(); fault != nil {
+			return fault.meet(req, next)
 		}
 		return next.RoundTrip(req)
 	})

@@ -47,7 +47,9 @@ type world struct {
 	traffic *traffic
 	scheme  *runtime.Scheme
 	options func(*gitsync.Deps)
-	stop    func()
+	// as is who the controller is; the administrator when nil.
+	as   *rest.Config
+	stop func()
 }
 
 func newWorld(t *testing.T) *world {
@@ -91,6 +93,9 @@ func (w *world) letGo() {
 func (w *world) start() {
 	w.Helper()
 	cfg := w.cp.Config()
+	if w.as != nil {
+		cfg = rest.CopyConfig(w.as)
+	}
 	w.traffic.watch(cfg)
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: w.scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
