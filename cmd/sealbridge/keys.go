@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,7 @@ type keysFlags struct {
 	file   string
 	output string
 	force  bool
+	legacy string
 }
 
 type keysRun struct {
@@ -58,11 +60,12 @@ func newKeys(ctx context.Context, h host) *cobra.Command {
 		}
 		cmd.SetFlagErrorFunc(badFlag)
 		f.bindController(cmd.Flags())
+		cmd.Flags().StringVar(&f.legacy, "key-prefix", sealingkeys.LegacyName, "the controller's flag of this name: a Secret of exactly this name is a key without the label, too")
 		root.AddCommand(cmd)
 		return cmd, f
 	}
 	list, f := add("list", "Say which sealing keys there are and how many objects name each",
-		"STATE is sealing for the key that values are sealed to, opening for older ones, and else the value of the Secret's label.",
+		"STATE is sealing for the key that values are sealed to (in NAMESPACES), opening for older ones, and else the value of the\nSecret's label.",
 		"  sealbridge keys list --controller-namespace sealbridge-system", noArguments("keys list takes none"), (*keysRun).list)
 	list.Flags().StringVarP(&f.format, "format", "o", "text", "output format, text or json")
 	backup, f := add("backup", "Write all sealing keys, encrypted to age recipients",
@@ -105,10 +108,34 @@ func (r *keysRun) keys(ctx context.Context, c *cluster) ([]*sealingkeys.Key, err
 			return nil, &sealing.Error{Problem: fmt.Sprintf("cannot list the key Secrets in %s: %s", c.namespace, err), Hint: "you need the right to list Secrets there; --controller-namespace names another", Cause: err}
 		}
 	}
-	if len(secrets) == 0 {
+	legacy, err := r.legacyKey(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if secrets = append(secrets, legacy...); len(secrets) == 0 {
 		return nil, &sealing.Error{Problem: "there is no sealing key in " + c.namespace, Hint: "--controller-namespace names where the controller is"}
 	}
 	return sealingkeys.Read(secrets), nil
+}
+
+// legacyKey returns the key Secret without a label, if there is one.
+func (r *keysRun) legacyKey(ctx context.Context, c *cluster) ([]sealingkeys.Secret, error) {
+	data, err := c.do(ctx, http.MethodGet, "/api/v1/namespaces/"+url.PathEscape(c.namespace)+"/secrets/"+url.PathEscape(r.flags.legacy), nil)
+	var answer *answerError
+	if errors.As(err, &answer) && answer.code == http.StatusNotFound {
+		return nil, nil
+	}
+	var secret sealingkeys.Secret
+	if err == nil && json.Unmarshal(data, &secret) != nil {
+		err = errors.New("the answer is no Secret")
+	}
+	if err != nil {
+		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot read the Secret %s/%s: %s", c.namespace, r.flags.legacy, err), Hint: "you need the right to get Secrets there", Cause: err}
+	}
+	if !sealingkeys.Legacy(secret) {
+		return nil, nil // listed by its label, or no key
+	}
+	return []sealingkeys.Secret{secret}, nil
 }
 
 func (c *cluster) objects(ctx context.Context) ([]sealingkeys.Object, error) {
@@ -158,6 +185,7 @@ type shownKey struct {
 	Format      string     `json:"format"`
 	Fingerprint string     `json:"fingerprint"`
 	State       string     `json:"state"`
+	Namespaces  []string   `json:"namespaces,omitempty"`
 	Created     time.Time  `json:"created"`
 	Expires     *time.Time `json:"expires,omitempty"`
 	Objects     int        `json:"objects"`
@@ -185,7 +213,7 @@ func (r *keysRun) list(ctx context.Context, _ []string) error {
 	for _, k := range keys {
 		s := shownKey{
 			Name: k.Secret.Metadata.Name, Format: string(k.Format), Fingerprint: k.Fingerprint, Created: k.Created.UTC(),
-			State: k.Word(sealingkeys.Newest(keys, k)), Objects: uses[k.Fingerprint],
+			State: k.Word(sealingkeys.Newest(keys, k)), Namespaces: k.Namespaces, Objects: uses[k.Fingerprint],
 		}
 		if !k.Expires.IsZero() {
 			end := k.Expires.UTC()
@@ -203,16 +231,17 @@ func (r *keysRun) list(ctx context.Context, _ []string) error {
 		return e.Encode(map[string]any{"keys": shown, "objectsOfOtherKeys": uses})
 	}
 	w := tabwriter.NewWriter(r.host.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tFORMAT\tSTATE\tCREATED\tEXPIRES\tOBJECTS\tFINGERPRINT")
+	fmt.Fprintln(w, "NAME\tFORMAT\tSTATE\tNAMESPACES\tCREATED\tEXPIRES\tOBJECTS\tFINGERPRINT")
 	for _, s := range shown {
 		expires := "never"
 		if s.Expires != nil {
 			expires = s.Expires.Format(time.DateOnly)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s%s\n", s.Name, s.Format, s.State, s.Created.Format(time.DateOnly), expires, s.Objects, s.Fingerprint, s.Fault)
+		namespaces := cmp.Or(strings.Join(s.Namespaces, ","), "all")
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", s.Name, s.Format, s.State, namespaces, s.Created.Format(time.DateOnly), expires, s.Objects, strings.TrimSpace(s.Fingerprint+" "+s.Fault))
 	}
 	for fingerprint, n := range uses {
-		fmt.Fprintf(w, "-\t-\tunknown\t-\t-\t%d\t%s\n", n, fingerprint)
+		fmt.Fprintf(w, "-\t-\tunknown\t-\t-\t-\t%d\t%s\n", n, fingerprint)
 	}
 	return w.Flush()
 }

@@ -129,6 +129,66 @@ func TestAKeyIsRetiredWhenNoObjectNeedsIt(t *testing.T) {
 	}
 }
 
+func TestTheKeyWithoutALabelAndKeysOfNamespacesAreKeysToo(t *testing.T) {
+	t.Parallel()
+	c := newKeyCluster(t)
+	made := map[string]*keyring.Pair{}
+	for i, meta := range []string{
+		"name: sealed-secrets-key", // as releases before labels made it
+		"name: own-old, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: namespaced}, annotations: {sealbridge.dev/namespaces: 'tenant-a, " + c.ns + "'}",
+		"name: own-new, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: namespaced}, annotations: {sealbridge.dev/namespaces: tenant-a}",
+		"name: lost, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: namespaced}",
+		"name: unclear, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: active}, annotations: {sealbridge.dev/namespaces: tenant-a}",
+	} {
+		pair, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Now().Add(time.Duration(i-10) * time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(meta, "name: "), ",")
+		made[name] = pair
+		c.apply(t, fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {%s, namespace: %s}\ntype: kubernetes.io/tls\ndata: {tls.crt: %s, tls.key: %s}\n",
+			meta, c.ns, base64.StdEncoding.EncodeToString(pair.CertificatePEM()), base64.StdEncoding.EncodeToString(pair.PrivateKeyPEM())))
+	}
+	c.sealed(t, "old", made["sealed-secrets-key"])
+	c.sealed(t, "own", made["own-old"])
+	shown := c.listed(t)
+	for name, want := range map[string]string{
+		"sealed-secrets-key": "opening []", "own-old": "sealing [tenant-a " + c.ns + "]", "own-new": "sealing [tenant-a]",
+		"lost": "unusable []", "unclear": "unusable [tenant-a]",
+	} {
+		k := shown[made[name].Fingerprint()]
+		if got := fmt.Sprint(k.State, " ", k.Namespaces); k.Name != name || got != want {
+			t.Errorf("%s is listed as %s: %s, want %s", name, k.Name, got, want)
+		}
+	}
+	text, _, _ := c.keys(t, "list")
+	for _, want := range []string{"NAMESPACES", "tenant-a," + c.ns, made["lost"].Fingerprint() + " the annotation"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the table has no %s:\n%s", want, text)
+		}
+	}
+	for name, want := range map[string]string{
+		"sealed-secrets-key": "SealedSecrets need this key: " + c.ns + "/old\n",
+		"own-old":            "own-old is the key that values are sealed to\n",
+	} {
+		if _, stderr, code := c.keys(t, "retire", name); code != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d, %s", name, code, stderr)
+		}
+	}
+	c.sealed(t, "old", c.fresh)
+	for _, name := range []string{"sealed-secrets-key", "lost"} {
+		if _, stderr, code := c.keys(t, "retire", name); code != 0 {
+			t.Errorf("%s: exit %d, %s", name, code, stderr)
+		}
+		if k := c.listed(t)[made[name].Fingerprint()]; name == "sealed-secrets-key" && k.State != "compromised" {
+			t.Errorf("%s is %s", name, k.State)
+		}
+	}
+	if _, stderr, code := c.keys(t, "list", "--key-prefix", "other-prefix"); code != 0 {
+		t.Errorf("without a key of that name: exit %d, %s", code, stderr)
+	}
+}
+
 func TestABackupRestoresTheKeysOfALostCluster(t *testing.T) {
 	t.Parallel()
 	c := newKeyCluster(t)

@@ -27,6 +27,10 @@ const (
 	Namespaced  = "namespaced"
 	Compromised = "compromised"
 
+	// LegacyName is the default name of a key Secret without a label, of a release of Sealed Secrets before labels.
+	LegacyName = "sealed-secrets-key"
+
+	labelSealedBy        = "sealbridge.dev/sealed-by"
 	annotationNamespaces = "sealbridge.dev/namespaces"
 	lastApplied          = "kubectl.kubernetes.io/last-applied-configuration"
 )
@@ -49,9 +53,11 @@ type Secret struct {
 // Key is one sealing key.
 type Key struct {
 	Secret Secret
-	// Label is the one that makes the Secret a key; State its value.
+	// Label is the one that makes the Secret a key; State its value, Active for a legacy one, which has no label.
 	Label, State string
-	Format       seal.Format
+	// Namespaces are those that the key serves alone; none for all of them.
+	Namespaces []string
+	Format     seal.Format
 	// Fingerprint names the key; "" when the Secret holds none that can be used, and Fault says why.
 	Fingerprint string
 	Fault       error
@@ -80,6 +86,16 @@ type Object struct {
 // String is namespace/name.
 func (o *Object) String() string { return o.Metadata.Namespace + "/" + o.Metadata.Name }
 
+// Legacy says whether the controller takes a Secret under the legacy name for a key.
+func Legacy(s Secret) bool {
+	for _, label := range []string{LabelCompat, LabelNative, labelSealedBy} {
+		if _, ok := s.Metadata.Labels[label]; ok {
+			return false
+		}
+	}
+	return true
+}
+
 // Read returns the keys of Secrets, newest first.
 func Read(secrets []Secret) []*Key {
 	var keys []*Key
@@ -89,6 +105,10 @@ func Read(secrets []Secret) []*Key {
 			k.Label, k.Format = LabelNative, seal.FormatNative
 		}
 		k.State = s.Metadata.Labels[k.Label]
+		if Legacy(s) {
+			k.State = Active
+		}
+		k.Namespaces = namespacesOf(s)
 		if k.Format == seal.FormatNative {
 			identity, err := keyring.ParseIdentity(s.Data["identity.txt"], s.Metadata.CreationTimestamp)
 			if k.Fault = err; err == nil {
@@ -99,6 +119,9 @@ func Read(secrets []Secret) []*Key {
 			if k.Fault = err; err == nil {
 				k.key, k.Fingerprint, k.Created, k.Expires = pair, pair.Fingerprint(), pair.NotBefore(), pair.NotAfter()
 			}
+		}
+		if k.Fault == nil {
+			k.Fault = k.misplaced()
 		}
 		keys = append(keys, k)
 	}
@@ -118,14 +141,53 @@ func Find(keys []*Key, name string) (*Key, bool) {
 	return nil, false
 }
 
-// Newest says whether a key is the one of its format that everybody seals to.
-func Newest(keys []*Key, key *Key) bool {
-	for _, k := range keys {
-		if k.State == Active && k.Fault == nil && k.Format == key.Format {
-			return k == key
+func namespacesOf(s Secret) []string {
+	var out []string
+	for name := range strings.SplitSeq(s.Metadata.Annotations[annotationNamespaces], ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			out = append(out, name)
 		}
 	}
-	return false
+	return out
+}
+
+// misplaced returns why the controller uses a key for no namespace: it cannot tell for which it was meant.
+func (k *Key) misplaced() error {
+	_, annotated := k.Secret.Metadata.Annotations[annotationNamespaces]
+	switch {
+	case k.State == Active && annotated:
+		return fmt.Errorf("the annotation %s is for keys whose label says %s", annotationNamespaces, Namespaced)
+	case k.State == Namespaced && len(k.Namespaces) == 0:
+		return fmt.Errorf("the annotation %s names no namespace", annotationNamespaces)
+	default:
+		return nil
+	}
+}
+
+// Newest says whether a key is the one of its format that is sealed to: by everybody, or in a namespace that it serves
+// alone.
+func Newest(keys []*Key, key *Key) bool {
+	if key.Fault != nil {
+		return false
+	}
+	first := func(serves func(*Key) bool) bool {
+		for _, k := range keys {
+			if k.Fault == nil && k.Format == key.Format && serves(k) {
+				return k == key
+			}
+		}
+		return false
+	}
+	switch key.State {
+	case Active:
+		return first(func(k *Key) bool { return k.State == Active })
+	case Namespaced:
+		return slices.ContainsFunc(key.Namespaces, func(namespace string) bool {
+			return first(func(k *Key) bool { return k.State == Namespaced && k.serves(namespace) })
+		})
+	default:
+		return false
+	}
 }
 
 // Uses returns how many objects name each fingerprint: as the key that opened them, or as one that native values say they
@@ -226,13 +288,10 @@ func (k *Key) serves(namespace string) bool {
 	case Active:
 		return true
 	case Namespaced:
-		for name := range strings.SplitSeq(k.Secret.Metadata.Annotations[annotationNamespaces], ",") {
-			if strings.TrimSpace(name) == namespace {
-				return true
-			}
-		}
+		return slices.Contains(k.Namespaces, namespace)
+	default:
+		return false
 	}
-	return false
 }
 
 type ring []keyring.Key
@@ -294,7 +353,7 @@ func (k *Key) Word(newest bool) string {
 		return "unusable"
 	case newest:
 		return "sealing"
-	case k.State == Active:
+	case k.State == Active || k.State == Namespaced:
 		return "opening"
 	case k.State == "":
 		return "retired"
