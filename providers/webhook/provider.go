@@ -51,8 +51,9 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 			c.Add("headers", fmt.Sprintf("%q cannot be the name of a header", name))
 		}
 	}
+	all := renderer(nil)
 	for _, t := range templatesOf(spec) {
-		if _, err := renderer().References(t.field, t.text); err != nil {
+		if _, err := all.References(t.field, t.text); err != nil {
 			c.Add(t.field, err.Error())
 		}
 	}
@@ -134,7 +135,7 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 		return nil, providers.Errorf(providers.ErrInvalid, "%s: %s", cfg.Store, problems[0])
 	}
 	spec := cfg.Spec.(*stores.Webhook) // Validate has looked
-	s := &session{store: cfg.Store, spec: spec, secrets: map[string]map[string]string{}, peer: "the server of url"}
+	s := &session{store: cfg.Store, spec: spec, templates: template.NewCache(), secrets: map[string]map[string]string{}, peer: "the server of url"}
 	if s.host = staticHost(spec.URL); s.host != nil {
 		s.peer = s.host.Scheme + "://" + s.host.Host
 	}
@@ -148,8 +149,8 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 		return nil, err
 	}
 	all := templatesOf(spec)
-	s.selective = reads(all[:len(all)-1], "property")
-	if reads(all, "namespace") {
+	s.selective = s.reads(all[:len(all)-1], "property")
+	if s.reads(all, "namespace") {
 		if s.namespace, err = env.Namespace(); err != nil {
 			return nil, fmt.Errorf("%s: %w", cfg.Store, err)
 		}
@@ -197,9 +198,10 @@ func (s *session) lend(ctx context.Context, creds credential.Reader, o *jsonhttp
 }
 
 // reads reports whether one of the templates, which are valid, reads a part of remoteRef.
-func reads(templates []named, part string) bool {
+func (s *session) reads(templates []named, part string) bool {
+	r := renderer(s.templates)
 	return slices.ContainsFunc(templates, func(t named) bool {
-		refs, err := renderer().References(t.field, t.text)
+		refs, err := r.References(t.field, t.text)
 		return err != nil || refs.Reads(remoteRef, part)
 	})
 }
@@ -225,6 +227,6 @@ func staticHost(text string) *url.URL {
 
 // renderer returns a renderer for the templates of one request. A key that a Secret does not have is nothing, as in
 // External Secrets Operator, so that a template may ask for it; whoever prints it is refused.
-func renderer() *template.Renderer {
-	return template.New(template.Options{MissingKey: template.MissingKeyNoValue, MaxSource: maxTemplate, MaxOutput: maxRequest, MaxTime: maxRender})
+func renderer(parsed *template.Cache) *template.Renderer {
+	return template.New(template.Options{MissingKey: template.MissingKeyNoValue, MaxSource: maxTemplate, MaxOutput: maxRequest, MaxTime: maxRender, Cache: parsed})
 }

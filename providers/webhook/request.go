@@ -26,7 +26,7 @@ const noValue = "<no value>"
 
 // request renders the request for a ref.
 func (s *session) request(ctx context.Context, ref providers.Ref) (jsonhttp.Request, error) {
-	r := renderer()
+	r := renderer(s.templates)
 	data := s.dataFor(ref, func(text string) string { return text })
 	target, err := s.render(ctx, r, fieldURL, s.spec.URL, s.dataFor(ref, url.QueryEscape))
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
+	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -27,6 +28,8 @@ type session struct {
 	store string
 	spec  *stores.Webhook
 	http  *jsonhttp.Client
+	// templates are those of spec, which are parsed once.
+	templates *template.Cache
 	// secrets are what templates may use, by name and key.
 	secrets map[string]map[string]string
 	// namespace is that of the object that uses the store; empty when no template reads it.
@@ -178,7 +181,7 @@ func (s *session) document(ctx context.Context, ref providers.Ref, body []byte) 
 		if at.Property = property; !strings.Contains(path, "{{") {
 			return path, nil
 		}
-		return s.render(ctx, renderer(), fieldPath, path, s.dataFor(at, func(text string) string { return text }))
+		return s.render(ctx, renderer(s.templates), fieldPath, path, s.dataFor(at, func(text string) string { return text }))
 	}}
 }
 
