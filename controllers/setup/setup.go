@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -27,6 +28,7 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	sbv1 "github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 	ssv1 "github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/announce"
 	"github.com/sealbridge/sealbridge/controllers/clusterexternalsecret"
 	"github.com/sealbridge/sealbridge/controllers/externalsecret"
 	"github.com/sealbridge/sealbridge/controllers/flow"
@@ -77,6 +79,14 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
+	announcer, err := announce.New(mgr.GetClient())
+	if err != nil {
+		return nil, err
+	}
+	if err := mgr.Add(announcer); err != nil {
+		return nil, fmt.Errorf("add the writer of events: %w", err)
+	}
+	recorder := announcer.Recorder(externalSecretsComponent)
 	pool := sessions.New(sessions.Deps{
 		Providers: builtin.All(), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher, Observer: observer,
 	})
@@ -85,10 +95,10 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 		name  string
 		setUp func() error
 	}{
-		{SecretStore, func() error { return addSecretStore(mgr, o, pool, observer) }},
-		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool, watcher, templates, observer) }},
-		{ClusterExternalSecret, func() error { return addClusterExternalSecret(ctx, mgr, o, observer) }},
-		{SealedSecret, func() error { return addSealedSecret(mgr, o, templates) }},
+		{SecretStore, func() error { return addSecretStore(mgr, o, pool, recorder, observer) }},
+		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool, watcher, templates, recorder, observer) }},
+		{ClusterExternalSecret, func() error { return addClusterExternalSecret(ctx, mgr, o, recorder, observer) }},
+		{SealedSecret, func() error { return addSealedSecret(mgr, o, templates, announcer.Recorder(sealedSecretsComponent)) }},
 		{GitSync, func() error { return addGitSync(mgr, o) }},
 	} {
 		if !on[c.name] {
@@ -172,33 +182,34 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool, observer flow.Observer) error {
+func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool, recorder events.EventRecorder, observer flow.Observer) error {
 	return secretstore.New(secretstore.Deps{
-		Client: mgr.GetClient(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent),
+		Client: mgr.GetClient(), Sessions: pool, Events: recorder,
 		Observer: observer, Class: o.ControllerClass, Concurrent: o.Concurrent, NamespacedOnly: len(o.WatchNamespaces) > 0,
 		Interval: o.StoreInterval,
 	}).SetupWithManager(mgr)
 }
 
 func addExternalSecret(
-	ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool, watcher *watches.Watcher, templates *template.Cache, observer flow.Observer,
+	ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool, watcher *watches.Watcher, templates *template.Cache,
+	recorder events.EventRecorder, observer flow.Observer,
 ) error {
 	return externalsecret.New(externalsecret.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: mgr.GetEventRecorder(externalSecretsComponent), Observer: observer,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Observer: observer,
 		Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), o.Namespace),
 		Templates: templates, Watches: watcher, APIServer: mgr.GetConfig().Host, Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
 		Namespaces: o.WatchNamespaces, NamespacedOnly: len(o.WatchNamespaces) > 0,
 	}).SetupWithManager(ctx, mgr)
 }
 
-func addClusterExternalSecret(ctx context.Context, mgr manager.Manager, o Options, observer flow.Observer) error {
+func addClusterExternalSecret(ctx context.Context, mgr manager.Manager, o Options, recorder events.EventRecorder, observer flow.Observer) error {
 	return clusterexternalsecret.New(clusterexternalsecret.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(externalSecretsComponent), Observer: observer, Concurrent: o.Concurrent,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: recorder, Observer: observer, Concurrent: o.Concurrent,
 	}).SetupWithManager(ctx, mgr)
 }
 
 // addSealedSecret adds the keys, what is opened with them, and the certificate to seal with, which are one capability.
-func addSealedSecret(mgr manager.Manager, o Options, templates *template.Cache) error {
+func addSealedSecret(mgr manager.Manager, o Options, templates *template.Cache, announcer events.EventRecorder) error {
 	for _, note := range o.Sealed.notes() {
 		mgr.GetLogger().Info(note)
 	}
@@ -224,7 +235,7 @@ func addSealedSecret(mgr manager.Manager, o Options, templates *template.Cache) 
 		status = noStatus{}
 	}
 	c, err := sealedsecret.New(sealedsecret.Deps{
-		Keys: keys, Engine: flow.Engine{Status: status, Events: recorder}, Metrics: metrics.Registry, OmitNames: o.OmitNames || o.Sealed.OmitNames,
+		Keys: keys, Engine: flow.Engine{Status: status, Events: announcer}, Metrics: metrics.Registry, OmitNames: o.OmitNames || o.Sealed.OmitNames,
 		Now: time.Now, Concurrent: o.Concurrent, Namespaces: o.sealedNamespaces(),
 		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated, Templates: templates,
 	})

@@ -1,0 +1,132 @@
+// Package announce writes the events of objects, and remembers none.
+//
+// It gives a recorder to each controller, takes what they announce, and creates it in the cluster, several events at once
+// and each again while the API server cannot be reached. The recorder of Kubernetes keeps every event for six minutes, to
+// count it when it is repeated, which costs a kilobyte and a half for each object of a first sync; it stays the right one
+// for who repeats itself. The controllers that use this one announce what has changed.
+package announce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sealbridge/sealbridge/internal/redact"
+)
+
+const (
+	// writers is how many events are written at once. A thousand more wait; those beyond are dropped, as Kubernetes does.
+	writers = 32
+	// patience is how long one try to write an event may take, also when the process ends meanwhile.
+	patience = 5 * time.Second
+	// last is how long after its end the Announcer waits for what was announced right before.
+	last = 100 * time.Millisecond
+)
+
+// Announcer writes events. It is a Runnable of a manager; what is announced before it runs waits.
+type Announcer struct {
+	client    client.Client
+	queue     events.EventBroadcaster
+	announced chan *eventsv1.Event
+	ended     chan struct{}
+	// Pause is between tries, at first.
+	Pause time.Duration
+}
+
+// New returns an Announcer that writes with a client.
+func New(c client.Client) (*Announcer, error) {
+	a := &Announcer{client: c, queue: events.NewBroadcaster(nil), announced: make(chan *eventsv1.Event), ended: make(chan struct{}), Pause: 5 * time.Second}
+	_, err := a.queue.StartEventWatcher(func(obj runtime.Object) {
+		event, ok := obj.(*eventsv1.Event)
+		if !ok {
+			return
+		}
+		select {
+		case a.announced <- event:
+		case <-a.ended:
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up events: %w", err)
+	}
+	return a, nil
+}
+
+// Recorder returns a recorder whose events name a component as their source.
+func (a *Announcer) Recorder(component string) events.EventRecorder {
+	return a.queue.NewRecorder(a.client.Scheme(), component)
+}
+
+// Start implements manager.Runnable: it writes events until the context ends, and those that were announced until then.
+func (a *Announcer) Start(ctx context.Context) error {
+	defer a.queue.Shutdown()
+	defer close(a.ended)
+	var g errgroup.Group
+	g.SetLimit(writers)
+	write := func(event *eventsv1.Event) {
+		g.Go(func() error {
+			a.write(ctx, event)
+			return nil
+		})
+	}
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case event := <-a.announced:
+			write(event)
+		}
+	}
+	for {
+		select {
+		case event := <-a.announced:
+			write(event)
+		case <-time.After(last):
+			return g.Wait()
+		}
+	}
+}
+
+// write creates an event, again while the API server cannot be reached and the context has not ended.
+func (a *Announcer) write(ctx context.Context, event *eventsv1.Event) {
+	err := a.create(ctx, event)
+	if retriable(err) {
+		const tries = 12
+		backoff := wait.Backoff{Duration: a.Pause, Factor: 1.5, Jitter: 0.25, Steps: tries, Cap: time.Minute}
+		_ = wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
+			err = a.create(ctx, event)
+			return !retriable(err), nil
+		})
+	}
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		log.FromContext(ctx).Error(redact.API(err), "an event was not written", "reason", event.Reason,
+			"kind", event.Regarding.Kind, "namespace", event.Regarding.Namespace, "name", event.Regarding.Name)
+	}
+}
+
+// create tries once, also when the context has ended.
+func (a *Announcer) create(ctx context.Context, event *eventsv1.Event) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	return a.client.Create(ctx, event.DeepCopy())
+}
+
+// retriable says whether another try may do better: the API server gave no answer, or says so.
+func retriable(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return err != nil
+	}
+	code := status.Status().Code
+	return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
+}

@@ -1,0 +1,184 @@
+package announce_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	apiruntime "k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/sealbridge/sealbridge/controllers/announce"
+)
+
+// server takes events, and answers the first tries with faults.
+type server struct {
+	client.Client
+
+	mu     sync.Mutex
+	faults []error
+	tries  int
+	got    map[string]eventsv1.Event
+	taken  int
+	// forget keeps nothing but the number.
+	forget bool
+}
+
+func (*server) Scheme() *apiruntime.Scheme { return clientscheme.Scheme }
+
+func (s *server) Create(_ context.Context, obj client.Object, _ ...client.CreateOption) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries++
+	if len(s.faults) > 0 {
+		err := s.faults[0]
+		s.faults = s.faults[1:]
+		return err
+	}
+	s.taken++
+	if event, ok := obj.(*eventsv1.Event); ok && !s.forget {
+		s.got[event.Reason] = *event
+	}
+	return nil
+}
+
+// events returns how many the server has, and how often it was asked.
+func (s *server) events() (taken, tries int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken, s.tries
+}
+
+// started returns an Announcer that runs, and how to end it.
+func started(t *testing.T, s *server) (a *announce.Announcer, stop func()) {
+	t.Helper()
+	s.got = map[string]eventsv1.Event{}
+	a, err := announce.New(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Pause = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- a.Start(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return a, stop
+}
+
+func object(name string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, UID: "u", ResourceVersion: "7"}}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never: " + what)
+		}
+	}
+}
+
+func TestAnEventIsWrittenAgainUntilTheServerHasTakenOrRefusedIt(t *testing.T) {
+	t.Parallel()
+	status := func(code int32) error { return &apierrors.StatusError{ErrStatus: metav1.Status{Code: code}} }
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, "e", nil)
+	tests := map[string]struct {
+		faults       []error
+		taken, tries int
+	}{
+		"taken":         {taken: 1, tries: 1},
+		"no connection": {faults: []error{errors.New("reset"), errors.New("reset")}, taken: 1, tries: 3},
+		"overloaded":    {faults: []error{status(429), status(503)}, taken: 1, tries: 3},
+		"refused":       {faults: []error{forbidden}, tries: 1},
+		"there already": {faults: []error{apierrors.NewAlreadyExists(schema.GroupResource{}, "e")}, tries: 1},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &server{faults: tc.faults}
+			a, stop := started(t, s)
+			a.Recorder("tests").Eventf(object("a"), nil, corev1.EventTypeNormal, "Synced", "Sync", "%s is synced", "a")
+			eventually(t, "the server is asked", func() bool { _, tries := s.events(); return tries == tc.tries })
+			stop()
+			taken, tries := s.events()
+			if taken != tc.taken || tries != tc.tries {
+				t.Errorf("%d events after %d tries", taken, tries)
+			}
+			if got := s.got["Synced"]; taken > 0 && (got.Namespace != "team" || got.Regarding.Name != "a" || got.Note != "a is synced" ||
+				got.ReportingController != "tests" || got.Action != "Sync" || got.EventTime.IsZero()) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestWhatIsAnnouncedBeforeTheStartAndRightBeforeTheEndIsWritten(t *testing.T) {
+	t.Parallel()
+	s := &server{got: map[string]eventsv1.Event{}}
+	a, err := announce.New(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	announced := func(reason string) {
+		a.Recorder("tests").Eventf(object("a"), nil, corev1.EventTypeNormal, reason, "Sync", "note")
+	}
+	announced("First")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- a.Start(ctx) }()
+	eventually(t, "the first is written", func() bool { taken, _ := s.events(); return taken == 1 })
+	announced("Last")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if taken, _ := s.events(); taken != 2 {
+		t.Errorf("%d events", taken)
+	}
+	announced("Late") // goes nowhere, and stops nobody
+}
+
+// Not parallel: it looks at what the whole process keeps.
+func TestNothingIsKeptOfAnEventThatIsWritten(t *testing.T) {
+	const objects, most = 3000, 200
+	s := &server{forget: true}
+	a, _ := started(t, s)
+	recorder := a.Recorder("tests")
+	before := kept()
+	for i := range objects {
+		recorder.Eventf(object(fmt.Sprint("app-", i)), nil, corev1.EventTypeNormal, "Synced", "Sync", "it is synced")
+		eventually(t, "it is written", func() bool { taken, _ := s.events(); return taken > i-500 })
+	}
+	eventually(t, "all are written", func() bool { taken, _ := s.events(); return taken == objects })
+	if each := (kept() - before) / objects; each > most {
+		t.Errorf("%d bytes an event, more than %d", each, most)
+	}
+}
+
+// kept returns how many bytes are alive on the heap.
+func kept() int64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
