@@ -16,6 +16,7 @@ import (
 	"filippo.io/age"
 	"filippo.io/age/armor"
 
+	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
@@ -121,7 +122,17 @@ func TestAKeyIsRetiredWhenNoObjectNeedsIt(t *testing.T) {
 		t.Errorf("one that is not there: exit %d, %s", code, stderr)
 	}
 	c.sealed(t, "mixed", c.fresh, c.fresh)
-	if _, stderr, code := c.keys(t, "retire", "key-0"); code != 0 {
+	// A value whose key Vault holds needs none of the cluster's, whether or not it opens.
+	held, err := agebox.NewHeld("transit/k", "1", c.old.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := seal.Seal(rand.Reader, seal.Native(held), seal.Strict, c.ns, "held", []byte(canary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.apply(t, fmt.Sprintf("apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: held, namespace: %s}\nspec:\n  encryptedData: {a: %s}\n", c.ns, text))
+	if _, stderr, code := c.keys(t, "retire", "key-0"); code != 0 || strings.Contains(stderr, "open with no key at all") {
 		t.Fatalf("exit %d, %s", code, stderr)
 	}
 	if k := c.listed(t)[c.old.Fingerprint()]; k.State != "compromised" {

@@ -254,6 +254,9 @@ func NeedOf(ctx context.Context, o *Object, keys []*Key, retired *Key) (Need, er
 	need := Free
 	texts := make([]string, 0, len(o.Spec.EncryptedData)+1)
 	for _, text := range o.Spec.EncryptedData {
+		if info, err := seal.Inspect(text); err == nil && info.Format == seal.FormatNative && info.Classic {
+			continue // a KMS or Vault holds its key, and no key of the cluster is needed for it
+		}
 		texts = append(texts, text)
 	}
 	if len(o.Spec.Data) > 0 {
