@@ -86,7 +86,7 @@ type Reconciler struct {
 	targets *targets
 	// inputs are what each object depends on in this cluster, and wake where it is enqueued when that changes.
 	inputs *watches.Followers[types.NamespacedName]
-	wake   *watches.Queue
+	wake   *flow.Queue
 	// ownKey stands in for Deps.Key, and keyless says once that it does.
 	ownKey  []byte
 	keyless sync.Once
@@ -103,7 +103,7 @@ func New(d Deps) *Reconciler {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	wake := &watches.Queue{}
+	wake := &flow.Queue{}
 	ownKey := make([]byte, keySize)
 	_, _ = rand.Read(ownKey) // never fails
 	return &Reconciler{

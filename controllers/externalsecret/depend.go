@@ -16,6 +16,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers"
@@ -186,9 +187,7 @@ func hostOf(address string) string {
 func (r *Reconciler) replaced() source.Source {
 	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		r.deps.Sessions.OnReplaced(func(store sessions.Replaced) {
-			for _, user := range r.namers(ctx, store.Kind, store.Name, store.Users) {
-				queue.AddAfter(user, watches.MergeFor)
-			}
+			flow.EnqueueMerged(queue, flow.PriorityNews, r.namers(ctx, store.Kind, store.Name, store.Users)...)
 		})
 		return nil
 	})

@@ -162,7 +162,7 @@ func (s *scope) due(synced, changed bool) bool {
 		return false
 	}
 	last := s.lastRefresh()
-	return changed || s.changed || last.After(s.now) || (s.elapsed() || s.news.After(last)) && s.windows.allow(s.now) ||
+	return changed || s.changed || last.After(s.now) || (s.turned() || s.news.After(last)) && s.windows.allow(s.now) ||
 		s.memo.stores != "" && s.memo.stores != fingerprint(s.stores)
 }
 
@@ -170,6 +170,21 @@ func (s *scope) due(synced, changed bool) bool {
 func (s *scope) elapsed() bool {
 	interval := intervalOf(&s.es.Spec)
 	return interval > 0 && !s.now.Before(nextDue(s.es.UID, s.memo.aim, s.lastRefresh(), interval))
+}
+
+// turned reports whether they are, and the object's turn has come where spec.syncWindows held it up.
+func (s *scope) turned() bool {
+	if !s.elapsed() {
+		return false
+	}
+	at := s.turn()
+	return !at.IsZero() && !s.now.Before(at)
+}
+
+// turn returns when the values are read next because of time alone; zero for never.
+func (s *scope) turn() time.Time {
+	interval := intervalOf(&s.es.Spec)
+	return s.windows.turn(nextDue(s.es.UID, s.memo.aim, s.lastRefresh(), interval), s.es.UID, s.memo.aim, interval)
 }
 
 // lastRefresh returns when the values were read last, as far as the status and this process know.

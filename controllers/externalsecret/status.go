@@ -141,11 +141,11 @@ func (s *scope) next(out flow.Outcome) time.Duration {
 	if out.State != flow.Ready || interval == 0 {
 		return 0
 	}
-	due := nextDue(s.es.UID, s.memo.aim, s.lastRefresh(), interval)
+	due := s.turn()
 	if due.Before(s.now) {
-		due = s.now
+		due = s.windows.turn(s.now, s.es.UID, s.memo.aim, interval)
 	}
-	if due = s.windows.next(due); due.IsZero() {
+	if due.IsZero() {
 		return 0
 	}
 	return max(time.Millisecond, due.Sub(s.now))

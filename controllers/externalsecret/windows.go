@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+	"k8s.io/apimachinery/pkg/types"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/providers"
@@ -103,6 +104,39 @@ func (w windows) next(at time.Time) time.Time {
 		at = end
 	}
 	return at
+}
+
+// afterOpening is for how long after the windows allow it again those are read that were held up, so that not all of them are
+// in one second.
+const afterOpening = 2 * time.Minute
+
+// turn returns when an object is read that is due at a time: then, or when the windows held it up, a while after they next
+// allow it: the part of it that stands for the object's point, and a little more of its own, so that those that read the
+// same are read together. It is within an interval, and half of the time for which they allow it; zero for never.
+func (w windows) turn(due time.Time, uid types.UID, to aim, interval time.Duration) time.Time {
+	opens := w.next(due)
+	if opens.IsZero() || opens.Equal(due) {
+		return opens
+	}
+	within := min(afterOpening, interval, w.lasts(opens)/2)
+	return opens.Add(share(to.point, within*3/4) + min(within/4, jitterOf(uid, interval)))
+}
+
+// lasts returns for how long refreshes are allowed from a time on at which they are, at least.
+func (w windows) lasts(from time.Time) time.Duration {
+	if w.kind != esv1.SyncWindowAllow {
+		if next := w.opens(from); !next.IsZero() {
+			return next.Sub(from)
+		}
+		return afterOpening * 2
+	}
+	var longest time.Duration
+	for _, one := range w.list {
+		if opened, open := one.opened(from); open {
+			longest = max(longest, opened.Add(one.duration).Sub(from))
+		}
+	}
+	return longest
 }
 
 // opens returns when the first window opens after a time; zero for never.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
@@ -156,10 +157,80 @@ func TestWindowsHoldUpPeriodicRefreshesAndNothingElse(t *testing.T) {
 	failed := esv1.Condition{Type: esv1.ConditionReady, Status: "False", Reason: esv1.ReasonSecretSyncedError, Message: "down", LastTransitionTime: metav1.NewTime(start)}
 	s.es.Status.Conditions = []esv1.Condition{failed}
 	verdict := report(time.Hour)(s, flow.Outcome{State: flow.Ready})
-	if want := time.Date(2026, 3, 4, 10, 0, 1, 0, time.UTC).Sub(s.now); verdict.Next != want {
-		t.Errorf("looked at again after %s, want %s: when the window closes", verdict.Next, want)
+	closes := time.Date(2026, 3, 4, 10, 0, 1, 0, time.UTC).Sub(s.now)
+	if verdict.Next < closes || verdict.Next > closes+afterOpening {
+		t.Errorf("looked at again after %s, want shortly after %s: when the window closes", verdict.Next, closes)
+	}
+	for s.now = s.now.Add(closes); s.now.Before(start.Add(6 * time.Hour)); s.now = s.now.Add(time.Second) {
+		next := report(time.Hour)(s, flow.Outcome{State: flow.Ready}).Next
+		if decide(s).refresh {
+			break
+		}
+		if !s.now.Add(next).Equal(start.Add(2 * time.Hour).Add(verdict.Next)) {
+			t.Fatalf("at %s it is looked at again after %s, want at the time that was said first", s.now, next)
+		}
+	}
+	if opened := s.now.Sub(start.Add(2*time.Hour)) - closes; opened > afterOpening {
+		t.Errorf("it is read %s after the window closed, want %s at most", opened, afterOpening)
 	}
 	if got := conditions.Ready(s.es.Status.Conditions); got != failed {
 		t.Errorf("waiting for a window changed the condition to %+v", got)
+	}
+}
+
+func TestWhatAWindowHeldUpIsReadInTurn(t *testing.T) {
+	t.Parallel()
+	opens := time.Date(2026, 6, 1, 22, 0, 0, 0, time.UTC)
+	for name, tc := range map[string]struct {
+		kind     esv1.SyncWindowKind
+		windows  []string
+		opens    time.Time
+		within   time.Duration
+		together time.Duration // those that read the same
+	}{
+		"allow":                  {esv1.SyncWindowAllow, []string{"0 22 * * *", "2h"}, opens, 2 * time.Minute, 30 * time.Second},
+		"deny":                   {esv1.SyncWindowDeny, []string{"0 4 * * *", "18h"}, opens.Add(time.Second), 2 * time.Minute, 30 * time.Second},
+		"allow, for a minute":    {esv1.SyncWindowAllow, []string{"0 22 * * *", "1m"}, opens, 30 * time.Second, 8 * time.Second},
+		"deny, but for a minute": {esv1.SyncWindowDeny, []string{"0 4 * * *", "18h", "1 22 * * *", "5h"}, opens.Add(time.Second), 30 * time.Second, 8 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, err := parseWindows(syncWindows(tc.kind, tc.windows...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			const objects, interval = 1000, time.Hour
+			due := opens.Add(-time.Hour)
+			turns := map[time.Duration]int{}
+			for i := range objects {
+				at := w.turn(due, types.UID(fmt.Sprint(i)), aim{point: hashOf(fmt.Sprint("key", i))}, interval)
+				if after := at.Sub(tc.opens); after < 0 || after > tc.within || !w.allow(at) {
+					t.Fatalf("read %s after the window opened, want within %s", after, tc.within)
+				}
+				turns[at.Sub(tc.opens)*20/tc.within]++
+			}
+			for part, n := range turns {
+				if n > objects/10 {
+					t.Errorf("%d of %d objects in part %d of 20, want them spread", n, objects, part)
+				}
+			}
+			var first, last time.Time
+			for i := range objects {
+				at := w.turn(due, types.UID(fmt.Sprint(i)), aim{point: hashOf("key")}, interval)
+				if first.IsZero() || at.Before(first) {
+					first = at
+				}
+				if at.After(last) {
+					last = at
+				}
+			}
+			if last.Sub(first) > tc.together {
+				t.Errorf("what reads the same is read within %s, want %s", last.Sub(first), tc.together)
+			}
+			inside := tc.opens.Add(tc.within)
+			if at := w.turn(inside, "uid", aim{}, interval); !at.Equal(inside) {
+				t.Errorf("what falls due while the window is open is read %s later", at.Sub(inside))
+			}
+		})
 	}
 }

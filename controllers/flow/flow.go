@@ -13,8 +13,6 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -127,26 +125,6 @@ func (e Engine) announce(ctx context.Context, obj client.Object, out Outcome, v 
 		kind = corev1.EventTypeWarning
 	}
 	e.Events.Eventf(obj, nil, kind, ev.Reason, ev.Action, "%s", ev.Message)
-}
-
-// The priorities in the queues of all controllers. What somebody made or changed has the queue's own, 0, and goes ahead of
-// the rest: many objects that fall due together do not delay a new one.
-const (
-	// PriorityDue is for what is only looked at again: periodic runs, retries, and what exists at the start.
-	PriorityDue = handler.LowPriority
-	// PriorityNews is for what something else has changed: a store, or a value that another object has just read.
-	PriorityNews = PriorityDue / 2
-)
-
-// Enqueue puts requests into the queue of a controller with a priority of their own.
-func Enqueue(queue workqueue.TypedRateLimitingInterface[reconcile.Request], priority int, requests ...reconcile.Request) {
-	if ordered, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
-		ordered.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, requests...)
-		return
-	}
-	for _, request := range requests {
-		queue.Add(request)
-	}
 }
 
 // The bounds of the backoff between runs that failed.

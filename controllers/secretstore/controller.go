@@ -21,7 +21,6 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
-	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
@@ -95,7 +94,7 @@ func (r *Reconciler) replaced(kind string) source.Source {
 	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		r.deps.Sessions.OnReplaced(func(store sessions.Replaced) {
 			if store.Kind == kind {
-				queue.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: store.Namespace, Name: store.Name}}, watches.MergeFor)
+				flow.EnqueueMerged(queue, flow.PriorityNews, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: store.Namespace, Name: store.Name}})
 			}
 		})
 		return nil

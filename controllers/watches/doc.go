@@ -2,7 +2,7 @@
 //
 // It takes the objects that somebody follows, each with the version that he has read, watches the metadata of exactly
 // these objects while anybody follows them, and calls back when one is not as it was read. A controller hands the
-// callback to a Queue, which merges bursts.
+// callback to a flow.Queue, which merges bursts.
 //
 //	Followers[ExternalSecret] ─┐                    ┌─ list and watch, metadata.name=a ─► version of a
 //	Followers[session]        ─┴─► Watcher ─────────┴─ list and watch, metadata.name=b ─► version of b

@@ -15,11 +15,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/util/workqueue"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
@@ -287,26 +284,6 @@ func TestBeyondTheLimitObjectsWaitForTheirTurn(t *testing.T) {
 	}
 	w.toldAfter("second", "its turn", func() { w.followers.Forget("first") })
 	w.seen(w.secret("b"), now)
-}
-
-func TestABurstIsOneReconciliation(t *testing.T) {
-	t.Parallel()
-	q := &watches.Queue{}
-	name := types.NamespacedName{Namespace: "a", Name: "b"}
-	q.Enqueue(name) // before the controller starts
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
-	defer queue.ShutDown()
-	if err := q.Start(t.Context(), queue); err != nil {
-		t.Fatal(err)
-	}
-	for range 100 {
-		q.Enqueue(name)
-	}
-	got, _ := queue.Get()
-	queue.Done(got)
-	if got.NamespacedName != name || queue.Len() != 0 {
-		t.Errorf("%v, and %d more", got, queue.Len())
-	}
 }
 
 func TestVersionsAreOrdered(t *testing.T) {
