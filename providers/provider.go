@@ -138,6 +138,14 @@ type Found struct {
 	Version string
 }
 
+// Pusher is an optional capability of a Session: it writes documents.
+type Pusher interface {
+	// Push makes value what the backend holds under ref: the whole document for an empty Property, else that part of it, and
+	// the rest of the document stays as it is. Version and Metadata of ref have no meaning. It fails with ErrInvalid for a
+	// value that the backend cannot hold and ErrDenied when the identity may not write.
+	Push(ctx context.Context, ref Ref, value Value) error
+}
+
 // Selective is an optional capability of a Session whose requests can depend on the part of a document that is read: an
 // HTTP API, say, whose URL names the property.
 type Selective interface {

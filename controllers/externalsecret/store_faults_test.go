@@ -19,6 +19,7 @@ import (
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers/builtin"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/countingstore"
 )
 
 // rogue is a backend that answers as it is told. Logins and checks are always answered well.
@@ -145,5 +146,43 @@ func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 				before = w.holds("db", map[string]string{"password": "value " + mode})
 			}
 		})
+	}
+}
+
+// TestAStoreWhoseCheckFailedIsReadySoonAfterItIsUp lets a store be down when the controller starts, so that no session is
+// open and nobody may ask it, for so long that a backoff alone would find out much later.
+func TestAStoreWhoseCheckFailedIsReadySoonAfterItIsUp(t *testing.T) {
+	t.Parallel()
+	server, err := countingstore.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	server.Put("db", map[string]string{"password": canary})
+	server.Fail(http.StatusServiceUnavailable)
+	w := prepare(t)
+	w.providers = builtin.All()
+	w.plainSecret("token", map[string]string{"token": countingstore.Token})
+	spec := w.storeSpec()
+	spec.Provider = stores.Provider{Vault: &stores.Vault{Server: server.Address(), Path: "kv",
+		Auth: &stores.VaultAuth{TokenSecretRef: &stores.SecretKeySelector{Name: "token", Key: "token"}}}}
+	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}, Spec: spec})
+	for i := range 20 {
+		w.create(w.externalSecret(fmt.Sprintf("es-%d", i)))
+	}
+	w.start()
+	w.notReady("es-0", "is not ready")
+	const outage, soon = 17 * time.Second, 12 * time.Second // the backoff comes back after 1, 3, 7, 15 and 31 s
+	time.Sleep(outage)
+	if n := server.Count(); n > 4*10 { // each check is a few requests; both ways to repeat it come some five times
+		t.Errorf("%d requests while the store was down", n)
+	}
+	server.Fail(0)
+	up := time.Now()
+	for i := range 20 {
+		w.ready(fmt.Sprintf("es-%d", i))
+	}
+	if took := time.Since(up); took > soon {
+		t.Errorf("all were ready %s after the store was up, want %s", took, soon)
 	}
 }

@@ -78,6 +78,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		err := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(kind)).
 			For(proto, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 			WatchesRawSource(r.replaced(kind)).
+			WatchesRawSource(r.recovered(kind)).
 			WithOptions(flow.Options(max(1, r.deps.Concurrent))).
 			Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 				return r.reconcile(ctx, req, proto.DeepCopyObject().(client.Object))
@@ -95,6 +96,18 @@ func (r *Reconciler) replaced(kind string) source.Source {
 		r.deps.Sessions.OnReplaced(func(store sessions.Replaced) {
 			if store.Kind == kind {
 				flow.EnqueueMerged(queue, flow.PriorityNews, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: store.Namespace, Name: store.Name}})
+			}
+		})
+		return nil
+	})
+}
+
+// recovered is a source of the stores of a kind whose backend answers again: one that was found unavailable is checked at once.
+func (r *Reconciler) recovered(kind string) source.Source {
+	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		r.deps.Sessions.Subscribe(func(n sessions.News) {
+			if n.Recovered && (n.Store.Namespace == "") == (kind == esv1.KindClusterSecretStore) {
+				flow.Enqueue(queue, flow.PriorityNews, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: n.Store.Namespace, Name: n.Store.Name}})
 			}
 		})
 		return nil

@@ -49,6 +49,21 @@ func TestMain(m *testing.M) {
 type locked struct {
 	mu     sync.Mutex
 	checks int
+	// writable lets its sessions write.
+	writable bool
+}
+
+// pusher is a session that can write, and wrapper one that hides that it can.
+type pusher struct{ providers.Session }
+
+func (pusher) Push(context.Context, providers.Ref, providers.Value) error { return nil }
+
+type wrapper struct{ inner providers.Session }
+
+func (w wrapper) Unwrap() providers.Session { return w.inner }
+
+func (w wrapper) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.Result, error) {
+	return w.inner.Fetch(ctx, refs) //nolint:wrapcheck // it is the session's own
 }
 
 func (*locked) Name() string { return "vault" }
@@ -68,6 +83,11 @@ func (l *locked) Open(ctx context.Context, cfg providers.Config, env providers.E
 	}
 	if string(token) != "right" {
 		return nil, providers.Errorf(providers.ErrDenied, "%s: the token was refused: put a valid one into the Secret", cfg.Store)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writable {
+		return wrapper{pusher{l}}, nil
 	}
 	return l, nil
 }
@@ -250,6 +270,38 @@ func TestAStoreSaysWhetherItCanBeUsed(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatCanBeDoneWithAStoreIsFoundOutFromItsSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "cred"}, StringData: map[string]string{"token": "right"}})
+	store := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "s"}, Spec: vaultSpec(w.class, "cred", "")}
+	w.create(store)
+	expect := func(status metav1.ConditionStatus, reason string, want esv1.StoreCapabilities) {
+		t.Helper()
+		if got := w.reports(store, status, reason, ""); got.Capabilities != want {
+			t.Errorf("Ready=%s and capabilities %q, want %q", status, got.Capabilities, want)
+		}
+	}
+	reconfigure := func(change func(*esv1.SecretStoreSpec)) {
+		t.Helper()
+		change(&store.Spec)
+		if err := w.c.Update(t.Context(), store); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect("True", "Valid", esv1.StoreReadOnly)
+	w.vault.mu.Lock()
+	w.vault.writable = true
+	w.vault.mu.Unlock()
+	reconfigure(func(s *esv1.SecretStoreSpec) { s.Provider.Vault.Server = "https://other" })
+	expect("True", "Valid", esv1.StoreReadWrite)
+	// While it cannot be asked, what was found out holds.
+	reconfigure(func(s *esv1.SecretStoreSpec) { s.Provider.Vault.Auth.TokenSecretRef.Name = "missing" })
+	expect("False", "ValidationFailed", esv1.StoreReadWrite)
+	reconfigure(func(s *esv1.SecretStoreSpec) { s.Provider = stores.Provider{GCPSM: &stores.GCPSM{}} })
+	expect("False", "InvalidStoreConfiguration", "")
 }
 
 func TestAProviderOfTheOperatorThatIsNotOursIsNamed(t *testing.T) {

@@ -32,6 +32,8 @@ type scope struct {
 	checked bool
 	// credentials are what the store was opened with, when it was found ready.
 	credentials []esv1.CredentialSource
+	// pushes is set when the store was found ready and can be written to.
+	pushes bool
 	// referent is set when the store can only be checked by those who use it.
 	referent bool
 }

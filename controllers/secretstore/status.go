@@ -29,17 +29,26 @@ func report(s *scope, out flow.Outcome) flow.Verdict {
 	if out.State == flow.Ready {
 		s.status.Credentials = s.credentials
 	}
-	s.status.Capabilities = ""
-	if s.store.Provider != nil {
-		// What no provider of ours can do yet is not promised.
-		s.status.Capabilities = esv1.StoreReadOnly
-	}
+	s.status.Capabilities = capabilitiesOf(s, out, s.status.Capabilities)
 	if before.Status != now.Status || before.Reason != now.Reason || before.Message != now.Message {
 		verdict.Event = &flow.Event{
 			Reason: now.Reason, Action: "Validate", Message: now.Message, Warning: now.Status != metav1.ConditionTrue,
 		}
 	}
 	return verdict
+}
+
+// capabilitiesOf says what can be done with a store: every one that there is a provider for can be read, and one that was
+// asked can be written to when its session knows how. What was found out holds while it cannot be asked.
+func capabilitiesOf(s *scope, out flow.Outcome, before esv1.StoreCapabilities) esv1.StoreCapabilities {
+	switch {
+	case s.store.Provider == nil:
+		return ""
+	case s.pushes, out.State != flow.Ready && before == esv1.StoreReadWrite:
+		return esv1.StoreReadWrite
+	default:
+		return esv1.StoreReadOnly
+	}
 }
 
 func conditionOf(s *scope, out flow.Outcome) esv1.Condition {

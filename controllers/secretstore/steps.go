@@ -76,9 +76,9 @@ func (r *Reconciler) validate(_ context.Context, s *scope) error {
 
 // check sets Ready=False with InvalidProviderConfig when something that the configuration refers to cannot work, and
 // ValidationFailed when the backend refuses the identity or does not answer. It is repeated until it succeeds: what is
-// wrong may be cured outside of the store.
+// wrong may be cured outside of the store. When a backend answers again that did not, the pool says so.
 func (r *Reconciler) check(ctx context.Context, s *scope) error {
-	err := r.deps.Sessions.Check(ctx, s.store)
+	checked, err := r.deps.Sessions.Check(ctx, s.store)
 	r.seen.checked(s.name, s.obj.GetUID(), s.now)
 	s.checked, s.due = true, nextCheck(s.obj.GetUID(), s.now, s.interval)
 	var throttled *providers.ThrottledError
@@ -87,7 +87,7 @@ func (r *Reconciler) check(ctx context.Context, s *scope) error {
 		s.referent = true
 		return nil
 	case err == nil:
-		s.credentials = credentialsOf(r.deps.Sessions.Lent(s.store))
+		s.credentials, s.pushes = credentialsOf(checked.Lent), checked.Pushes
 		return nil
 	case errors.As(err, &throttled) && throttled.After > 0:
 		return flow.Wait(esv1.ReasonValidationFailed, throttled.After, err)

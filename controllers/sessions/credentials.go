@@ -49,18 +49,6 @@ func (p *Pool) ReplacedAt(store client.Object, namespace string) time.Time {
 	return at
 }
 
-// Lent returns what the open session of a store was opened with, and the versions that were read; nothing when none is open.
-// Sessions that take credentials from the namespaces that use the store are not meant.
-func (p *Pool) Lent(s Store) map[watches.Object]watches.Version {
-	p.mu.Lock()
-	e := p.entries[key{identity: s.identity()}]
-	p.mu.Unlock()
-	if e == nil || !e.opening.ended() || e.err != nil {
-		return nil
-	}
-	return e.env.lendings()
-}
-
 // Expect says what an earlier process has opened a store's session with. Until a session is opened, the pool follows these
 // objects, and takes one that is newer for replaced.
 func (p *Pool) Expect(s Store, lent map[watches.Object]watches.Version) {

@@ -73,33 +73,6 @@ func (p *Pool) suspect(e *entry, results []providers.Result, err error) bool {
 	return true
 }
 
-// Check opens the store's session, when it is not open, and asks the backend whether it can be used, when its provider
-// knows how to ask. It fails with ErrReferent for a store that only a namespace can use.
-func (p *Pool) Check(ctx context.Context, s Store) error {
-	e, err := p.acquire(ctx, s, s.Namespace, true)
-	if err != nil {
-		return err
-	}
-	defer p.release(e)
-	checker, ok := providers.As[providers.Checker](e.session)
-	if !ok {
-		return nil
-	}
-	bounded, cancel := p.bound(ctx, newCall(time.Time{}))
-	defer cancel()
-	started := time.Now()
-	_, err = guard(bounded, s, func() (struct{}, error) { return struct{}{}, checker.Check(bounded) })
-	p.called(s, OpCheck, started, err)
-	switch {
-	case e.env.wantsReferent():
-		p.learnReferent(e)
-		return ErrReferent
-	case errors.Is(err, providers.ErrDenied):
-		p.retire(e)
-	}
-	return err
-}
-
 // kept is what a session was asked for: the documents that may be reused, and the calls under way.
 type kept struct {
 	mu      sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -76,6 +77,8 @@ type Pool struct {
 	shut     bool
 	entries  map[key]*entry
 	referent map[identity]bool
+	// awaited are the stores that are checked until they can be reached.
+	awaited map[identity]bool
 	// credentials are what is known about the objects that sessions are opened with, also while none is open.
 	credentials map[key]*credentials
 	listeners   []func(Replaced)
@@ -113,7 +116,7 @@ func New(d Deps) *Pool {
 	p := &Pool{
 		providers: known, reader: d.Reader, tokens: d.Tokens, limits: d.Limits.withDefaults(), watcher: d.Watches, observer: d.Observer,
 		closed: make(chan struct{}), drained: make(chan struct{}),
-		entries: map[key]*entry{}, referent: map[identity]bool{}, cancels: map[*call]context.CancelFunc{},
+		entries: map[key]*entry{}, referent: map[identity]bool{}, awaited: map[identity]bool{}, cancels: map[*call]context.CancelFunc{},
 		credentials: map[key]*credentials{},
 	}
 	p.followers = watches.NewFollowers(d.Watches, p.replaced)
@@ -338,10 +341,8 @@ func (p *Pool) dropOlder(than identity) {
 			p.retireLocked(e)
 		}
 	}
-	for id := range p.referent {
-		if id.uid == than.uid && id.generation < than.generation {
-			delete(p.referent, id)
-		}
+	for _, ids := range []map[identity]bool{p.referent, p.awaited} {
+		maps.DeleteFunc(ids, func(id identity, _ bool) bool { return id.uid == than.uid && id.generation < than.generation })
 	}
 	p.forgetCredentials(func(k key, _ *credentials) bool { return k.uid == than.uid && k.generation < than.generation })
 }
@@ -355,10 +356,8 @@ func (p *Pool) Forget(uid types.UID) {
 			p.retireLocked(e)
 		}
 	}
-	for id := range p.referent {
-		if id.uid == uid {
-			delete(p.referent, id)
-		}
+	for _, ids := range []map[identity]bool{p.referent, p.awaited} {
+		maps.DeleteFunc(ids, func(id identity, _ bool) bool { return id.uid == uid })
 	}
 	p.forgetCredentials(func(k key, _ *credentials) bool { return k.uid == uid })
 }
