@@ -91,7 +91,8 @@ func New(deps Deps) (*Controller, error) {
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// SetupWithManager registers the controller and, unless SkipRecreate is set, a cache of its own, which holds the metadata
+// SetupWithManager registers the controller, which needs no more of the SealedSecrets in the manager's cache than Cached
+// leaves, and, unless SkipRecreate is set, a cache of its own, which holds the metadata
 // of the Secrets that the controller has written.
 func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	watcher, err := client.NewWithWatch(mgr.GetConfig(), client.Options{
@@ -132,7 +133,7 @@ func (c *Controller) markedCache(mgr ctrl.Manager) (cache.Cache, error) {
 	}
 	marked, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-		DefaultNamespaces: namespaces, DefaultLabelSelector: selector, DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultNamespaces: namespaces, DefaultLabelSelector: selector, DefaultTransform: cachedVersion,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of materialized Secrets: %w", err)
@@ -189,15 +190,46 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	s := &scope{obj: obj, record: record, sealScope: seal.ScopeOf(obj.Annotations), now: c.deps.Now()}
 	result, err := flow.Run(ctx, c.deps.Engine, obj, s, report,
 		flow.Step[scope]{Name: "look whether the Secret is current", Do: c.skipCurrent},
+		flow.Step[scope]{Name: "leave it to a run over the whole object", Do: openLater},
+	)
+	if s.outdated {
+		return c.materialize(ctx, req, s)
+	}
+	return c.end(s, result, err)
+}
+
+// materialize opens the values and writes the Secret. The values are not in the cache, so that the object is read from the
+// API server, of which looked has what the cache has.
+func (c *Controller) materialize(ctx context.Context, req reconcile.Request, looked *scope) (reconcile.Result, error) {
+	obj := &v1alpha1.SealedSecret{}
+	err := c.live.Get(ctx, req.NamespacedName, obj)
+	if apierrors.IsNotFound(err) {
+		return reconcile.Result{}, nil // the cache follows
+	}
+	if err != nil {
+		c.meters.errors.WithLabelValues(causeFetch, "").Inc()
+		return reconcile.Result{}, fmt.Errorf("read SealedSecret %s: %w", req, redact.API(err))
+	}
+	if obj.UID != looked.obj.UID || obj.DeletionTimestamp != nil {
+		return reconcile.Result{}, nil
+	}
+	s := &scope{obj: obj, record: looked.record, sealScope: seal.ScopeOf(obj.Annotations), now: looked.now, live: looked.live}
+	s.repair = looked.repair && obj.Generation == looked.obj.Generation && s.sealScope == looked.sealScope
+	result, err := flow.Run(ctx, c.deps.Engine, obj, s, report,
 		flow.Step[scope]{Name: "check the spec", Do: c.checkSpec},
 		flow.Step[scope]{Name: "look whether a Secret is in the way", Do: c.checkBlocked},
 		flow.Step[scope]{Name: "open the values", Do: c.open},
 		flow.Step[scope]{Name: "render the templates", Do: c.render},
 		flow.Step[scope]{Name: "write the Secret", Do: c.write},
 	)
-	s.record.last = flow.LastOf(obj, err, time.Now())
+	return c.end(s, result, err)
+}
+
+// end remembers and counts how a run ended.
+func (c *Controller) end(s *scope, result reconcile.Result, err error) (reconcile.Result, error) {
+	s.record.last = flow.LastOf(s.obj, err, time.Now())
 	if !s.current {
-		s.record.reported = err == nil && synced(obj)
+		s.record.reported = err == nil && synced(s.obj)
 	}
 	c.count(s, err)
 	return result, err

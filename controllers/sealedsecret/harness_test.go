@@ -113,7 +113,7 @@ func (w *world) start() {
 	}
 	skip := true
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme: scheme(), Cache: cache.Options{DefaultNamespaces: watched},
+		Scheme: scheme(), Cache: cache.Options{DefaultNamespaces: watched, DefaultTransform: sealedsecret.Cached},
 		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: &skip},
 		Logger:     logr.FromSlogHandler(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),

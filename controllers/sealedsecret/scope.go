@@ -21,6 +21,8 @@ type scope struct {
 
 	// current is set by skipCurrent when there is nothing to do and nothing to report.
 	current bool
+	// outdated is set by openLater: there is something to do, for which the whole object is needed.
+	outdated bool
 	// repair is set by skipCurrent when the Secret was written for this very object and has been changed since.
 	repair bool
 	// live is the metadata of the Secret as far as it is known, from the cache or from the API server; set by

@@ -15,7 +15,7 @@ const actionUnseal = "Unseal"
 // report writes the status from what the steps found. Synced stays the first condition, with an empty message while all
 // is well: printer columns and health checks made for Sealed Secrets read it by its index.
 func report(s *scope, out flow.Outcome) flow.Verdict {
-	if s.current || s.unfinished {
+	if s.current || s.unfinished || s.outdated {
 		return flow.Verdict{}
 	}
 	st := &s.obj.Status

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sealbridge/sealbridge/controllers/sealedsecret"
 	"github.com/sealbridge/sealbridge/controllers/sealhttp"
 )
 
@@ -127,7 +128,7 @@ func (o *SealedOptions) cached(own string) (cache.ByObject, error) {
 	if err != nil {
 		return cache.ByObject{}, fmt.Errorf("--label-selector: %w", err)
 	}
-	out := cache.ByObject{Label: selector}
+	out := cache.ByObject{Label: selector, Transform: sealedsecret.Cached}
 	for _, namespace := range o.namespaces(own) {
 		if out.Namespaces == nil {
 			out.Namespaces = map[string]cache.Config{}
