@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -356,6 +357,13 @@ func (w *world) checkCanary() {
 	}
 	if text, _ := yaml.Marshal(events); bytes.Contains(text, []byte(canary)) {
 		w.t.Errorf("an event shows a value:\n%s", text)
+	}
+	metrics, err := w.metrics.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if text := fmt.Sprint(metrics); strings.Contains(text, canary) {
+		w.t.Errorf("a metric shows a value:\n%s", text)
 	}
 	if text := w.logs.String(); strings.Contains(text, canary) || strings.Contains(text, "PRIVATE KEY") {
 		w.t.Errorf("the log shows a value:\n%s", text)

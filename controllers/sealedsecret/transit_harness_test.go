@@ -30,6 +30,7 @@ type held struct {
 	vault       *vault.Server
 	mount, auth string
 	policy      string
+	token       string
 	timeout     time.Duration
 }
 
@@ -79,6 +80,7 @@ func prepared(t *testing.T, server *vault.Server) *held {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.token = token
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
@@ -99,6 +101,15 @@ func (h *held) hold(file string) {
 	}
 	h.t.Cleanup(c.Close)
 	h.held = c
+}
+
+// checkCanary searches for the token, too.
+func (h *held) checkCanary() {
+	h.t.Helper()
+	h.world.checkCanary()
+	if text := h.logs.String(); strings.Contains(text, h.token) || strings.Contains(text, "hvs.") {
+		h.t.Error("the log shows a token")
+	}
 }
 
 // recipients asks the controller whom to seal to, as the CLI does.

@@ -241,6 +241,34 @@ func TestWhatIsWrongIsSaidAndNeverTheToken(t *testing.T) {
 	}
 }
 
+// Only Vault Enterprise and OpenBao have namespaces.
+func TestEachRequestGoesToTheNamespace(t *testing.T) {
+	t.Parallel()
+	var seen atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Vault-Namespace") == "team-a/" && r.Header.Get("X-Vault-Request") == "true" {
+			seen.Add(1)
+		}
+		if strings.HasSuffix(r.URL.Path, "/login") {
+			_, _ = fmt.Fprint(w, `{"auth":{"client_token":"t"}}`)
+			return
+		}
+		_, _ = fmt.Fprint(w, `{"data":{}}`)
+	}))
+	t.Cleanup(server.Close)
+	c, err := transit.New(transit.Options{
+		Address: server.URL, Namespace: "team-a/", Mount: "transit", Key: "k", AuthMount: "kubernetes", Role: "r", Now: time.Now,
+		Token: func() ([]byte, error) { return []byte("jwt"), nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if err := c.Ask(t.Context()); err == nil || seen.Load() != 2 {
+		t.Errorf("%d of two requests, %v", seen.Load(), err)
+	}
+}
+
 func TestARefusalNamesTheRightThatIsMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "rsa-2048")
