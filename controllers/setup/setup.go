@@ -226,6 +226,9 @@ func addSealedSecret(mgr manager.Manager, o Options, templates *template.Cache, 
 	}
 	if held != nil {
 		deps.Held = held
+		if note := o.Transit.note(); note != "" {
+			mgr.GetLogger().Info(note)
+		}
 	}
 	if err := sealingkey.New(deps).SetupWithManager(mgr); err != nil {
 		return err

@@ -3,6 +3,8 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"os"
 	"path"
 	"strings"
@@ -34,6 +36,18 @@ func (o *TransitOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.AuthMount, "transit-auth-mount", "kubernetes", "mount of Vault's kubernetes auth method")
 	fs.StringVar(&o.Role, "transit-role", "", "role of the auth method that the controller logs in with")
 	fs.StringVar(&o.TokenFile, "transit-token-file", DefaultTransitToken, "file with the controller's ServiceAccount token for Vault, which is read at each login")
+}
+
+// note says what is unwise about the options; "" for nothing.
+func (o *TransitOptions) note() string {
+	u, err := url.Parse(o.Address)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
+		return ""
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLoopback() {
+		return ""
+	}
+	return "--transit-address is not https: whoever sits between the controller and Vault reads the token and the keys of values, unless something else encrypts the connection"
 }
 
 // client returns what asks Vault, nil when no key is there. It says which flag cannot be meant.

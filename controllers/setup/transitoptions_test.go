@@ -14,6 +14,13 @@ func TestTheFlagsOfATransitKeyMakeOneOrSayWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := []string{"--transit-address=https://vault:8200", "--transit-key=a/transit/k", "--transit-role=r"}
+	for address, noted := range map[string]bool{
+		"https://vault:8200": false, "http://127.0.0.1:8200": false, "http://[::1]:8200": false, "http://localhost:8200": false, "http://vault.vault:8200": true,
+	} {
+		if o := (TransitOptions{Address: address}); (o.note() != "") != noted {
+			t.Errorf("%s: %q", address, o.note())
+		}
+	}
 	for name, test := range map[string]struct {
 		args []string
 		want string

@@ -117,7 +117,7 @@ func sealed(t *testing.T, to ...*agebox.Recipient) string {
 	return text
 }
 
-func opened(ctx context.Context, ring *keyring.Ring, text string) error {
+func opened(ctx context.Context, ring seal.Keys, text string) error {
 	value, err := seal.NewOpener(ring, "", 0).Open(ctx, seal.Strict, "ns", "n", text)
 	if err == nil && string(value) != "value" {
 		return errors.New("another value")
@@ -240,6 +240,30 @@ func TestWhatIsWrongIsSaidAndNeverTheToken(t *testing.T) {
 		}
 	}
 }
+
+func TestAnExportOfTheKeyOpensWhenVaultIsLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rsa-3072")
+	w.write(w.mount+"/keys/k/config", map[string]any{"exportable": true})
+	_, to := newest(t, w.client())
+	text := sealed(t, to)
+	exported, err := w.vault.Client().Logical().ReadWithContext(t.Context(), w.mount+"/export/encryption-key/k/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := keyring.ParsePrivateKey([]byte(exported.Data["keys"].(map[string]any)["1"].(string)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := opened(t.Context(), one{keyring.NewPrivateKey(key)}, text); err != nil {
+		t.Error(err)
+	}
+}
+
+// one is a keyring of a backup.
+type one struct{ key keyring.Key }
+
+func (o one) Candidates(string) []keyring.Key { return []keyring.Key{o.key} }
 
 // Only Vault Enterprise and OpenBao have namespaces.
 func TestEachRequestGoesToTheNamespace(t *testing.T) {
