@@ -10,7 +10,8 @@
 //	skip foreign ─► refuse ─► observe ─► skip fresh ─► admit ─► fetch ─► assemble ─► render ─► write ─► prune
 //	  (plan.go)   (refuse.go)          (plan.go)               (pool)  (values.go) (render.go)   (target.go)
 //
-// What creationPolicy and deletionPolicy mean stands in policy.go, and whose a field or a Secret is in ownership.go.
+// What creationPolicy and deletionPolicy mean stands in policy.go, and whose a field or a Secret is in ownership.go. When an
+// object is due is in plan.go, phases.go (objects that read documents in common fall due together) and windows.go.
 //
 // Nothing is read from the API server on the way except caches; a Secret is read live only when the API server refuses a
 // write, once for a Secret that another controller left behind, and to merge into one that it has not written to yet.
