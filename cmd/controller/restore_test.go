@@ -29,12 +29,23 @@ func (w *world) planted(name string, age time.Duration, labels, annotations map[
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.keySecret(name, pair, labels, annotations)
+	return seal.Compat(pair.Public())
+}
+
+// pair makes the Secret of a common key.
+func (w *world) pair(name string, pair *keyring.Pair) {
+	w.t.Helper()
+	w.keySecret(name, pair, map[string]string{v1alpha1.LabelSealingKey: v1alpha1.SealingKeyActive}, nil)
+}
+
+func (w *world) keySecret(name string, pair *keyring.Pair, labels, annotations map[string]string) {
+	w.t.Helper()
 	secret := &corev1.Secret{Type: corev1.SecretTypeTLS, ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name, Labels: labels, Annotations: annotations}}
 	secret.Data = map[string][]byte{corev1.TLSCertKey: pair.CertificatePEM(), corev1.TLSPrivateKeyKey: pair.PrivateKeyPEM()}
 	if err := w.client.Create(w.t.Context(), secret); err != nil {
 		w.t.Fatal(err)
 	}
-	return seal.Compat(pair.Public())
 }
 
 // sealedObjects are one SealedSecret for each recipient, by its name.

@@ -8,8 +8,8 @@ import (
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
-// What a real API server says about a controller that cannot be reached. That it hands on what a reachable one answers
-// cannot be shown on loopback: it refuses pods with loopback addresses.
+// What a real API server says about a controller that cannot be reached. That it hands on what a reachable one answers is
+// shown where there is a real controller: cmd/controller.TestTheCommandLineReachesTheControllerThroughTheAPIServer.
 func TestARealAPIServerThatCannotReachTheControllerIsUnderstood(t *testing.T) {
 	t.Parallel()
 	cp := controlplane.New(t)

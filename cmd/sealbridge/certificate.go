@@ -43,7 +43,7 @@ func (c *connection) fetchCertificate(ctx context.Context) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return reached.certificate(ctx)
+		return reached.certificate(ctx, c.at.overrides.Context.Namespace)
 	}
 	return read(ctx, "--cert", c.at.cert)
 }

@@ -100,14 +100,15 @@ func kubeconfigError(err error) error {
 
 const useFlags = "use --controller-name and --controller-namespace to say which service the controller has"
 
-// certificate returns the controller's newest certificate in PEM.
-func (c *cluster) certificate(ctx context.Context) ([]byte, error) {
-	return c.get(ctx, "/v1/cert.pem", "certificate")
+// certificate returns the controller's newest certificate in PEM: that of a namespace which has keys of its own, and the
+// common one of others and of "". A controller that knows no keys of namespaces answers with its one certificate.
+func (c *cluster) certificate(ctx context.Context, namespace string) ([]byte, error) {
+	return c.get(ctx, "/v1/cert.pem", namespace, "certificate")
 }
 
 // recipients returns the controller's recipient of the native format, as a recipients file.
-func (c *cluster) recipients(ctx context.Context) ([]byte, error) {
-	text, err := c.get(ctx, "/v1/recipients", "recipients")
+func (c *cluster) recipients(ctx context.Context, namespace string) ([]byte, error) {
+	text, err := c.get(ctx, "/v1/recipients", namespace, "recipients")
 	var answer *answerError
 	if errors.As(err, &answer) && (answer.code == http.StatusNotFound || answer.code == http.StatusServiceUnavailable) {
 		return nil, &sealing.Error{
@@ -118,12 +119,16 @@ func (c *cluster) recipients(ctx context.Context) ([]byte, error) {
 	return text, err
 }
 
-func (c *cluster) get(ctx context.Context, path, what string) ([]byte, error) {
+func (c *cluster) get(ctx context.Context, path, namespace, what string) ([]byte, error) {
 	proxy, err := c.proxy(ctx)
 	if err != nil {
 		return nil, err
 	}
-	text, err := c.do(ctx, http.MethodGet, proxy+path, nil)
+	r := request{method: http.MethodGet, path: proxy + path}
+	if namespace != "" {
+		r.query = url.Values{"namespace": {namespace}}
+	}
+	text, err := c.send(ctx, r)
 	if err != nil {
 		return nil, &sealing.Error{Problem: "cannot fetch " + what + ": " + err.Error(), Hint: "check that the controller runs and that you may get services/proxy in its namespace", Cause: err}
 	}

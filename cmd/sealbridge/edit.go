@@ -85,7 +85,7 @@ func newEditing(ctx context.Context, h host) []*cobra.Command {
 }
 
 func fileAndKey(cmd *cobra.Command, args []string) error {
-	if len(args) == 2 {
+	if len(args) == 2 && args[1] != "" {
 		return nil
 	}
 	hint := "see " + cmd.CommandPath() + " --help"

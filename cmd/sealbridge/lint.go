@@ -30,6 +30,8 @@ func newLint(_ context.Context, h host) *cobra.Command {
 		Short: "Find plaintext, broken and mixed secrets in files, without a cluster",
 		Long: "Looks at YAML, JSON, .env and .ini files, and at every file that is named, for SealedSecrets that cannot open, Secrets and SOPS\n" +
 			"files with plain values, mixed recipients and private keys. It needs no key and no network and shows no value.\n" +
+			"Which certificate a value was sealed to shows only in its size and, for some values, in their number: --cert finds some that\n" +
+			"were sealed to another one, and never shows that none was.\n" +
 			"Exit code 0: no error was found; 1: errors were found; 2: the command line makes no sense.",
 		Example:       "  sealbridge lint .\n  sealbridge lint --cert cert.pem -o json clusters/prod | jq -r '.findings[].file'",
 		SilenceUsage:  true,
@@ -72,7 +74,7 @@ func runLint(f *lintFlags, h host, paths []string) error {
 		if err != nil {
 			return inFile(f.cert, certificateError(err))
 		}
-		options.Certificate = &lint.Certificate{Bits: certificate.Key.Size() * 8, NotAfter: certificate.NotAfter}
+		options.Certificate = &lint.Certificate{Key: certificate.Key, NotAfter: certificate.NotAfter}
 		findings = lint.CheckCertificate(f.cert, options)
 	}
 	files, err := walk(paths, ".yaml", ".yml", ".json", ".env", ".ini")

@@ -24,7 +24,7 @@ func (c *connection) nativeRecipients(ctx context.Context) (seal.Recipient, erro
 		if err != nil {
 			return nil, err
 		}
-		text, err := reached.recipients(ctx)
+		text, err := reached.recipients(ctx, c.at.overrides.Context.Namespace)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +68,7 @@ func (r *sealRun) fetched(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := reached.recipients(ctx)
+	text, err := reached.recipients(ctx, r.at.overrides.Context.Namespace)
 	if err != nil {
 		return nil, err
 	}

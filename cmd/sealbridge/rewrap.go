@@ -145,7 +145,11 @@ func (r *rewrapRun) file(ctx context.Context, path string) error {
 			_, _ = fmt.Fprintf(r.host.stdout, "%s: unchanged (%s)\n", where, out.to)
 		default:
 			r.counts.rewrapped++
-			_, _ = fmt.Fprintf(r.host.stdout, "%s: %d of %d values (%s -> %s)\n", where, out.changed, len(o.Values), out.from, out.to)
+			all := len(o.Values)
+			if o.Deprecated != "" {
+				all++
+			}
+			_, _ = fmt.Fprintf(r.host.stdout, "%s: %d of %d values (%s -> %s)\n", where, out.changed, all, out.from, out.to)
 		}
 	}
 	if r.flags.dryRun {
@@ -182,7 +186,7 @@ func (r *rewrapRun) resealer(ctx context.Context) (resealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := c.certificate(ctx)
+	certificate, err := c.certificate(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -211,12 +215,13 @@ func (f *offline) done() error { return nil }
 
 func (f *offline) reseal(ctx context.Context, o *sealing.Object) (outcome, error) {
 	out := outcome{to: f.options.To.Fingerprint()}
-	if o.Deprecated != "" {
-		return out, &objectError{errors.New("the deprecated spec.data holds a whole Secret; seal that anew")}
-	}
 	opener, from := seal.NewOpener(f.keys, "", 0), map[string]bool{}
 	sealed := map[string]string{}
-	for _, key := range o.Keys() {
+	keys := o.Keys()
+	if o.Deprecated != "" {
+		keys = append(keys, sealing.DeprecatedKey)
+	}
+	for _, key := range keys {
 		text, was, err := f.one(ctx, opener, o, key)
 		if ctx.Err() != nil {
 			return out, context.Cause(ctx)
@@ -255,7 +260,7 @@ func (f *offline) one(ctx context.Context, opener *seal.Opener, o *sealing.Objec
 		return "", "", err
 	}
 	defer clear(value)
-	if was = sealedTo(o.Values[key], opener.Opened()); was == f.options.To.Fingerprint() {
+	if was = sealedTo(o.Sealed(key), opener.Opened()); was == f.options.To.Fingerprint() {
 		return "", was, nil
 	}
 	text, err = o.SealValue(f.options, key, value)

@@ -80,8 +80,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// newAPIServer stands in for the API server where the real one cannot be used: it proxies to pods, and refuses pods on
-// loopback addresses. The paths are those of its service proxy.
+// newAPIServer stands in for the API server, with controllers behind its service proxy that do what a real one cannot be
+// made to: lie, hang, answer rubbish and be asked too often. The real ones are in cmd/controller.
 func newAPIServer(pair, old *keyring.Pair, recipient string) *httptest.Server {
 	mux := http.NewServeMux()
 	service := "/api/v1/namespaces/{namespace}/services/"

@@ -84,6 +84,13 @@ func TestAValueIsJudgedByTheKeysOfItsNamespace(t *testing.T) {
 			t.Errorf("%s: %d", name, w.Code)
 		}
 	}
+	// Where only namespaces have keys, theirs are judged, and there is none for others yet.
+	alone := keyring.New().WithNamespaces(map[string]*keyring.Ring{"a": own})
+	for code, body := range map[int]string{200: in("a", old, seal.Strict), 409: in("a", common, seal.Strict), 503: in("b", common, seal.Strict)} {
+		if w := post(t, alone, "/v1/verify", body); w.Code != code {
+			t.Errorf("without common keys: %d, want %d", w.Code, code)
+		}
+	}
 	w := post(t, ring, "/v1/rotate", in("a", old, seal.Strict))
 	var out struct {
 		Spec struct{ EncryptedData map[string]string }

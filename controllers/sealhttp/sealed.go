@@ -48,7 +48,7 @@ func (s *Server) limited(undecryptable int, give answer) http.Handler {
 			return
 		}
 		ring, _ := s.keys.Ring()
-		if ring.Len() == 0 {
+		if !hasKeys(ring) {
 			refuse(w, http.StatusServiceUnavailable, noKey)
 			return
 		}
@@ -63,16 +63,29 @@ func (s *Server) limited(undecryptable int, give answer) http.Handler {
 			return
 		}
 		received, ok := receive(w, r)
+		if !ok {
+			return
+		}
+		own := ring.For(received.Namespace())
 		switch {
-		case !ok:
+		case own.Len() == 0:
+			refuse(w, http.StatusServiceUnavailable, noKey)
 		case s.options.RefuseDeprecated && received.Deprecated():
 			http.Error(w, "spec.data, the deprecated format, is not accepted here: seal again as spec.encryptedData", undecryptable)
 		default:
 			work, cancel := context.WithTimeout(r.Context(), workTimeout)
 			defer cancel()
-			give(work, w, received, ring.For(received.Namespace()))
+			give(work, w, received, own)
 		}
 	})
+}
+
+// hasKeys says whether there is any key, common or of a namespace.
+func hasKeys(ring *keyring.Ring) bool {
+	for range ring.Namespaces() {
+		return true
+	}
+	return ring.Len() > 0
 }
 
 // extendDeadlines gives one request the time for its turn and for the private keys. Where a writer has no deadlines there

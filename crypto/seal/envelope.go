@@ -1,6 +1,9 @@
 package seal
 
 import (
+	"crypto/rsa"
+	"math/big"
+
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
@@ -92,6 +95,15 @@ type Info struct {
 	// Classic says that quantum computers will break the keys of the value: it is of the compat format, or a KMS or Vault
 	// holds them.
 	Classic bool
+
+	wrapped []byte
+}
+
+// MayBeTo says whether a value of the compat format can have been sealed to an RSA key. It cannot when the key has another
+// size, or when the wrapped session key is no number below the key's modulus, as some values of other keys of the same size are
+// not. Nothing else can be told without the private key.
+func (i Info) MayBeTo(key *rsa.PublicKey) bool {
+	return i.Bits == 8*key.Size() && new(big.Int).SetBytes(i.wrapped).Cmp(key.N) < 0
 }
 
 // Inspect says what a text of spec.encryptedData shows without a key. It returns an error that IsFault knows.
@@ -102,7 +114,7 @@ func Inspect(text string) (Info, error) {
 	}
 	if !agebox.Is(value) {
 		e, err := rsahybrid.Parse(value)
-		return Info{Format: FormatCompat, Bits: 8 * len(e.Wrapped()), Classic: true}, err
+		return Info{Format: FormatCompat, Bits: 8 * len(e.Wrapped()), Classic: true, wrapped: e.Wrapped()}, err
 	}
 	box, err := agebox.Parse(value)
 	if err != nil {

@@ -3,6 +3,7 @@ package lint
 import (
 	"bytes"
 	"cmp"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"regexp"
@@ -48,8 +49,7 @@ type Options struct {
 
 // Certificate is what there is to know about a sealing certificate.
 type Certificate struct {
-	// Bits of its RSA key.
-	Bits     int
+	Key      *rsa.PublicKey
 	NotAfter time.Time
 }
 

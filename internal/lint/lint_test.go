@@ -1,6 +1,9 @@
 package lint_test
 
 import (
+	"crypto/rsa"
+	"encoding/base64"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +25,7 @@ func TestACertificateIsJudgedByItsEnd(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for left, want := range map[time.Duration]lint.Severity{-time.Hour: lint.Error, time.Hour: lint.Warning, 365 * 24 * time.Hour: ""} {
-		found := lint.CheckCertificate("cert.pem", lint.Options{Now: now, Certificate: &lint.Certificate{Bits: 4096, NotAfter: now.Add(left)}})
+		found := lint.CheckCertificate("cert.pem", lint.Options{Now: now, Certificate: &lint.Certificate{Key: rsaKey(4096), NotAfter: now.Add(left)}})
 		if want == "" && len(found) > 0 || want != "" && (len(found) != 1 || found[0].Severity != want) {
 			t.Errorf("%s left: %v", left, found)
 		}
@@ -50,10 +53,39 @@ func FuzzEveryFileIsLintedInLinesOfOneLine(f *testing.F) {
 	f.Add("a.ini", "[sops]\nmac=x\nencrypted_regex=[\n")
 	f.Add("a.yaml", "kind: Secret\nstringData: {a: "+canary+"}\nsops: {mac: x, age: [{recipient: age1pq1x}, {recipient: age1x}], key_groups: [[{}]]}\n")
 	f.Fuzz(func(t *testing.T, name, text string) {
-		for _, found := range lint.File(name, []byte(text), lint.Options{Certificate: &lint.Certificate{Bits: 2048}}) {
+		for _, found := range lint.File(name, []byte(text), lint.Options{Certificate: &lint.Certificate{Key: rsaKey(2048)}}) {
 			if found.Line < 1 || found.Check == "" || found.Hint == "" || strings.ContainsAny(found.File+found.Object, "\n\x1b") {
 				t.Errorf("%+v", found)
 			}
 		}
 	})
+}
+
+// rsaKey is the largest modulus of a size; it is no key that anybody has.
+func rsaKey(bits uint) *rsa.PublicKey {
+	n := new(big.Int).Lsh(big.NewInt(1), bits)
+	return &rsa.PublicKey{N: n.Sub(n, big.NewInt(1)), E: 65537}
+}
+
+// The session key is wrapped as a number below the modulus of the key that it was sealed to.
+func TestAValueAboveTheCertificatesModulusIsAnothers(t *testing.T) {
+	t.Parallel()
+	n := new(big.Int).Lsh(big.NewInt(3), 1022)
+	for name, c := range map[string]struct {
+		wrapped *big.Int
+		found   bool
+	}{
+		"the modulus itself": {n, true},
+		"one above":          {new(big.Int).Add(n, big.NewInt(1)), true},
+		"one below":          {new(big.Int).Sub(n, big.NewInt(1)), false},
+		"a small number":     {big.NewInt(5), false},
+	} {
+		value := append([]byte{0, 128}, c.wrapped.FillBytes(make([]byte, 128))...)
+		text := "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: db, namespace: ns}\nspec:\n  encryptedData:\n    k: " +
+			base64.StdEncoding.EncodeToString(append(value, make([]byte, 20)...)) + "\n"
+		found := lint.File("a.yaml", []byte(text), lint.Options{Certificate: &lint.Certificate{Key: &rsa.PublicKey{N: n, E: 65537}}})
+		if (len(found) == 1 && found[0].Check == "certificate" && found[0].Line == 6) != c.found || len(found) > 1 {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
 }

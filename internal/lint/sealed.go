@@ -20,7 +20,7 @@ func (f *file) sealedSecret(o *object) {
 	case deprecated != "" && len(values) > 0:
 		f.add(Error, o.line("spec", "data"), "format", o.name(), "remove spec.data", "the deprecated spec.data and spec.encryptedData exclude each other")
 	case deprecated != "":
-		f.add(Warning, o.line("spec", "data"), "deprecated", o.name(), "sealbridge rewrap does not change it; seal the Secret anew", "spec.data is the old format, in which one value holds the whole Secret")
+		f.add(Warning, o.line("spec", "data"), "deprecated", o.name(), "seal the Secret anew; sealbridge rewrap keeps the old format", "spec.data is the old format, in which one value holds the whole Secret")
 	case len(values) == 0 && len(o.mapping("spec", "template", "data")) == 0:
 		f.add(Warning, o.line("spec"), "empty", o.name(), "sealbridge set puts a value into it", "it has no value")
 	}
@@ -58,8 +58,10 @@ func (f *file) values(o *object, values map[string]any) {
 			continue
 		}
 		bits[info.Bits]++
-		if c := f.options.Certificate; c != nil && c.Bits != info.Bits {
-			f.add(Error, line, "certificate", o.name(), "seal it with the certificate, or give lint the one that it was sealed with", "%s is sealed to another key than the certificate's: that has %d bits, this one %d", where, c.Bits, info.Bits)
+		if c := f.options.Certificate; c != nil && c.Key.Size()*8 != info.Bits {
+			f.add(Error, line, "certificate", o.name(), "seal it with the certificate, or give lint the one that it was sealed with", "%s is sealed to another key than the certificate's: that has %d bits, this one %d", where, c.Key.Size()*8, info.Bits)
+		} else if c != nil && !info.MayBeTo(c.Key) {
+			f.add(Error, line, "certificate", o.name(), "seal it with the certificate, or give lint the one that it was sealed with", "%s is sealed to another key of the same size than the certificate's", where)
 		}
 	}
 	line := o.line("spec", "encryptedData")

@@ -124,8 +124,24 @@ func (o *Object) SetDeprecated(sealed string) {
 	o.edit(yamledit.Edit{Path: []string{"spec", "data"}, Value: sealed})
 }
 
+// DeprecatedKey stands for the deprecated spec.data where a key is asked for: one sealed value like the others, whose
+// plaintext is a whole Secret.
+const DeprecatedKey = ""
+
+// Sealed returns the sealed value of a key, or of DeprecatedKey.
+func (o *Object) Sealed(key string) string {
+	if key == DeprecatedKey {
+		return o.Deprecated
+	}
+	return o.Values[key]
+}
+
 // Set puts a sealed value under a key.
 func (o *Object) Set(key, sealed string) {
+	if key == DeprecatedKey {
+		o.SetDeprecated(sealed)
+		return
+	}
 	o.edit(yamledit.Edit{Path: []string{"spec", "encryptedData", key}, Value: sealed})
 }
 
@@ -184,7 +200,7 @@ func editError(d manifest.Document, err error) error {
 // SealValue seals a value for the place of an object under a key.
 func (o *Object) SealValue(options Options, key string, value []byte) (string, error) {
 	where := fmt.Sprintf("document %d, line %d", o.document.Index, o.Line)
-	if !isDataKey(key) {
+	if key != DeprecatedKey && !isDataKey(key) {
 		return "", problem("Kubernetes would refuse the Secret", "%q is not a key for a Secret: letters, digits, - _ and . are allowed", key)
 	}
 	namespace, err := o.Place(options)
@@ -218,8 +234,8 @@ func (o *Object) Place(options Options) (string, error) {
 
 // Open returns the value of a key, opened with the keys of opener for the object's own place.
 func (o *Object) Open(open Opener, namespace, key string) ([]byte, error) {
-	text, ok := o.Values[key]
-	if !ok {
+	text := o.Sealed(key)
+	if _, ok := o.Values[key]; !ok && (key != DeprecatedKey || o.Deprecated == "") {
 		return nil, problem("it has: "+strings.Join(sortedKeys(o.Values), ", "), "the SealedSecret has no key %q", key)
 	}
 	value, err := open(o.Scope, namespace, o.Name, text)

@@ -303,15 +303,25 @@ func (d *document) remove(node *yaml.Node, i int) ([]splice, bool) {
 		_, before, ok := d.span(node.Content[i-1])
 		return []splice{{before, to, ""}}, ok
 	}
-	start := d.lines[node.Content[i].Line-1]
 	if !d.beginsLine(node.Content[i]) {
 		return nil, false // a dash stands before it
 	}
+	start := d.lines[d.firstComment(node.Content[i])-1]
 	line := d.lineOf(to)
 	if line < len(d.lines) {
 		return []splice{{start, d.lines[line], ""}}, true
 	}
 	return []splice{{start, len(d.text), ""}}, true
+}
+
+// firstComment returns the line on which a field begins, or the first of the comments that belong to it: those right above it
+// and as far to the right as it is. An empty line ends them, as it does for readers.
+func (d *document) firstComment(key *yaml.Node) int {
+	line := key.Line
+	for line > 1 && d.indentOf(line-1) == key.Column-1 && bytes.HasPrefix(d.text[d.lines[line-2]+key.Column-1:], []byte("#")) {
+		line--
+	}
+	return line
 }
 
 // block returns what stands after the colon of a field that is indented so far.

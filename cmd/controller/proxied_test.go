@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/test/harness/process"
+)
+
+// ownAddress returns an address of this machine that an API server proxies to, which it does not to loopback ones. What is
+// sent there stays on the machine.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	process.Missing(t, errors.New("the machine has no address besides loopback; as root: ip address add 198.18.0.1/32 dev lo"))
+	return ""
+}
+
+// service makes what the API server proxies to a replica by: a Service, its Endpoints and the Pod that these name, whose status
+// a kubelet would write.
+func (w *world) service(r *replica) {
+	w.t.Helper()
+	address, port, err := net.SplitHostPort(r.url)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	text := fmt.Sprintf(`apiVersion: v1
+kind: Service
+metadata: {name: sealbridge-controller, namespace: %[1]s}
+spec: {ports: [{name: http, port: 8082}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: controller, namespace: %[1]s}
+spec: {containers: [{name: controller, image: none}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: sealbridge-controller, namespace: %[1]s}
+subsets: [{addresses: [{ip: %[2]s, targetRef: {kind: Pod, name: controller, namespace: %[1]s}}], ports: [{name: http, port: %[3]s}]}]
+`, w.ns, address, port)
+	w.eventually("the namespace has its default account, and so takes Pods", func() bool { return w.cp.Apply(w.t.Context(), text) == nil })
+	status := fmt.Sprintf(`{"status":{"podIP":%[1]q,"podIPs":[{"ip":%[1]q}]}}`, address)
+	if out, err := w.cp.Kubectl(w.t.Context(), "", "patch", "pod", "controller", "-n", w.ns, "--subresource=status", "--type=merge", "-p", status); err != nil {
+		w.t.Fatal(err, out)
+	}
+}
+
+// The real controller, the real command line, and the real API server's service proxy between them.
+func TestTheCommandLineReachesTheControllerThroughTheAPIServer(t *testing.T) {
+	bin := process.Require(t, "sealbridge")
+	w := newWorld(t)
+	tenant := w.cp.Namespace(t)
+	w.planted("tenant", time.Hour, map[string]string{v1alpha1.LabelSealingKey: v1alpha1.SealingKeyNamespaced}, map[string]string{v1alpha1.AnnotationKeyNamespaces: tenant})
+	r := w.start("--all-namespaces=false", "--additional-namespaces="+tenant, "--listen-addr="+net.JoinHostPort(ownAddress(t), "0"), "--rate-limit=1000", "--rate-limit-burst=1000")
+	w.service(r)
+	dir := t.TempDir()
+	cli := func(stdin string, args ...string) (stdout, stderr string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), bin, args...)
+		cmd.Dir, cmd.Env = dir, []string{"HOME=" + dir, "KUBECONFIG=" + w.cp.Kubeconfig(), "SEALED_SECRETS_CONTROLLER_NAMESPACE=" + w.ns, "SEALED_SECRETS_CONTROLLER_NAME=sealbridge-controller"}
+		var out, errs bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, errs.String())
+		}
+		return out.String(), errs.String()
+	}
+	read := func(name string) string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	w.eventually("the proxy reaches the controller", func() bool {
+		text, err := w.cp.Kubectl(t.Context(), "", "get", "--raw", "/api/v1/namespaces/"+w.ns+"/services/http:sealbridge-controller:http/proxy/healthz")
+		return err == nil && text == "ok\n"
+	})
+
+	// Certificates, the common one and the tenant's.
+	common := r.certificate()
+	_, own := r.ask(http.MethodGet, "/v1/cert.pem?namespace="+tenant, "")
+	for namespace, want := range map[string]string{"": common, w.ns: common, tenant: own} {
+		args := []string{"seal", "--fetch-cert"}
+		if namespace != "" {
+			args = append(args, "--namespace", namespace)
+		}
+		if got, _ := cli("", args...); got != want || common == own {
+			t.Errorf("namespace %q has another certificate", namespace)
+		}
+	}
+
+	// Sealed with them, values open: in a tenant's namespace only with its own.
+	for _, namespace := range []string{w.ns, tenant} {
+		secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: " + namespace + "}\nstringData: {k: " + canary + "}\n"
+		cli(secret, "seal", "--namespace", namespace, "-w", namespace+".yaml")
+		cli(read(namespace+".yaml"), "seal", "--validate")
+		before := read(namespace + ".yaml")
+		cli("", "seal", "--re-encrypt", "-f", namespace+".yaml")
+		if read(namespace+".yaml") == before {
+			t.Error("--re-encrypt changed nothing")
+		}
+		cli(read(namespace+".yaml"), "seal", "--validate")
+	}
+
+	// One value in the native format, set and edited.
+	cli(canary, "set", w.ns+".yaml", "native", "--native")
+	cli(read(w.ns+".yaml"), "seal", "--validate")
+	identity, err := w.cp.Kubectl(t.Context(), "", "get", "secret", "sealed-secrets-key-native-first", "-n", w.ns, "-o", "yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "keys.yaml"), []byte(identity), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := cli("", "edit", w.ns+".yaml", "native", "--open", "--recovery-private-key", "keys.yaml"); got != canary {
+		t.Error("edit --open shows another value")
+	}
+	cli(canary+"-new", "edit", w.ns+".yaml", "native", "--native", "--recovery-private-key", "keys.yaml")
+	if got, _ := cli("", "edit", w.ns+".yaml", "native", "--open", "--recovery-private-key", "keys.yaml"); got != canary+"-new" {
+		t.Error("edit did not replace the value")
+	}
+
+	// Everything is sealed to a new key, applied, and opened by the cluster.
+	pair, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.pair("newer", pair)
+	w.eventually("there is a new certificate", func() bool { return r.certificate() == string(pair.CertificatePEM()) })
+	out, _ := cli("", "rewrap", w.ns+".yaml", tenant+".yaml")
+	if !strings.Contains(out, "2 SealedSecrets in 2 files: 2 sealed anew, 0 unchanged, 0 failed") {
+		t.Errorf("rewrap said: %s", out)
+	}
+	for _, namespace := range []string{w.ns, tenant} {
+		if err := w.cp.Apply(t.Context(), read(namespace+".yaml")); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("the Secret is there", func() bool {
+			text, err := w.cp.Kubectl(t.Context(), "", "get", "secret", "db", "-n", namespace, "-o", "jsonpath={.data}")
+			return err == nil && strings.Contains(text, `"k":"Y2FuYXJ5LTBjN2IxMWQ5"`) && (namespace == tenant || strings.Contains(text, `"native":"Y2FuYXJ5LTBjN2IxMWQ5LW5ldw=="`))
+		})
+	}
+}
