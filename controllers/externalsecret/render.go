@@ -88,7 +88,11 @@ func (c *content) fill(
 
 // fillFrom renders one template of templateFrom, and puts what it makes where it belongs.
 func (c *content) fillFrom(ctx context.Context, r *template.Renderer, p part, texts map[string]string) error {
-	out, err := r.Render(ctx, p.path, p.text, texts)
+	render := r.Render
+	if p.secret {
+		render = r.RenderSecret
+	}
+	out, err := render(ctx, p.path, p.text, texts)
 	if err != nil {
 		return err
 	}

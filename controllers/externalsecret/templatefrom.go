@@ -37,6 +37,8 @@ type part struct {
 	// path is where the template comes from, for messages.
 	path string
 	text string
+	// secret is set for a text that is data of a Secret.
+	secret bool
 	// key is what the result is put under; empty for a template that makes keys itself.
 	key string
 	// target and encoding are those of the templateFrom.
@@ -155,7 +157,7 @@ func partsOf(tpl *esv1.Template, templates map[holder]held) []part {
 			for _, item := range items {
 				p := part{
 					path: fmt.Sprintf("spec.target.template.templateFrom[%d] (%s %s, key %s)", i, h.kind, h.name, item.Key),
-					text: templates[h].texts[item.Key], key: item.Key, target: from.Target, encoding: from.ValuesDecodingStrategy,
+					text: templates[h].texts[item.Key], secret: h.kind == kindSecret, key: item.Key, target: from.Target, encoding: from.ValuesDecodingStrategy,
 				}
 				if item.TemplateAs == esv1.TemplateKeysAndValues {
 					p.key = ""

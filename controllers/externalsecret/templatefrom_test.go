@@ -203,3 +203,19 @@ func TestATemplateIsParsedOnceForAllObjectsAndRefreshes(t *testing.T) {
 		t.Errorf("%d more were parsed at refreshes", got-settled)
 	}
 }
+
+func TestATemplateThatComesFromASecretIsNotKeptBetweenRefreshes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"`+canary+`"}`)
+	w.store("store")
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "shape"}, Data: map[string][]byte{"k": []byte("salt-{{ .password }}")}})
+	w.create(w.externalSecret("db", every(time.Second), from(inSecret("shape", esv1.TemplateRefItem{Key: "k"}))))
+	w.ready("db")
+	w.holds("db", map[string]string{"k": "salt-" + canary})
+	before := w.templates.Parses()
+	w.refreshed(3)
+	if now := w.templates.Parses(); now < before+2 {
+		t.Errorf("a text of a Secret was kept: parsed %d times, and %d after three refreshes", before, now)
+	}
+}

@@ -70,29 +70,37 @@ type instance struct {
 	meter meter
 }
 
-// get returns the parsed template of a text, which compile makes when it is not there. Two that want a new one at once both
-// make it, so that nobody waits for somebody else's template.
-func (c *Cache) get(text string, dialect MissingKey, compile func(template.FuncMap, map[string]guard) (*parsed, *Error)) (*parsed, *Error) {
+// get returns the parsed template of a text, and parses it when it is not there. Two that want a new one at once both do, so
+// that nobody waits for somebody else's template.
+func (c *Cache) get(text string, dialect MissingKey) (*parsed, *Error) {
 	key := digestOf(text, dialect)
 	c.mu.Lock()
-	if found, ok := c.entries[key]; ok {
+	found, ok := c.entries[key]
+	if ok {
 		c.recent.MoveToFront(found)
-		c.mu.Unlock()
-		return found.Value.(*parsed), nil //nolint:forcetypeassert // nothing else is in the list
-	}
-	c.parses++
-	if c.functions == nil {
-		c.functions, c.guards = allowed(), guards()
 	}
 	c.mu.Unlock()
-
-	p, err := compile(c.functions, c.guards)
+	if ok {
+		return found.Value.(*parsed), nil //nolint:forcetypeassert // nothing else is in the list
+	}
+	p, err := c.parse(text, dialect)
 	if err != nil {
 		return nil, err
 	}
 	p.key, p.weight = key, weightOf(text)
 	c.keep(p)
 	return p, nil
+}
+
+// parse parses a text and keeps nothing of it.
+func (c *Cache) parse(text string, dialect MissingKey) (*parsed, *Error) {
+	c.mu.Lock()
+	c.parses++
+	if c.functions == nil {
+		c.functions, c.guards = allowed(), guards()
+	}
+	c.mu.Unlock()
+	return compile(text, dialect, c.functions, c.guards)
 }
 
 // keep adds a template, unless it is too large to be kept beside others.

@@ -91,6 +91,18 @@ func TestAFaultOrALimitOfOneRenderingIsNoneOfTheNext(t *testing.T) {
 	}
 }
 
+func TestATextThatIsSecretItselfIsNotKept(t *testing.T) {
+	t.Parallel()
+	cache := template.NewCache()
+	for turn := range 3 {
+		r := template.New(template.Options{Cache: cache})
+		got, err := r.RenderSecret(t.Context(), "key", "salt-{{ .user }}", map[string]string{"user": "app"})
+		if err != nil || string(got) != "salt-app" || cache.Parses() != turn+1 {
+			t.Errorf("%s, %v, parsed %d times in %d turns", got, err, cache.Parses(), turn+1)
+		}
+	}
+}
+
 func BenchmarkRefresh(b *testing.B) {
 	refresh := func(b *testing.B, cache *template.Cache) {
 		b.ReportAllocs()

@@ -22,7 +22,7 @@ func (r References) Reads(names ...string) bool {
 
 // References parses text and returns what it may read, rather too much than too little. Every error is an *Error.
 func (r *Renderer) References(name, text string) (References, error) {
-	p, err := r.parse(text)
+	p, err := r.parse(text, (*Cache).get)
 	if err != nil {
 		err.Template = name
 		return References{}, err

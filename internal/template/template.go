@@ -78,22 +78,30 @@ func New(opts Options) *Renderer {
 // Render renders text over data, which it does not change; name stands for the template in errors. Every error is an
 // *Error, except the context's own when that ends first.
 func (r *Renderer) Render(ctx context.Context, name, text string, data map[string]string) ([]byte, error) {
-	return r.render(ctx, name, text, data)
+	return r.render(ctx, name, text, data, (*Cache).get)
+}
+
+// RenderSecret is Render for a text that is secret itself: nothing of it is kept.
+func (r *Renderer) RenderSecret(ctx context.Context, name, text string, data map[string]string) ([]byte, error) {
+	return r.render(ctx, name, text, data, (*Cache).parse)
 }
 
 // RenderGroups is Render over data in named groups, which a template reads as .group.key.
 func (r *Renderer) RenderGroups(ctx context.Context, name, text string, data map[string]map[string]string) ([]byte, error) {
-	return r.render(ctx, name, text, data)
+	return r.render(ctx, name, text, data, (*Cache).get)
 }
 
-func (r *Renderer) render(ctx context.Context, name, text string, data any) ([]byte, error) {
+// parser returns the parsed template of a text.
+type parser func(c *Cache, text string, dialect MissingKey) (*parsed, *Error)
+
+func (r *Renderer) render(ctx context.Context, name, text string, data any, parse parser) ([]byte, error) {
 	started := time.Now()
 	defer func() { r.left -= time.Since(started) }()
 	limited, cancel := context.WithTimeout(ctx, r.left)
 	defer cancel()
 	r.meter.begin(limited)
 
-	tmpl, fault := r.parse(text)
+	tmpl, fault := r.parse(text, parse)
 	if fault != nil {
 		fault.Template = name
 		return nil, fault
@@ -119,17 +127,14 @@ func (r *Renderer) render(ctx context.Context, name, text string, data any) ([]b
 	return out.Bytes(), nil
 }
 
-// parse returns the parsed template, from the Cache when it is there.
-func (r *Renderer) parse(text string) (*parsed, *Error) {
+func (r *Renderer) parse(text string, parse parser) (*parsed, *Error) {
 	if len(text) > r.opts.MaxSource {
 		return nil, &Error{Kind: KindLimit, Detail: "the template is too large"}
 	}
 	if r.opts.Cache == nil {
 		r.opts.Cache = NewCache()
 	}
-	return r.opts.Cache.get(text, r.opts.MissingKey, func(functions template.FuncMap, guards map[string]guard) (*parsed, *Error) {
-		return compile(text, r.opts.MissingKey, functions, guards)
-	})
+	return parse(r.opts.Cache, text, r.opts.MissingKey)
 }
 
 func compile(text string, dialect MissingKey, functions template.FuncMap, guards map[string]guard) (*parsed, *Error) {
