@@ -64,7 +64,7 @@ type Deps struct {
 	// Key returns the key under which what volatile templates are made from is remembered on their targets; without one,
 	// this process makes one of its own, and the next cannot tell.
 	Key func(context.Context) ([]byte, error)
-	// Templates keeps parsed templates from one refresh to the next; without it, each refresh parses its own.
+	// Templates keeps parsed templates from one refresh to the next; the Reconciler's own when nil.
 	Templates *template.Cache
 	// Class is the spec.controller of the stores that are served, beside those that name none.
 	Class string
@@ -102,6 +102,9 @@ type Reconciler struct {
 func New(d Deps) *Reconciler {
 	if d.Now == nil {
 		d.Now = time.Now
+	}
+	if d.Templates == nil {
+		d.Templates = template.NewCache()
 	}
 	wake := &flow.Queue{}
 	ownKey := make([]byte, keySize)

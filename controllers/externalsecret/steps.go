@@ -261,7 +261,7 @@ func (r *Reconciler) render(ctx context.Context, s *scope) error {
 		return failed(err)
 	}
 	r.announceMissing(s, missing)
-	if volatile(&s.es.Spec, s.templates) {
+	if volatile(r.deps.Templates, &s.es.Spec, s.templates) {
 		err = r.makeOnce(ctx, s)
 	} else {
 		s.memo.made = nil

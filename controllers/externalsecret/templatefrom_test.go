@@ -190,7 +190,7 @@ func TestATemplateIsParsedOnceForAllObjectsAndRefreshes(t *testing.T) {
 	synced("1")
 	w.refreshed(2)
 	synced("22")
-	if got := w.templates.Parses(); got > 3+len(names) {
+	if got := w.templates.Parses(); got > 3*len(names) {
 		t.Errorf("three texts were parsed %d times", got) // objects that meet a new one at the same time each parse it
 	}
 	settled := w.templates.Parses()

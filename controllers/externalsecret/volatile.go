@@ -131,26 +131,31 @@ func fieldsIn[V any](all map[string]V, fields map[string]json.RawMessage) map[st
 }
 
 // volatile reports whether anything that makes the target is random or looks at the clock.
-func volatile(spec *esv1.ExternalSecretSpec, templates map[holder]held) bool {
-	return slices.ContainsFunc(spec.DataFrom, func(d esv1.DataFrom) bool { return volatileRules(d.Rewrite) }) ||
-		spec.Target.Template != nil && volatileTemplate(spec.Target.Template, templates)
+func volatile(cache *template.Cache, spec *esv1.ExternalSecretSpec, templates map[holder]held) bool {
+	return slices.ContainsFunc(spec.DataFrom, func(d esv1.DataFrom) bool { return volatileRules(cache, d.Rewrite) }) ||
+		spec.Target.Template != nil && volatileTemplate(cache, spec.Target.Template, templates)
 }
 
-func volatileRules(rules []esv1.Rewrite) bool {
+func volatileRules(cache *template.Cache, rules []esv1.Rewrite) bool {
 	return slices.ContainsFunc(rules, func(rule esv1.Rewrite) bool {
-		return rule.Transform != nil && template.Volatile(rule.Transform.Template)
+		return rule.Transform != nil && cache.Volatile(rule.Transform.Template)
 	})
 }
 
-func volatileTemplate(tpl *esv1.Template, templates map[holder]held) bool {
+func volatileTemplate(cache *template.Cache, tpl *esv1.Template, templates map[holder]held) bool {
 	for _, texts := range []map[string]string{tpl.Data, tpl.Metadata.Labels, tpl.Metadata.Annotations} {
 		for _, text := range texts {
-			if template.Volatile(text) {
+			if cache.Volatile(text) {
 				return true
 			}
 		}
 	}
-	return slices.ContainsFunc(partsOf(tpl, templates), func(p part) bool { return template.Volatile(p.text) })
+	return slices.ContainsFunc(partsOf(tpl, templates), func(p part) bool {
+		if p.secret {
+			return template.Volatile(p.text)
+		}
+		return cache.Volatile(p.text)
+	})
 }
 
 // unnamed is what was found for an entry whose rules are volatile, and all that makes values of it.
@@ -167,7 +172,7 @@ func (r *Reconciler) inputsOf(ctx context.Context, s *scope, key []byte) ([]byte
 	var steady []finding
 	var others []unnamed
 	for _, f := range s.found {
-		if volatileRules(f.rewrite) {
+		if volatileRules(r.deps.Templates, f.rewrite) {
 			others = append(others, unnamed{f.path, f.fields, f.rewrite, esv1.RemoteRef{DecodingStrategy: f.remote.DecodingStrategy, NullBytePolicy: f.remote.NullBytePolicy}})
 		} else {
 			steady = append(steady, f)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"regexp"
 	"sync"
 	"text/template"
 )
@@ -52,8 +53,9 @@ type parsed struct {
 	key    digest
 	weight int
 	tmpl   *template.Template
-	// calls are the functions that it may call.
+	// calls are the functions that it may call, and refs what it reads.
 	calls map[string]wrapped
+	refs  References
 	// idle holds instances that nobody uses; the garbage collector empties it.
 	idle sync.Pool
 }
@@ -125,6 +127,9 @@ func digestOf(text string, dialect MissingKey) digest {
 	_, _ = io.WriteString(h, text)
 	return digest(h.Sum(nil))
 }
+
+// actions are the parts of a template that are code.
+var actions = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
 
 func weightOf(text string) int {
 	weight := keptWeight + len(text)

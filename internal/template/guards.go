@@ -1,6 +1,7 @@
 package template
 
 import (
+	"errors"
 	"math"
 	"reflect"
 	"regexp"
@@ -187,10 +188,30 @@ func length(v reflect.Value) int {
 	return 1
 }
 
+var errPointer = errors.New("addresses are not printed")
+
+// printsPointers reports whether a format has the verb that prints addresses, which are others each time.
+func printsPointers(format string) bool {
+	for {
+		_, rest, found := strings.Cut(format, "%")
+		if !found {
+			return false
+		}
+		rest = strings.TrimLeft(rest, "+-# 0123456789.*[]")
+		if strings.HasPrefix(rest, "p") {
+			return true
+		}
+		format = rest[min(1, len(rest)):] // the verb, which may be another %
+	}
+}
+
 // guardPrintf bounds the result of a format: every verb may print the largest argument, and widths and precisions add
 // to it; one that comes from an argument ("*") is taken for the most that package fmt allows.
 func guardPrintf(m *meter, args []reflect.Value) error {
 	format, largest := args[0].String(), 0
+	if printsPointers(format) {
+		return errPointer
+	}
 	for i := range args[1].Len() {
 		weight, err := m.weigh(args[1].Index(i))
 		if err != nil {

@@ -10,6 +10,8 @@ type References struct {
 	chains [][]string
 	// all is set for a template that hands its whole data to something, so that nobody can tell.
 	all bool
+	// volatile is set when it calls a function that may return something else the next time.
+	volatile bool
 }
 
 // Reads reports whether the template may read what is found in its data under these names, one below the other.
@@ -27,14 +29,7 @@ func (r *Renderer) References(name, text string) (References, error) {
 		err.Template = name
 		return References{}, err
 	}
-	var refs References
-	for _, t := range p.tmpl.Templates() {
-		if t.Tree != nil {
-			// The dot of a definition is what it was called with, which counted where it was called.
-			refs.walk(t.Tree.Root, t.Name() == rootName)
-		}
-	}
-	return refs, nil
+	return p.refs, nil
 }
 
 // walk collects what a node reads. With root, the dot is the template's whole data.
@@ -68,6 +63,8 @@ func (r *References) walk(node parse.Node, root bool) {
 		}
 	case *parse.ChainNode:
 		r.walk(n.Node, root)
+	case *parse.IdentifierNode:
+		r.volatile = r.volatile || volatileFunction(n.Ident)
 	case *parse.DotNode:
 		r.all = r.all || root
 	case *parse.FieldNode:

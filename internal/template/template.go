@@ -157,6 +157,7 @@ func compile(text string, dialect MissingKey, functions template.FuncMap, guards
 	if err != nil {
 		return nil, syntaxError(err)
 	}
+	p := &parsed{tmpl: tmpl, calls: calls}
 	for _, t := range tmpl.Templates() {
 		if t.Tree == nil {
 			continue
@@ -164,8 +165,10 @@ func compile(text string, dialect MissingKey, functions template.FuncMap, guards
 		if err := instrument(t.Tree); err != nil {
 			return nil, err
 		}
+		// The dot of a definition is what it was called with, which counted where it was called.
+		p.refs.walk(t.Tree.Root, t.Name() == rootName)
 	}
-	return &parsed{tmpl: tmpl, calls: calls}, nil
+	return p, nil
 }
 
 // rootName stands for the template inside text/template, whose messages are never shown.

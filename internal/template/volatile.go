@@ -1,28 +1,32 @@
 package template
 
 import (
-	"regexp"
 	"strings"
+	"text/template/parse"
 )
 
-// actions are the parts of a template that are code, and called what could be the name of a function in them: a word that
-// is no field, key or variable.
-var (
-	actions = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
-	called  = regexp.MustCompile(`(?:^|[^.$\w])([A-Za-z]\w*)`)
-)
-
-// Volatile reports whether a template may print something else for the same data the next time, because it names a
-// function that is random or looks at the clock. It errs on the side of true: such a name in a text of an action counts.
+// Volatile reports whether a template may print something else for the same data the next time, because it calls a function
+// that is random or looks at the clock. It parses the text; a Cache knows it of what it keeps.
 func Volatile(text string) bool {
-	for _, action := range actions.FindAllString(text, -1) {
-		for _, word := range called.FindAllStringSubmatch(action, -1) {
-			if volatileFunction(word[1]) {
-				return true
-			}
-		}
+	if strings.Count(text, "{{") > maxActions {
+		return false // it is not rendered
 	}
-	return false
+	root, trees := parse.New(rootName), map[string]*parse.Tree{}
+	root.Mode = parse.SkipFuncCheck
+	if _, err := root.Parse(text, "", "", trees); err != nil {
+		return false
+	}
+	var refs References
+	for _, tree := range trees {
+		refs.walk(tree.Root, false)
+	}
+	return refs.volatile
+}
+
+// Volatile is the function Volatile for a text that is rendered with this Cache.
+func (c *Cache) Volatile(text string) bool {
+	p, err := c.get(text, MissingKeyError)
+	return err == nil && p.refs.volatile
 }
 
 func volatileFunction(name string) bool {

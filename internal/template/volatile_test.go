@@ -10,16 +10,21 @@ import (
 
 func TestATemplateIsVolatileWhenItNamesAFunctionThatIs(t *testing.T) {
 	t.Parallel()
+	cache := template.NewCache()
 	for text, want := range map[string]bool{
 		"{{ randAlphaNum 20 }}": true, "{{uuidv4}}": true, "{{- now | unixEpoch -}}": true, "{{ .x | default (randAlpha 3) }}": true,
 		"{{ if .a }}{{ genCA `a` 1 }}{{ end }}": true, "{{ $x := (genPrivateKey `rsa`) }}{{ $x }}": true, "{{ htpasswd .u .p }}": true,
 		"{{ .x | bcrypt }}": true, "{{ date `2006` .x }}": true, "{{ shuffle .x }}": true, "{{ encryptAES .k .x }}": true, "{{\nnow\n}}": true,
-		"{{ template `t` (randInt 1 9) }}": true,
-		"":                                 false, "now": false, "{{ .now }}": false, "{{ $now }}": false, "{{ .a.randAlphaNum }}": false, "{{ snow .x }}": false,
+		"{{ template `t` (randInt 1 9) }}": true, `{{ printf "}}%s" now }}`: true, `{{ "{{" }}{{ uuidv4 }}`: true, "{{ define `x` }}{{ now }}{{ end }}": true,
+		"{{ .x | default `now` }}": false, "{{/* now */}}{{ .x }}": false,
+		"": false, "now": false, "{{ .now }}": false, "{{ $now }}": false, "{{ .a.randAlphaNum }}": false, "{{ snow .x }}": false,
 		"{{ .password }} now and {{ .general }}": false, "{{ derivePassword 1 `long` .p .u .h }}": false, "{{ .x | b64enc | sha256sum }}": false,
 	} {
 		if got := template.Volatile(text); got != want {
 			t.Errorf("%s: %t", text, got)
+		}
+		if got := cache.Volatile(text); got != want && !strings.Contains(text, "template `t`") { // which is not defined
+			t.Errorf("%s: %t says the cache", text, got)
 		}
 	}
 }
@@ -60,6 +65,18 @@ func TestTheFunctionsOfTheOperatorExistOneByOne(t *testing.T) {
 	}
 	if _, err := render(t, template.Options{}, "{{ if false }}{{ env }}{{ end }}"); err == nil {
 		t.Error("a function that does not exist is not noticed")
+	}
+}
+
+func TestNoAddressIsPrinted(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`{{ printf "%p" . }}`, `{{ printf "%-[1]20p" (dict) }}`, `{{ printf (print "%" "p") (list 1) }}`} {
+		if got, err := render(t, template.Options{}, text); err == nil || !strings.Contains(err.Error(), `function "printf" does not accept these arguments`) {
+			t.Errorf("%s: %s, %v", text, got, err)
+		}
+	}
+	if got, err := render(t, template.Options{}, `{{ printf "%d%% p" 5 }}`); err != nil || got != "5% p" {
+		t.Errorf("%s, %v", got, err)
 	}
 }
 
