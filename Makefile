@@ -84,9 +84,13 @@ test: require build $(parts) ## Run all tests on the real parts, with the race d
 
 .PHONY: fuzz-short
 fuzz-short: require ## Run each fuzz test for ten seconds
+	@$(MAKE) --no-print-directory fuzz-list | while read -r dir name; do \
+		echo "==> $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime 10s "$$dir" || exit 1; done
+
+.PHONY: fuzz-list
+fuzz-list: require # folder and name of each fuzz test
 	@go list -f '{{range .TestGoFiles}}{{$$.Dir}}/{{.}} {{end}}{{range .XTestGoFiles}}{{$$.Dir}}/{{.}} {{end}}' ./... | tr ' ' '\n' | sed '/^$$/d' | \
-		xargs grep -Eo '^func Fuzz[A-Za-z0-9_]+' | sed -E 's|/[^/]+:func | |' | sort -u | \
-		while read -r dir name; do echo "==> $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime 10s "$$dir"; done
+		xargs grep -Eo '^func Fuzz[A-Za-z0-9_]+' | sed -E 's|/[^/]+:func | |' | sort -u
 
 .PHONY: vuln
 vuln: require ## Look for known vulnerabilities in what is linked (needs the vulnerability database)

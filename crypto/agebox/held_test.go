@@ -298,6 +298,9 @@ func (m made) Wrap(fileKey []byte) ([]*age.Stanza, error) {
 // new lock parses again.
 func FuzzOpenHeld(f *testing.F) {
 	file, keys := readHeld(f)
+	if len(file.Vectors) == 0 {
+		f.Fatal("no seeds: the file has no vectors")
+	}
 	for _, v := range file.Vectors {
 		f.Add(v.Sealed)
 	}

@@ -327,35 +327,3 @@ func BenchmarkRender(b *testing.B) {
 		}
 	}
 }
-
-// FuzzRender checks that no template ends the process, takes much longer than it may, or shows a value in an error.
-func FuzzRender(f *testing.F) {
-	for _, seed := range []string{
-		"", "{{ .password }}", "{{ fail .password }}", "{{ range until 10 }}{{ . }}{{ end }}", "{{ .a.b }}", "{{ (dict .password 1).x }}",
-		`{{ define "t" }}{{ template "t" }}{{ end }}{{ template "t" }}`, `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`,
-		`{{ printf "%*d" 99999 1 }}`, `{{ regexReplaceAll "(" .password "$1" }}`, "{{ toYaml . }}", "{{ index . `x` }}", "{{", "}}", "{{ if",
-		"{{ range 9999999999999 }}{{ end }}", "{{ (((((.)))) }}", "{{ block `a` . }}{{ end }}", "{{ break }}", "{{ .password | fromJson }}",
-	} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		for _, missing := range []template.MissingKey{template.MissingKeyError, template.MissingKeyNoValue} {
-			r := template.New(template.Options{MissingKey: missing, MaxTime: 5 * time.Second})
-			started := time.Now()
-			_, err := r.Render(t.Context(), "key", text, secrets())
-			if took := time.Since(started); took > 30*time.Second {
-				t.Errorf("it took %s", took)
-			}
-			if err == nil {
-				continue
-			}
-			var fault *template.Error
-			if !errors.As(err, &fault) {
-				t.Errorf("not an *Error: %v", err)
-			}
-			if strings.Contains(err.Error(), canary) && !strings.Contains(text, canary) {
-				t.Errorf("the error quotes a value: %v", err)
-			}
-		}
-	})
-}

@@ -181,6 +181,10 @@ func FuzzAnEditChangesWhatItNamesAndNothingElse(f *testing.F) {
 		if read([]byte(text), &before) != nil {
 			return
 		}
+		const first = 10
+		if line := yamledit.NewLines([]byte(text), first).Of(a, b, c); line < first || line > first+strings.Count(text, "\n") {
+			t.Errorf("%q of %q is in line %d", []string{a, b, c}, text, line)
+		}
 		edit := yamledit.Edit{Path: []string{a, b, c}, Value: value, Delete: remove}
 		got, err := yamledit.Apply([]byte(text), []yamledit.Edit{edit})
 		if err != nil {
