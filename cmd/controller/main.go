@@ -10,23 +10,40 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 )
 
 // garbage is how much garbage may pile up before it is collected, in percent of what is alive; Go's own default is 100. The
 // controller keeps little and idles much, so memory is worth more to its users than the time of a collection. GOGC overrides it.
 const garbage = 50
 
+// unused is how long a part of the program may stay in memory after it was needed.
+const unused = 15 * time.Second
+
 func main() {
-	releaseProgram()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go releaseUnused(ctx)
 	err := run(ctx, os.Args[1:], os.Stderr)
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "sealbridge-controller:", err)
 		os.Exit(1)
+	}
+}
+
+// releaseUnused lets go of the program's pages at once, because its start has touched nearly all of them, and from time to
+// time, because a first sync needs other parts than what comes after it.
+func releaseUnused(ctx context.Context) {
+	for {
+		releaseProgram()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(unused):
+		}
 	}
 }
 

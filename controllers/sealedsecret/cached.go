@@ -1,6 +1,8 @@
 package sealedsecret
 
 import (
+	"unique"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
@@ -15,11 +17,11 @@ func Cached(obj any) (any, error) {
 	if !ok {
 		return obj, nil
 	}
+	// What many have in common is there once.
 	kept := &v1alpha1.SealedSecret{Status: ss.Status}
-	kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion = ss.Namespace, ss.Name, ss.UID, ss.ResourceVersion
+	kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion = unique.Make(ss.Namespace).Value(), ss.Name, ss.UID, ss.ResourceVersion
 	kept.Generation, kept.DeletionTimestamp = ss.Generation, ss.DeletionTimestamp
 	kept.Status.Conditions = make([]v1alpha1.Condition, len(ss.Status.Conditions)) // as long as it is
-	// Words that all have in common are the program's own.
 	for i, c := range ss.Status.Conditions {
 		for _, known := range []v1alpha1.ConditionType{v1alpha1.ConditionSynced, v1alpha1.ConditionReady} {
 			if c.Type == known {
@@ -39,6 +41,7 @@ func Cached(obj any) (any, error) {
 			metav1.SetMetaDataAnnotation(&kept.ObjectMeta, key, value)
 		}
 	}
+	kept.Status.SealingKey = unique.Make(ss.Status.SealingKey).Value()
 	if kept.Status.Scope == string(seal.Strict) {
 		kept.Status.Scope = string(seal.Strict)
 	}
@@ -53,6 +56,6 @@ func cachedVersion(obj any) (any, error) {
 		return obj, nil
 	}
 	kept := secretMetadata()
-	kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion = m.Namespace, m.Name, m.UID, m.ResourceVersion
+	kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion = unique.Make(m.Namespace).Value(), m.Name, m.UID, m.ResourceVersion
 	return kept, nil
 }
