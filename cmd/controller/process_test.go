@@ -230,10 +230,15 @@ func TestReplicasServeOneKeyAndOneOfThemWrites(t *testing.T) {
 		w.eventually("rotate answers", func() bool { code, _ := r.ask(http.MethodPost, "/v1/rotate", body); return code == http.StatusOK })
 	}
 
-	// A key that is asked for on either is served by both.
-	if err := syscall.Kill(other.PID(), syscall.SIGUSR1); err != nil {
-		t.Fatal(err)
+	// A key that is asked for on both is made by the leader, and served by both.
+	for _, r := range []*replica{other, leader} {
+		if err := syscall.Kill(r.PID(), syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
 	}
+	w.eventually("the other says who makes it", func() bool {
+		return other.logged("no new sealing key is made: this replica does not lead; ask the one that does") != nil
+	})
 	for _, r := range replicas {
 		w.eventually("the new certificate", func() bool { c := r.certificate(); return c != "" && c != certificate })
 	}

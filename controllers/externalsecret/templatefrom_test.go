@@ -81,7 +81,7 @@ func TestATemplateThatCannotBeReadIsNamedWithTheCureAndChangesNothing(t *testing
 	w := newWorld(t)
 	w.backend.put("db", `{"password":"`+canary+`"}`)
 	w.store("store")
-	cm := w.configMap("shapes", map[string]string{"broken": "{{ .password", "text": "{{ .password }}", "labels": ssv1.LabelSealingKey + ": active"})
+	cm := w.configMap("shapes", map[string]string{"broken": "{{ .password", "text": "{{ .password }}", "labels": ssv1.LabelSealingKey + ": active", "native": ssv1.LabelNativeKey + ": active"})
 	change(w, cm, func(cm *corev1.ConfigMap) { cm.BinaryData = map[string][]byte{"binary": {0xff}} })
 	w.create(
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "broken"}, Data: map[string][]byte{"t": []byte(canary + "{{ nope }}"), "y": []byte(canary + ": [")}},
@@ -90,6 +90,8 @@ func TestATemplateThatCannotBeReadIsNamedWithTheCureAndChangesNothing(t *testing
 	)
 	labels := inConfigMap("shapes", esv1.TemplateRefItem{Key: "labels", TemplateAs: esv1.TemplateKeysAndValues})
 	labels.Target = esv1.TemplateTargetLabels
+	native := inConfigMap("shapes", esv1.TemplateRefItem{Key: "native", TemplateAs: esv1.TemplateKeysAndValues})
+	native.Target = esv1.TemplateTargetLabels
 	encoded := inConfigMap("shapes", esv1.TemplateRefItem{Key: "text"})
 	encoded.ValuesDecodingStrategy = esv1.DecodingBase64
 	for name, tt := range map[string]struct {
@@ -113,6 +115,7 @@ func TestATemplateThatCannotBeReadIsNamedWithTheCureAndChangesNothing(t *testing
 			"(Secret broken, key y) does not make a YAML map of strings"},
 		"encoding":    {encoded, "(ConfigMap shapes, key text): a value is not encoded as valuesDecodingStrategy Base64 says"},
 		"sealing-key": {labels, "label " + ssv1.LabelSealingKey + " is refused"},
+		"native-key":  {native, "label " + ssv1.LabelNativeKey + " is refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

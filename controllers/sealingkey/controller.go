@@ -215,13 +215,16 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		}
 		log.FromContext(ctx).Info("sealing keys loaded", "keys", keys.ring.Len(), "newest", newest)
 	}
+	if !c.leads() {
+		if c.forced.Swap(false) {
+			log.FromContext(ctx).Info("no new sealing key is made: this replica does not lead; ask the one that does")
+		}
+		return reconcile.Result{}, nil
+	}
 	if c.forced.Load() {
 		if err := c.force(ctx); err != nil {
 			return reconcile.Result{}, err
 		}
-	}
-	if !c.leads() {
-		return reconcile.Result{}, nil
 	}
 	return c.renew(ctx, keys)
 }

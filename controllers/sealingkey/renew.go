@@ -155,8 +155,8 @@ func (c *Controller) renewOne(ctx context.Context, kind *kind, id string, k keys
 	return again, nil
 }
 
-// force follows the newest common key of each kind by another because somebody asked for it, on whatever replica: the
-// successor's name is the same on all of them.
+// force follows the newest common key of each kind by another because somebody asked the leader for it. Of two replicas that
+// were asked, each would follow the other's key.
 func (c *Controller) force(ctx context.Context) error {
 	for _, kind := range c.kinds {
 		secrets, err := c.keySecrets(ctx, kind, c.live)
