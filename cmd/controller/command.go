@@ -31,7 +31,7 @@ type flags struct {
 	options    setup.Options
 }
 
-func newCommand(stderr io.Writer) *cobra.Command {
+func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	var f flags
 	cmd := &cobra.Command{
 		Use:           "sealbridge-controller",
@@ -49,7 +49,7 @@ func newCommand(stderr io.Writer) *cobra.Command {
 			signal.Notify(newKey, syscall.SIGUSR1)
 			defer signal.Stop(newKey)
 			f.options.NewKey, f.options.Version = newKey, version
-			return start(cmd.Context(), f, stderr)
+			return start(cmd.Context(), f, stdout, stderr)
 		},
 	}
 	// The words that scripts for Sealed Secrets look for.
@@ -64,8 +64,12 @@ func newCommand(stderr io.Writer) *cobra.Command {
 	return cmd
 }
 
-func start(ctx context.Context, f flags, stderr io.Writer) error {
-	logger, err := newLogger(f.logLevel, f.logFormat, stderr)
+func start(ctx context.Context, f flags, stdout, stderr io.Writer) error {
+	info := stderr
+	if f.options.Sealed.InfoToStdout {
+		info = stdout
+	}
+	logger, err := newLogger(f.logLevel, f.logFormat, info, stderr)
 	if err != nil {
 		return err
 	}
@@ -82,20 +86,55 @@ func start(ctx context.Context, f flags, stderr io.Writer) error {
 	return mgr.Start(ctx)
 }
 
-func newLogger(level, format string, w io.Writer) (logr.Logger, error) {
+// newLogger returns a logger that writes errors to one writer and all else to another.
+func newLogger(level, format string, info, errs io.Writer) (logr.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return logr.Logger{}, fmt.Errorf("--log-level %q: use debug, info, warn or error", level)
 	}
 	opts := &slog.HandlerOptions{Level: l}
+	handler := func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, opts) }
 	switch format {
 	case "json":
-		return logr.FromSlogHandler(slog.NewJSONHandler(w, opts)), nil
 	case "text":
-		return logr.FromSlogHandler(slog.NewTextHandler(w, opts)), nil
+		handler = func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, opts) }
 	default:
 		return logr.Logger{}, fmt.Errorf("--log-format %q: use json or text", format)
 	}
+	if info == errs {
+		return logr.FromSlogHandler(handler(errs)), nil
+	}
+	return logr.FromSlogHandler(byLevel{info: handler(info), errs: handler(errs)}), nil
+}
+
+// byLevel writes errors to one handler and all else to another.
+type byLevel struct{ info, errs slog.Handler }
+
+func (h byLevel) of(level slog.Level) slog.Handler {
+	if level >= slog.LevelError {
+		return h.errs
+	}
+	return h.info
+}
+
+// Enabled implements slog.Handler.
+func (h byLevel) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.of(level).Enabled(ctx, level)
+}
+
+// Handle implements slog.Handler.
+func (h byLevel) Handle(ctx context.Context, r slog.Record) error {
+	return h.of(r.Level).Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (h byLevel) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return byLevel{h.info.WithAttrs(attrs), h.errs.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (h byLevel) WithGroup(name string) slog.Handler {
+	return byLevel{h.info.WithGroup(name), h.errs.WithGroup(name)}
 }
 
 // restConfig finds the API server. Client-side rate limiting is off: API priority and fairness on the server is fairer

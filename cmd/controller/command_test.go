@@ -40,7 +40,7 @@ func TestWrongInputSaysWhatToDo(t *testing.T) {
 			if strings.Contains(strings.Join(args, " "), "--controllers") {
 				args = append(args, "--kubeconfig", kubeconfig(t))
 			}
-			err := run(t.Context(), args, &bytes.Buffer{})
+			err := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{})
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want one with %q", err, tc.want)
 			}
@@ -85,4 +85,25 @@ func kubeconfig(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func TestWhatIsNoErrorGoesToTheStandardOutputWhereTheFlagSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"json", "text"} {
+		var info, errs bytes.Buffer
+		log, err := newLogger("info", format, &info, &errs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log = log.WithName("part").WithValues("name", "db")
+		log.Info("done")
+		log.V(4).Info("detail")
+		log.Error(nil, "failed")
+		if out := info.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, "done") || !strings.Contains(out, "db") {
+			t.Errorf("%s: the standard output has %q", format, out)
+		}
+		if out := errs.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, "failed") || !strings.Contains(out, "db") {
+			t.Errorf("%s: the standard error has %q", format, out)
+		}
+	}
 }

@@ -26,7 +26,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go releaseUnused(ctx)
-	err := run(ctx, os.Args[1:], os.Stderr)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "sealbridge-controller:", err)
@@ -47,8 +47,8 @@ func releaseUnused(ctx context.Context) {
 	}
 }
 
-func run(ctx context.Context, args []string, stderr io.Writer) error {
-	cmd := newCommand(stderr)
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	cmd := newCommand(stdout, stderr)
 	cmd.SetArgs(args)
 	return cmd.ExecuteContext(ctx)
 }

@@ -38,10 +38,12 @@ type SealedOptions struct {
 	Rate, Burst int
 	// ReadTimeout and WriteTimeout bound the requests and answers of the HTTP server.
 	ReadTimeout, WriteTimeout time.Duration
+	// InfoToStdout has what is no error logged to the standard output; whoever makes the logger reads it.
+	InfoToStdout bool
 
 	// What Sealed Secrets can be told and what is always so here.
-	oldGC, watchKeys, infoToStdout bool
-	maxRetries                     int
+	oldGC, watchKeys bool
+	maxRetries       int
 }
 
 // The defaults of flags that are accepted and change nothing.
@@ -62,7 +64,7 @@ func (o *SealedOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.WriteTimeout, "write-timeout", sealhttp.DefaultTimeout, "how long its answer may take to leave")
 	fs.BoolVar(&o.oldGC, "old-gc-behavior", false, "accepted for Sealed Secrets: Kubernetes collects the Secrets of SealedSecrets that are gone")
 	fs.BoolVar(&o.watchKeys, "watch-for-secrets", true, "accepted for Sealed Secrets: key Secrets are always watched")
-	fs.BoolVar(&o.infoToStdout, "log-info-stdout", false, "accepted for Sealed Secrets: the log goes to the standard error")
+	fs.BoolVar(&o.InfoToStdout, "log-info-stdout", false, "write what is no error to the standard output; all goes to the standard error without it")
 	fs.IntVar(&o.maxRetries, "max-unseal-retries", defaultMaxRetries, "accepted for Sealed Secrets: what a retry can mend is retried until it succeeds, with pauses of up to 5 minutes, and nothing else is")
 }
 
@@ -97,9 +99,6 @@ func (o *SealedOptions) notes() []string {
 	}
 	if !o.watchKeys {
 		out = append(out, "--watch-for-secrets=false changes nothing: key Secrets are always watched")
-	}
-	if o.infoToStdout {
-		out = append(out, "--log-info-stdout changes nothing: the log goes to the standard error")
 	}
 	if o.maxRetries != defaultMaxRetries {
 		out = append(out, "--max-unseal-retries changes nothing: what a retry can mend is retried until it succeeds, and nothing else is")

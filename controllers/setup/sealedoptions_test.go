@@ -94,7 +94,7 @@ func TestTheFlagsOfTheControllerOfSealedSecretsHaveTheirMeaning(t *testing.T) {
 			if notes := o.Sealed.notes(); len(notes) > 0 {
 				t.Errorf("notes: %q", notes)
 			}
-			got.Sealed.oldGC, got.Sealed.watchKeys, got.Sealed.infoToStdout, got.Sealed.maxRetries = false, false, false, 0
+			got.Sealed.oldGC, got.Sealed.watchKeys, got.Sealed.maxRetries = false, false, 0
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(SealedOptions{})); diff != "" {
 				t.Error(diff)
 			}
@@ -107,12 +107,12 @@ func TestTheFlagsOfTheControllerOfSealedSecretsHaveTheirMeaning(t *testing.T) {
 
 func TestAFlagThatChangesNothingSaysSo(t *testing.T) {
 	t.Parallel()
-	o, err := parse(t, nil, "--old-gc-behavior", "--watch-for-secrets=false", "--log-info-stdout", "--max-unseal-retries=9")
+	o, err := parse(t, nil, "--old-gc-behavior", "--watch-for-secrets=false", "--max-unseal-retries=9")
 	if err != nil {
 		t.Fatal(err)
 	}
 	notes := o.Sealed.notes()
-	for _, flag := range []string{"--old-gc-behavior", "--watch-for-secrets=false", "--log-info-stdout", "--max-unseal-retries"} {
+	for _, flag := range []string{"--old-gc-behavior", "--watch-for-secrets=false", "--max-unseal-retries"} {
 		if !slices.ContainsFunc(notes, func(n string) bool { return strings.HasPrefix(n, flag+" changes nothing: ") }) {
 			t.Errorf("nothing about %s in %q", flag, notes)
 		}
