@@ -199,7 +199,7 @@ func TestContentIsRendered(t *testing.T) {
 			if tt.err != "" {
 				return
 			}
-			c.mark(es)
+			c.mark(es, "hash")
 			labels, notes := map[string]string{}, map[string]string{}
 			for k, v := range tt.labels {
 				labels[k] = v
@@ -208,7 +208,7 @@ func TestContentIsRendered(t *testing.T) {
 				notes[k] = v
 			}
 			labels[esv1.LabelManaged], labels[esv1.LabelCreatedBy] = "true", createdBy(es)
-			notes[esv1.AnnotationDataHash] = dataHash(c.data)
+			notes[esv1.AnnotationDataHash] = "hash"
 			if diff := cmp.Diff(labels, c.labels) + cmp.Diff(notes, c.annotations); diff != "" {
 				t.Error(diff)
 			}
@@ -294,5 +294,41 @@ func TestASecretThatIsNotOursToWriteIsRefused(t *testing.T) {
 				t.Errorf("refuseTarget: %v, want %q", err, tt.err)
 			}
 		})
+	}
+}
+
+func TestAHashOnATargetIsOneOfItsOwnThatNobodyMakesWithoutTheKey(t *testing.T) {
+	t.Parallel()
+	named := func(namespace, name, target string) *esv1.ExternalSecret {
+		es := &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+		es.Spec.Target.Name = target
+		return es
+	}
+	hash := dataHash(map[string][]byte{"pin": []byte("1234")})
+	es := named("ns", "es", "")
+	said := keyedHash([]byte("key"), es, hash)
+	if strings.Contains(said, hash) || said != keyedHash([]byte("key"), es, hash) {
+		t.Errorf("hash %s of %s", said, hash)
+	}
+	for name, other := range map[string]string{
+		"another key":       keyedHash([]byte("other"), es, hash),
+		"another namespace": keyedHash([]byte("key"), named("ns2", "es", ""), hash),
+		"another name":      keyedHash([]byte("key"), named("ns", "es2", ""), hash),
+		"another target":    keyedHash([]byte("key"), named("ns", "es", "other"), hash),
+		"other data":        keyedHash([]byte("key"), es, dataHash(nil)),
+	} {
+		if other == said {
+			t.Errorf("%s has the same hash", name)
+		}
+	}
+	for name, tt := range map[string]struct {
+		annotation string
+		want       bool
+	}{"ours": {said, true}, "External Secrets Operator's": {hash, true}, "none": {"", false}, "another": {dataHash(nil), false}} {
+		c := content{hash: hash}
+		c.mark(es, said)
+		if got := c.hasHash(tt.annotation); got != tt.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }

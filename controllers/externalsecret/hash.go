@@ -1,6 +1,8 @@
 package externalsecret
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/sha3"
 	"encoding/hex"
 	"fmt"
@@ -38,6 +40,15 @@ func dataHash(data map[string][]byte) string {
 	}
 	_, _ = h.Write(append(buf, ']'))
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// keyedHash is what a target says in the annotation data-hash: a hash of the data, given by their dataHash, that nobody makes
+// without the key, and that is another one on each Secret. External Secrets Operator writes the dataHash itself, with which
+// whoever may read the metadata of a Secret can test guesses of its data; what it wrote is believed until the data change.
+func keyedHash(key []byte, es *esv1.ExternalSecret, hash string) string {
+	mac := hmac.New(sha256.New, key)
+	_, _ = fmt.Fprintf(mac, "data-hash %s/%s %s", es.Namespace, targetName(es), hash) // never fails
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // versionOf identifies the spec, labels and annotations of an object: the value of status.syncedResourceVersion.

@@ -31,8 +31,8 @@ func (r *Reconciler) freeze(ctx context.Context, s *scope) (bool, error) {
 	if err := refuseOwner(live, s.es); err != nil {
 		return true, err
 	}
-	marks := content{hash: dataHash(live.Data)}
-	marks.mark(s.es)
+	marks := content{}
+	marks.mark(s.es, keyedHash(r.key(ctx), s.es, dataHash(live.Data)))
 	return true, r.patchMetadata(ctx, s, live, marks.labels, marks.annotations)
 }
 
@@ -54,6 +54,9 @@ func holdsContent(live *corev1.Secret, s *scope) bool {
 func (r *Reconciler) patchMetadata(ctx context.Context, s *scope, live *corev1.Secret, labels, annotations map[string]string) error {
 	want := live.DeepCopy()
 	want.Labels, want.Annotations = merged(live.Labels, labels), merged(live.Annotations, annotations)
+	if theirs := live.Annotations[esv1.AnnotationDataHash]; theirs == dataHash(live.Data) {
+		want.Annotations[esv1.AnnotationDataHash] = theirs // as right as ours, and no reason to write
+	}
 	want.Immutable = ptr.To(s.es.Spec.Target.Immutable || ptr.Deref(live.Immutable, false))
 	if owns(&s.es.Spec) && !metav1.IsControlledBy(live, s.es) {
 		want.OwnerReferences = append(want.OwnerReferences, *metav1.NewControllerRef(s.es, esv1.GroupVersion().WithKind(esv1.KindExternalSecret)))
@@ -69,7 +72,7 @@ func (r *Reconciler) patchMetadata(ctx context.Context, s *scope, live *corev1.S
 		}
 		s.written = true
 	}
-	s.target = target{exists: true, uid: live.UID, resourceVersion: want.ResourceVersion, dataHash: dataHash(live.Data)}
+	s.target = target{exists: true, uid: live.UID, resourceVersion: want.ResourceVersion, dataHash: want.Annotations[esv1.AnnotationDataHash]}
 	if owns(&s.es.Spec) {
 		s.target.controller = s.es.UID
 	}

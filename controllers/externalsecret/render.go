@@ -154,8 +154,8 @@ func errorsIn(errs ...error) error {
 	return nil
 }
 
-// mark adds what External Secrets Operator writes on the Secrets that it maintains.
-func (c *content) mark(es *esv1.ExternalSecret) {
+// mark adds what External Secrets Operator writes on the Secrets that it maintains, with a hash of the data of our own.
+func (c *content) mark(es *esv1.ExternalSecret, hash string) {
 	if c.labels == nil {
 		c.labels = map[string]string{}
 	}
@@ -168,7 +168,7 @@ func (c *content) mark(es *esv1.ExternalSecret) {
 	}
 	// The hash of a shared target would be one of what others put there, which we do not know.
 	if !shares(&es.Spec) {
-		c.annotations[esv1.AnnotationDataHash] = c.hash
+		c.annotations[esv1.AnnotationDataHash] = hash
 	}
 }
 

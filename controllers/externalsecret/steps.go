@@ -273,7 +273,7 @@ func (r *Reconciler) render(ctx context.Context, s *scope) error {
 	if err := refuseLabels(s.content.labels); err != nil {
 		return failed(err)
 	}
-	s.content.mark(s.es)
+	s.content.mark(s.es, keyedHash(r.key(ctx), s.es, s.content.hash))
 	s.dynamic = shares(&s.es.Spec) || dynamicMetadata(&s.es.Spec)
 	return nil
 }

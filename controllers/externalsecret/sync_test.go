@@ -1,6 +1,8 @@
 package externalsecret_test
 
 import (
+	"crypto/sha3"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -364,5 +366,37 @@ func TestAHeartbeatOfZeroMovesTheRefreshTimeEachTime(t *testing.T) {
 	})
 	if now := w.secret("db"); now.ResourceVersion != secret.ResourceVersion {
 		t.Error("the Secret was written though nothing changed")
+	}
+}
+
+func TestNobodyTestsAGuessWithWhatATargetShowsOfItsData(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"1234"}`)
+	w.store("store")
+	w.create(w.externalSecret("one"), w.externalSecret("two"))
+	before := w.ready("one").Status.SyncedResourceVersion
+	w.ready("two")
+	one, two := w.secret("one"), w.secret("two")
+	guess := fmt.Sprintf("%x", sha3.Sum224(fmt.Appendf(nil, "%+v", one.Data))) // what External Secrets Operator shows
+	for _, secret := range []*corev1.Secret{one, two} {
+		if hash := secret.Annotations[esv1.AnnotationDataHash]; hash == "" || hash == guess {
+			t.Errorf("Secret %s says %q of its data", secret.Name, hash)
+		}
+	}
+	if one.Annotations[esv1.AnnotationDataHash] == two.Annotations[esv1.AnnotationDataHash] {
+		t.Error("two Secrets show that they hold the same")
+	}
+	w.stop()
+	w.start()
+	change(w, w.externalSecret("one"), func(es *esv1.ExternalSecret) { es.Annotations = map[string]string{"force-sync": "1"} })
+	w.eventually("the object is refreshed after the restart", func() error {
+		if w.ready("one").Status.SyncedResourceVersion == before {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	if now := w.secret("one"); now.Annotations[esv1.AnnotationDataHash] != one.Annotations[esv1.AnnotationDataHash] {
+		t.Errorf("the hash was %s and is %s", one.Annotations[esv1.AnnotationDataHash], now.Annotations[esv1.AnnotationDataHash])
 	}
 }

@@ -51,7 +51,7 @@ func (r *Reconciler) write(ctx context.Context, s *scope) error {
 	if err := r.removeForeignKeys(ctx, s, got); err != nil {
 		return err
 	}
-	s.target = target{exists: true, uid: ptr.Deref(got.UID, ""), resourceVersion: ptr.Deref(got.ResourceVersion, ""), dataHash: s.content.hash}
+	s.target = target{exists: true, uid: ptr.Deref(got.UID, ""), resourceVersion: ptr.Deref(got.ResourceVersion, ""), dataHash: s.content.annotations[esv1.AnnotationDataHash]}
 	if owns(&s.es.Spec) {
 		s.target.controller = s.es.UID
 	}
@@ -64,9 +64,14 @@ func (s *scope) unchanged() bool {
 	if s.plan.changed || s.plan.drifted || !s.target.belongs(s.es) {
 		return false
 	}
-	return s.es.Spec.Target.Immutable || (shares(&s.es.Spec) || s.target.dataHash == s.content.hash) &&
+	return s.es.Spec.Target.Immutable || (shares(&s.es.Spec) || s.content.hasHash(s.target.dataHash)) &&
 		s.target.inputs == s.content.annotations[inputsAnnotation(s.es)] &&
 		(!s.dynamic || s.memo.content == s.content.fingerprint())
+}
+
+// hasHash reports whether an annotation data-hash is that of the content: ours, or External Secrets Operator's.
+func (c *content) hasHash(annotation string) bool {
+	return annotation == c.annotations[esv1.AnnotationDataHash] || annotation == c.hash
 }
 
 // known returns the UID of the target when it is known that it may be written to: it is owned, or we have written to
@@ -244,7 +249,9 @@ func (r *Reconciler) verify(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	if refuseOwner(live, s.es) != nil || dataHash(live.Data) != s.target.dataHash || live.UID != s.target.uid || live.ResourceVersion != s.target.resourceVersion {
+	hash, said := dataHash(live.Data), s.target.dataHash
+	right := said == hash || said == keyedHash(r.key(ctx), s.es, hash)
+	if refuseOwner(live, s.es) != nil || !right || live.UID != s.target.uid || live.ResourceVersion != s.target.resourceVersion {
 		s.plan.refresh, s.plan.drifted = true, true
 	}
 	return nil

@@ -216,7 +216,7 @@ func (r *Reconciler) key(ctx context.Context) []byte {
 	key, err := r.deps.Key(ctx)
 	if err != nil {
 		r.keyless.Do(func() {
-			ctrl.LoggerFrom(ctx).Error(err, "what random templates and rules made will not be recognized after a restart")
+			ctrl.LoggerFrom(ctx).Error(err, "what was written will be written once more after a restart, and what random templates and rules made will be made anew")
 		})
 		return r.ownKey
 	}
