@@ -51,8 +51,8 @@ func chains() [][]scenario {
 		},
 		{
 			{name: "spread", about: "5000 objects with a key of their own each and refreshInterval 60s, synced at once: the requests of the next 60 s", takes: 130 * time.Second, run: spread},
-			{name: "new-while-busy", about: "all 5000 are due at once and the store takes 100 ms for an answer; 20 new objects, one after the other", takes: 40 * time.Second, run: newWhileBusy, ours: true},
 			{name: "slow-store", about: "a start with all 5000 due, 50 workers, and the store takes 100 ms for an answer", takes: 80 * time.Second, run: slowStore, ours: true},
+			{name: "new-while-busy", about: "all 5000 are due at once and the store takes 100 ms for an answer; 20 new objects, one after the other", takes: 40 * time.Second, run: newWhileBusy, ours: true},
 		},
 		{
 			{name: "store-down", about: "2000 objects with a key of their own each and refreshInterval 10s; the store answers 503 for 30 s", takes: 85 * time.Second, run: storeDown},
