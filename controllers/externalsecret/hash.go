@@ -16,7 +16,8 @@ import (
 )
 
 // The hashes of External Secrets Operator (2.9, runtime/esutils ObjectHash and pkg/controllers/util): the SHA3-224 of
-// what fmt prints for an object with %+v, in hex. Ours are the same so that taking over a cluster rewrites nothing.
+// what fmt prints for an object with %+v, in hex. Ours are the same, so that taking over a cluster rewrites nothing; only what
+// targets show of their data is made from the hash with a key, and the operator's is still recognized.
 
 // dataHash is the hash of a Secret's data. It prints the map itself, because fmt allocates for every byte.
 func dataHash(data map[string][]byte) string {
