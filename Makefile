@@ -17,7 +17,7 @@ build := env CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X
 # key: a change builds Kubernetes and Vault anew.
 part := env GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false
 
-parts := bin/controlplane bin/kubectl bin/vault bin/kubeseal bin/age bin/age-keygen
+parts := bin/controlplane bin/kubectl bin/vault bin/kubeseal bin/sealed-secrets-controller bin/age bin/age-keygen
 
 .PHONY: help
 help: ## Show this help

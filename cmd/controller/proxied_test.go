@@ -65,6 +65,15 @@ subsets: [{addresses: [{ip: %[2]s, targetRef: {kind: Pod, name: controller, name
 	}
 }
 
+// proxied waits until the API server's proxy reaches the service.
+func (w *world) proxied() {
+	w.t.Helper()
+	w.eventually("the proxy reaches the controller", func() bool {
+		text, err := w.cp.Kubectl(w.t.Context(), "", "get", "--raw", "/api/v1/namespaces/"+w.ns+"/services/http:sealbridge-controller:http/proxy/healthz")
+		return err == nil && text == "ok\n"
+	})
+}
+
 // The real controller, the real command line, and the real API server's service proxy between them.
 func TestTheCommandLineReachesTheControllerThroughTheAPIServer(t *testing.T) {
 	bin := process.Require(t, "sealbridge")
@@ -93,10 +102,7 @@ func TestTheCommandLineReachesTheControllerThroughTheAPIServer(t *testing.T) {
 		}
 		return string(text)
 	}
-	w.eventually("the proxy reaches the controller", func() bool {
-		text, err := w.cp.Kubectl(t.Context(), "", "get", "--raw", "/api/v1/namespaces/"+w.ns+"/services/http:sealbridge-controller:http/proxy/healthz")
-		return err == nil && text == "ok\n"
-	})
+	w.proxied()
 
 	// Certificates, the common one and the tenant's.
 	common := r.certificate()

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -223,84 +222,24 @@ func retryAfter(header http.Header) time.Duration {
 	return time.Duration(min(seconds, 60)) * time.Second
 }
 
-// validate asks the controller about every SealedSecret of the input.
-func (r *sealRun) validate(ctx context.Context) error {
-	return r.each(ctx, "/v1/verify", func(s sealing.Manifest, _ []byte, err error) error {
-		var answer *answerError
-		switch {
-		case errors.As(err, &answer) && answer.code == http.StatusConflict:
-			return &sealing.Error{Problem: "unable to decrypt sealed secret: " + s.Name, Hint: "seal it again, for the namespace, name and scope it has", Cause: err}
-		case errors.As(err, &answer) && answer.code == http.StatusNotFound:
-			return notServed("--validate", "apply the SealedSecret and read its Synced condition", err)
-		case err != nil:
-			return &sealing.Error{Problem: "cannot validate sealed secret: " + err.Error(), Hint: useFlags, Cause: err}
-		}
-		return nil
-	})
-}
+// maxWaits bounds how often one object waits for its turn: about a quarter of an hour.
+const maxWaits = 600
 
-// reEncrypt has the controller seal every SealedSecret of the input again. With an input file alone it replaces that.
-func (r *sealRun) reEncrypt(ctx context.Context, format sealing.Format) error {
-	if r.flags.rotate {
-		r.note("Flag --rotate has been deprecated, please use --re-encrypt instead")
-	}
-	if r.flags.output == "" && r.flags.input != "" {
-		r.flags.output = r.flags.input
-		var err error
-		if format, err = r.flags.outputFormat(); err != nil {
-			return err
+// ask posts one object, and waits when the controller is asked too often.
+func (c *cluster) ask(ctx context.Context, path string, body []byte) ([]byte, error) {
+	for waits := 0; ; waits++ {
+		answer, err := c.do(ctx, http.MethodPost, path, body)
+		var refused *answerError
+		busy := errors.As(err, &refused) && (refused.code == http.StatusTooManyRequests || refused.code == http.StatusServiceUnavailable)
+		if !busy || waits == maxWaits {
+			return answer, err
+		}
+		timer := time.NewTimer(max(refused.after, 100*time.Millisecond))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(ctx)
+		case <-timer.C:
 		}
 	}
-	var out bytes.Buffer
-	err := r.each(ctx, "/v1/rotate", func(_ sealing.Manifest, body []byte, err error) error {
-		var answer *answerError
-		switch {
-		case errors.As(err, &answer) && answer.code == http.StatusConflict:
-			return &sealing.Error{Problem: "unable to rotate secret", Hint: "--validate says whether the controller can open it", Cause: err}
-		case errors.As(err, &answer) && answer.code == http.StatusNotFound:
-			return notServed("--re-encrypt", "seal the Secret again", err)
-		case err != nil:
-			return &sealing.Error{Problem: "cannot re-encrypt secret: " + err.Error(), Hint: useFlags, Cause: err}
-		}
-		text, err := sealing.Rewrite(format, body)
-		out.Write(text)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return r.write(out.Bytes())
-}
-
-func notServed(flag, instead string, err error) error {
-	return &sealing.Error{Problem: "the controller does not offer " + flag, Hint: instead, Cause: err}
-}
-
-// each posts every SealedSecret of the input to the controller and hands on what it answered.
-func (r *sealRun) each(ctx context.Context, path string, answer func(sealing.Manifest, []byte, error) error) error {
-	var input io.Reader
-	input, done, err := r.input()
-	if err != nil {
-		return err
-	}
-	defer done()
-	manifests, err := sealing.ReadManifests(input)
-	if err != nil {
-		return err
-	}
-	c, err := r.cluster()
-	if err != nil {
-		return err
-	}
-	proxy, err := c.proxy(ctx)
-	if err != nil {
-		return err
-	}
-	for _, m := range manifests {
-		body, err := c.do(ctx, http.MethodPost, proxy+path, m.JSON)
-		if err := answer(m, body, err); err != nil {
-			return err
-		}
-	}
-	return nil
 }

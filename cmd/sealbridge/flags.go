@@ -200,7 +200,7 @@ func (f *sealFlags) outputFormat() (sealing.Format, error) {
 	if err != nil {
 		return "", &usageError{err}
 	}
-	if strings.HasSuffix(f.output, ".yaml") || strings.HasSuffix(f.output, ".yml") {
+	if isYAML(f.output) {
 		format = sealing.YAML
 	}
 	return format, nil

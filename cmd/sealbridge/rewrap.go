@@ -295,7 +295,7 @@ func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error)
 	if err != nil {
 		return out, err
 	}
-	answer, err := n.ask(ctx, body)
+	answer, err := n.cluster.ask(ctx, n.proxy+"/v1/rotate", body)
 	var refused *answerError
 	switch {
 	case errors.As(err, &refused) && (refused.code == http.StatusInternalServerError || refused.code == http.StatusConflict):
@@ -305,44 +305,13 @@ func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error)
 	case err != nil:
 		return out, &sealing.Error{Problem: "cannot ask the controller: " + err.Error(), Hint: "run the command again: it goes on where it stopped", Cause: err}
 	}
-	rotated, err := sealing.ReadFile(answer)
-	if err != nil || len(rotated.Objects()) != 1 || !rotated.Objects()[0].Replaces(o) {
-		return out, &sealing.Error{Problem: "the controller did not answer with the same SealedSecret", Hint: useFlags}
+	renewal, err := o.Renew(answer)
+	if err != nil {
+		return out, err
 	}
-	out.changed = 0
-	for key, text := range rotated.Objects()[0].Values {
-		if text != o.Values[key] {
-			out.changed++
-			o.Set(key, text)
-		}
-		n.memory.RememberTo(n.to, text)
-	}
-	if text := rotated.Objects()[0].Deprecated; text != "" {
-		out.changed++
-		o.SetDeprecated(text)
+	out.changed = renewal.Changed
+	for _, text := range renewal.Values {
 		n.memory.RememberTo(n.to, text)
 	}
 	return out, nil
-}
-
-// maxWaits bounds how often one object waits for its turn: about a quarter of an hour.
-const maxWaits = 600
-
-// ask posts one object, and waits when the controller is asked too often.
-func (n *online) ask(ctx context.Context, body []byte) ([]byte, error) {
-	for waits := 0; ; waits++ {
-		answer, err := n.cluster.do(ctx, http.MethodPost, n.proxy+"/v1/rotate", body)
-		var refused *answerError
-		busy := errors.As(err, &refused) && (refused.code == http.StatusTooManyRequests || refused.code == http.StatusServiceUnavailable)
-		if !busy || waits == maxWaits {
-			return answer, err
-		}
-		timer := time.NewTimer(max(refused.after, 100*time.Millisecond))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, context.Cause(ctx)
-		case <-timer.C:
-		}
-	}
 }

@@ -116,7 +116,10 @@ func newAPIServer(pair, old *keyring.Pair, recipient string) *httptest.Server {
 		}
 	})
 	for name, rotated := range map[string]string{
-		"rotating": `{"apiVersion":"bitnami.com/v1alpha1","kind":"SealedSecret","metadata":{"name":"db","creationTimestamp":null,"generation":3},"spec":{"encryptedData":{"password":"new"}}}`,
+		// As the controller of Sealed Secrets does: no kind, and of all that is not sealed only what it makes itself.
+		"rotating": `{"metadata":{"name":"db","namespace":"payments","creationTimestamp":null},"spec":{"template":{"metadata":{"name":"db","namespace":"payments"}},"encryptedData":{"password":"new-password","user":"new-user"}}}`,
+		"widening": `{"metadata":{"name":"db","namespace":"payments","annotations":{"sealedsecrets.bitnami.com/cluster-wide":"true"}},"spec":{"encryptedData":{"password":"new","user":"new"}}}`,
+		"baking":   `{"metadata":{"name":"db","namespace":"payments"},"spec":{"encryptedData":{"password":"new","user":"new","rendered":"new"}}}`,
 		"lying":    `{"kind":"Secret","data":{"password":"` + canary + `"}}`,
 		"rubbish":  "<html>" + canary,
 	} {

@@ -194,7 +194,11 @@ func TestRotateLosesNothing(t *testing.T) {
 		t.Error(diff)
 	}
 	// What the command line makes of it.
-	manifest, err := sealing.Rewrite(sealing.YAML, w.Body.Bytes())
+	file, err := sealing.ReadSealed(w.Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := file.In(sealing.YAML)
 	if err != nil || !strings.Contains(string(manifest), "9007199254740993") {
 		t.Errorf("the client reads\n%s\n%v", manifest, err)
 	}

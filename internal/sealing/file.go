@@ -44,6 +44,11 @@ type Object struct {
 // ReadFile reads a file of manifests. A document that cannot be read, and a SealedSecret with fields of another type, is
 // an error; documents of other kinds are not looked at.
 func ReadFile(text []byte) (*File, error) {
+	return readFile(text, func(manifest.Document) error { return nil })
+}
+
+// readFile hands each document of another kind to other, whose error ends it.
+func readFile(text []byte, other func(manifest.Document) error) (*File, error) {
 	documents, err := manifest.Read(bytes.NewReader(text), manifest.Limits{})
 	if err != nil {
 		return nil, inputError(err)
@@ -57,6 +62,9 @@ func ReadFile(text []byte) (*File, error) {
 		_, isList := d.Object["items"].([]any)
 		for i, item := range items {
 			if apiVersion, kind := item.Kind(); kind != Kind || apiVersion != APIVersion {
+				if err := other(item); err != nil {
+					return nil, err
+				}
 				continue
 			}
 			object, err := newFileObject(item)
@@ -212,12 +220,6 @@ func (o *Object) SealValue(options Options, key string, value []byte) (string, e
 		return "", sealError(where, key, err)
 	}
 	return text, nil
-}
-
-// Replaces says whether an object has the place, the scope and the keys of another.
-func (o *Object) Replaces(other *Object) bool {
-	return o.Name == other.Name && o.Namespace == other.Namespace && o.Scope == other.Scope &&
-		(o.Deprecated == "") == (other.Deprecated == "") && slices.Equal(o.Keys(), other.Keys())
 }
 
 // Place returns the namespace that the object's values are bound to: its own, else the one that options know.

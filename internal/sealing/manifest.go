@@ -2,63 +2,99 @@ package sealing
 
 import (
 	"bytes"
-	"encoding/json"
-	"io"
+	"slices"
 
 	"github.com/sealbridge/sealbridge/internal/manifest"
+	"github.com/sealbridge/sealbridge/internal/yamledit"
 )
-
-// Manifest is a SealedSecret as it was read, for a controller to judge.
-type Manifest struct {
-	Name string
-	JSON []byte
-}
-
-// ReadManifests returns the SealedSecrets of a stream, and refuses a stream without any or with anything else.
-func ReadManifests(r io.Reader) ([]Manifest, error) {
-	documents, err := readDocuments(r)
-	if err != nil {
-		return nil, err
-	}
-	var out []Manifest
-	for _, d := range documents {
-		o := newObject(d)
-		requireSealedSecret(o, d)
-		name := o.text("metadata", "name")
-		if o.err != nil {
-			return nil, o.err
-		}
-		text, err := json.Marshal(d.Object)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, Manifest{Name: name, JSON: text})
-	}
-	if len(out) == 0 {
-		return nil, noSealedSecrets()
-	}
-	return out, nil
-}
 
 func noSealedSecrets() error {
 	return problem("give a SealedSecret manifest on standard input or with --secret-file",
 		"no sealed secrets found. Ensure the input is valid and UTF-8 encoded")
 }
 
-// Rewrite returns the SealedSecret that a controller answered as a manifest, without what only a server says.
-func Rewrite(format Format, answer []byte) ([]byte, error) {
+// ReadSealed is ReadFile for a text that must hold SealedSecrets, and nothing else.
+func ReadSealed(text []byte) (*File, error) {
+	f, err := readFile(text, func(d manifest.Document) error {
+		o := newObject(d)
+		requireSealedSecret(o, d)
+		return o.err
+	})
+	if err == nil && len(f.objects) == 0 {
+		err = noSealedSecrets()
+	}
+	return f, err
+}
+
+// Renew puts the values that a controller has sealed anew in the place of the object's own. It refuses an answer that is
+// another object or has other keys, and takes nothing but values from it: the controller of Sealed Secrets answers without a
+// kind, with other labels and annotations, and without the templates.
+func (o *Object) Renew(answer []byte) (*Renewal, error) {
 	documents, err := manifest.Read(bytes.NewReader(answer), manifest.Limits{Documents: 1})
 	if err != nil || len(documents) != 1 {
 		return nil, problem("", "the controller did not answer with a SealedSecret")
 	}
-	o := newObject(documents[0])
-	requireSealedSecret(o, documents[0])
-	meta := o.mapping("metadata")
-	if o.err != nil {
+	if apiVersion, kind := documents[0].Kind(); kind != "" && kind != Kind || apiVersion != "" && apiVersion != APIVersion {
 		return nil, problem("", "the controller did not answer with a SealedSecret")
 	}
-	for _, field := range []string{"creationTimestamp", "deletionTimestamp", "generation"} {
-		delete(meta, field)
+	other, err := newFileObject(documents[0])
+	if err != nil || !other.replaces(o) {
+		return nil, problem("the controller changed its name, namespace, scope or keys, so that nothing of it was taken", "the controller did not answer with the same SealedSecret")
 	}
-	return Encode(format, documents[0].Object)
+	renewal := &Renewal{}
+	take := func(key string) {
+		text := other.Sealed(key)
+		if text != o.Sealed(key) {
+			renewal.Changed++
+			o.Set(key, text)
+		}
+		renewal.Values = append(renewal.Values, text)
+	}
+	for _, key := range o.Keys() {
+		take(key)
+	}
+	if o.Deprecated != "" {
+		take(DeprecatedKey)
+	}
+	return renewal, nil
+}
+
+// Renewal says what a controller has sealed anew.
+type Renewal struct {
+	// Values are all sealed values of the answer, Changed how many of them are new.
+	Values  []string
+	Changed int
+}
+
+// replaces says whether an object has the place, the scope and the keys of another.
+func (o *Object) replaces(other *Object) bool {
+	return o.Name == other.Name && o.Namespace == other.Namespace && o.Scope == other.Scope &&
+		(o.Deprecated == "") == (other.Deprecated == "") && slices.Equal(o.Keys(), other.Keys())
+}
+
+// Strip takes away what only a server says, and what kubectl notes of an object that was applied.
+func (o *Object) Strip() {
+	o.edit(yamledit.Difference(o.fields, withoutServerFields(o.fields))...)
+}
+
+// In returns the file in a format, with all changes made. In its own format, which is also what "" stands for, all that was
+// not changed stays as it is; in another one the SealedSecrets alone are written.
+func (f *File) In(format Format) ([]byte, error) {
+	text, err := f.Text()
+	if err != nil || format == "" || format == formatOf(f.text) {
+		return text, err
+	}
+	changed, err := ReadFile(text)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	for _, o := range changed.objects {
+		one, err := Encode(format, o.fields)
+		if err != nil {
+			return nil, err
+		}
+		out.Write(one)
+	}
+	return out.Bytes(), nil
 }

@@ -2,6 +2,7 @@ package sealing
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
 
 	"github.com/sealbridge/sealbridge/crypto/seal"
@@ -69,7 +70,8 @@ func editsOf(update *SealedSecret) []yamledit.Edit {
 
 // formatOf says how a manifest is written.
 func formatOf(text []byte) Format {
-	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+	var first json.RawMessage
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) && json.NewDecoder(bytes.NewReader(text)).Decode(&first) == nil {
 		return JSON
 	}
 	return YAML

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/process"
+)
+
+// sealedSecrets starts the controller of Sealed Secrets, unmodified, for the world's namespace, and returns where it serves. It
+// reads its credentials from where a Pod has them and from nowhere else, so it gets a mount namespace of its own.
+func (w *world) sealedSecrets() *replica {
+	w.t.Helper()
+	path := process.Require(w.t, "sealed-secrets-controller")
+	if out, err := exec.CommandContext(w.t.Context(), "unshare", "--map-root-user", "--mount", "true").CombinedOutput(); err != nil {
+		process.Missing(w.t, fmt.Errorf("%w: mount namespaces, which unshare makes: %w: %s", process.ErrMissing, err, out))
+	}
+	var token string
+	w.eventually("the namespace has its default account", func() (ok bool) {
+		var err error
+		token, err = w.cp.ServiceAccountToken(w.t.Context(), w.ns, "default")
+		return err == nil
+	})
+	if err := w.cp.Bind(w.t.Context(), controlplane.ServiceAccount(w.ns, "default"), w.ns, "ClusterRole", "cluster-admin"); err != nil {
+		w.t.Fatal(err)
+	}
+	credentials := w.t.TempDir()
+	for name, content := range map[string][]byte{"token": []byte(token), "ca.crt": w.cp.CA(), "namespace": []byte(w.ns)} {
+		if err := os.WriteFile(filepath.Join(credentials, name), content, 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	server, err := url.Parse(w.cp.URL())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	free, err := net.Listen("tcp", net.JoinHostPort(ownAddress(w.t), "0"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r := &replica{w: w, url: free.Addr().String()}
+	if err := free.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	const inPod = `mount -t tmpfs none /run && mkdir -p /var/run/secrets/kubernetes.io && ln -s "$1" /var/run/secrets/kubernetes.io/serviceaccount && shift && exec "$@"`
+	r.Process, err = process.Start(w.t.Context(), process.Spec{
+		Name: "sealed-secrets", Path: "/usr/bin/unshare", Dir: w.t.TempDir(),
+		Args: []string{"--map-root-user", "--mount", "sh", "-c", inPod, "sh", credentials, path,
+			"--all-namespaces=false", "--key-size=2048", "--listen-addr=" + r.url, "--listen-metrics-addr=127.0.0.1:0"},
+		Env: []string{"KUBERNETES_SERVICE_HOST=" + server.Hostname(), "KUBERNETES_SERVICE_PORT=" + server.Port(), "POD_NAMESPACE=" + w.ns},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(r.Kill)
+	w.eventually("Sealed Secrets serves its certificate", func() bool { return r.certificate() != "" })
+	return r
+}
+
+// Whoever comes from Sealed Secrets takes the command line first. What its controller answers has no kind, and lacks labels,
+// annotations and templates.
+func TestTheCommandLineWorksWithTheControllerOfSealedSecrets(t *testing.T) {
+	bin := process.Require(t, "sealbridge")
+	w := newWorld(t)
+	r := w.sealedSecrets()
+	w.service(r)
+	w.proxied()
+	dir := t.TempDir()
+	cli := func(stdin string, args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), bin, args...)
+		cmd.Dir, cmd.Env = dir, []string{"HOME=" + dir, "KUBECONFIG=" + w.cp.Kubeconfig(), "SEALED_SECRETS_CONTROLLER_NAMESPACE=" + w.ns, "SEALED_SECRETS_CONTROLLER_NAME=sealbridge-controller"}
+		cmd.Stdin = strings.NewReader(stdin)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+		return string(out)
+	}
+	if cli("", "seal", "--fetch-cert") != r.certificate() {
+		t.Error("another certificate was fetched")
+	}
+	ciphertext := regexp.MustCompile(`AQ[A-Za-z0-9+/=]{300,}`)
+	value := cli(canary, "seal", "--raw", "--namespace", w.ns, "--name", "db")
+	file := fmt.Sprintf(`# three
+%s---
+# two
+apiVersion: bitnami.com/v1alpha1
+kind: SealedSecret
+metadata:
+  namespace: %[2]s # kept
+  name: db
+  labels: {team: a}
+spec:
+  template:
+    metadata: {labels: {app: db}, annotations: {note: kept}}
+    data: {url: "db://{{ .user }}", user: null}
+  encryptedData:
+    user: %[3]s # the first
+    password: %[3]s
+`, strings.Repeat(cli("apiVersion: v1\nkind: Secret\nmetadata: {name: other, namespace: "+w.ns+"}\nstringData: {k: "+canary+"}\n", "seal", "-o", "yaml"), 3), w.ns, value)
+	path := filepath.Join(dir, "db.yaml")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// It takes two requests a second: these four objects have to wait for it.
+	for _, how := range [][]string{{"seal", "--re-encrypt", "-f", "db.yaml"}, {"rewrap", "db.yaml"}} {
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cli("", how...)
+		after, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ciphertext.ReplaceAllString(string(after), "SEALED") != ciphertext.ReplaceAllString(file, "SEALED") {
+			t.Errorf("%v made\n%s", how, after)
+		}
+		old := map[string]bool{}
+		for _, sealed := range ciphertext.FindAllString(string(before), -1) {
+			old[sealed] = true
+		}
+		for _, sealed := range ciphertext.FindAllString(string(after), -1) {
+			if old[sealed] {
+				t.Errorf("%v left a value as it was", how)
+			}
+		}
+		cli("", "seal", "--validate", "-f", "db.yaml")
+	}
+}
