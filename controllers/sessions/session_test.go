@@ -147,7 +147,6 @@ func TestASessionThatCannotBeOpenedIsTriedOnceASecond(t *testing.T) {
 
 func TestCredentialsAreConfinedToTheNamespacesOfTheStore(t *testing.T) {
 	t.Parallel()
-	secrets := []client.Object{credentialSecret("a", "cred", "of-a"), credentialSecret("b", "cred", "of-b")}
 	tests := map[string]struct {
 		store, asks, refers string
 		want                string
@@ -165,7 +164,7 @@ func TestCredentialsAreConfinedToTheNamespacesOfTheStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := &backend{credential: providers.ObjectRef{Namespace: tt.refers, Name: "cred", Key: "token"}}
-			p := running(t, cluster(secrets...))
+			p := running(t, cluster(credentialSecret("a", "cred", "of-a"), credentialSecret("b", "cred", "of-b")))
 			results, err := p.Fetch(t.Context(), request(storeOf(b, tt.store, "s", 1), tt.asks, "k"))
 			if !errors.Is(err, tt.err) {
 				t.Fatalf("error %v, want %v", err, tt.err)
