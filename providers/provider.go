@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
@@ -87,10 +88,13 @@ type Document interface {
 
 // Checker is an optional capability of a Session: a cheap request that shows whether the store can be used at all.
 type Checker interface {
-	// Check returns nil when the backend accepts the session's identity, or an error of a class of this package. It returns
-	// within a second of the context's end.
+	// Check returns nil when the backend accepts the session's identity, ErrUnverified when it answers and leaves open
+	// whether it does, or an error of a class of this package. It returns within a second of the context's end.
 	Check(ctx context.Context) error
 }
+
+// ErrUnverified is of no class: nothing failed, and Check cannot tell whether the store can be used. It is used.
+var ErrUnverified = errors.New("unverified")
 
 // Expirer is an optional capability of a Session whose login ends by itself. Who keeps the session opens its successor
 // before then and closes it; a session that has expired is denied what it asks.

@@ -256,6 +256,7 @@ func TestAStoreSaysWhetherItCanBeUsed(t *testing.T) {
 		"not-built-in":    {esv1.SecretStoreSpec{Controller: w.class, Provider: stores.Provider{GCPSM: &stores.GCPSM{}}}, false, "False", "InvalidStoreConfiguration", `provider "gcpsm" is not built into this controller: use one of fake, kubernetes, vault`, ""},
 		"bad-conditions":  {esv1.SecretStoreSpec{Controller: w.class, Provider: stores.Provider{Fake: &stores.Fake{Data: []stores.FakeData{}}}, Conditions: []esv1.StoreCondition{{NamespaceRegexes: []string{"("}}}}, true, "False", "InvalidStoreConfiguration", "namespaceRegexes[0] is not a regular expression", "ReadOnly"},
 		"bad-retry":       {esv1.SecretStoreSpec{Controller: w.class, Provider: stores.Provider{Fake: &stores.Fake{Data: []stores.FakeData{}}}, RetrySettings: &esv1.RetrySettings{RetryInterval: "often"}}, false, "False", "InvalidStoreConfiguration", "retryInterval is not a duration", ""},
+		"fake-unknown":    {esv1.SecretStoreSpec{Controller: w.class, Provider: stores.Provider{Fake: &stores.Fake{Data: []stores.FakeData{}, ValidationResult: new(int32(1))}}}, false, "True", "ValidationUnknown", "state is unknown", "ReadOnly"},
 		"fake-says-error": {esv1.SecretStoreSpec{Controller: w.class, Provider: stores.Provider{Fake: &stores.Fake{Data: []stores.FakeData{}, ValidationResult: new(int32(2))}}}, false, "False", "InvalidProviderConfig", "validationResult", "ReadOnly"},
 	}
 	for name, tt := range tests {

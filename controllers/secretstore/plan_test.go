@@ -76,6 +76,8 @@ func TestTheStatusSaysWhetherTheStoreCanBeUsed(t *testing.T) {
 			want: esv1.Condition{Status: "True", Reason: "Valid", Message: "store validated"}},
 		"of referent credentials": {change: func(s *scope) { s.referent = true }, outcome: flow.Outcome{State: flow.Ready}, event: true, next: time.Minute,
 			want: esv1.Condition{Status: "True", Reason: "ValidationUnknown", Message: "SecretStore a/b takes its credentials from the namespace that uses it, so it is validated there"}},
+		"of a backend that cannot tell": {change: func(s *scope) { s.unverified = "who knows" }, outcome: flow.Outcome{State: flow.Ready}, event: true, next: time.Minute,
+			want: esv1.Condition{Status: "True", Reason: "ValidationUnknown", Message: "who knows"}},
 		"failed": {outcome: failed, event: true, want: esv1.Condition{Status: "False", Reason: "ValidationFailed", Message: "denied"}},
 		"failed as before": {
 			change: func(s *scope) { report(s, failed) }, outcome: failed,

@@ -34,6 +34,8 @@ type scope struct {
 	credentials []esv1.CredentialSource
 	// pushes is set when the store was found ready and can be written to.
 	pushes bool
+	// unverified says why the backend could not tell whether the store can be used.
+	unverified string
 	// referent is set when the store can only be checked by those who use it.
 	referent bool
 }

@@ -59,6 +59,8 @@ func conditionOf(s *scope, out flow.Outcome) esv1.Condition {
 	case s.referent:
 		c.Reason = esv1.ReasonValidationUnknown
 		c.Message = fmt.Sprintf("%s takes its credentials from the namespace that uses it, so it is validated there", s.name)
+	case s.unverified != "":
+		c.Reason, c.Message = esv1.ReasonValidationUnknown, s.unverified
 	default:
 		c.Reason, c.Message = esv1.ReasonStoreValid, "store validated"
 	}

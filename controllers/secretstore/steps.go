@@ -87,7 +87,7 @@ func (r *Reconciler) check(ctx context.Context, s *scope) error {
 		s.referent = true
 		return nil
 	case err == nil:
-		s.credentials, s.pushes = credentialsOf(checked.Lent), checked.Pushes
+		s.credentials, s.pushes, s.unverified = credentialsOf(checked.Lent), checked.Pushes, checked.Unverified
 		return nil
 	case errors.As(err, &throttled) && throttled.After > 0:
 		return flow.Wait(esv1.ReasonValidationFailed, throttled.After, err)

@@ -15,6 +15,8 @@ type Checked struct {
 	Pushes bool
 	// Lent are the objects that the session was opened with, and the versions that were read.
 	Lent map[watches.Object]watches.Version
+	// Unverified says why the backend could not tell whether it can be used; empty when it could.
+	Unverified string
 }
 
 // Check opens the store's session, when it is not open, and asks the backend whether it can be used, when its provider
@@ -34,11 +36,15 @@ func (p *Pool) check(ctx context.Context, s Store) (Checked, error) {
 		return Checked{}, err
 	}
 	defer p.release(e)
+	unverified := ""
 	if checker, ok := providers.As[providers.Checker](e.session); ok {
 		bounded, cancel := p.bound(ctx, newCall(time.Time{}))
 		defer cancel()
 		started := time.Now()
 		_, err = guard(bounded, s, func() (struct{}, error) { return struct{}{}, checker.Check(bounded) })
+		if errors.Is(err, providers.ErrUnverified) {
+			unverified, err = err.Error(), nil
+		}
 		p.called(s, OpCheck, started, err)
 	}
 	switch {
@@ -52,7 +58,7 @@ func (p *Pool) check(ctx context.Context, s Store) (Checked, error) {
 		return Checked{}, err
 	}
 	_, pushes := providers.As[providers.Pusher](e.session)
-	return Checked{Pushes: pushes, Lent: e.env.lendings()}, nil
+	return Checked{Pushes: pushes, Lent: e.env.lendings(), Unverified: unverified}, nil
 }
 
 // maxCheckPause bounds the pause between two checks of a backend that is unavailable.

@@ -92,7 +92,7 @@ func (s *session) Fetch(_ context.Context, refs []providers.Ref) ([]providers.Re
 func (s *session) Check(context.Context) error {
 	switch s.result {
 	case resultUnknown:
-		return providers.Errorf(providers.ErrUnavailable, "%s: validationResult says that the store's state is unknown", s.store)
+		return providers.Errorf(providers.ErrUnverified, "%s: validationResult says that the store's state is unknown", s.store)
 	case resultError:
 		return providers.Errorf(providers.ErrInvalid, "%s: validationResult says that the store is broken", s.store)
 	default:

@@ -1,6 +1,7 @@
 package fake_test
 
 import (
+	"errors"
 	"encoding/json"
 	"strconv"
 	"sync"
@@ -114,12 +115,12 @@ func TestProblemsNameTheDocument(t *testing.T) {
 
 func TestTheCheckSaysWhatTheStoreSays(t *testing.T) {
 	t.Parallel()
-	for result, healthy := range map[int32]bool{0: true, 1: false, 2: false} {
+	for result, want := range map[int32]error{0: nil, 1: providers.ErrUnverified, 2: providers.ErrInvalid} {
 		checker, ok := providers.As[providers.Checker](open(t, stores.Fake{ValidationResult: &result}))
 		if !ok {
 			t.Fatal("no checker")
 		}
-		if err := checker.Check(t.Context()); (err == nil) != healthy {
+		if err := checker.Check(t.Context()); !errors.Is(err, want) {
 			t.Errorf("result %d: %v", result, err)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 const reviews = "apis/authorization.k8s.io/v1/"
 
 // Check implements providers.Checker: the API server says whether the identity may read Secrets of the namespace, all of
-// them or at least some.
+// them or at least some. One that may not ask for its rights is not verified.
 func (s *session) Check(ctx context.Context) error {
 	access := authorizationv1.SelfSubjectAccessReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "authorization.k8s.io/v1", Kind: "SelfSubjectAccessReview"},
@@ -51,6 +51,8 @@ func (s *session) review(ctx context.Context, resource string, review any) error
 	switch {
 	case err != nil:
 		return err
+	case answer.Status == http.StatusForbidden && !s.anonymous: // it may still read what it is to read
+		return s.errorf(providers.ErrUnverified, "%s may not ask the API server for its rights (create %s), so they are not known before a Secret is read", s.who, resource)
 	case answer.Status == http.StatusForbidden:
 		return s.errorf(providers.ErrDenied, "%s may not ask the API server for its rights (create %s)", s.who, resource)
 	case answer.Status != http.StatusCreated || json.Unmarshal(answer.Body, review) != nil:

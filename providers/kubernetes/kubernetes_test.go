@@ -3,7 +3,9 @@ package kubernetes_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -229,6 +231,30 @@ func TestTheCheckKnowsWhatTheIdentityMayRead(t *testing.T) {
 	}
 	if err := check(t, open(t, spec, tokenEnv(canary))); !errors.Is(err, providers.ErrDenied) || strings.Contains(err.Error(), canary) {
 		t.Error(err)
+	}
+}
+
+func TestAnIdentityThatMayNotAskForItsRightsMayReadAllTheSame(t *testing.T) {
+	t.Parallel()
+	cfg, env := serve(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost { // a review; hardened clusters take the right to it away
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = fmt.Fprint(w, `{"kind":"Secret","apiVersion":"v1","metadata":{"name":"app"},"data":{"k":"dg=="}}`)
+	})(t)
+	spec := cfg.Spec.(*stores.Kubernetes)
+	session := open(t, spec, env)
+	if err := check(t, session); !errors.Is(err, providers.ErrUnverified) || !strings.Contains(err.Error(), "may not ask the API server for its rights") {
+		t.Errorf("the check says %v", err)
+	}
+	if got := fieldsOf(t, fetchOne(t, session, providers.Ref{Key: "app"}), ""); got["k"] != "v" {
+		t.Errorf("read %v", got)
+	}
+	nobody := *spec
+	nobody.Auth = nil
+	if err := check(t, open(t, &nobody, env)); !errors.Is(err, providers.ErrDenied) {
+		t.Errorf("without an identity the check says %v", err)
 	}
 }
 

@@ -114,7 +114,7 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 func (s *session) authenticate(ctx context.Context, auth *stores.KubernetesAuth, creds credential.Reader, o *jsonhttp.Options) error {
 	switch {
 	case auth == nil:
-		s.who = "system:anonymous (the store names no auth)"
+		s.who, s.anonymous = "system:anonymous (the store names no auth)", true
 		return nil
 	case auth.Cert != nil:
 		pair, err := creds.KeyPair(ctx, "auth.cert.clientCert", auth.Cert.ClientCert, "auth.cert.clientKey", auth.Cert.ClientKey)

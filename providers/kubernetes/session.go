@@ -25,8 +25,10 @@ type session struct {
 	http      *jsonhttp.Client
 	namespace string
 	// who names the identity in messages.
-	who     string
-	expires time.Time
+	who string
+	// anonymous is set without an identity.
+	anonymous bool
+	expires   time.Time
 }
 
 var (

@@ -61,7 +61,7 @@ const (
 const (
 	// ReasonStoreValid: the backend accepts the store's identity. (True)
 	ReasonStoreValid = "Valid"
-	// ReasonValidationUnknown: the identity depends on the object that uses the store, so nothing can be tried. (True)
+	// ReasonValidationUnknown: the identity depends on the object that uses the store, or the backend cannot tell. (True)
 	ReasonValidationUnknown = "ValidationUnknown"
 	// ReasonInvalidStore: spec.provider names no provider that is built in, or more than one. (False)
 	ReasonInvalidStore = "InvalidStoreConfiguration"
