@@ -1,8 +1,8 @@
 package fake_test
 
 import (
-	"errors"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"sync"
 	"testing"
