@@ -44,6 +44,7 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 			if err := setup.FromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
 				return err
 			}
+			f.options.GiveWay(cmd.Flags())
 			// kill -USR1 asks for a new sealing key, as with Sealed Secrets.
 			newKey := make(chan os.Signal, 1)
 			signal.Notify(newKey, syscall.SIGUSR1)

@@ -11,6 +11,12 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
@@ -135,5 +141,62 @@ spec:
 			}
 		}
 		cli("", "seal", "--validate", "-f", "db.yaml")
+	}
+}
+
+// The way from Sealed Secrets and back, as docs/migration.md has it.
+func TestWhatSealedSecretsLeftIsTakenOverAndGivenBack(t *testing.T) {
+	w := newWorld(t)
+	theirs := w.sealedSecrets()
+	certificate := theirs.certificate()
+	w.create("before", certificate, nil)
+	w.opened("before")
+	uid := func() types.UID {
+		var s corev1.Secret
+		if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "before"}, &s); err != nil {
+			t.Fatal(err)
+		}
+		return s.UID
+	}
+	keys := func() int {
+		var list corev1.SecretList
+		if err := w.client.List(t.Context(), &list, client.InNamespace(w.ns), client.HasLabels{v1alpha1.LabelSealingKey}); err != nil {
+			t.Fatal(err)
+		}
+		return len(list.Items)
+	}
+	was := uid()
+	theirs.Kill()
+
+	ours := w.start("--all-namespaces=false")
+	if ours.certificate() != certificate || keys() != 1 {
+		t.Errorf("another key is sealed to, of %d", keys())
+	}
+	w.eventually("what was there is reported by us", func() bool {
+		var obj v1alpha1.SealedSecret
+		if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "before"}, &obj); err != nil {
+			t.Fatal(err)
+		}
+		return len(obj.Status.Conditions) == 2 && obj.Status.Secret.UID == was
+	})
+	w.create("during", certificate, nil)
+	w.opened("during")
+	ours.Kill()
+
+	again := w.sealedSecrets()
+	if again.certificate() != certificate || keys() != 1 {
+		t.Errorf("on the way back another key is sealed to, of %d", keys())
+	}
+	w.create("after", certificate, nil)
+	w.opened("after")
+	var obj v1alpha1.SealedSecret
+	w.eventually("Sealed Secrets owns what we made", func() bool {
+		if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "during"}, &obj); err != nil {
+			t.Fatal(err)
+		}
+		return obj.Status.Conditions[0].Status == metav1.ConditionTrue && w.secret("during") == canary
+	})
+	if uid() != was || w.secret("before") != canary {
+		t.Error("the Secret is another one")
 	}
 }

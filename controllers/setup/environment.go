@@ -3,6 +3,7 @@ package setup
 import (
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 
@@ -22,6 +23,43 @@ func (o *Options) addAliases(fs *pflag.FlagSet) {
 	fs.StringVar(&o.MetricsBindAddress, "listen-metrics-addr", defaultMetricsAddress, "the same as --metrics-bind-address, as Sealed Secrets names it")
 	fs.Float32Var(&o.ClientQPS, "kubeclient-qps", 0, "how many requests a second the API server is asked; 0 or less for no limit but the API server's own")
 	fs.IntVar(&o.ClientBurst, "kubeclient-burst", defaultClientBurst, "how many requests at once, where --kubeclient-qps sets a limit")
+}
+
+// GiveWay moves the metrics and the probes where they were left at defaults that the command line or the environment, which were
+// read, gives to another endpoint: the ports that Sealed Secrets has for its certificate and its metrics, 8080 and 8081, are those
+// of our metrics and probes. The metrics go where it has its own, the probes to a port that nobody else has.
+func (o *Options) GiveWay(fs *pflag.FlagSet) {
+	given := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { f := fs.Lookup(name); return f != nil && f.Changed })
+	}
+	taken := map[string]bool{}
+	take := func(address *string, fixed bool, others ...string) {
+		for _, other := range others {
+			if fixed || !taken[portOf(*address)] {
+				break
+			}
+			*address = other
+		}
+		if port := portOf(*address); port != "" {
+			taken[port] = true
+		}
+	}
+	probesGiven := given("health-probe-bind-address", "live-addr")
+	if probesGiven {
+		take(&o.HealthProbeBindAddress, true)
+	}
+	take(&o.SealedSecretsBindAddress, true)
+	take(&o.MetricsBindAddress, given("metrics-bind-address", "listen-metrics-addr", "metrics-addr"), defaultProbeAddress, defaultSealedSecretsAddress)
+	take(&o.HealthProbeBindAddress, probesGiven, defaultSealedSecretsAddress, defaultMetricsAddress)
+}
+
+// portOf returns the port of an address; "" is that of one without any, which takes none.
+func portOf(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil || port == "0" {
+		return ""
+	}
+	return port
 }
 
 // FromEnvironment sets the flags that the command line has not set and that Sealed Secrets has too, from the environment
