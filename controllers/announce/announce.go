@@ -1,7 +1,9 @@
 // Package announce writes the events of objects, and remembers none.
 //
 // It gives a recorder to each controller, takes what they announce, and creates it in the cluster, several events at once
-// and each again while the API server cannot be reached. The recorder of Kubernetes keeps every event for six minutes, to
+// and each again while the API server cannot be reached. When much is announced at once, as in a first sync, nearly all of it
+// waits until that is over, warnings least: the API server is left to the writes that make objects what they should be.
+// The recorder of Kubernetes keeps every event for six minutes, to
 // count it when it is repeated, which costs a kilobyte and a half for each object of a first sync; it stays the right one
 // for who repeats itself. The controllers that use this one announce what has changed.
 package announce
@@ -26,9 +28,9 @@ import (
 )
 
 const (
-	// writers is how many events are written at once. A thousand more wait; those beyond are dropped, as Kubernetes does.
+	// writers is how many events are written at once.
 	writers = 32
-	// patience is how long one try to write an event may take, also when the process ends meanwhile.
+	// patience is how long one try to write an event may take, and for how long events are written when the process ends.
 	patience = 5 * time.Second
 	// last is how long after its end the Announcer waits for what was announced right before.
 	last = 100 * time.Millisecond
@@ -36,25 +38,19 @@ const (
 
 // Announcer writes events. It is a Runnable of a manager; what is announced before it runs waits.
 type Announcer struct {
-	client    client.Client
-	queue     events.EventBroadcaster
-	announced chan *eventsv1.Event
-	ended     chan struct{}
+	client  client.Client
+	queue   events.EventBroadcaster
+	backlog *backlog
 	// Pause is between tries, at first.
 	Pause time.Duration
 }
 
 // New returns an Announcer that writes with a client.
 func New(c client.Client) (*Announcer, error) {
-	a := &Announcer{client: c, queue: events.NewBroadcaster(nil), announced: make(chan *eventsv1.Event), ended: make(chan struct{}), Pause: 5 * time.Second}
+	a := &Announcer{client: c, queue: events.NewBroadcaster(nil), backlog: newBacklog(), Pause: 5 * time.Second}
 	_, err := a.queue.StartEventWatcher(func(obj runtime.Object) {
-		event, ok := obj.(*eventsv1.Event)
-		if !ok {
-			return
-		}
-		select {
-		case a.announced <- event:
-		case <-a.ended:
+		if event, ok := obj.(*eventsv1.Event); ok {
+			a.backlog.add(event, time.Now())
 		}
 	})
 	if err != nil {
@@ -71,30 +67,52 @@ func (a *Announcer) Recorder(component string) events.EventRecorder {
 // Start implements manager.Runnable: it writes events until the context ends, and those that were announced until then.
 func (a *Announcer) Start(ctx context.Context) error {
 	defer a.queue.Shutdown()
-	defer close(a.ended)
 	var g errgroup.Group
 	g.SetLimit(writers)
-	write := func(event *eventsv1.Event) {
-		g.Go(func() error {
-			a.write(ctx, event)
-			return nil
-		})
-	}
 	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case event := <-a.announced:
-			write(event)
+		pause, waiting := a.backlog.pause(time.Now())
+		switch {
+		case !waiting:
+			select {
+			case <-ctx.Done():
+			case <-a.backlog.more:
+			}
+			continue
+		case pause > 0:
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
 		}
+		a.writeNext(ctx, &g)
 	}
-	for {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if a.writeNext(ctx, &g) {
+			continue
+		}
 		select {
-		case event := <-a.announced:
-			write(event)
+		case <-a.backlog.more:
 		case <-time.After(last):
 			return g.Wait()
 		}
 	}
+	return g.Wait()
+}
+
+// writeNext starts to write the next event, and reports whether there was one.
+func (a *Announcer) writeNext(ctx context.Context, g *errgroup.Group) bool {
+	event, dropped := a.backlog.next()
+	if dropped > 0 {
+		log.FromContext(ctx).Info("events were not written, there were too many at once", "number", dropped)
+	}
+	if event == nil {
+		return false
+	}
+	g.Go(func() error {
+		a.write(ctx, event)
+		return nil
+	})
+	return true
 }
 
 // write creates an event, again while the API server cannot be reached and the context has not ended.

@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"k8s.io/client-go/rest"
 )
 
 // profile keeps, when profiles are wanted, a CPU profile of the controller's next seconds and then one of its heap, as
@@ -22,12 +23,13 @@ func (w *world) profile(ctx context.Context, name string, d time.Duration) {
 	}
 	address := "http://" + loopback(w.ports+1) + "/debug/pprof/"
 	base := filepath.Join(w.settings.dir, w.scenario+"."+name)
+	go w.profileServer(ctx, base, d)
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, d+time.Minute)
 		defer cancel()
-		err := download(ctx, fmt.Sprintf("%sprofile?seconds=%d", address, int(d.Seconds())), base+".cpu.pprof")
+		err := download(ctx, http.DefaultClient, fmt.Sprintf("%sprofile?seconds=%d", address, int(d.Seconds())), base+".cpu.pprof")
 		if err == nil {
-			err = download(ctx, address+"heap?gc=1", base+".heap.pprof")
+			err = download(ctx, http.DefaultClient, address+"heap?gc=1", base+".heap.pprof")
 		}
 		if err != nil {
 			fmt.Fprintln(w.log, "  no profile:", err)
@@ -35,15 +37,28 @@ func (w *world) profile(ctx context.Context, name string, d time.Duration) {
 	}()
 }
 
+// profileServer keeps a CPU profile of the API server.
+func (w *world) profileServer(ctx context.Context, base string, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d+time.Minute)
+	defer cancel()
+	hc, err := rest.HTTPClientFor(w.plane.Config())
+	if err == nil {
+		err = download(ctx, hc, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", w.plane.Config().Host, int(d.Seconds())), base+".apiserver.cpu.pprof")
+	}
+	if err != nil {
+		fmt.Fprintln(w.log, "  no profile of the API server:", err)
+	}
+}
+
 // download fetches url into a file; it waits for a server that is not there yet.
-func download(ctx context.Context, url, file string) error {
+func download(ctx context.Context, hc *http.Client, url, file string) error {
 	var resp *http.Response
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {
 			return fmt.Errorf("ask for %s: %w", url, err)
 		}
-		if resp, err = http.DefaultClient.Do(req); err == nil {
+		if resp, err = hc.Do(req); err == nil {
 			break
 		}
 		select {

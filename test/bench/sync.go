@@ -38,9 +38,14 @@ func (w *world) measureSync(ctx context.Context, r *Report, mostSeconds float64,
 		return err
 	}
 	elapsed := time.Since(before.at)
+	plane, err := w.planeCPU()
+	if err != nil {
+		return err
+	}
 	if err := w.settle(ctx); err != nil {
 		return err
 	}
+	settled := time.Since(before.at)
 	got, err := w.since(before)
 	if err != nil {
 		return err
@@ -56,6 +61,7 @@ func (w *world) measureSync(ctx context.Context, r *Report, mostSeconds float64,
 	written, events := writes(got.calls)
 	r.Add("ExternalSecrets", n, "objects")
 	r.Bound("until all are ready", elapsed.Seconds(), mostSeconds, "s")
+	r.Add("until the last event is written, at most", settled.Seconds(), "s")
 	// The store is an object too: its status is written, and it has an event.
 	r.Bound("writes per object, the store among them", float64(written)/(n+1), 2, "requests")
 	r.Bound("events per object, the store among them", float64(events)/(n+1), 1, "requests")
@@ -64,6 +70,8 @@ func (w *world) measureSync(ctx context.Context, r *Report, mostSeconds float64,
 	r.Bound("controller peak memory", float64(got.peak)/mib, mostMiB, "MiB")
 	r.Add("controller CPU", got.cpu.Seconds(), "s")
 	r.Add("controller CPU per object", got.cpu.Seconds()/n*1000, "ms")
+	r.Add("control plane CPU per object until all are ready", (plane-before.plane).Seconds()/n*1000, "ms")
+	r.Add("control plane CPU per object in all", got.plane.Seconds()/n*1000, "ms")
 	r.addCalls(got.calls)
 	return nil
 }

@@ -72,7 +72,9 @@ func newWorld(ctx context.Context, s subject, set settings, log io.Writer) (_ *w
 		return nil, err
 	}
 	fmt.Fprintln(log, "starting the control plane and the store")
-	if w.plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{s.crds}, APIServerArgs: w.audit.args()}); err != nil {
+	if w.plane, err = controlplane.Start(ctx, controlplane.Options{
+		CRDs: []string{s.crds}, APIServerArgs: append(w.audit.args(), fmt.Sprintf("--profiling=%t", set.profile)),
+	}); err != nil {
 		return nil, err
 	}
 	user, err := w.plane.UserConfig(controllerUser, "system:masters")
@@ -166,6 +168,7 @@ type mark struct {
 	audit int64
 	store int
 	use   usage
+	plane time.Duration
 }
 
 // span is what happened between two moments.
@@ -173,8 +176,8 @@ type span struct {
 	wall  time.Duration
 	calls []call
 	store []countingstore.Request
-	// cpu is of the controller; peak and read are since its start.
-	cpu        time.Duration
+	// cpu is of the controller, plane that of the control plane; peak and read are since the controller's start.
+	cpu, plane time.Duration
 	peak, read int64
 }
 
@@ -184,6 +187,9 @@ func (w *world) mark() (mark, error) {
 	m := mark{at: time.Now(), audit: offset, store: w.store.Count()}
 	if err == nil && w.running != nil {
 		m.use, err = readUsage(w.running.PID())
+	}
+	if err == nil {
+		m.plane, err = w.planeCPU()
 	}
 	return m, err
 }
@@ -196,8 +202,26 @@ func (w *world) since(m mark) (span, error) {
 		return s, err
 	}
 	s.cpu, s.peak, s.read = use.cpu-m.use.cpu, use.peakRSS, use.read
+	plane, err := w.planeCPU()
+	if err != nil {
+		return s, err
+	}
+	s.plane = plane - m.plane
 	s.calls, _, err = w.audit.calls(m.audit)
 	return s, err
+}
+
+// planeCPU returns the CPU time of etcd, the API server and the controllers of Kubernetes.
+func (w *world) planeCPU() (time.Duration, error) {
+	var sum time.Duration
+	for _, pid := range w.plane.PIDs() {
+		use, err := readUsage(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += use.cpu
+	}
+	return sum, nil
 }
 
 // pause waits, unless the context or the controller ends before.

@@ -64,6 +64,8 @@ type NamespaceFailure struct {
 }
 
 // ClusterExternalSecretStatus is what was provisioned, and where that failed.
+//
+// +structType=atomic
 type ClusterExternalSecretStatus struct {
 	// ObservedGeneration is the metadata.generation that the conditions are about.
 	// +optional

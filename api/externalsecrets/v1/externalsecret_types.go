@@ -114,6 +114,8 @@ type SyncWindow struct {
 }
 
 // ExternalSecretStatus is what was written last, and how that went.
+//
+// +structType=atomic
 type ExternalSecretStatus struct {
 	// RefreshTime is when the values were read that the target holds.
 	// +optional

@@ -78,6 +78,8 @@ const (
 )
 
 // SecretStoreStatus is what the controller found out about a store.
+//
+// +structType=atomic
 type SecretStoreStatus struct {
 	// ObservedGeneration is the metadata.generation that the conditions are about.
 	// +optional

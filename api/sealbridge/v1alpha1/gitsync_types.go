@@ -160,6 +160,8 @@ const (
 )
 
 // GitSyncStatus is what was applied last, and how that went.
+//
+// +structType=atomic
 type GitSyncStatus struct {
 	// ObservedGeneration is the metadata.generation that the conditions are about; -1 before the first attempt.
 	// +optional

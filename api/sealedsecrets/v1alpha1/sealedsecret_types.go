@@ -122,6 +122,8 @@ type Condition struct {
 }
 
 // SealedSecretStatus is how the last attempt to unseal went.
+//
+// +structType=atomic
 type SealedSecretStatus struct {
 	// ObservedGeneration is the metadata.generation that the conditions are about.
 	// +optional

@@ -1,0 +1,82 @@
+package announce
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+)
+
+func event(kind, reason string) *eventsv1.Event { return &eventsv1.Event{Type: kind, Reason: reason} }
+
+func TestEventsWaitOnlyDuringAStorm(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	tests := map[string]struct {
+		events int
+		each   time.Duration
+		later  time.Duration
+		want   time.Duration
+	}{
+		"one":                               {events: 1},
+		"as many as are no storm":           {events: burst - 1},
+		"many over a long time":             {events: 10 * burst, each: calm / burst * 2},
+		"a storm":                           {events: burst, want: trickle},
+		"the end of a storm":                {events: burst, later: calm - trickle/5, want: trickle / 5},
+		"after a storm":                     {events: burst, later: calm},
+		"more than is good to be left over": {events: most/2 + 1},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, now := newBacklog(), start
+			for range tc.events {
+				now = now.Add(tc.each)
+				b.add(event(corev1.EventTypeNormal, "Created"), now)
+			}
+			if got, waiting := b.pause(now.Add(tc.later)); got != tc.want || !waiting {
+				t.Errorf("the next event waits %s (%t), want %s", got, waiting, tc.want)
+			}
+		})
+	}
+	if _, waiting := newBacklog().pause(start); waiting {
+		t.Error("an event waits where there is none")
+	}
+}
+
+func TestWarningsAreWrittenFirstAndEachKindInItsOrder(t *testing.T) {
+	t.Parallel()
+	b := newBacklog()
+	for i, kind := range []string{corev1.EventTypeNormal, corev1.EventTypeWarning, corev1.EventTypeNormal, corev1.EventTypeWarning} {
+		b.add(event(kind, fmt.Sprint(i)), time.Now())
+	}
+	var got string
+	for e, _ := b.next(); e != nil; e, _ = b.next() {
+		got += e.Reason
+	}
+	if got != "1302" {
+		t.Errorf("the order is %s", got)
+	}
+}
+
+func TestBeyondWhatIsKeptTheOldestAreDroppedAndCountedButWarnings(t *testing.T) {
+	t.Parallel()
+	b := newBacklog()
+	b.add(event(corev1.EventTypeWarning, "w"), time.Now())
+	for i := range most + 2 {
+		b.add(event(corev1.EventTypeNormal, fmt.Sprint(i)), time.Now())
+	}
+	first, dropped := b.next()
+	second, again := b.next()
+	if first.Reason != "w" || second.Reason != "3" || dropped != 3 || again != 0 {
+		t.Errorf("%s and %s are written after %d and %d were dropped", first.Reason, second.Reason, dropped, again)
+	}
+	for range most {
+		b.add(event(corev1.EventTypeWarning, "w"), time.Now())
+	}
+	if n := len(b.warnings) + len(b.others); n != most {
+		t.Errorf("%d events wait, more than %d", n, most)
+	}
+}
