@@ -10,7 +10,7 @@ type Kubernetes struct {
 	// +optional
 	Auth *KubernetesAuth `json:"auth,omitempty"`
 
-	// AuthRef holds a kubeconfig that says both where the API server is and how to authenticate.
+	// AuthRef holds a kubeconfig that says both where the API server is and how to authenticate, instead of server and auth.
 	// +optional
 	AuthRef *SecretKeySelector `json:"authRef,omitempty"`
 

@@ -134,14 +134,15 @@ func (r *Reconciler) noteSource(s *scope, store esv1.StoreRef, ref providers.Ref
 	}
 }
 
-// readsThisCluster returns the namespace of this cluster whose Secrets a store reads; false for any other store.
+// readsThisCluster returns the namespace of this cluster whose Secrets a store reads; false for any other store, and for one
+// whose server a kubeconfig names.
 func (r *Reconciler) readsThisCluster(store client.Object) (namespace string, ok bool) {
 	if store == nil {
 		return "", false
 	}
 	_, spec, _ := sessions.Parts(store)
 	k := spec.Provider.Kubernetes
-	if k == nil || !sameServer(k.Server.URL, r.deps.APIServer) {
+	if k == nil || k.AuthRef != nil || !sameServer(k.Server.URL, r.deps.APIServer) {
 		return "", false
 	}
 	if k.RemoteNamespace == "" {

@@ -1,6 +1,11 @@
 package externalsecret
 
-import "testing"
+import (
+	"testing"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/api/stores"
+)
 
 func TestAStoreOfThisClusterIsRecognizedByItsAddress(t *testing.T) {
 	t.Parallel()
@@ -17,5 +22,18 @@ func TestAStoreOfThisClusterIsRecognizedByItsAddress(t *testing.T) {
 	}
 	if !sameServer("https://example.org:443/x", "example.org") {
 		t.Error("the port of https is not said by everybody")
+	}
+}
+
+func TestAStoreWithAKubeconfigIsNotTakenForThisCluster(t *testing.T) {
+	t.Parallel()
+	r := New(Deps{APIServer: "https://10.0.0.1:6443"})
+	store := &esv1.SecretStore{Spec: esv1.SecretStoreSpec{Provider: stores.Provider{Kubernetes: &stores.Kubernetes{RemoteNamespace: "platform"}}}}
+	if namespace, ok := r.readsThisCluster(store); !ok || namespace != "platform" {
+		t.Errorf("without an address it reads %q, %t", namespace, ok)
+	}
+	store.Spec.Provider.Kubernetes.AuthRef = &stores.SecretKeySelector{Name: "kubeconfig", Key: "config"}
+	if namespace, ok := r.readsThisCluster(store); ok {
+		t.Errorf("its server is taken for ours, namespace %s", namespace)
 	}
 }

@@ -29,6 +29,8 @@ type Options struct {
 	Base *url.URL
 	// Roots are what the backend's certificate is checked against; nil means the system's.
 	Roots *x509.CertPool
+	// ServerName is what the backend's certificate must be for; the host of the address when empty.
+	ServerName string
 	// RootsHint says what to do about a certificate of an unknown authority; empty means what a store has for it.
 	RootsHint string
 	// Certificate is the client certificate; nil means none.
@@ -53,7 +55,7 @@ type Client struct {
 
 // New returns a client; nothing is connected yet.
 func New(o Options) *Client {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots, ServerName: o.ServerName}
 	if o.Certificate != nil {
 		conf.Certificates = []tls.Certificate{*o.Certificate}
 	}

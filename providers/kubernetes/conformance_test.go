@@ -109,8 +109,8 @@ func TestKubernetesConforms(t *testing.T) {
 		}),
 		Faults: faults(cp, namespaces, tokens),
 		Invalid: map[string]providers.Config{
-			"kubernetes": config(nil),
-			"authRef":    config(&stores.Kubernetes{AuthRef: &stores.SecretKeySelector{Name: "kubeconfig", Key: "config"}}),
+			"kubernetes":  config(nil),
+			"authRef.key": config(&stores.Kubernetes{AuthRef: &stores.SecretKeySelector{Name: "kubeconfig"}}),
 		},
 	})
 }

@@ -1,7 +1,9 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"net/http"
 	"strings"
@@ -33,14 +35,15 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 		return []providers.Problem{{Field: "kubernetes", Message: "is required"}}
 	}
 	var c credential.Checks
-	c.Address("server.url", serverURL(spec))
-	c.Bundle("server.", spec.Server.CABundle, spec.Server.CAProvider)
 	if problems := validation.IsDNS1123Label(namespaceOf(spec)); len(problems) > 0 {
 		c.Add("remoteNamespace", "must be the name of a namespace")
 	}
-	if spec.AuthRef != nil {
-		c.Add("authRef", "is not known to this version (a kubeconfig can name programs to run); use server and auth")
+	if spec.AuthRef != nil { // what else says where and as whom has no meaning then
+		c.Selector("authRef", spec.AuthRef, false)
+		return c.Problems
 	}
+	c.Address("server.url", serverURL(spec))
+	c.Bundle("server.", spec.Server.CABundle, spec.Server.CAProvider)
 	if spec.Auth != nil {
 		checkAuth(&c, spec.Auth)
 	}
@@ -69,14 +72,14 @@ func checkAuth(c *credential.Checks, auth *stores.KubernetesAuth) {
 
 // serverURL returns the configured address; one without a scheme is https.
 func serverURL(spec *stores.Kubernetes) string {
-	address := spec.Server.URL
-	if address == "" {
-		address = defaultURL
+	return withScheme(cmp.Or(spec.Server.URL, defaultURL))
+}
+
+func withScheme(address string) string {
+	if address == "" || strings.Contains(address, "://") {
+		return address
 	}
-	if !strings.Contains(address, "://") {
-		address = "https://" + address
-	}
-	return address
+	return "https://" + address
 }
 
 func namespaceOf(spec *stores.Kubernetes) string {
@@ -94,20 +97,32 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 	}
 	spec := cfg.Spec.(*stores.Kubernetes) // Validate has looked
 	creds := credential.Reader{Store: cfg.Store, Env: env}
-	var checks credential.Checks
-	o := jsonhttp.Options{Base: checks.Address("server.url", serverURL(spec)), Header: http.Header{}}
-	var err error
-	if o.Base.Scheme == "https" {
-		if o.Roots, err = creds.Roots(ctx, "server.", spec.Server.CABundle, spec.Server.CAProvider); err != nil {
-			return nil, err
-		}
-	}
+	o := jsonhttp.Options{Header: http.Header{}}
 	s := &session{store: cfg.Store, namespace: namespaceOf(spec), who: "the store's identity"}
-	if err := s.authenticate(ctx, spec.Auth, creds, &o); err != nil {
+	var err error
+	if spec.AuthRef != nil {
+		err = s.followKubeconfig(ctx, *spec.AuthRef, creds, &o)
+	} else {
+		err = s.follow(ctx, spec, creds, &o)
+	}
+	if err != nil {
 		return nil, err
 	}
 	s.http = jsonhttp.New(o)
 	return s, nil
+}
+
+// follow puts server and auth into the options.
+func (s *session) follow(ctx context.Context, spec *stores.Kubernetes, creds credential.Reader, o *jsonhttp.Options) error {
+	var checks credential.Checks
+	o.Base = checks.Address("server.url", serverURL(spec)) // Validate has looked
+	if o.Base.Scheme == "https" {
+		var err error
+		if o.Roots, err = creds.Roots(ctx, "server.", spec.Server.CABundle, spec.Server.CAProvider); err != nil {
+			return err
+		}
+	}
+	return s.authenticate(ctx, spec.Auth, creds, o)
 }
 
 // authenticate puts the identity into the options, and says in the session whose it is and when it ends.
@@ -121,13 +136,11 @@ func (s *session) authenticate(ctx context.Context, auth *stores.KubernetesAuth,
 		if err != nil {
 			return err
 		}
-		o.Certificate = pair
-		leaf := pair.Leaf
-		if leaf == nil {
-			if leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
-				return providers.Errorf(providers.ErrInvalid, "%s: auth.cert.clientCert holds no certificate", s.store)
-			}
+		leaf, err := leafOf(pair)
+		if err != nil {
+			return providers.Errorf(providers.ErrInvalid, "%s: auth.cert.clientCert holds no certificate", s.store)
 		}
+		o.Certificate = pair
 		s.who, s.expires = "user "+leaf.Subject.CommonName, leaf.NotAfter
 		return nil
 	case auth.Token != nil:
@@ -147,4 +160,12 @@ func (s *session) authenticate(ctx context.Context, auth *stores.KubernetesAuth,
 		o.Header.Set("Authorization", "Bearer "+string(token.Value.Bytes()))
 		return nil
 	}
+}
+
+// leafOf returns the certificate of a pair.
+func leafOf(pair *tls.Certificate) (*x509.Certificate, error) {
+	if pair.Leaf != nil {
+		return pair.Leaf, nil
+	}
+	return x509.ParseCertificate(pair.Certificate[0])
 }
