@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -194,7 +195,7 @@ func TestContentIsRendered(t *testing.T) {
 				Labels:      map[string]string{"own": "l", "argocd.argoproj.io/instance": "x", "gitsync.sealbridge.dev/name": "x"},
 				Annotations: map[string]string{"own": "a", "kubectl.kubernetes.io/last-applied-configuration": "x"}}}
 			es.Spec.Target.Template = tt.template
-			c, err := render(t.Context(), nil, es, values, nil)
+			c, err := render(t.Context(), template.Options{}, es, values, nil)
 			check(t, tt.data, c.data, err, tt.err)
 			if tt.err != "" {
 				return
@@ -219,7 +220,7 @@ func TestContentIsRendered(t *testing.T) {
 func TestMoreThanASecretHoldsIsRefused(t *testing.T) {
 	t.Parallel()
 	values := map[string][]byte{"a": make([]byte, 5<<20)}
-	if _, err := render(t.Context(), nil, &esv1.ExternalSecret{}, values, nil); err == nil || !strings.Contains(err.Error(), "5242880 bytes, a Secret holds 1048576") {
+	if _, err := render(t.Context(), template.Options{}, &esv1.ExternalSecret{}, values, nil); err == nil || !strings.Contains(err.Error(), "5242880 bytes, a Secret holds 1048576") {
 		t.Errorf("render: %v", err)
 	}
 }

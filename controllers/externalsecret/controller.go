@@ -66,6 +66,8 @@ type Deps struct {
 	Key func(context.Context) ([]byte, error)
 	// Templates keeps parsed templates from one refresh to the next; the Reconciler's own when nil.
 	Templates *template.Cache
+	// Delims are those of the templates of targets.
+	Delims template.Delims
 	// Class is the spec.controller of the stores that are served, beside those that name none.
 	Class string
 	// Namespaces are those that the Client's cache is limited to; all when empty.

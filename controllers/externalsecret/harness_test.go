@@ -68,6 +68,8 @@ type world struct {
 	logs      *logs
 	traffic   *traffic
 	heartbeat time.Duration
+	// delims are those of the templates of targets.
+	delims template.Delims
 	// ahead is how far the controller's clock is ahead of the machine's, in nanoseconds.
 	ahead  atomic.Int64
 	stop   func()
@@ -245,7 +247,7 @@ func (w *world) start() {
 		externalsecret.New(externalsecret.Deps{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Class: w.class,
 			Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), w.ns),
-			Templates: w.templates, Watches: watcher, APIServer: cfg.Host, Namespaces: []string{w.ns}, Heartbeat: w.heartbeat, Concurrent: 10,
+			Templates: w.templates, Delims: w.delims, Watches: watcher, APIServer: cfg.Host, Namespaces: []string{w.ns}, Heartbeat: w.heartbeat, Concurrent: 10,
 			Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
 		}).SetupWithManager(ctx, mgr),
 	)

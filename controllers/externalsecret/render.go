@@ -29,11 +29,11 @@ type content struct {
 // render makes the content of the target from the values and the templates that were read from elsewhere. The error names
 // the template at fault, never a value.
 func render(
-	ctx context.Context, cache *template.Cache, es *esv1.ExternalSecret, values map[string][]byte, templates map[holder]held,
+	ctx context.Context, o template.Options, es *esv1.ExternalSecret, values map[string][]byte, templates map[holder]held,
 ) (content, error) {
 	c := content{data: values}
 	if tpl := es.Spec.Target.Template; tpl != nil {
-		if err := c.fill(ctx, newRenderer(cache), tpl, values, templates); err != nil {
+		if err := c.fill(ctx, template.New(o), tpl, values, templates); err != nil {
 			return content{}, err
 		}
 	} else {
@@ -53,9 +53,14 @@ func render(
 	return c, nil
 }
 
-// newRenderer returns a renderer for one object.
+// newRenderer returns a renderer for the rules of rewrite of one object, whose delimiters are always the usual ones.
 func newRenderer(cache *template.Cache) *template.Renderer {
 	return template.New(template.Options{MissingKey: template.MissingKeyError, Cache: cache})
+}
+
+// targetTemplates are the options of a renderer for the template of one target.
+func (r *Reconciler) targetTemplates() template.Options {
+	return template.Options{Cache: r.deps.Templates, Delims: r.deps.Delims}
 }
 
 // fill applies a template: templateFrom in order, then data, which wins; then labels and annotations.
@@ -185,14 +190,14 @@ func inherited(from map[string]string) map[string]string {
 }
 
 // dynamicMetadata reports whether the labels and annotations of the target can change while the ExternalSecret does not.
-func dynamicMetadata(spec *esv1.ExternalSecretSpec) bool {
+func dynamicMetadata(spec *esv1.ExternalSecretSpec, d template.Delims) bool {
 	tpl := spec.Target.Template
 	if tpl == nil {
 		return false
 	}
 	for _, texts := range []map[string]string{tpl.Metadata.Labels, tpl.Metadata.Annotations} {
 		for _, text := range texts {
-			if strings.Contains(text, "{{") {
+			if d.Has(text) {
 				return true
 			}
 		}

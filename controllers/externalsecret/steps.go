@@ -261,7 +261,7 @@ func (r *Reconciler) render(ctx context.Context, s *scope) error {
 		return failed(err)
 	}
 	r.announceMissing(s, missing)
-	if volatile(r.deps.Templates, &s.es.Spec, s.templates) {
+	if volatile(r.targetTemplates(), &s.es.Spec, s.templates) {
 		err = r.makeOnce(ctx, s)
 	} else {
 		s.memo.made = nil
@@ -274,7 +274,7 @@ func (r *Reconciler) render(ctx context.Context, s *scope) error {
 		return failed(err)
 	}
 	s.content.mark(s.es, keyedHash(r.key(ctx), s.es, s.content.hash))
-	s.dynamic = shares(&s.es.Spec) || dynamicMetadata(&s.es.Spec)
+	s.dynamic = shares(&s.es.Spec) || dynamicMetadata(&s.es.Spec, r.deps.Delims)
 	return nil
 }
 
@@ -287,7 +287,7 @@ func (r *Reconciler) make(ctx context.Context, s *scope) (content, error) {
 	if err := r.empty(ctx, s); err != nil {
 		return content{}, err
 	}
-	c, err := render(ctx, r.deps.Templates, s.es, s.values, s.templates)
+	c, err := render(ctx, r.targetTemplates(), s.es, s.values, s.templates)
 	if err != nil {
 		return content{}, failed(err)
 	}

@@ -1,6 +1,7 @@
 package externalsecret_test
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	ssv1 "github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/internal/template"
 )
 
 func (w *world) configMap(name string, data map[string]string) *corev1.ConfigMap {
@@ -221,4 +223,43 @@ func TestATemplateThatComesFromASecretIsNotKeptBetweenRefreshes(t *testing.T) {
 	if now := w.templates.Parses(); now < before+2 {
 		t.Errorf("a text of a Secret was kept: parsed %d times, and %d after three refreshes", before, now)
 	}
+}
+
+func TestTemplatesOfTargetsHaveTheDelimitersThatAreConfigured(t *testing.T) {
+	t.Parallel()
+	w := prepare(t)
+	w.delims = template.NewDelims("[[", "]]")
+	w.start()
+	w.backend.put("db", `{"user":"app","password":"`+canary+`"}`)
+	w.store("store")
+	literal := "other: 'x[[ .USER ]]x'"
+	w.create(w.externalSecret("db", every(time.Second), func(es *esv1.ExternalSecret) {
+		es.Spec.Data, es.Spec.DataFrom = nil, []esv1.DataFrom{{
+			Extract: &esv1.RemoteRef{Key: "db"}, Rewrite: []esv1.Rewrite{{Transform: &esv1.RewriteTransform{Template: "{{ .value | upper }}"}}},
+		}}
+		es.Spec.Target.Template = &esv1.Template{
+			Data:         map[string]string{"helm": "{{ .Values.x }} and [[- .PASSWORD | quote -]] too", "random": "[[ randAlphaNum 20 ]]"},
+			TemplateFrom: []esv1.TemplateFrom{{Literal: &literal}},
+			Metadata:     esv1.TemplateMetadata{Labels: map[string]string{"user": "[[ .USER ]]"}, Annotations: map[string]string{"plain": "{{ .USER }}"}},
+		}
+	}))
+	w.ready("db")
+	secret := w.secret("db")
+	if got, want := string(secret.Data["helm"]), `{{ .Values.x }} and"`+canary+`"too`; got != want {
+		t.Error("the template was not rendered between the configured delimiters, or what is between others was")
+	}
+	if string(secret.Data["other"]) != "xappx" || secret.Labels["user"] != "app" || secret.Annotations["plain"] != "{{ .USER }}" {
+		t.Errorf("literal %q, label %q, annotation %q", secret.Data["other"], secret.Labels["user"], secret.Annotations["plain"])
+	}
+	w.refreshed(2)
+	if now := w.secret("db"); now.ResourceVersion != secret.ResourceVersion {
+		t.Error("a random value between such delimiters is made anew at each refresh")
+	}
+	w.backend.put("db", `{"user":"other","password":"`+canary+`"}`)
+	w.eventually("the label follows the value", func() error {
+		if got := w.secret("db").Labels["user"]; got != "other" {
+			return fmt.Errorf("label %q", got)
+		}
+		return nil
+	})
 }

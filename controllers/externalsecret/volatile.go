@@ -131,30 +131,30 @@ func fieldsIn[V any](all map[string]V, fields map[string]json.RawMessage) map[st
 }
 
 // volatile reports whether anything that makes the target is random or looks at the clock.
-func volatile(cache *template.Cache, spec *esv1.ExternalSecretSpec, templates map[holder]held) bool {
-	return slices.ContainsFunc(spec.DataFrom, func(d esv1.DataFrom) bool { return volatileRules(cache, d.Rewrite) }) ||
-		spec.Target.Template != nil && volatileTemplate(cache, spec.Target.Template, templates)
+func volatile(o template.Options, spec *esv1.ExternalSecretSpec, templates map[holder]held) bool {
+	return slices.ContainsFunc(spec.DataFrom, func(d esv1.DataFrom) bool { return volatileRules(o.Cache, d.Rewrite) }) ||
+		spec.Target.Template != nil && volatileTemplate(o, spec.Target.Template, templates)
 }
 
 func volatileRules(cache *template.Cache, rules []esv1.Rewrite) bool {
 	return slices.ContainsFunc(rules, func(rule esv1.Rewrite) bool {
-		return rule.Transform != nil && cache.Volatile(rule.Transform.Template)
+		return rule.Transform != nil && cache.Volatile(rule.Transform.Template, template.Delims{})
 	})
 }
 
-func volatileTemplate(cache *template.Cache, tpl *esv1.Template, templates map[holder]held) bool {
+func volatileTemplate(o template.Options, tpl *esv1.Template, templates map[holder]held) bool {
 	for _, texts := range []map[string]string{tpl.Data, tpl.Metadata.Labels, tpl.Metadata.Annotations} {
 		for _, text := range texts {
-			if cache.Volatile(text) {
+			if o.Cache.Volatile(text, o.Delims) {
 				return true
 			}
 		}
 	}
 	return slices.ContainsFunc(partsOf(tpl, templates), func(p part) bool {
 		if p.secret {
-			return template.Volatile(p.text)
+			return template.Volatile(p.text, o.Delims)
 		}
-		return cache.Volatile(p.text)
+		return o.Cache.Volatile(p.text, o.Delims)
 	})
 }
 
@@ -190,8 +190,9 @@ func (r *Reconciler) inputsOf(ctx context.Context, s *scope, key []byte) ([]byte
 		Template *esv1.Template
 		Values   map[string][]byte
 		Texts    map[string]map[string]string
-		Unnamed  []unnamed `json:",omitempty"`
-	}{s.es.Spec.Target.Template, values, texts, others})
+		Unnamed  []unnamed       `json:",omitempty"`
+		Delims   template.Delims `json:",omitzero"`
+	}{s.es.Spec.Target.Template, values, texts, others, r.deps.Delims})
 	if err != nil {
 		return nil, fmt.Errorf("fingerprint what the target is made from: %w", err)
 	}

@@ -42,6 +42,8 @@ func (o *Options) addOperatorFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.HealthProbeBindAddress, "live-addr", defaultProbeAddress, "the same as --health-probe-bind-address, as External Secrets Operator names it")
 	fs.Float32Var(&o.ClientQPS, "client-qps", 0, "the same as --kubeclient-qps, as External Secrets Operator names it")
 	fs.IntVar(&o.ClientBurst, "client-burst", defaultClientBurst, "the same as --kubeclient-burst, as External Secrets Operator names it")
+	fs.StringVar(&o.TemplateLeft, "template-left-delimiter", "{{", "what actions begin with in spec.target.template of ExternalSecrets")
+	fs.StringVar(&o.TemplateRight, "template-right-delimiter", "}}", "what actions end with in spec.target.template of ExternalSecrets")
 	fs.DurationVar(&o.StoreInterval, "store-requeue-interval", secretstore.DefaultInterval, "how often a store is checked whose spec.refreshInterval is empty")
 }
 
@@ -52,7 +54,6 @@ func cures() map[string]string {
 		off     = "leave the controller out instead: "
 		caching = remove + "no cache holds the data of Secrets or ConfigMaps, and none is needed"
 		plain   = "the metrics are served as plain HTTP: bind them to an address that only the scraper reaches, with --metrics-bind-address"
-		delims  = remove + "templates have the delimiters {{ and }}"
 		tokens  = remove + "the logins of stores are always kept and shared by the objects that use them"
 		states  = remove + "generators are not served"
 	)
@@ -78,8 +79,6 @@ func cures() map[string]string {
 		"metrics-cert-dir":                          plain,
 		"metrics-cert-name":                         plain,
 		"metrics-key-name":                          plain,
-		"template-left-delimiter":                   delims,
-		"template-right-delimiter":                  delims,
 		"enable-vault-token-cache":                  tokens,
 		"experimental-enable-vault-token-cache":     tokens,
 		"vault-token-cache-size":                    tokens,

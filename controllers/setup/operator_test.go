@@ -20,12 +20,13 @@ func TestTheFlagsOfExternalSecretsOperatorMeanWhatTheyMeantThere(t *testing.T) {
 		"--concurrent=50", "--controller-class=blue", "--store-requeue-interval=1m", "--enable-leader-election", "--leader-election-id=mine",
 		"--leader-election-lease-duration=60s", "--leader-election-renew-deadline=40s", "--leader-election-retry-period=5s",
 		"--metrics-addr=:1", "--live-addr=:2", "--client-qps=50", "--client-burst=100",
+		"--template-left-delimiter=[[", "--template-right-delimiter=]]",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if o.Concurrent != 50 || o.ControllerClass != "blue" || o.StoreInterval != time.Minute || !o.LeaderElect || o.MetricsBindAddress != ":1" ||
-		o.HealthProbeBindAddress != ":2" || o.ClientQPS != 50 || o.ClientBurst != 100 {
+		o.HealthProbeBindAddress != ":2" || o.ClientQPS != 50 || o.ClientBurst != 100 || o.TemplateLeft != "[[" || o.TemplateRight != "]]" {
 		t.Errorf("options %+v", o)
 	}
 	if want := (setup.ElectionOptions{ID: "mine", LeaseDuration: time.Minute, RenewDeadline: 40 * time.Second, RetryPeriod: 5 * time.Second}); o.Election != want {

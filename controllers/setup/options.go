@@ -71,6 +71,8 @@ type Options struct {
 	StatusHeartbeat time.Duration
 	// Concurrent is how many objects of a kind are reconciled at once.
 	Concurrent int
+	// TemplateLeft and TemplateRight are the delimiters of the templates of ExternalSecrets' targets.
+	TemplateLeft, TemplateRight string
 	// RequireServiceAccount refuses GitSyncs that do not name the ServiceAccount to apply as.
 	RequireServiceAccount bool
 }

@@ -198,7 +198,7 @@ func addExternalSecret(
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Observer: observer,
 		Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), o.Namespace),
 		Templates: templates, Watches: watcher, APIServer: mgr.GetConfig().Host, Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
-		Namespaces: o.WatchNamespaces, NamespacedOnly: len(o.WatchNamespaces) > 0,
+		Namespaces: o.WatchNamespaces, NamespacedOnly: len(o.WatchNamespaces) > 0, Delims: template.NewDelims(o.TemplateLeft, o.TemplateRight),
 	}).SetupWithManager(ctx, mgr)
 }
 

@@ -74,8 +74,8 @@ type instance struct {
 
 // get returns the parsed template of a text, and parses it when it is not there. Two that want a new one at once both do, so
 // that nobody waits for somebody else's template.
-func (c *Cache) get(text string, dialect MissingKey) (*parsed, *Error) {
-	key := digestOf(text, dialect)
+func (c *Cache) get(text string, d dialect) (*parsed, *Error) {
+	key := digestOf(text, d)
 	c.mu.Lock()
 	found, ok := c.entries[key]
 	if ok {
@@ -85,24 +85,24 @@ func (c *Cache) get(text string, dialect MissingKey) (*parsed, *Error) {
 	if ok {
 		return found.Value.(*parsed), nil //nolint:forcetypeassert // nothing else is in the list
 	}
-	p, err := c.parse(text, dialect)
+	p, err := c.parse(text, d)
 	if err != nil {
 		return nil, err
 	}
-	p.key, p.weight = key, weightOf(text)
+	p.key, p.weight = key, weightOf(text, d.delims)
 	c.keep(p)
 	return p, nil
 }
 
 // parse parses a text and keeps nothing of it.
-func (c *Cache) parse(text string, dialect MissingKey) (*parsed, *Error) {
+func (c *Cache) parse(text string, d dialect) (*parsed, *Error) {
 	c.mu.Lock()
 	c.parses++
 	if c.functions == nil {
 		c.functions, c.guards = allowed(), guards()
 	}
 	c.mu.Unlock()
-	return compile(text, dialect, c.functions, c.guards)
+	return compile(text, d, c.functions, c.guards)
 }
 
 // keep adds a template, unless it is too large to be kept beside others.
@@ -121,18 +121,21 @@ func (c *Cache) keep(p *parsed) {
 	}
 }
 
-func digestOf(text string, dialect MissingKey) digest {
+func digestOf(text string, d dialect) digest {
 	h := sha256.New()
-	_, _ = fmt.Fprintf(h, "%d ", dialect)
+	_, _ = fmt.Fprintf(h, "%d %q %q ", d.missing, d.delims.Left, d.delims.Right)
 	_, _ = io.WriteString(h, text)
 	return digest(h.Sum(nil))
 }
 
-// actions are the parts of a template that are code.
+// actions are the parts of a template that are code, with the usual delimiters.
 var actions = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
 
-func weightOf(text string) int {
+func weightOf(text string, d Delims) int {
 	weight := keptWeight + len(text)
+	if d != (Delims{}) {
+		return weight + codeWeight*len(text)
+	}
 	for _, code := range actions.FindAllStringIndex(text, -1) {
 		weight += codeWeight * (code[1] - code[0])
 	}

@@ -2,6 +2,7 @@ package template
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"strings"
 	"text/template"
@@ -40,10 +41,37 @@ const (
 	maxAllocated = 64 << 20
 )
 
+// Delims are what the actions of a template stand between. What is empty is {{ and }}, as NewDelims has it.
+type Delims struct{ Left, Right string }
+
+// NewDelims returns the delimiters that two texts stand for.
+func NewDelims(left, right string) Delims {
+	d := Delims{left, right}
+	if d.Left == "{{" {
+		d.Left = ""
+	}
+	if d.Right == "}}" {
+		d.Right = ""
+	}
+	return d
+}
+
+// Has reports whether text may have actions.
+func (d Delims) Has(text string) bool { return strings.Contains(text, d.left()) }
+
+func (d Delims) left() string { return cmp.Or(d.Left, "{{") }
+
+// dialect is how a text is read.
+type dialect struct {
+	missing MissingKey
+	delims  Delims
+}
+
 // Options are the dialect and the limits of a Renderer; the zero value is External Secrets Operator's dialect with the
 // default limits.
 type Options struct {
 	MissingKey MissingKey
+	Delims     Delims
 	// MaxSource is the largest template in bytes, MaxOutput the most bytes that all templates of a Renderer print.
 	MaxSource, MaxOutput int
 	// MaxTime is how long all templates of a Renderer may take together.
@@ -92,7 +120,7 @@ func (r *Renderer) RenderGroups(ctx context.Context, name, text string, data map
 }
 
 // parser returns the parsed template of a text.
-type parser func(c *Cache, text string, dialect MissingKey) (*parsed, *Error)
+type parser func(c *Cache, text string, d dialect) (*parsed, *Error)
 
 func (r *Renderer) render(ctx context.Context, name, text string, data any, parse parser) ([]byte, error) {
 	started := time.Now()
@@ -134,15 +162,15 @@ func (r *Renderer) parse(text string, parse parser) (*parsed, *Error) {
 	if r.opts.Cache == nil {
 		r.opts.Cache = NewCache()
 	}
-	return parse(r.opts.Cache, text, r.opts.MissingKey)
+	return parse(r.opts.Cache, text, dialect{r.opts.MissingKey, r.opts.Delims})
 }
 
-func compile(text string, dialect MissingKey, functions template.FuncMap, guards map[string]guard) (*parsed, *Error) {
-	if strings.Count(text, "{{") > maxActions {
+func compile(text string, d dialect, functions template.FuncMap, guards map[string]guard) (*parsed, *Error) {
+	if strings.Count(text, d.delims.left()) > maxActions {
 		return nil, &Error{Kind: KindLimit, Detail: "the template has too many actions"}
 	}
 	option := "missingkey=error"
-	if dialect == MissingKeyNoValue {
+	if d.missing == MissingKeyNoValue {
 		option = "missingkey=default"
 	}
 	// What it may call is known to the parser by name only. The probes join for its instances, so that a template cannot
@@ -153,7 +181,7 @@ func compile(text string, dialect MissingKey, functions template.FuncMap, guards
 			calls[name], names[name] = wrapped{fn, guards[name]}, fn
 		}
 	}
-	tmpl, err := template.New(rootName).Option(option).Funcs(names).Parse(text)
+	tmpl, err := template.New(rootName).Delims(d.delims.Left, d.delims.Right).Option(option).Funcs(names).Parse(text)
 	if err != nil {
 		return nil, syntaxError(err)
 	}

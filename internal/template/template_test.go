@@ -327,3 +327,37 @@ func BenchmarkRender(b *testing.B) {
 		}
 	}
 }
+
+func TestDelimitersAreOfTheDialect(t *testing.T) {
+	t.Parallel()
+	cache := template.NewCache()
+	data := map[string]string{"a": "1"}
+	for _, tt := range []struct {
+		left, right, text, want string
+		volatile                bool
+	}{
+		{"[[", "]]", "[[ .a ]]{{ .a }}[[- /* c */ -]] x", "1{{ .a }}x", false},
+		{"", "", "[[ .a ]]{{ .a }}", "[[ .a ]]1", false},
+		{"{{", "}}", "[[ .a ]]{{ .a }}", "[[ .a ]]1", false},
+		{"<<", "", "<< .a }}", "1", false},
+		{"[[", "]]", "{{ now }}", "{{ now }}", false},
+		{"[[", "]]", `[[ if false ]][[ now ]][[ end ]]`, "", true},
+		{"", "", "[[ now ]]", "[[ now ]]", false},
+	} {
+		d := template.NewDelims(tt.left, tt.right)
+		got, err := template.New(template.Options{Delims: d, Cache: cache}).Render(t.Context(), "key", tt.text, data)
+		if err != nil || string(got) != tt.want {
+			t.Errorf("%q between %q and %q: %q, %v", tt.text, tt.left, tt.right, got, err)
+		}
+		if template.Volatile(tt.text, d) != tt.volatile || cache.Volatile(tt.text, d) != tt.volatile {
+			t.Errorf("%q between %q and %q: volatile is not %t", tt.text, tt.left, tt.right, tt.volatile)
+		}
+	}
+	if template.NewDelims("{{", "}}") != (template.Delims{}) {
+		t.Error("the usual delimiters are another dialect when they are said")
+	}
+	tooMany := template.New(template.Options{Delims: template.NewDelims("[[", "]]")})
+	if _, err := tooMany.Render(t.Context(), "key", strings.Repeat("[[ if true ]]", 20_000), data); err == nil || !strings.Contains(err.Error(), "too many actions") {
+		t.Errorf("20 000 actions between other delimiters: %v", err)
+	}
+}

@@ -7,13 +7,13 @@ import (
 
 // Volatile reports whether a template may print something else for the same data the next time, because it calls a function
 // that is random or looks at the clock. It parses the text; a Cache knows it of what it keeps.
-func Volatile(text string) bool {
-	if strings.Count(text, "{{") > maxActions {
+func Volatile(text string, d Delims) bool {
+	if strings.Count(text, d.left()) > maxActions {
 		return false // it is not rendered
 	}
 	root, trees := parse.New(rootName), map[string]*parse.Tree{}
 	root.Mode = parse.SkipFuncCheck
-	if _, err := root.Parse(text, "", "", trees); err != nil {
+	if _, err := root.Parse(text, d.Left, d.Right, trees); err != nil {
 		return false
 	}
 	var refs References
@@ -24,8 +24,8 @@ func Volatile(text string) bool {
 }
 
 // Volatile is the function Volatile for a text that is rendered with this Cache.
-func (c *Cache) Volatile(text string) bool {
-	p, err := c.get(text, MissingKeyError)
+func (c *Cache) Volatile(text string, d Delims) bool {
+	p, err := c.get(text, dialect{MissingKeyError, d})
 	return err == nil && p.refs.volatile
 }
 

@@ -20,10 +20,10 @@ func TestATemplateIsVolatileWhenItNamesAFunctionThatIs(t *testing.T) {
 		"": false, "now": false, "{{ .now }}": false, "{{ $now }}": false, "{{ .a.randAlphaNum }}": false, "{{ snow .x }}": false,
 		"{{ .password }} now and {{ .general }}": false, "{{ derivePassword 1 `long` .p .u .h }}": false, "{{ .x | b64enc | sha256sum }}": false,
 	} {
-		if got := template.Volatile(text); got != want {
+		if got := template.Volatile(text, template.Delims{}); got != want {
 			t.Errorf("%s: %t", text, got)
 		}
-		if got := cache.Volatile(text); got != want && !strings.Contains(text, "template `t`") { // which is not defined
+		if got := cache.Volatile(text, template.Delims{}); got != want && !strings.Contains(text, "template `t`") { // which is not defined
 			t.Errorf("%s: %t says the cache", text, got)
 		}
 	}
