@@ -117,16 +117,24 @@ func TestTheCommandLineReachesTheControllerThroughTheAPIServer(t *testing.T) {
 		}
 	}
 
-	// Sealed with them, values open: in a tenant's namespace only with its own.
+	// Sealed with them, values open: in a tenant's namespace only with its own, which nobody has to ask for.
+	secret := func(namespace string) string {
+		return "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: " + namespace + "}\nstringData: {k: " + canary + "}\n"
+	}
+	cli(secret(w.ns)+"---\n"+secret(tenant), "seal", "-w", "both.yaml")
+	cli(read("both.yaml"), "seal", "--validate")
+	cli(secret(w.ns)+"---\n"+secret(tenant), "seal", "-w", "both.yaml", "--update")
+	cli(read("both.yaml"), "seal", "--validate")
 	for _, namespace := range []string{w.ns, tenant} {
-		secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: " + namespace + "}\nstringData: {k: " + canary + "}\n"
-		cli(secret, "seal", "--namespace", namespace, "-w", namespace+".yaml")
+		cli(secret(namespace), "seal", "-w", namespace+".yaml")
 		cli(read(namespace+".yaml"), "seal", "--validate")
 		before := read(namespace + ".yaml")
 		cli("", "seal", "--re-encrypt", "-f", namespace+".yaml")
 		if read(namespace+".yaml") == before {
 			t.Error("--re-encrypt changed nothing")
 		}
+		cli(canary, "set", namespace+".yaml", "k")
+		cli(strings.ReplaceAll(secret(namespace), "db", "else"), "seal", "--merge-into", namespace+".yaml")
 		cli(read(namespace+".yaml"), "seal", "--validate")
 	}
 
@@ -158,6 +166,9 @@ func TestTheCommandLineReachesTheControllerThroughTheAPIServer(t *testing.T) {
 	out, _ := cli("", "rewrap", w.ns+".yaml", tenant+".yaml")
 	if !strings.Contains(out, "2 SealedSecrets in 2 files: 2 sealed anew, 0 unchanged, 0 failed") {
 		t.Errorf("rewrap said: %s", out)
+	}
+	if out, _ := cli("", "rewrap", w.ns+".yaml", tenant+".yaml"); !strings.Contains(out, "0 sealed anew, 2 unchanged, 0 failed") {
+		t.Errorf("rewrap said the second time: %s", out)
 	}
 	for _, namespace := range []string{w.ns, tenant} {
 		if err := w.cp.Apply(t.Context(), read(namespace+".yaml")); err != nil {

@@ -24,9 +24,9 @@ type connection struct {
 	host host
 }
 
-// certificate returns the certificate to seal to in PEM: the one that --cert names, else the controller's.
-func (c *connection) certificate(ctx context.Context) ([]byte, error) {
-	text, err := c.fetchCertificate(ctx)
+// certificate returns the certificate to seal to in PEM: the one that --cert names, else that of the cluster for a namespace.
+func (c *connection) certificate(ctx context.Context, reached *cluster, namespace string) ([]byte, error) {
+	text, err := c.fetchCertificate(ctx, reached, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -37,13 +37,9 @@ func (c *connection) certificate(ctx context.Context) ([]byte, error) {
 	return text, nil
 }
 
-func (c *connection) fetchCertificate(ctx context.Context) ([]byte, error) {
+func (c *connection) fetchCertificate(ctx context.Context, reached *cluster, namespace string) ([]byte, error) {
 	if c.at.cert == "" {
-		reached, err := c.cluster()
-		if err != nil {
-			return nil, err
-		}
-		return reached.certificate(ctx, c.at.overrides.Context.Namespace)
+		return reached.certificate(ctx, namespace)
 	}
 	return read(ctx, "--cert", c.at.cert)
 }
@@ -116,12 +112,12 @@ func certificateError(err error) error {
 	}
 }
 
-// recipient is whom values are sealed to in this run.
-func (c *connection) recipient(ctx context.Context) (seal.Recipient, error) {
+// recipient asks for whom values of a namespace are sealed to: the cluster, where the flags do not say.
+func (c *connection) recipient(ctx context.Context, reached *cluster, namespace string) (seal.Recipient, error) {
 	if c.at.sealsNative() {
-		return c.nativeRecipients(ctx)
+		return c.nativeRecipients(ctx, reached, namespace)
 	}
-	text, err := c.certificate(ctx)
+	text, err := c.certificate(ctx, reached, namespace)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // kubeconfigs may log in by OpenID Connect, as with kubectl
@@ -27,6 +28,9 @@ type cluster struct {
 	base      *url.URL
 	namespace string
 	name      string
+
+	mu      sync.Mutex
+	proxied string // path of the service's proxy, once it is known
 }
 
 // clientConfig loads the kubeconfig, and says whether there is any.
@@ -136,6 +140,11 @@ func (c *cluster) get(ctx context.Context, path, namespace, what string) ([]byte
 
 // proxy returns the path of the API server under which the first port of the controller's service is proxied.
 func (c *cluster) proxy(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.proxied != "" {
+		return c.proxied, nil
+	}
 	path := "/api/v1/namespaces/" + url.PathEscape(c.namespace) + "/services/"
 	data, err := c.do(ctx, http.MethodGet, path+url.PathEscape(c.name), nil)
 	if err != nil {
@@ -149,7 +158,8 @@ func (c *cluster) proxy(ctx context.Context) (string, error) {
 	if err := json.Unmarshal(data, &service); err != nil || len(service.Spec.Ports) == 0 {
 		return "", &sealing.Error{Problem: fmt.Sprintf("the service %s/%s has no port", c.namespace, c.name), Hint: useFlags}
 	}
-	return path + "http:" + url.PathEscape(c.name) + ":" + url.PathEscape(service.Spec.Ports[0].Name) + "/proxy", nil
+	c.proxied = path + "http:" + url.PathEscape(c.name) + ":" + url.PathEscape(service.Spec.Ports[0].Name) + "/proxy"
+	return c.proxied, nil
 }
 
 // answerError is an answer that is not success. Its text is the status and, where the API server gave one, its reason.

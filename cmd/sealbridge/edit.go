@@ -108,7 +108,7 @@ func (r *editRun) set(ctx context.Context) error {
 }
 
 func (r *editRun) seal(ctx context.Context, file *sealing.File, object *sealing.Object, value []byte) error {
-	to, err := r.recipient(ctx)
+	to, err := r.recipients(ctx)
 	if err != nil {
 		return err
 	}

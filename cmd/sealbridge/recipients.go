@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/seal"
@@ -12,19 +14,47 @@ import (
 // sealsNative says whether values are sealed in the native format, which has to be asked for.
 func (f *clusterFlags) sealsNative() bool { return f.native || len(f.recipients) > 0 }
 
+// recipients returns whom the values of each namespace are sealed to: those that the flags name, and those of the controller,
+// which may have keys for a namespace alone. Values that name no namespace are sealed as those of --namespace. Each is asked
+// for once, and what the flags name at once.
+func (c *connection) recipients(ctx context.Context) (func(namespace string) (seal.Recipient, error), error) {
+	if !c.asksController() {
+		to, err := c.recipient(ctx, nil, "")
+		return func(string) (seal.Recipient, error) { return to, nil }, err
+	}
+	reached, err := c.cluster()
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	known := map[string]func() (seal.Recipient, error){}
+	return func(namespace string) (seal.Recipient, error) {
+		namespace = cmp.Or(namespace, c.at.overrides.Context.Namespace)
+		mu.Lock()
+		ask := known[namespace]
+		if ask == nil {
+			ask = sync.OnceValues(func() (seal.Recipient, error) { return c.recipient(ctx, reached, namespace) })
+			known[namespace] = ask
+		}
+		mu.Unlock()
+		return ask()
+	}, nil
+}
+
+// asksController says whether it is the controller that knows whom to seal to.
+func (c *connection) asksController() bool {
+	return c.at.native || c.at.cert == "" && !c.at.sealsNative()
+}
+
 // nativeRecipients are all whom --native and --recipients name.
-func (c *connection) nativeRecipients(ctx context.Context) (seal.Recipient, error) {
+func (c *connection) nativeRecipients(ctx context.Context, reached *cluster, namespace string) (seal.Recipient, error) {
 	if c.at.cert != "" {
 		return nil, usage("--cert seals in the format of Sealed Secrets, --native and --recipients in the native one",
 			"--cert and --recipients exclude each other")
 	}
 	var all []*agebox.Recipient
 	if c.at.native {
-		reached, err := c.cluster()
-		if err != nil {
-			return nil, err
-		}
-		text, err := reached.recipients(ctx, c.at.overrides.Context.Namespace)
+		text, err := reached.recipients(ctx, namespace)
 		if err != nil {
 			return nil, err
 		}
@@ -61,12 +91,15 @@ func parseRecipients(what string, text []byte) ([]*agebox.Recipient, error) {
 
 // fetched is what --fetch-cert writes: the certificate, or with --native the controller's recipient.
 func (r *sealRun) fetched(ctx context.Context) ([]byte, error) {
-	if !r.flags.native {
-		return r.certificate(ctx)
+	var reached *cluster
+	if r.asksController() {
+		var err error
+		if reached, err = r.cluster(); err != nil {
+			return nil, err
+		}
 	}
-	reached, err := r.cluster()
-	if err != nil {
-		return nil, err
+	if !r.flags.native {
+		return r.certificate(ctx, reached, r.at.overrides.Context.Namespace)
 	}
 	text, err := reached.recipients(ctx, r.at.overrides.Context.Namespace)
 	if err != nil {

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
@@ -173,7 +171,7 @@ func (r *rewrapRun) resealer(ctx context.Context) (resealer, error) {
 		return nil, err
 	}
 	if len(keys) > 0 {
-		to, err := r.recipient(ctx)
+		to, err := r.recipients(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -186,14 +184,6 @@ func (r *rewrapRun) resealer(ctx context.Context) (resealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := c.certificate(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	key, err := keyring.ParseRecipient(certificate, time.Now())
-	if err != nil {
-		return nil, certificateError(err)
-	}
 	proxy, err := c.proxy(ctx)
 	if err != nil {
 		return nil, err
@@ -202,7 +192,11 @@ func (r *rewrapRun) resealer(ctx context.Context) (resealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &online{cluster: c, proxy: proxy, to: keyring.Fingerprint(key), memory: memory, dryRun: r.flags.dryRun}, nil
+	to, err := r.recipients(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &online{cluster: c, proxy: proxy, to: to, memory: memory, dryRun: r.flags.dryRun}, nil
 }
 
 // offline opens with keys at hand.
@@ -214,7 +208,16 @@ type offline struct {
 func (f *offline) done() error { return nil }
 
 func (f *offline) reseal(ctx context.Context, o *sealing.Object) (outcome, error) {
-	out := outcome{to: f.options.To.Fingerprint()}
+	var out outcome
+	namespace, err := o.Place(f.options)
+	if err != nil {
+		return out, &objectError{err}
+	}
+	to, err := f.options.To(namespace)
+	if err != nil {
+		return out, err
+	}
+	out.to = to.Fingerprint()
 	opener, from := seal.NewOpener(f.keys, "", 0), map[string]bool{}
 	sealed := map[string]string{}
 	keys := o.Keys()
@@ -222,7 +225,7 @@ func (f *offline) reseal(ctx context.Context, o *sealing.Object) (outcome, error
 		keys = append(keys, sealing.DeprecatedKey)
 	}
 	for _, key := range keys {
-		text, was, err := f.one(ctx, opener, o, key)
+		text, was, err := f.one(ctx, opener, o, namespace, key, out.to)
 		if ctx.Err() != nil {
 			return out, context.Cause(ctx)
 		}
@@ -248,11 +251,7 @@ func (f *offline) reseal(ctx context.Context, o *sealing.Object) (outcome, error
 }
 
 // one seals one value anew, unless it is sealed to the right ones, and says to whom it was.
-func (f *offline) one(ctx context.Context, opener *seal.Opener, o *sealing.Object, key string) (text, was string, err error) {
-	namespace, err := o.Place(f.options)
-	if err != nil {
-		return "", "", err
-	}
+func (f *offline) one(ctx context.Context, opener *seal.Opener, o *sealing.Object, namespace, key, to string) (text, was string, err error) {
 	value, err := o.Open(func(scope seal.Scope, namespace, name, text string) ([]byte, error) {
 		return opener.Open(ctx, scope, namespace, name, text)
 	}, namespace, key)
@@ -260,7 +259,7 @@ func (f *offline) one(ctx context.Context, opener *seal.Opener, o *sealing.Objec
 		return "", "", err
 	}
 	defer clear(value)
-	if was = sealedTo(o.Sealed(key), opener.Opened()); was == f.options.To.Fingerprint() {
+	if was = sealedTo(o.Sealed(key), opener.Opened()); was == to {
 		return "", was, nil
 	}
 	text, err = o.SealValue(f.options, key, value)
@@ -271,7 +270,7 @@ func (f *offline) one(ctx context.Context, opener *seal.Opener, o *sealing.Objec
 type online struct {
 	cluster *cluster
 	proxy   string
-	to      string // fingerprint of the newest key
+	to      func(namespace string) (seal.Recipient, error) // the newest key
 	memory  *memory
 	dryRun  bool
 }
@@ -279,13 +278,17 @@ type online struct {
 func (n *online) done() error { return n.memory.save() }
 
 func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error) {
-	out := outcome{to: n.to, from: "unknown"}
+	to, err := n.to(o.Namespace)
+	if err != nil {
+		return outcome{}, err
+	}
+	out := outcome{to: to.Fingerprint(), from: "unknown"}
 	for _, key := range o.Keys() {
-		if !n.memory.IsTo(n.to, o.Values[key]) {
+		if !n.memory.IsTo(out.to, o.Values[key]) {
 			out.changed++
 		}
 	}
-	if o.Deprecated != "" && !n.memory.IsTo(n.to, o.Deprecated) {
+	if o.Deprecated != "" && !n.memory.IsTo(out.to, o.Deprecated) {
 		out.changed++
 	}
 	if out.changed == 0 || n.dryRun {
@@ -311,7 +314,7 @@ func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error)
 	}
 	out.changed = renewal.Changed
 	for _, text := range renewal.Values {
-		n.memory.RememberTo(n.to, text)
+		n.memory.RememberTo(out.to, text)
 	}
 	return out, nil
 }

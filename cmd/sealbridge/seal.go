@@ -155,7 +155,11 @@ func (r *sealRun) raw(ctx context.Context) error {
 			return usage("", "must provide the --name flag with --raw and --scope %s", scope)
 		}
 	}
-	to, err := r.recipient(ctx)
+	recipients, err := r.recipients(ctx)
+	if err != nil {
+		return err
+	}
+	to, err := recipients(namespace)
 	if err != nil {
 		return err
 	}
@@ -244,7 +248,7 @@ func readPrivateKeys(paths []string) (sealing.PrivateKeys, error) {
 
 // options is how Secrets are sealed in this run.
 func (r *sealRun) options(ctx context.Context) (sealing.Options, error) {
-	to, err := r.recipient(ctx)
+	to, err := r.recipients(ctx)
 	return sealing.Options{
 		To: to, Random: rand.Reader, Scope: r.flags.scope.scope, Name: r.flags.name,
 		AllowEmpty: r.flags.allowEmpty, Namespace: r.namespaceOnce(),

@@ -31,7 +31,7 @@ func (r *sealRun) update(ctx context.Context, format sealing.Format) error {
 	if err != nil {
 		return err
 	}
-	options.Memory = &remembered{memory: memory, recipient: options.To.Fingerprint(), opens: func(scope seal.Scope, namespace, name, text string) ([]byte, string) {
+	options.Memory = &remembered{memory: memory, to: options.To, opens: func(scope seal.Scope, namespace, name, text string) ([]byte, string) {
 		if len(keys) == 0 {
 			return nil, ""
 		}
@@ -82,22 +82,33 @@ func sealedTo(text, opened string) string {
 
 // remembered knows values by the memo, and by opening them where there are keys for it.
 type remembered struct {
-	memory    *memory
-	recipient string
+	memory *memory
+	// to returns whom the values of a namespace are sealed to.
+	to func(namespace string) (seal.Recipient, error)
 	// opens returns a value and to whom it is sealed, or nothing.
 	opens func(scope seal.Scope, namespace, name, text string) (value []byte, to string)
 }
 
 // Holds implements sealing.Memory.
 func (m *remembered) Holds(scope seal.Scope, namespace, name, text string, value []byte) bool {
-	if m.memory.Holds(m.recipient, string(seal.Label(scope, namespace, name)), text, value) {
+	recipient := m.recipient(namespace)
+	if m.memory.Holds(recipient, string(seal.Label(scope, namespace, name)), text, value) {
 		return true
 	}
 	old, to := m.opens(scope, namespace, name, text)
-	return to == m.recipient && subtle.ConstantTimeCompare(old, value) == 1
+	return to == recipient && subtle.ConstantTimeCompare(old, value) == 1
 }
 
 // Sealed implements sealing.Memory.
 func (m *remembered) Sealed(scope seal.Scope, namespace, name, text string, value []byte) {
-	m.memory.Remember(m.recipient, string(seal.Label(scope, namespace, name)), text, value)
+	m.memory.Remember(m.recipient(namespace), string(seal.Label(scope, namespace, name)), text, value)
+}
+
+// recipient returns the fingerprint of those to whom the values of a namespace are sealed, which is known by then.
+func (m *remembered) recipient(namespace string) string {
+	to, err := m.to(namespace)
+	if err != nil {
+		return ""
+	}
+	return to.Fingerprint()
 }

@@ -215,7 +215,11 @@ func (o *Object) SealValue(options Options, key string, value []byte) (string, e
 	if err != nil {
 		return "", err
 	}
-	text, err := seal.Seal(options.Random, options.To, o.Scope, namespace, o.Name, value)
+	to, err := options.To(namespace)
+	if err != nil {
+		return "", err
+	}
+	text, err := seal.Seal(options.Random, to, o.Scope, namespace, o.Name, value)
 	if err != nil {
 		return "", sealError(where, key, err)
 	}

@@ -43,8 +43,8 @@ type Template struct {
 
 // Options say how Secrets are sealed.
 type Options struct {
-	// To is whom values are sealed to.
-	To seal.Recipient
+	// To returns whom the values of a namespace are sealed to, "" for values that name none. It is safe for concurrent use.
+	To func(namespace string) (seal.Recipient, error)
 	// Random is crypto/rand.Reader outside of tests.
 	Random io.Reader
 	// Scope is the scope that was asked for; "" leaves it to the Secret's annotations.
@@ -93,11 +93,14 @@ func Seal(s Secret, o Options) (*SealedSecret, error) {
 			EncryptedData: make(map[string]string, len(s.Data)),
 		},
 	}
+	to, err := o.To(meta.Namespace)
+	if err != nil {
+		return nil, err
+	}
 	for _, key := range sortedKeys(s.Data) {
 		text, ok := o.kept(scope, meta.Namespace, meta.Name, key, s.Data[key])
 		if !ok {
-			var err error
-			if text, err = seal.Seal(o.Random, o.To, scope, meta.Namespace, meta.Name, s.Data[key]); err != nil {
+			if text, err = seal.Seal(o.Random, to, scope, meta.Namespace, meta.Name, s.Data[key]); err != nil {
 				return nil, sealError(s.where, key, err)
 			}
 		}

@@ -43,7 +43,8 @@ func secret(fields string) string {
 // in returns Options for a run in a namespace; explicit as with --namespace.
 func in(t testing.TB, namespace string, explicit bool) sealing.Options {
 	return sealing.Options{
-		To: seal.Compat(readPair(t).Public()), Random: rand.Reader,
+		To:        func(string) (seal.Recipient, error) { return seal.Compat(readPair(t).Public()), nil },
+		Random:    rand.Reader,
 		Namespace: func(bool) (string, bool, error) { return namespace, explicit, nil },
 	}
 }
