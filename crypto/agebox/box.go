@@ -183,15 +183,16 @@ func (b *Box) inside(fileKey []byte) ([]byte, error) {
 	if len(fileKey) != fileKeySize {
 		return nil, ErrDecrypt
 	}
-	r, err := age.Decrypt(bytes.NewReader(b.raw), age.NewInjectedFileKeyIdentity(slices.Clone(fileKey)))
-	if err != nil {
+	// What reads from an offset makes one buffer of the size of a chunk, where what reads a stream makes two.
+	r, size, err := age.DecryptReaderAt(bytes.NewReader(b.raw), int64(len(b.raw)), age.NewInjectedFileKeyIdentity(slices.Clone(fileKey)))
+	if err != nil || size > int64(maxInside) {
 		return nil, ErrDecrypt
 	}
-	out := bytes.NewBuffer(make([]byte, 0, max(len(b.raw)-b.end, 0)+bytes.MinRead))
-	if _, err := out.ReadFrom(io.LimitReader(r, int64(maxInside)+1)); err != nil || out.Len() > maxInside {
+	out := make([]byte, size)
+	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), out); err != nil {
 		return nil, ErrDecrypt
 	}
-	return out.Bytes(), nil
+	return out, nil
 }
 
 // Seal encrypts a value to recipients, of which each can open it, for one place. A recipient that is given twice counts
