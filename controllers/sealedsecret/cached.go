@@ -9,14 +9,8 @@ import (
 	"github.com/sealbridge/sealbridge/crypto/seal"
 )
 
-// Cached is the transform of the cache of SealedSecrets: it leaves of one what says whether it is up to date. The values,
-// their templates and what tools have written into annotations, which may hold the values once more, are read from the API
-// server when there is something to open, so that memory does not grow with them.
-func Cached(obj any) (any, error) {
-	ss, ok := obj.(*v1alpha1.SealedSecret)
-	if !ok {
-		return obj, nil
-	}
+// slim leaves of a SealedSecret what says whether it is up to date.
+func slim(ss *v1alpha1.SealedSecret) *v1alpha1.SealedSecret {
 	// What many have in common is there once.
 	kept := &v1alpha1.SealedSecret{Status: ss.Status}
 	kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion = unique.Make(ss.Namespace).Value(), ss.Name, ss.UID, ss.ResourceVersion
@@ -45,7 +39,7 @@ func Cached(obj any) (any, error) {
 	if kept.Status.Scope == string(seal.Strict) {
 		kept.Status.Scope = string(seal.Strict)
 	}
-	return kept, nil
+	return kept
 }
 
 // cachedVersion is the transform of the cache of the Secrets that the controller has written: it leaves the version. When

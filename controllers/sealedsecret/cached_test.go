@@ -35,7 +35,8 @@ func TestTheCacheHasWhatSaysWhetherAnObjectIsCurrentAndNoValue(t *testing.T) {
 	setConditions(&obj.Status, metav1.ConditionTrue, v1alpha1.ReasonUnsealed, "", now.Time)
 	obj.Status.Conditions = append(obj.Status.Conditions, v1alpha1.Condition{Type: "Foreign", Status: "Maybe", Message: "stays"})
 
-	got, err := Cached(obj)
+	handover := &Handover{}
+	got, err := handover.Cached(obj)
 	kept, ok := got.(*v1alpha1.SealedSecret)
 	if err != nil || !ok {
 		t.Fatalf("%T, %v", got, err)
@@ -57,7 +58,7 @@ func TestTheCacheHasWhatSaysWhetherAnObjectIsCurrentAndNoValue(t *testing.T) {
 	if err != nil || strings.Contains(string(raw), sealed) {
 		t.Errorf("%s, %v", raw, err)
 	}
-	if again, err := Cached(got); !cmp.Equal(got, again) || err != nil {
+	if again, err := handover.Cached(got); !cmp.Equal(got, again) || err != nil {
 		t.Errorf("once more it is %+v, %v", again, err)
 	}
 }

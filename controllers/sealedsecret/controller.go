@@ -40,7 +40,7 @@ type Keys interface {
 	Ring() (ring *keyring.Ring, replaced <-chan struct{})
 }
 
-// Deps are what a Controller needs; all but Namespaces and Templates are required.
+// Deps are what a Controller needs; all but Namespaces, Handover and Templates are required.
 type Deps struct {
 	Keys   Keys
 	Engine flow.Engine
@@ -52,6 +52,9 @@ type Deps struct {
 	Concurrent int
 	// Namespaces limits where Secrets are watched; empty means everywhere. The manager's cache has the same limit.
 	Namespaces []string
+	// Handover has what the manager's cache was not left, as its Cached is that cache's transform; without it, each object that
+	// has something to open is read once more.
+	Handover *Handover
 	// SkipRecreate leaves a Secret as it is until its SealedSecret changes, and watches no Secrets.
 	SkipRecreate bool
 	// RefuseDeprecated opens no spec.data.
@@ -83,6 +86,7 @@ func New(deps Deps) (*Controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the SealedSecret controller: %w", err)
 	}
+	deps.Engine.Status = briefStatus{deps.Engine.Status}
 	return &Controller{deps: deps, meters: meters, memory: newMemory(), turn: newTurn(), lane: newLane(deps.Concurrent), recent: &recency{}}, nil
 }
 
@@ -91,8 +95,8 @@ func New(deps Deps) (*Controller, error) {
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// SetupWithManager registers the controller, which needs no more of the SealedSecrets in the manager's cache than Cached
-// leaves, and, unless SkipRecreate is set, a cache of its own, which holds the metadata
+// SetupWithManager registers the controller, which needs no more of the SealedSecrets in the manager's cache than
+// Handover.Cached leaves, and, unless SkipRecreate is set, a cache of its own, which holds the metadata
 // of the Secrets that the controller has written.
 func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	watcher, err := client.NewWithWatch(mgr.GetConfig(), client.Options{
@@ -177,6 +181,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		c.meters.forget(req.NamespacedName)
 		c.memory.forget(req.NamespacedName)
 		c.blockers.forget(req.NamespacedName)
+		c.deps.Handover.forget(req.NamespacedName)
 		return reconcile.Result{}, nil
 	}
 	if err != nil {
@@ -198,11 +203,9 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return c.end(s, result, err)
 }
 
-// materialize opens the values and writes the Secret. The values are not in the cache, so that the object is read from the
-// API server, of which looked has what the cache has.
+// materialize opens the values and writes the Secret. looked has what the cache has of the object.
 func (c *Controller) materialize(ctx context.Context, req reconcile.Request, looked *scope) (reconcile.Result, error) {
-	obj := &v1alpha1.SealedSecret{}
-	err := c.live.Get(ctx, req.NamespacedName, obj)
+	obj, err := c.whole(ctx, looked.obj)
 	if apierrors.IsNotFound(err) {
 		return reconcile.Result{}, nil // the cache follows
 	}
@@ -223,6 +226,24 @@ func (c *Controller) materialize(ctx context.Context, req reconcile.Request, loo
 		flow.Step[scope]{Name: "write the Secret", Do: c.write},
 	)
 	return c.end(s, result, err)
+}
+
+// whole returns an object with its values, of which our cache has the rest. What was not handed over is read from the API
+// server's cache, which costs it half of what reading from etcd does. When that cache is behind ours, as that of another API server
+// may be, what is stored counts.
+func (c *Controller) whole(ctx context.Context, seen *v1alpha1.SealedSecret) (*v1alpha1.SealedSecret, error) {
+	if spec, ok := c.deps.Handover.take(seen); ok {
+		obj := seen.DeepCopy()
+		obj.Spec = spec
+		return obj, nil
+	}
+	name, obj := client.ObjectKeyFromObject(seen), &v1alpha1.SealedSecret{}
+	err := c.live.Get(ctx, name, obj, &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: "0"}})
+	if apierrors.IsNotFound(err) || err == nil && !follows(obj, seen) {
+		obj = &v1alpha1.SealedSecret{}
+		err = c.live.Get(ctx, name, obj)
+	}
+	return obj, err
 }
 
 // end remembers and counts how a run ended.

@@ -112,9 +112,9 @@ func (w *world) start() {
 	for _, ns := range w.namespaces {
 		watched[ns] = cache.Config{}
 	}
-	skip := true
+	skip, handover := true, &sealedsecret.Handover{}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme: scheme(), Cache: cache.Options{DefaultNamespaces: watched, DefaultTransform: sealedsecret.Cached},
+		Scheme: scheme(), Cache: cache.Options{DefaultNamespaces: watched, DefaultTransform: handover.Cached},
 		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: &skip},
 		Logger:     logr.FromSlogHandler(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -130,7 +130,7 @@ func (w *world) start() {
 	})
 	deps := sealedsecret.Deps{
 		Keys: w.keeper, Engine: flow.Engine{Status: mgr.GetClient(), Events: events}, Metrics: w.metrics, Now: time.Now,
-		Concurrent: 4, Namespaces: w.namespaces,
+		Concurrent: 4, Namespaces: w.namespaces, Handover: handover,
 	}
 	if w.deps != nil {
 		w.deps(&deps)

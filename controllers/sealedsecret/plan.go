@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 
@@ -38,6 +39,12 @@ func synced(obj *v1alpha1.SealedSecret) bool {
 		}
 	}
 	return false
+}
+
+// follows says whether an object is the one that was seen, at the same version or a later one.
+func follows(obj, seen *v1alpha1.SealedSecret) bool {
+	order, err := resourceversion.CompareResourceVersion(obj.ResourceVersion, seen.ResourceVersion)
+	return err == nil && order >= 0 && obj.UID == seen.UID
 }
 
 // is says whether a Secret is at this version.

@@ -47,8 +47,8 @@ func TestARestartWithEverythingInSyncDoesNothing(t *testing.T) {
 		t.Errorf("Secrets were read one by one:\n%s", strings.Join(gets, "\n"))
 	}
 	objects := w.requests.with(func(s string) bool { return strings.HasPrefix(s, "GET ") && strings.Contains(s, "/sealedsecrets/") })
-	if len(objects) != 1 || !strings.HasSuffix(objects[0], "/last") {
-		t.Errorf("SealedSecrets were read one by one, want the new one once:\n%s", strings.Join(objects, "\n"))
+	if len(objects) > 0 {
+		t.Errorf("SealedSecrets were read one by one, also the new one, of which the cache has shown all:\n%s", strings.Join(objects, "\n"))
 	}
 	w.checkCanary()
 }

@@ -121,13 +121,13 @@ func (o *SealedOptions) namespaces(own string) []string {
 	return slices.Compact(out)
 }
 
-// cached says which SealedSecrets the manager's cache holds.
-func (o *SealedOptions) cached(own string) (cache.ByObject, error) {
+// cached says which SealedSecrets the manager's cache holds, and hands over the rest of them.
+func (o *SealedOptions) cached(own string, handover *sealedsecret.Handover) (cache.ByObject, error) {
 	selector, err := labels.Parse(o.LabelSelector)
 	if err != nil {
 		return cache.ByObject{}, fmt.Errorf("--label-selector: %w", err)
 	}
-	out := cache.ByObject{Label: selector, Transform: sealedsecret.Cached}
+	out := cache.ByObject{Label: selector, Transform: handover.Cached}
 	for _, namespace := range o.namespaces(own) {
 		if out.Namespaces == nil {
 			out.Namespaces = map[string]cache.Config{}

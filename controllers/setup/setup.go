@@ -67,7 +67,11 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 			return nil, err
 		}
 	}
-	mgr, err := newManager(cfg, o)
+	var handover *sealedsecret.Handover
+	if on[SealedSecret] {
+		handover = &sealedsecret.Handover{}
+	}
+	mgr, err := newManager(cfg, o, handover)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +102,9 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 		{SecretStore, func() error { return addSecretStore(mgr, o, pool, recorder, observer) }},
 		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool, watcher, templates, recorder, observer) }},
 		{ClusterExternalSecret, func() error { return addClusterExternalSecret(ctx, mgr, o, recorder, observer) }},
-		{SealedSecret, func() error { return addSealedSecret(mgr, o, templates, announcer.Recorder(sealedSecretsComponent)) }},
+		{SealedSecret, func() error {
+			return addSealedSecret(mgr, o, handover, templates, announcer.Recorder(sealedSecretsComponent))
+		}},
 		{GitSync, func() error { return addGitSync(mgr, o) }},
 	} {
 		if !on[c.name] {
@@ -119,12 +125,12 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	return mgr, nil
 }
 
-func newManager(cfg *rest.Config, o Options) (manager.Manager, error) {
+func newManager(cfg *rest.Config, o Options, handover *sealedsecret.Handover) (manager.Manager, error) {
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := o.Sealed.cached(o.Namespace)
+	sealed, err := o.Sealed.cached(o.Namespace, handover)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +215,9 @@ func addClusterExternalSecret(ctx context.Context, mgr manager.Manager, o Option
 }
 
 // addSealedSecret adds the keys, what is opened with them, and the certificate to seal with, which are one capability.
-func addSealedSecret(mgr manager.Manager, o Options, templates *template.Cache, announcer events.EventRecorder) error {
+func addSealedSecret(
+	mgr manager.Manager, o Options, handover *sealedsecret.Handover, templates *template.Cache, announcer events.EventRecorder,
+) error {
 	for _, note := range o.Sealed.notes() {
 		mgr.GetLogger().Info(note)
 	}
@@ -239,7 +247,7 @@ func addSealedSecret(mgr manager.Manager, o Options, templates *template.Cache, 
 	}
 	c, err := sealedsecret.New(sealedsecret.Deps{
 		Keys: keys, Engine: flow.Engine{Status: status, Events: announcer}, Metrics: metrics.Registry, OmitNames: o.OmitNames || o.Sealed.OmitNames,
-		Now: time.Now, Concurrent: o.Concurrent, Namespaces: o.sealedNamespaces(),
+		Now: time.Now, Concurrent: o.Concurrent, Namespaces: o.sealedNamespaces(), Handover: handover,
 		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated, Templates: templates,
 	})
 	if err != nil {

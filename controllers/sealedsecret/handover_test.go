@@ -1,0 +1,121 @@
+package sealedsecret
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+)
+
+// newObject returns a SealedSecret that is new.
+func newObject(name string) *v1alpha1.SealedSecret {
+	text := "{{ .k }}"
+	obj := &v1alpha1.SealedSecret{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, UID: "u", ResourceVersion: "7", Generation: 1}}
+	obj.Spec.EncryptedData = map[string]string{"k": "c2VhbGVk"}
+	obj.Spec.Template.Data = map[string]*string{"t": &text, "k": nil}
+	obj.Spec.Template.Metadata.Labels = map[string]string{"tier": "web"}
+	return obj
+}
+
+// show gives an object to the cache and returns what that has of it.
+func show(t *testing.T, h *Handover, obj *v1alpha1.SealedSecret) *v1alpha1.SealedSecret {
+	t.Helper()
+	got, err := h.Cached(obj.DeepCopy())
+	kept, ok := got.(*v1alpha1.SealedSecret)
+	if err != nil || !ok || len(kept.Spec.EncryptedData) > 0 {
+		t.Fatalf("the cache has %+v, %v", got, err)
+	}
+	return kept
+}
+
+func TestWhatTheCacheLeavesOutIsHandedOverOnce(t *testing.T) {
+	t.Parallel()
+	h, obj := &Handover{}, newObject("app")
+	kept := show(t, h, obj)
+	kept = show(t, h, kept) // as a cache that is being filled does
+	spec, ok := h.take(kept)
+	if diff := cmp.Diff(obj.Spec, spec); !ok || diff != "" {
+		t.Errorf("%t %s", ok, diff)
+	}
+	if _, ok := h.take(kept); ok {
+		t.Error("it was handed over twice")
+	}
+	kept = show(t, h, kept)
+	if _, ok := h.take(kept); ok || h.size != 0 || len(h.specs) != 0 {
+		t.Errorf("what the cache has left was handed over: %+v", h)
+	}
+}
+
+func TestOnlyTheSpecOfTheVersionThatTheCacheShowsIsHandedOver(t *testing.T) {
+	t.Parallel()
+	now := metav1.NewTime(time.Now())
+	for name, change := range map[string]func(*v1alpha1.SealedSecret){
+		"reported on":  func(s *v1alpha1.SealedSecret) { s.Status.ObservedGeneration = 1 },
+		"being gone":   func(s *v1alpha1.SealedSecret) { s.DeletionTimestamp = &now },
+		"empty":        func(s *v1alpha1.SealedSecret) { s.Spec.EncryptedData = nil },
+		"without room": func(s *v1alpha1.SealedSecret) { s.Spec.EncryptedData["k"] = strings.Repeat("x", maxHanded) },
+	} {
+		h, obj := &Handover{}, newObject("app")
+		show(t, h, obj)
+		change(obj)
+		obj.ResourceVersion = "8"
+		if kept := show(t, h, obj); len(h.specs) != 0 || h.size != 0 {
+			t.Errorf("%s: %+v is held for %+v", name, h.specs, kept)
+		}
+	}
+	for name, change := range map[string]func(*v1alpha1.SealedSecret){
+		"later":            func(s *v1alpha1.SealedSecret) { s.ResourceVersion = "8" },
+		"earlier":          func(s *v1alpha1.SealedSecret) { s.ResourceVersion = "6" },
+		"another":          func(s *v1alpha1.SealedSecret) { s.UID = "v" },
+		"of another place": func(s *v1alpha1.SealedSecret) { s.Namespace = "other" },
+	} {
+		h := &Handover{}
+		kept := show(t, h, newObject("app"))
+		change(kept)
+		if _, ok := h.take(kept); ok {
+			t.Errorf("%s: it was handed over", name)
+		}
+	}
+}
+
+func TestOfAnyNumberOfObjectsNoMoreThanAFewMegabytesAreHeld(t *testing.T) {
+	t.Parallel()
+	h := &Handover{}
+	var all []*v1alpha1.SealedSecret
+	sum := 0
+	for i := range 100 {
+		obj := newObject(fmt.Sprint("app-", i))
+		obj.Spec.EncryptedData["k"] = strings.Repeat("x", maxHanded/50)
+		all = append(all, show(t, h, obj))
+		sum += maxHanded / 50
+	}
+	if n := len(h.specs); n < 45 || n >= 50 || sum < maxHanded || h.size > maxHanded {
+		t.Errorf("%d objects of %d bytes are held, %d bytes", n, maxHanded/50, h.size)
+	}
+	handed := 0
+	for i, kept := range all {
+		if i%2 == 0 {
+			h.forget(client.ObjectKeyFromObject(kept))
+		} else if _, ok := h.take(kept); ok {
+			handed++
+		}
+	}
+	if handed < 20 || h.size != 0 || len(h.specs) != 0 {
+		t.Errorf("%d were handed over, and %d bytes of %d objects are left", handed, h.size, len(h.specs))
+	}
+	if kept := show(t, h, newObject("app")); len(h.specs) != 1 {
+		t.Errorf("there is no room again for %s", kept.Name)
+	}
+	var none *Handover
+	kept := show(t, none, newObject("app"))
+	if _, ok := none.take(kept); ok {
+		t.Error("nobody handed it over")
+	}
+	none.forget(client.ObjectKeyFromObject(kept))
+}
