@@ -109,9 +109,11 @@ demo-down: require ## End what `make demo` left running
 	@bin/demo down
 
 .PHONY: bench
-bench: require build $(parts) ## Measure; prints a table and writes bin/bench/<scenario>.json
+bench: require build $(parts) bin/sealed-secrets-controller ## Measure, others beside; prints tables and writes bin/bench/<scenario>.json
 	@$(progress) "bin/benchmark" $(build) -o bin/benchmark ./test/bench
-	@bin/benchmark
+	@if [ -e bin/external-secrets ]; then eso=,eso-tuned; else eso=; \
+		echo "External Secrets Operator is not measured beside: docs/performance.md says how to build bin/external-secrets" >&2; fi; \
+	bin/benchmark -beside sealed-secrets-tuned$$eso
 
 .PHONY: clean
 clean: ## Remove bin/ (the real parts build again from Go's cache)

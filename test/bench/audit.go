@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// controllerUser is who the controller is to the API server, a user or a ServiceAccount: the audit log holds the requests of
-// these two and no others.
+// controllerUser is the controller's ServiceAccount: the audit log holds its requests and no others.
 const controllerUser = "bench-controller"
 
 const auditPolicy = `apiVersion: audit.k8s.io/v1
@@ -19,7 +18,7 @@ kind: Policy
 omitStages: [RequestReceived, ResponseStarted]
 rules:
 - level: Metadata
-  users: ["` + controllerUser + `", "system:serviceaccount:` + keyNamespace + `:` + controllerUser + `"]
+  users: ["system:serviceaccount:` + keyNamespace + `:` + controllerUser + `"]
 - level: None
 `
 

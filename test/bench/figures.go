@@ -8,6 +8,9 @@ import (
 	"github.com/sealbridge/sealbridge/test/harness/countingstore"
 )
 
+// kubernetes begins the names of the figures that addCalls adds.
+const kubernetes = "Kubernetes "
+
 // addCalls adds the controller's requests to the API server by verb and resource.
 func (r *Report) addCalls(calls []call) {
 	sums := map[string]int{}
@@ -15,7 +18,7 @@ func (r *Report) addCalls(calls []call) {
 		sums[c.kind()]++
 	}
 	for _, name := range slices.Sorted(maps.Keys(sums)) {
-		r.Add("Kubernetes "+name, float64(sums[name]), "requests")
+		r.Add(kubernetes+name, float64(sums[name]), "requests")
 	}
 }
 

@@ -3,7 +3,8 @@
 // It starts a control plane and a counting store (or a Vault) on loopback, fills the cluster, starts the controller binary
 // and takes the figures from outside of it: its requests from the API server's audit log, the store's from the store, CPU,
 // memory and bytes read from the operating system. Each table is also written as JSON to bin/bench/<scenario>.json.
-// With -beside the same scenarios run with External Secrets Operator or Sealed Secrets in the place of our controller.
+// With -beside the scenarios that have a sense for External Secrets Operator or Sealed Secrets run with these too, right after
+// ours and in a cluster of their own, and a table compares them.
 package main
 
 import (
@@ -78,9 +79,9 @@ func chains() [][]scenario {
 
 // settings are what the command line says.
 type settings struct {
-	only, dir, beside, eso, esoCRDs string
-	profile, strict                 bool
-	sealed                          sizes
+	only, dir, beside, instead, eso, esoCRDs string
+	profile, strict                          bool
+	sealed                                   sizes
 }
 
 func main() {
@@ -102,8 +103,9 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	fs.StringVar(&set.dir, "out", "bin/bench", "folder for the JSON files and profiles")
 	fs.BoolVar(&set.profile, "profile", false, "also keep CPU and heap profiles of the controller")
 	fs.BoolVar(&set.strict, "strict", false, "fail when a bound is missed")
-	fs.StringVar(&set.beside, "beside", "", "measure another tool instead: eso (its defaults), eso-tuned, sealed-secrets (its defaults) or sealed-secrets-tuned")
-	fs.StringVar(&set.eso, "eso", "bin/external-secrets", "binary of External Secrets Operator for -beside")
+	fs.StringVar(&set.beside, "beside", "", "comma-separated other tools to measure too: eso (its defaults), eso-tuned, sealed-secrets (its defaults), sealed-secrets-tuned")
+	fs.StringVar(&set.instead, "instead", "", "other tools to measure without ours")
+	fs.StringVar(&set.eso, "eso", "bin/external-secrets", "binary of External Secrets Operator for -beside and -instead")
 	fs.StringVar(&set.esoCRDs, "eso-crds", "bin/external-secrets-crds.yaml", "its CustomResourceDefinitions")
 	fs.IntVar(&set.sealed.objects, "sealed-objects", 0, "SealedSecrets of each sealed scenario; 0 for its own number")
 	fs.IntVar(&set.sealed.keys, "sealed-keys", 0, "sealing keys of sealed-12-keys, sealed-native and sealed-poison; 0 for 12, 24 and 60")
@@ -112,20 +114,16 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	subject, err := subjectOf(set)
+	subjects, err := subjectsOf(set)
 	if err != nil {
 		return err
 	}
 	if err := known(set.only); err != nil {
 		return err
 	}
-	missed := 0
-	for _, chain := range chains() {
-		n, err := runChain(ctx, chain, subject, set, out, log)
-		if err != nil {
-			return err
-		}
-		missed += n
+	missed, err := runAll(ctx, subjects, set, out, log)
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(out, "\n%d bounds missed\n", missed)
 	if set.strict && missed > 0 {
@@ -134,9 +132,36 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	return nil
 }
 
-// runChain runs a chain up to the last scenario that was chosen, in a world of its own, and reports the chosen ones. It
-// returns how many bounds were missed.
-func runChain(ctx context.Context, chain []scenario, subject subject, set settings, out, log io.Writer) (missed int, err error) {
+// runAll runs each chain with each subject, and compares them. It returns how many bounds were missed. What another tool does
+// not come to an end with is said and ends nothing.
+func runAll(ctx context.Context, subjects []subject, set settings, out, log io.Writer) (missed int, err error) {
+	var reports []*Report
+	for _, chain := range chains() {
+		first := len(reports)
+		for _, s := range subjects {
+			more, err := runChain(ctx, chain, s, set, reports, log)
+			for _, report := range more {
+				missed += report.Print(out, !s.other)
+				if err := report.Write(set.dir); err != nil {
+					return missed, err
+				}
+			}
+			if err != nil && (!s.other || ctx.Err() != nil) {
+				return missed, err
+			}
+			if err != nil {
+				fmt.Fprintf(out, "\n%s: %v\n", s.name, err)
+			}
+			reports = append(reports, more...)
+		}
+		printSideBySide(out, reports[first:])
+	}
+	return missed, nil
+}
+
+// runChain runs a chain up to the last scenario that was chosen, in a world of its own, and reports the chosen ones. Earlier are
+// the reports of the run before it.
+func runChain(ctx context.Context, chain []scenario, subject subject, set settings, earlier []*Report, log io.Writer) (reports []*Report, err error) {
 	chosen := func(s scenario) bool {
 		if subject.other && (s.ours || s.sealed != subject.sealed) {
 			return false
@@ -150,7 +175,7 @@ func runChain(ctx context.Context, chain []scenario, subject subject, set settin
 		}
 	}
 	if last < 0 {
-		return 0, nil
+		return nil, nil
 	}
 	start := newWorld
 	if chain[0].alone {
@@ -158,26 +183,24 @@ func runChain(ctx context.Context, chain []scenario, subject subject, set settin
 	}
 	w, err := start(ctx, subject, set, log)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer w.stop()
+	w.earlier = earlier
 	for _, s := range chain[:last+1] {
-		fmt.Fprintf(log, "scenario %s (about %s on two quiet cores): %s\n", s.name, s.takes, s.about)
+		fmt.Fprintf(log, "scenario %s with %s (ours takes about %s on two quiet cores): %s\n", s.name, subject.name, s.takes, s.about)
 		w.scenario = s.name
 		report, err := s.run(ctx, w)
 		if err != nil {
-			return 0, fmt.Errorf("scenario %s: %w%s", s.name, err, w.logOf())
+			return reports, fmt.Errorf("scenario %s: %w%s", s.name, err, w.logOf())
 		}
 		if !chosen(s) {
 			continue
 		}
 		report.Scenario, report.About, report.Machine, report.Subject = s.name, s.about, machine(), subject.name
-		missed += report.Print(out, !subject.other)
-		if err := report.Write(set.dir); err != nil {
-			return 0, err
-		}
+		reports = append(reports, report)
 	}
-	return missed, nil
+	return reports, nil
 }
 
 func names() []string {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/sealbridge/sealbridge/controllers/setup"
-	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
@@ -45,13 +44,10 @@ func (w *world) environmentOf(ctx context.Context) ([]string, error) {
 		w.podCredentials(ctx)
 }
 
-// podCredentials writes what a Pod of the controller's account would find, and lets that account do everything.
+// podCredentials writes what a Pod of the controller's account would find.
 func (w *world) podCredentials(ctx context.Context) error {
 	token, err := w.plane.ServiceAccountToken(ctx, keyNamespace, controllerUser)
 	if err != nil {
-		return err
-	}
-	if err := w.plane.Bind(ctx, controlplane.ServiceAccount(keyNamespace, controllerUser), "", "ClusterRole", "cluster-admin"); err != nil {
 		return err
 	}
 	dir := filepath.Join(w.dir, "serviceaccount")

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
@@ -24,26 +25,49 @@ type subject struct {
 	args func(w *world, metrics, pprof int) []string
 }
 
-func subjectOf(set settings) (subject, error) {
+// subjectsOf returns what is measured: our own controller, and after it, or in its place, the other tools.
+func subjectsOf(set settings) ([]subject, error) {
+	var subjects []subject
+	if set.instead == "" {
+		ours, err := subjectOf(sealbridge, set)
+		if err != nil {
+			return nil, err
+		}
+		subjects = append(subjects, ours)
+	}
+	for name := range strings.SplitSeq(set.instead+","+set.beside, ",") {
+		if name == "" {
+			continue
+		}
+		other, err := subjectOf(name, set)
+		if err != nil {
+			return nil, err
+		}
+		subjects = append(subjects, other)
+	}
+	return subjects, nil
+}
+
+func subjectOf(name string, set settings) (subject, error) {
 	root, err := process.ModuleRoot()
 	if err != nil {
 		return subject{}, err
 	}
-	switch set.beside {
-	case "":
+	switch name {
+	case sealbridge:
 		path, err := process.Binary("sealbridge-controller")
 		return subject{name: sealbridge, path: path, crds: filepath.Join(root, "config/crd"), args: ourArgs}, err
 	case "eso":
-		return esoSubject(set, nil)
+		return esoSubject(name, set, nil)
 	case "eso-tuned":
 		// The best that was found for it: docs/performance.md.
-		return esoSubject(set, []string{"--concurrent=10", "--client-qps=1000", "--client-burst=2000", "--enable-secrets-caching"})
+		return esoSubject(name, set, []string{"--concurrent=10", "--client-qps=1000", "--client-burst=2000", "--enable-secrets-caching"})
 	case "sealed-secrets":
-		return sealedSecrets(set.beside, root, nil)
+		return sealedSecrets(name, root, nil)
 	case "sealed-secrets-tuned":
-		return sealedSecrets(set.beside, root, []string{"--kubeclient-qps=-1"})
+		return sealedSecrets(name, root, []string{"--kubeclient-qps=-1"})
 	default:
-		return subject{}, fmt.Errorf("-beside %q: use eso, eso-tuned, sealed-secrets or sealed-secrets-tuned", set.beside)
+		return subject{}, fmt.Errorf("no tool %q: use eso, eso-tuned, sealed-secrets or sealed-secrets-tuned", name)
 	}
 }
 
@@ -57,17 +81,17 @@ func ourArgs(w *world, metrics, pprof int) []string {
 		"--metrics-bind-address", loopback(metrics), "--health-probe-bind-address", "0", "--pprof-bind-address", loopback(pprof))
 }
 
-func esoSubject(set settings, tuned []string) (subject, error) {
+func esoSubject(name string, set settings, tuned []string) (subject, error) {
 	for _, file := range []string{set.eso, set.esoCRDs} {
 		if _, err := os.Stat(file); err != nil {
-			return subject{}, fmt.Errorf("-beside %s: %w; docs/performance.md says how to build it", set.beside, err)
+			return subject{}, fmt.Errorf("measure %s: %w; docs/performance.md says how to build it", name, err)
 		}
 	}
 	path, err := filepath.Abs(set.eso)
 	if err != nil {
 		return subject{}, fmt.Errorf("find %s: %w", set.eso, err)
 	}
-	return subject{name: set.beside, other: true, path: path, crds: set.esoCRDs, args: func(_ *world, metrics, pprof int) []string {
+	return subject{name: name, other: true, path: path, crds: set.esoCRDs, args: func(_ *world, metrics, pprof int) []string {
 		return append([]string{"--metrics-addr=" + loopback(metrics), "--live-addr=" + loopback(pprof)}, tuned...)
 	}}, nil
 }

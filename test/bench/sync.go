@@ -23,6 +23,9 @@ func firstSync(n int, most float64) func(context.Context, *world) (*Report, erro
 	}
 }
 
+// untilReady is the figure of a first sync by which it is compared.
+const untilReady = "until all are ready"
+
 // measureSync starts the controller and measures until all objects are Ready. Keys is how many distinct keys they read.
 func (w *world) measureSync(ctx context.Context, r *Report, mostSeconds float64, keys int, mostMiB float64) error {
 	before, err := w.mark()
@@ -60,7 +63,7 @@ func (w *world) measureSync(ctx context.Context, r *Report, mostSeconds float64,
 	n := float64(w.objects)
 	written, events := writes(got.calls)
 	r.Add("ExternalSecrets", n, "objects")
-	r.Bound("until all are ready", elapsed.Seconds(), mostSeconds, "s")
+	r.Bound(untilReady, elapsed.Seconds(), mostSeconds, "s")
 	r.Add("until the last event is written, at most", settled.Seconds(), "s")
 	// The store is an object too: its status is written, and it has an event.
 	r.Bound("writes per object, the store among them", float64(written)/(n+1), 2, "requests")

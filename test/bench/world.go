@@ -36,6 +36,8 @@ type world struct {
 	log         io.Writer
 
 	scenario string
+	// earlier are the reports of this run so far.
+	earlier []*Report
 	// objects is how many ExternalSecrets or SealedSecrets there are.
 	objects int
 	// sealed is with what SealedSecrets were sealed; nil where there are none, and then objects are ExternalSecrets.
@@ -77,7 +79,11 @@ func newWorld(ctx context.Context, s subject, set settings, log io.Writer) (_ *w
 	}); err != nil {
 		return nil, err
 	}
-	user, err := w.plane.UserConfig(controllerUser, "system:masters")
+	// A ServiceAccount, as in a Pod: a client certificate costs the API server more at each request.
+	if err := w.plane.Bind(ctx, controlplane.ServiceAccount(keyNamespace, controllerUser), "", "ClusterRole", "cluster-admin"); err != nil {
+		return nil, err
+	}
+	user, err := w.plane.ServiceAccountConfig(ctx, keyNamespace, controllerUser)
 	if err != nil {
 		return nil, err
 	}
