@@ -25,32 +25,41 @@ func (o *Options) addAliases(fs *pflag.FlagSet) {
 	fs.IntVar(&o.ClientBurst, "kubeclient-burst", defaultClientBurst, "how many requests at once, where --kubeclient-qps sets a limit")
 }
 
-// GiveWay moves the metrics and the probes where they were left at defaults that the command line or the environment, which were
-// read, gives to another endpoint: the ports that Sealed Secrets has for its certificate and its metrics, 8080 and 8081, are those
-// of our metrics and probes. The metrics go where it has its own, the probes to a port that nobody else has.
+// GiveWay moves the endpoints that were left at defaults which the command line or the environment, which were read, gives to
+// another: the ports that Sealed Secrets has for its certificate and its metrics, 8080 and 8081, are those of our metrics and
+// probes, and the one that the chart of External Secrets Operator has for its probes, 8082, is that of our sealing certificate.
+// The metrics go where Sealed Secrets has its own, the others to a port that nobody else has.
 func (o *Options) GiveWay(fs *pflag.FlagSet) {
 	given := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(name string) bool { f := fs.Lookup(name); return f != nil && f.Changed })
 	}
+	endpoints := []struct {
+		address *string
+		given   bool
+		// others are where it goes, in order.
+		others []string
+	}{
+		{&o.SealedSecretsBindAddress, given("sealed-secrets-bind-address", "listen-addr"), []string{defaultProbeAddress, defaultMetricsAddress}},
+		{&o.MetricsBindAddress, given("metrics-bind-address", "listen-metrics-addr", "metrics-addr"), []string{defaultProbeAddress, defaultSealedSecretsAddress}},
+		{&o.HealthProbeBindAddress, given("health-probe-bind-address", "live-addr"), []string{defaultSealedSecretsAddress, defaultMetricsAddress}},
+	}
 	taken := map[string]bool{}
-	take := func(address *string, fixed bool, others ...string) {
-		for _, other := range others {
-			if fixed || !taken[portOf(*address)] {
-				break
+	for _, fixed := range []bool{true, false} {
+		for _, e := range endpoints {
+			if e.given != fixed {
+				continue
 			}
-			*address = other
-		}
-		if port := portOf(*address); port != "" {
-			taken[port] = true
+			for _, other := range e.others {
+				if fixed || !taken[portOf(*e.address)] {
+					break
+				}
+				*e.address = other
+			}
+			if port := portOf(*e.address); port != "" {
+				taken[port] = true
+			}
 		}
 	}
-	probesGiven := given("health-probe-bind-address", "live-addr")
-	if probesGiven {
-		take(&o.HealthProbeBindAddress, true)
-	}
-	take(&o.SealedSecretsBindAddress, true)
-	take(&o.MetricsBindAddress, given("metrics-bind-address", "listen-metrics-addr", "metrics-addr"), defaultProbeAddress, defaultSealedSecretsAddress)
-	take(&o.HealthProbeBindAddress, probesGiven, defaultSealedSecretsAddress, defaultMetricsAddress)
 }
 
 // portOf returns the port of an address; "" is that of one without any, which takes none.

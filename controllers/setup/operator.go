@@ -42,9 +42,19 @@ func (o *Options) addOperatorFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.HealthProbeBindAddress, "live-addr", defaultProbeAddress, "the same as --health-probe-bind-address, as External Secrets Operator names it")
 	fs.Float32Var(&o.ClientQPS, "client-qps", 0, "the same as --kubeclient-qps, as External Secrets Operator names it")
 	fs.IntVar(&o.ClientBurst, "client-burst", defaultClientBurst, "the same as --kubeclient-burst, as External Secrets Operator names it")
+	fs.StringVar(&o.TimeEncoding, "zap-time-encoding", "", "changes nothing: times are written in the form of RFC 3339. The chart of External Secrets Operator always gives it")
 	fs.StringVar(&o.TemplateLeft, "template-left-delimiter", "{{", "what actions begin with in spec.target.template of ExternalSecrets")
 	fs.StringVar(&o.TemplateRight, "template-right-delimiter", "}}", "what actions end with in spec.target.template of ExternalSecrets")
 	fs.DurationVar(&o.StoreInterval, "store-requeue-interval", secretstore.DefaultInterval, "how often a store is checked whose spec.refreshInterval is empty")
+}
+
+// operatorNotes say of each flag of External Secrets Operator that was given and changes nothing what happens instead.
+func (o *Options) operatorNotes() []string {
+	switch o.TimeEncoding {
+	case "", "iso8601", "rfc3339", "rfc3339nano":
+		return nil
+	}
+	return []string{"--zap-time-encoding changes nothing: times are written in the form of RFC 3339"}
 }
 
 // cures says of each flag of External Secrets Operator that does not exist here what to do instead.
@@ -58,7 +68,6 @@ func cures() map[string]string {
 		states  = remove + "generators are not served"
 	)
 	return map[string]string{
-		"zap-time-encoding":                         remove + "times are written in the form of RFC 3339",
 		"enable-cluster-external-secret-reconciler": off + "--controllers=*,-clusterexternalsecret",
 		"enable-secret-store-reconciler":            off + "--controllers=*,-secretstore",
 		"enable-cluster-store-reconciler":           "use --watch-namespaces, which serves no kind without a namespace",

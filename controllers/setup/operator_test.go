@@ -20,13 +20,13 @@ func TestTheFlagsOfExternalSecretsOperatorMeanWhatTheyMeantThere(t *testing.T) {
 		"--concurrent=50", "--controller-class=blue", "--store-requeue-interval=1m", "--enable-leader-election", "--leader-election-id=mine",
 		"--leader-election-lease-duration=60s", "--leader-election-renew-deadline=40s", "--leader-election-retry-period=5s",
 		"--metrics-addr=:1", "--live-addr=:2", "--client-qps=50", "--client-burst=100",
-		"--template-left-delimiter=[[", "--template-right-delimiter=]]",
+		"--template-left-delimiter=[[", "--template-right-delimiter=]]", "--zap-time-encoding=epoch",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if o.Concurrent != 50 || o.ControllerClass != "blue" || o.StoreInterval != time.Minute || !o.LeaderElect || o.MetricsBindAddress != ":1" ||
-		o.HealthProbeBindAddress != ":2" || o.ClientQPS != 50 || o.ClientBurst != 100 || o.TemplateLeft != "[[" || o.TemplateRight != "]]" {
+		o.HealthProbeBindAddress != ":2" || o.ClientQPS != 50 || o.ClientBurst != 100 || o.TemplateLeft != "[[" || o.TemplateRight != "]]" || o.TimeEncoding != "epoch" {
 		t.Errorf("options %+v", o)
 	}
 	if want := (setup.ElectionOptions{ID: "mine", LeaseDuration: time.Minute, RenewDeadline: 40 * time.Second, RetryPeriod: 5 * time.Second}); o.Election != want {
@@ -56,7 +56,6 @@ func TestAFlagThatIsNotKnownIsAnErrorWithACure(t *testing.T) {
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.AddFlags(fs, "here")
 	for flag, want := range map[string]string{
-		"--zap-time-encoding=epoch":               "remove it: times are written in the form of RFC 3339",
 		"--enable-flood-gate":                     "remove it: a store that is not ready is never asked",
 		"--metrics-secure":                        "with --metrics-bind-address",
 		"--enable-cluster-store-reconciler=false": "use --watch-namespaces",

@@ -73,6 +73,8 @@ type Options struct {
 	Concurrent int
 	// TemplateLeft and TemplateRight are the delimiters of the templates of ExternalSecrets' targets.
 	TemplateLeft, TemplateRight string
+	// TimeEncoding is what the flag of External Secrets Operator says, and changes nothing.
+	TimeEncoding string
 	// RequireServiceAccount refuses GitSyncs that do not name the ServiceAccount to apply as.
 	RequireServiceAccount bool
 }

@@ -105,7 +105,7 @@ func TestTheFlagsOfTheControllerOfSealedSecretsHaveTheirMeaning(t *testing.T) {
 	}
 }
 
-func TestTheAddressesOfSealedSecretsPushOursAside(t *testing.T) {
+func TestTheAddressesOfOthersPushOursAside(t *testing.T) {
 	t.Parallel()
 	type addresses struct{ Certificate, Metrics, Probes string }
 	for name, test := range map[string]struct {
@@ -113,15 +113,17 @@ func TestTheAddressesOfSealedSecretsPushOursAside(t *testing.T) {
 		env  map[string]string
 		want addresses
 	}{
-		"nothing is given":                          {want: addresses{":8082", ":8080", ":8081"}},
-		"the command line of Sealed Secrets' chart": {args: []string{"--listen-addr", ":8080", "--listen-metrics-addr", ":8081"}, want: addresses{":8080", ":8081", ":8082"}},
-		"in the environment":                        {env: map[string]string{"SEALED_SECRETS_LISTEN_ADDR": ":8080", "SEALED_SECRETS_LISTEN_METRICS_ADDR": ":8081"}, want: addresses{":8080", ":8081", ":8082"}},
-		"the certificate alone":                     {args: []string{"--listen-addr=0.0.0.0:8080"}, want: addresses{"0.0.0.0:8080", ":8081", ":8082"}},
-		"the metrics alone":                         {args: []string{"--metrics-addr=:8081"}, want: addresses{":8082", ":8081", ":8080"}},
-		"the certificate where the probes are":      {args: []string{"--sealed-secrets-bind-address=:8081"}, want: addresses{":8081", ":8080", ":8082"}},
-		"no metrics":                                {args: []string{"--listen-addr=:8080", "--metrics-bind-address=0"}, want: addresses{":8080", "0", ":8081"}},
-		"any free port":                             {args: []string{"--listen-addr=:0", "--listen-metrics-addr=:0"}, want: addresses{":0", ":0", ":8081"}},
-		"what is given is never moved":              {args: []string{"--listen-addr=:8080", "--metrics-bind-address=:8080", "--live-addr=:8080"}, want: addresses{":8080", ":8080", ":8080"}},
+		"nothing is given":                                      {want: addresses{":8082", ":8080", ":8081"}},
+		"the command line of Sealed Secrets' chart":             {args: []string{"--listen-addr", ":8080", "--listen-metrics-addr", ":8081"}, want: addresses{":8080", ":8081", ":8082"}},
+		"in the environment":                                    {env: map[string]string{"SEALED_SECRETS_LISTEN_ADDR": ":8080", "SEALED_SECRETS_LISTEN_METRICS_ADDR": ":8081"}, want: addresses{":8080", ":8081", ":8082"}},
+		"the certificate alone":                                 {args: []string{"--listen-addr=0.0.0.0:8080"}, want: addresses{"0.0.0.0:8080", ":8081", ":8082"}},
+		"the metrics alone":                                     {args: []string{"--metrics-addr=:8081"}, want: addresses{":8082", ":8081", ":8080"}},
+		"the certificate where the probes are":                  {args: []string{"--sealed-secrets-bind-address=:8081"}, want: addresses{":8081", ":8080", ":8082"}},
+		"no metrics":                                            {args: []string{"--listen-addr=:8080", "--metrics-bind-address=0"}, want: addresses{":8080", "0", ":8081"}},
+		"any free port":                                         {args: []string{"--listen-addr=:0", "--listen-metrics-addr=:0"}, want: addresses{":0", ":0", ":8081"}},
+		"what is given is never moved":                          {args: []string{"--listen-addr=:8080", "--metrics-bind-address=:8080", "--live-addr=:8080"}, want: addresses{":8080", ":8080", ":8080"}},
+		"the command line of External Secrets Operator's chart": {args: []string{"--metrics-addr=:8080", "--live-addr=:8082"}, want: addresses{":8081", ":8080", ":8082"}},
+		"metrics where the certificate is":                      {args: []string{"--metrics-addr=:8082"}, want: addresses{":8081", ":8082", ":8080"}},
 		"probes that are given": {
 			args: []string{"--listen-addr=:8080", "--health-probe-bind-address=:8081"}, want: addresses{":8080", ":8082", ":8081"},
 		},

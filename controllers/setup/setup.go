@@ -200,6 +200,9 @@ func addExternalSecret(
 	ctx context.Context, mgr manager.Manager, o Options, pool *sessions.Pool, watcher *watches.Watcher, templates *template.Cache,
 	recorder events.EventRecorder, observer flow.Observer,
 ) error {
+	for _, note := range o.operatorNotes() {
+		mgr.GetLogger().Info(note)
+	}
 	return externalsecret.New(externalsecret.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Observer: observer,
 		Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), o.Namespace),
