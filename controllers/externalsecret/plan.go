@@ -35,20 +35,20 @@ type entry struct {
 
 // entriesOf returns dataFrom in order and then data, which wins.
 func entriesOf(spec *esv1.ExternalSecretSpec) []entry {
-	var out []entry
+	out := make([]entry, 0, len(spec.DataFrom)+len(spec.Data))
 	for i, d := range spec.DataFrom {
 		store := spec.SecretStoreRef
 		if d.SourceRef != nil && d.SourceRef.StoreRef != nil {
 			store = *d.SourceRef.StoreRef
 		}
 		if d.Find != nil {
-			out = append(out, newFind(fmt.Sprintf("spec.dataFrom[%d].find", i), store, d))
+			out = append(out, newFind("spec.dataFrom["+strconv.Itoa(i)+"].find", store, d))
 			continue
 		}
 		if d.Extract == nil {
 			continue
 		}
-		e := newEntry(fmt.Sprintf("spec.dataFrom[%d].extract", i), "", store, *d.Extract)
+		e := newEntry("spec.dataFrom["+strconv.Itoa(i)+"].extract", "", store, *d.Extract)
 		e.rewrite = d.Rewrite
 		out = append(out, e)
 	}
@@ -57,7 +57,7 @@ func entriesOf(spec *esv1.ExternalSecretSpec) []entry {
 		if d.SourceRef != nil && d.SourceRef.StoreRef.Name != "" {
 			store = d.SourceRef.StoreRef
 		}
-		out = append(out, newEntry(fmt.Sprintf("spec.data[%d] (%s)", i, d.SecretKey), d.SecretKey, store, d.RemoteRef))
+		out = append(out, newEntry("spec.data["+strconv.Itoa(i)+"] ("+d.SecretKey+")", d.SecretKey, store, d.RemoteRef))
 	}
 	return out
 }
