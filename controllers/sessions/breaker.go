@@ -2,6 +2,8 @@ package sessions
 
 import (
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -9,7 +11,8 @@ import (
 
 // breaker keeps the users of a backend that is down from waiting for it one after the other: workers that wait for one
 // store are not there for others. After a call that found the backend unavailable, new calls fail at once for a while that
-// doubles with each failure, and then one at a time is let through until one succeeds.
+// doubles with each failure, and then one at a time is let through until one succeeds. What alone cannot be read while
+// everything else can is no outage: it begins none a second time.
 type breaker struct {
 	failures int
 	until    time.Time
@@ -17,39 +20,90 @@ type breaker struct {
 	// last is the newest call that was under way when the backend was found unavailable: those fail together, and count
 	// once.
 	last int
+	// bad is what was asked for in vain when it was asked for last.
+	bad map[question]bool
+	// refused is the last call that was not made.
+	refused *flight
 }
 
-// The bounds of the pause after a failure.
+// The bounds of the pause after a failure. Whoever waits for a backend finds out not much later than maxPause that it is up, and
+// than latePause when it was down for about a minute, after manyFailures.
 const (
-	minPause = 500 * time.Millisecond
-	maxPause = 5 * time.Second
-	// maxThrottle bounds what a backend may ask for.
-	maxThrottle = 5 * time.Minute
+	minPause     = 500 * time.Millisecond
+	maxPause     = 2 * time.Second
+	latePause    = 5 * time.Second
+	manyFailures = 30
 )
+
+// MaxThrottle is how long a backend that asks for time is left alone at most.
+const MaxThrottle = 5 * time.Minute
 
 // admit returns nil when a new call may be made, and else what the last one failed with. underWay is how many refs are
 // being asked for.
-func (b *breaker) admit(now time.Time, underWay int) error {
+func (b *breaker) admit(f *flight, now time.Time, underWay int) error {
 	if b.failures == 0 || !now.Before(b.until) && underWay == 0 {
 		return nil
 	}
+	b.refused = f
 	return b.cause
 }
 
 // note records how a call ended. newest is the order of the newest call that was made.
 func (b *breaker) note(f *flight, newest int, now time.Time) {
-	var throttled *providers.ThrottledError
-	asked := errors.As(f.err, &throttled)
 	switch {
-	case f.err == nil || !asked && !unavailable(f.err):
-		b.failures = 0
+	case !OutOfReach(f.err):
+		b.failures, b.refused = 0, nil
+		for _, q := range f.refs {
+			delete(b.bad, q)
+		}
+		return
+	case b.failures == 0 && b.known(f):
+		return
 	case f.order > b.last || b.failures == 0:
 		b.failures, b.last, b.cause = b.failures+1, newest, f.err
-		b.until = now.Add(doubled(minPause, b.failures-1, maxPause))
-		if asked && throttled.After > 0 {
-			b.until = now.Add(min(throttled.After, maxThrottle))
+		b.until = now.Add(jittered(pauseAfter(minPause, b.failures-1)))
+		var throttled *providers.ThrottledError
+		if errors.As(f.err, &throttled) && throttled.After > 0 {
+			b.until = now.Add(min(throttled.After, MaxThrottle))
 		}
 	}
+	if b.bad == nil {
+		b.bad = map[question]bool{}
+	}
+	for _, q := range f.refs {
+		b.bad[q] = true
+	}
+}
+
+// known reports whether everything that a call asked for was asked for in vain before. A backend that asks for less means all.
+func (b *breaker) known(f *flight) bool {
+	return !throttles(f.err) && !slices.ContainsFunc(f.refs, func(q question) bool { return !b.bad[q] })
+}
+
+// pauseAfter returns how long a backend is left alone that has failed once more than that.
+func pauseAfter(first time.Duration, failures int) time.Duration {
+	if failures >= manyFailures {
+		return latePause
+	}
+	return doubled(first, failures, maxPause)
+}
+
+// hurry ends the pause, unless the backend has asked for it.
+func (b *breaker) hurry(now time.Time) {
+	if !throttles(b.cause) {
+		b.until = now
+	}
+}
+
+// throttles reports whether an error says that the backend asked for less.
+func throttles(err error) bool {
+	var throttled *providers.ThrottledError
+	return errors.As(err, &throttled)
+}
+
+// jittered returns between four fifths and all of a pause, so that those that fail together do not ask together again.
+func jittered(d time.Duration) time.Duration {
+	return d - rand.N(d/5+1) //nolint:gosec // nobody gains by guessing it
 }
 
 // doubled returns d doubled n times, most at most.
@@ -58,4 +112,30 @@ func doubled(d time.Duration, n int, most time.Duration) time.Duration {
 		d *= 2
 	}
 	return min(d, most)
+}
+
+// retry returns the last call that was refused, if any, and ends the pause when there is a hint that the backend is up.
+func (k *kept) retry(now time.Time, hinted bool) *flight {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if hinted {
+		k.breaker.hurry(now)
+	}
+	refused := k.breaker.refused
+	k.breaker.refused = nil
+	return refused
+}
+
+// pause returns how long the backend is left alone yet, and whether it may be asked earlier.
+func (k *kept) pause(now time.Time) (pause time.Duration, hurry bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.breaker.failures == 0 {
+		return 0, true
+	}
+	pause = k.breaker.until.Sub(now)
+	if len(k.flights) > 0 { // somebody else is asking
+		pause = max(pause, minPause)
+	}
+	return pause, !throttles(k.breaker.cause)
 }

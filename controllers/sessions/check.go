@@ -23,17 +23,18 @@ type Checked struct {
 // knows how to ask. It fails with ErrReferent for a store that only a namespace can use. When the backend is unavailable
 // the pool goes on asking, each ten seconds at last, and says as News that it has recovered.
 func (p *Pool) Check(ctx context.Context, s Store) (Checked, error) {
-	checked, err := p.check(ctx, s)
-	if err != nil && unavailable(err) {
-		p.await(ctx, s)
+	checked, opened, err := p.check(ctx, s)
+	if opened && err != nil && unavailable(err) {
+		p.await(ctx, s) // without a session, that is what the outage waits for
 	}
 	return checked, err
 }
 
-func (p *Pool) check(ctx context.Context, s Store) (Checked, error) {
+// check checks a store once, and reports whether its session could be opened.
+func (p *Pool) check(ctx context.Context, s Store) (checked Checked, opened bool, err error) {
 	e, err := p.acquire(ctx, s, s.Namespace, true)
 	if err != nil {
-		return Checked{}, err
+		return Checked{}, false, err
 	}
 	defer p.release(e)
 	unverified := ""
@@ -50,15 +51,15 @@ func (p *Pool) check(ctx context.Context, s Store) (Checked, error) {
 	switch {
 	case e.env.wantsReferent():
 		p.learnReferent(e)
-		return Checked{}, ErrReferent
+		return Checked{}, true, ErrReferent
 	case errors.Is(err, providers.ErrDenied):
 		p.retire(e)
 	}
 	if err != nil {
-		return Checked{}, err
+		return Checked{}, true, err
 	}
 	_, pushes := providers.As[providers.Pusher](e.session)
-	return Checked{Pushes: pushes, Lent: e.env.lendings(), Unverified: unverified}, nil
+	return Checked{Pushes: pushes, Lent: e.env.lendings(), Unverified: unverified}, true, nil
 }
 
 // maxCheckPause bounds the pause between two checks of a backend that is unavailable.
@@ -86,7 +87,7 @@ func (p *Pool) untilUp(ctx context.Context, s Store) {
 		if !p.awaits(s) {
 			return
 		}
-		if _, err := p.check(ctx, s); err == nil || !unavailable(err) {
+		if _, _, err := p.check(ctx, s); err == nil || !unavailable(err) {
 			break
 		}
 	}

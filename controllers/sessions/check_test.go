@@ -34,7 +34,7 @@ func TestAStoreThatIsDownIsCheckedUntilItIsUp(t *testing.T) {
 				}
 				const outage = 10 * time.Minute
 				time.Sleep(outage)
-				if opens := b.opens.Load(); opens > 3+int64(outage/maxCheckPause)+4 {
+				if opens := b.opens.Load(); opens > 3+manyFailures+int64(outage/latePause) {
 					t.Errorf("%d attempts in an outage of %s", opens, outage)
 				}
 				if got := l.drain(); len(got) != 0 {

@@ -85,8 +85,6 @@ type kept struct {
 	prints  map[question]uint64
 	matched map[question]map[string]uint64
 	seed    maphash.Seed
-	// probing is set while the session itself asks whether the backend is up again.
-	probing bool
 }
 
 // document is a result and when its call was started: its age counts from there.
@@ -142,7 +140,7 @@ func (k *kept) take(req Request, questions []question, now, deadline time.Time, 
 	if len(own.refs) == 0 {
 		return have, waits, nil, nil
 	}
-	if err := k.breaker.admit(now, len(k.flights)); err != nil {
+	if err := k.breaker.admit(own, now, len(k.flights)); err != nil {
 		return nil, nil, nil, err
 	}
 	if k.flights == nil {
@@ -156,14 +154,13 @@ func (k *kept) take(req Request, questions []question, now, deadline time.Time, 
 	return have, waits, own, nil
 }
 
-// land keeps what a call brought, and returns which questions have another answer now and whether the backend was down before.
+// land keeps what a call brought, and returns which questions have another answer now and whether the backend is down.
 // Only documents are kept: a failure is told to those who waited and forgotten.
-func (k *kept) land(f *flight) (changed []question, recovered bool) {
+func (k *kept) land(f *flight) (changed []question, down bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	down := k.breaker.failures > 0
 	k.breaker.note(f, k.last, time.Now())
-	recovered = down && k.breaker.failures == 0
+	down = k.breaker.failures > 0
 	for _, ref := range f.refs {
 		if k.flights[ref] == f {
 			delete(k.flights, ref)
@@ -178,16 +175,7 @@ func (k *kept) land(f *flight) (changed []question, recovered bool) {
 		k.docs[ref] = document{r, f.asked, f.order}
 		changed = append(changed, k.noticeLocked(ref, r, f.order)...)
 	}
-	return changed, recovered
-}
-
-// probeDue reports, to one caller at a time, that the backend is down and somebody has to find out when it is up.
-func (k *kept) probeDue() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	due := k.breaker.failures > 0 && !k.probing && !k.dropped
-	k.probing = k.probing || due
-	return due
+	return changed, down
 }
 
 func (k *kept) sweep(before time.Time) {
@@ -294,13 +282,11 @@ func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
 
 // landed ends a flight and tells what is new.
 func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
-	changed, recovered := e.kept.land(f)
+	changed, down := e.kept.land(f)
 	f.end()
-	p.tell(newsOf(e, changed, recovered))
-	if e.kept.probeDue() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.spawn(e, func() { p.probe(ctx, e, f) })
+	p.tell(newsOf(e, changed, !down && p.isUp(e)))
+	if down {
+		p.isDown(ctx, e, f)
 	}
 }
 
@@ -341,7 +327,6 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight, asked []question) (
 }
 
 func unavailable(err error) bool {
-	var throttled *providers.ThrottledError
-	return !errors.As(err, &throttled) && !errors.Is(err, providers.ErrInvalid) &&
-		!errors.Is(err, providers.ErrNotFound) && !errors.Is(err, providers.ErrDenied)
+	return !throttles(err) && !errors.Is(err, providers.ErrInvalid) && !errors.Is(err, providers.ErrNotFound) &&
+		!errors.Is(err, providers.ErrPropertyNotFound) && !errors.Is(err, providers.ErrDenied)
 }

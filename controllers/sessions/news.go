@@ -1,9 +1,7 @@
 package sessions
 
 import (
-	"context"
 	"slices"
-	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -55,49 +53,4 @@ func (p *Pool) tell(n News) {
 	for _, hear := range hearers {
 		hear(n)
 	}
-}
-
-// probe asks a backend that is down again for the first thing that a failed flight asked for, whenever the pause of the breaker is over, until it answers:
-// its users wait longer each time and would find out late. It ends when the session is retired or nobody has asked for a
-// while.
-func (p *Pool) probe(ctx context.Context, e *entry, failed *flight) {
-	ask := failed.refs[:1]
-	for {
-		wait, down := e.kept.pause(time.Now())
-		if !down || !p.wanted(e) {
-			break
-		}
-		select {
-		case <-time.After(max(wait, time.Millisecond)):
-		case <-p.closed:
-			return
-		}
-		now := time.Now()
-		if _, _, own, err := e.kept.take(Request{query: failed.query}, ask, now, now.Add(p.patience(e.store)), 0); err == nil && own != nil {
-			p.fly(ctx, e, own)
-		}
-	}
-	e.kept.mu.Lock()
-	defer e.kept.mu.Unlock()
-	e.kept.probing = false
-}
-
-// pause returns how long the backend is left alone yet, and whether it is down.
-func (k *kept) pause(now time.Time) (time.Duration, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.breaker.failures == 0 || k.dropped {
-		return 0, false
-	}
-	if len(k.flights) > 0 { // somebody else is asking
-		return max(k.breaker.until.Sub(now), minPause), true
-	}
-	return k.breaker.until.Sub(now), true
-}
-
-// wanted reports whether a session is still in the pool and was used lately.
-func (p *Pool) wanted(e *entry) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.shut && !e.retired && time.Since(e.used) < p.limits.Idle
 }

@@ -30,7 +30,7 @@ type Limits struct {
 	// been withdrawn; default 30 s.
 	Reopen time.Duration
 	// Pause is how long a session that could not be opened is not tried again, doubled with each failure in a row up to
-	// maxReopenPause; default 1 s.
+	// maxReopenPause; less when nobody answered, as after any such failure; default 1 s.
 	Pause time.Duration
 }
 
@@ -52,8 +52,8 @@ func (l Limits) withDefaults() Limits {
 // MaxReuse is how old a document may be at most that answers a request which did not fetch it.
 const MaxReuse = time.Minute
 
-// maxReopenPause bounds the pause between attempts to open a session: a login that is refused again and again can lock an
-// account.
+// maxReopenPause bounds the pause between attempts to open a session that is refused: a login that is refused again and again
+// can lock an account.
 const maxReopenPause = 15 * time.Second
 
 // sweepEvery is how often sessions and documents that nobody uses are looked for.
@@ -72,6 +72,7 @@ type Pool struct {
 
 	watcher   *watches.Watcher
 	followers *watches.Followers[key]
+	pace      pace
 
 	mu       sync.Mutex
 	shut     bool
@@ -79,6 +80,8 @@ type Pool struct {
 	referent map[identity]bool
 	// awaited are the stores that are checked until they can be reached.
 	awaited map[identity]bool
+	// down are the outages, by whose session it is.
+	down map[key]*outage
 	// credentials are what is known about the objects that sessions are opened with, also while none is open.
 	credentials map[key]*credentials
 	listeners   []func(Replaced)
@@ -117,7 +120,7 @@ func New(d Deps) *Pool {
 		providers: known, reader: d.Reader, tokens: d.Tokens, limits: d.Limits.withDefaults(), watcher: d.Watches, observer: d.Observer,
 		closed: make(chan struct{}), drained: make(chan struct{}),
 		entries: map[key]*entry{}, referent: map[identity]bool{}, awaited: map[identity]bool{}, cancels: map[*call]context.CancelFunc{},
-		credentials: map[key]*credentials{},
+		credentials: map[key]*credentials{}, down: map[key]*outage{},
 	}
 	p.followers = watches.NewFollowers(d.Watches, p.replaced)
 	return p
@@ -180,101 +183,6 @@ func (p *Pool) acquire(ctx context.Context, s Store, namespace string, retry boo
 			return e, nil
 		}
 	}
-}
-
-// join returns the entry for the request with one user more, making and opening it when there is none that can be used;
-// nil when the pool is closed.
-func (p *Pool) join(ctx context.Context, s Store, namespace string, retry bool) *entry {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.shut {
-		return nil
-	}
-	k := key{identity: s.identity()}
-	if s.cluster() && p.referent[k.identity] {
-		k.referent = namespace
-	}
-	now := time.Now()
-	e, failures := p.entries[k], 0
-	if e != nil && (e.outlived(now, p.limits.Pause) || retry && e.opening.ended() && e.err != nil) {
-		if e.err != nil {
-			failures = e.failures + 1
-		}
-		p.retireLocked(e)
-		e = nil
-	}
-	if e == nil {
-		e = p.newEntry(k, s, now)
-		e.failures = failures
-		p.dropOlder(k.identity)
-		p.entries[k] = e
-		p.lendTo(e)
-		p.spawn(e, func() { p.open(context.WithoutCancel(ctx), e) })
-	}
-	e.users++
-	e.used = now
-	if c := p.credentials[k]; c != nil {
-		c.used = now
-	}
-	return e
-}
-
-func (p *Pool) newEntry(k key, s Store, now time.Time) *entry {
-	e := &entry{key: k, store: s, opening: newCall(now.Add(p.limits.Timeout)), checked: now}
-	e.env = &env{store: s.Config.Store, reader: p.reader, tokens: p.tokens, namespace: k.referent}
-	if !s.cluster() {
-		e.env.namespace, e.env.confined = s.Namespace, true
-	}
-	return e
-}
-
-// outlived reports whether the entry must be replaced: its credentials near their end, or it could not be opened a
-// while ago.
-func (e *entry) outlived(now time.Time, pause time.Duration) bool {
-	if !e.opening.ended() {
-		return false
-	}
-	if e.err != nil {
-		return now.Sub(e.opened) >= doubled(pause, e.failures, maxReopenPause)
-	}
-	return !e.renew.IsZero() && now.After(e.renew)
-}
-
-// open opens the entry's session.
-func (p *Pool) open(ctx context.Context, e *entry) {
-	defer e.opening.end()
-	ctx, cancel := p.bound(ctx, e.opening)
-	defer cancel()
-	started := time.Now()
-	session, err := guard(ctx, e.store, func() (providers.Session, error) {
-		return e.store.Provider.Open(ctx, e.store.Config, e.env)
-	})
-	if !e.env.wantsReferent() {
-		p.called(e.store, OpOpen, started, err)
-	}
-	if err == nil && session == nil {
-		err = providers.Errorf(providers.ErrUnavailable, "%s: the provider opened no session", e.store.Config.Store)
-	}
-	e.session, e.err, e.opened = session, err, time.Now()
-	if e.env.wantsReferent() {
-		// Also when the provider got along without: what it found instead is not what the store names.
-		e.err = ErrReferent
-	}
-	if e.err == nil {
-		e.renew = renewal(e.opened, e.session, e.env.expiry())
-	}
-}
-
-// renewal returns when a session that was opened now must be opened again: after four fifths of the time that is left.
-func renewal(now time.Time, s providers.Session, tokens time.Time) time.Time {
-	expires := tokens
-	if x, ok := providers.As[providers.Expirer](s); ok {
-		expires = x.Expires()
-	}
-	if expires.IsZero() {
-		return time.Time{}
-	}
-	return now.Add(expires.Sub(now) * 4 / 5)
 }
 
 // release gives a session back; the last user of a retired one closes it.
@@ -344,6 +252,7 @@ func (p *Pool) dropOlder(than identity) {
 	for _, ids := range []map[identity]bool{p.referent, p.awaited} {
 		maps.DeleteFunc(ids, func(id identity, _ bool) bool { return id.uid == than.uid && id.generation < than.generation })
 	}
+	maps.DeleteFunc(p.down, func(k key, _ *outage) bool { return k.uid == than.uid && k.generation < than.generation })
 	p.forgetCredentials(func(k key, _ *credentials) bool { return k.uid == than.uid && k.generation < than.generation })
 }
 
@@ -359,6 +268,7 @@ func (p *Pool) Forget(uid types.UID) {
 	for _, ids := range []map[identity]bool{p.referent, p.awaited} {
 		maps.DeleteFunc(ids, func(id identity, _ bool) bool { return id.uid == uid })
 	}
+	maps.DeleteFunc(p.down, func(k key, _ *outage) bool { return k.uid == uid })
 	p.forgetCredentials(func(k key, _ *credentials) bool { return k.uid == uid })
 }
 
@@ -381,10 +291,10 @@ func (p *Pool) Start(ctx context.Context) error {
 func (p *Pool) sweep(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, e := range p.entries {
+	for k, e := range p.entries {
 		switch {
 		case e.users > 0:
-		case now.Sub(e.used) >= p.limits.Idle || e.outlived(now, p.limits.Pause):
+		case now.Sub(e.used) >= p.limits.Idle || p.down[k] == nil && e.outlived(now, p.limits.Pause):
 			p.retireLocked(e)
 			continue
 		}

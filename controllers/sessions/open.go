@@ -1,0 +1,130 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// join returns the entry for the request with one user more, making and opening it when there is none that can be used;
+// nil when the pool is closed.
+func (p *Pool) join(ctx context.Context, s Store, namespace string, retry bool) *entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shut {
+		return nil
+	}
+	k := key{identity: s.identity()}
+	if s.cluster() && p.referent[k.identity] {
+		k.referent = namespace
+	}
+	now := time.Now()
+	e := p.enter(ctx, k, s, now, retry)
+	e.users++
+	e.used = now
+	if c := p.credentials[k]; c != nil {
+		c.used = now
+	}
+	if o := p.down[k]; o != nil {
+		o.used = now
+	}
+	return e
+}
+
+// enter returns the entry of a key, a new one when there is none that can be used; with retry also when opening it failed a
+// moment ago and not because the backend asked for time. The caller holds p.mu.
+func (p *Pool) enter(ctx context.Context, k key, s Store, now time.Time, retry bool) *entry {
+	e, failures := p.entries[k], 0
+	if e != nil && (e.outlived(now, p.limits.Pause) || retry && e.opening.ended() && e.err != nil && !throttles(e.err)) {
+		if e.err != nil {
+			failures = e.failures + 1
+		}
+		p.retireLocked(e)
+		e = nil
+	}
+	if e != nil {
+		return e
+	}
+	e = p.newEntry(k, s, now)
+	e.failures = failures
+	p.dropOlder(k.identity)
+	p.entries[k] = e
+	p.lendTo(e)
+	p.spawn(e, func() { p.open(context.WithoutCancel(ctx), e) })
+	return e
+}
+
+func (p *Pool) newEntry(k key, s Store, now time.Time) *entry {
+	e := &entry{key: k, store: s, opening: newCall(now.Add(p.limits.Timeout)), checked: now}
+	e.env = &env{store: s.Config.Store, reader: p.reader, tokens: p.tokens, namespace: k.referent}
+	if !s.cluster() {
+		e.env.namespace, e.env.confined = s.Namespace, true
+	}
+	return e
+}
+
+// outlived reports whether the entry must be replaced: its credentials near their end, or it could not be opened a
+// while ago.
+func (e *entry) outlived(now time.Time, pause time.Duration) bool {
+	if !e.opening.ended() {
+		return false
+	}
+	if e.err != nil {
+		return now.Sub(e.opened) >= e.rests(pause)
+	}
+	return !e.renew.IsZero() && now.After(e.renew)
+}
+
+// rests returns how long a session that could not be opened is left alone: long where it was refused, as asked where it was
+// throttled, and briefly where nobody answered.
+func (e *entry) rests(pause time.Duration) time.Duration {
+	var throttled *providers.ThrottledError
+	switch {
+	case errors.As(e.err, &throttled) && throttled.After > 0:
+		return min(throttled.After, MaxThrottle)
+	case OutOfReach(e.err):
+		return pauseAfter(pause, e.failures)
+	default:
+		return doubled(pause, e.failures, maxReopenPause)
+	}
+}
+
+// open opens the entry's session.
+func (p *Pool) open(ctx context.Context, e *entry) {
+	defer p.opened(ctx, e)
+	defer e.opening.end()
+	bounded, cancel := p.bound(ctx, e.opening)
+	defer cancel()
+	started := time.Now()
+	session, err := guard(bounded, e.store, func() (providers.Session, error) {
+		return e.store.Provider.Open(bounded, e.store.Config, e.env)
+	})
+	if !e.env.wantsReferent() {
+		p.called(e.store, OpOpen, started, err)
+	}
+	if err == nil && session == nil {
+		err = providers.Errorf(providers.ErrUnavailable, "%s: the provider opened no session", e.store.Config.Store)
+	}
+	e.session, e.err, e.opened = session, err, time.Now()
+	if e.env.wantsReferent() {
+		// Also when the provider got along without: what it found instead is not what the store names.
+		e.err = ErrReferent
+	}
+	if e.err == nil {
+		e.renew = renewal(e.opened, e.session, e.env.expiry())
+	}
+}
+
+// renewal returns when a session that was opened now must be opened again: after four fifths of the time that is left.
+func renewal(now time.Time, s providers.Session, tokens time.Time) time.Time {
+	expires := tokens
+	if x, ok := providers.As[providers.Expirer](s); ok {
+		expires = x.Expires()
+	}
+	if expires.IsZero() {
+		return time.Time{}
+	}
+	return now.Add(expires.Sub(now) * 4 / 5)
+}
