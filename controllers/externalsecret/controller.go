@@ -98,6 +98,8 @@ type Reconciler struct {
 	memos map[types.NamespacedName]memo
 	// news is when what an object reads was seen to have changed, until it has been read.
 	news map[types.NamespacedName]time.Time
+	// unanswered are the objects that have asked a store and got no answer yet.
+	unanswered map[types.NamespacedName]bool
 }
 
 // New returns a Reconciler.
@@ -113,7 +115,7 @@ func New(d Deps) *Reconciler {
 	_, _ = rand.Read(ownKey) // never fails
 	return &Reconciler{
 		deps: d, ownKey: ownKey, wake: wake, inputs: watches.NewFollowers(d.Watches, wake.Enqueue),
-		memos: map[types.NamespacedName]memo{}, news: map[types.NamespacedName]time.Time{},
+		memos: map[types.NamespacedName]memo{}, news: map[types.NamespacedName]time.Time{}, unanswered: map[types.NamespacedName]bool{},
 	}
 }
 
@@ -162,7 +164,8 @@ func deleting() predicate.Funcs {
 	}
 }
 
-// storeChanged lets the events of a store pass after which its users may be able to do what they could not.
+// storeChanged lets the events of a store pass after which its users may be able to do what they could not, or have something
+// else to say. That a store is down they find out by themselves.
 func storeChanged() predicate.Funcs {
 	return predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
@@ -170,7 +173,8 @@ func storeChanged() predicate.Funcs {
 			_, _, after := sessions.Parts(e.ObjectNew)
 			return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 				before.ObservedGeneration != after.ObservedGeneration ||
-				conditions.Ready(before.Conditions).Status != conditions.Ready(after.Conditions).Status
+				conditions.Ready(before.Conditions).Status != conditions.Ready(after.Conditions).Status && !after.Unavailable ||
+				askable(before) != askable(after)
 		},
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
 	}
@@ -226,4 +230,5 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	delete(r.memos, key)
 	r.inputs.Forget(key)
 	delete(r.news, key)
+	delete(r.unanswered, key)
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -15,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
-	"github.com/sealbridge/sealbridge/controllers/conditions"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/internal/redact"
@@ -123,13 +121,38 @@ func (r *Reconciler) hear(ctx context.Context, q queue) error {
 			flow.Enqueue(q, flow.PriorityNews, requestsFor(users)...)
 		}
 		if n.Recovered {
-			users := slices.DeleteFunc(r.find(ctx, namespace, storeIndex, store), func(es esv1.ExternalSecret) bool {
-				return conditions.Ready(es.Status.Conditions).Status == metav1.ConditionTrue
-			})
-			flow.Enqueue(q, flow.PriorityNews, requestsFor(users)...)
+			flow.Enqueue(q, flow.PriorityNews, r.waiting(r.find(ctx, namespace, storeIndex, store))...)
 		}
 	})
 	return nil
+}
+
+// ask remembers that an object asks its stores from now on: whatever happens to them is news to it.
+func (r *Reconciler) ask(s *scope) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unanswered[client.ObjectKeyFromObject(s.es)] = true
+}
+
+// answered forgets it, unless a store could not be reached.
+func (r *Reconciler) answered(s *scope, err error) {
+	unreached := sessions.OutOfReach(err)
+	for _, document := range s.documents {
+		unreached = unreached || sessions.OutOfReach(document.Err)
+	}
+	if unreached {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.unanswered, client.ObjectKeyFromObject(s.es))
+}
+
+// waiting returns those of the objects that have asked a store and got no answer yet.
+func (r *Reconciler) waiting(list []esv1.ExternalSecret) []reconcile.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(requestsFor(list), func(request reconcile.Request) bool { return !r.unanswered[request.NamespacedName] })
 }
 
 // mark remembers that what the objects read has changed at a time.

@@ -47,7 +47,7 @@ func (r *Reconciler) steps() []flow.Step[scope] {
 func failed(err error) error {
 	var throttled *providers.ThrottledError
 	if errors.As(err, &throttled) && throttled.After > 0 {
-		return flow.Wait(esv1.ReasonSecretSyncedError, throttled.After, err)
+		return flow.Wait(esv1.ReasonSecretSyncedError, min(throttled.After, sessions.MaxThrottle), err)
 	}
 	return flow.Fail(esv1.ReasonSecretSyncedError, err)
 }
@@ -206,13 +206,19 @@ func validated(generation int64, status *esv1.SecretStoreStatus) bool {
 		(status.ObservedGeneration == 0 || status.ObservedGeneration == generation)
 }
 
+// askable reports whether a store is ready or was just not there when it was checked. Its users ask that one as well: the pool
+// of sessions bounds how often, wakes them when it is up again, and lets them say the same from the outage's beginning to its end.
+func askable(status *esv1.SecretStoreStatus) bool {
+	return conditions.Ready(status.Conditions).Status == metav1.ConditionTrue || status.Unavailable
+}
+
 // usable says why a store cannot be asked now; nil when it can.
 func usable(name string, generation int64, status *esv1.SecretStoreStatus) error {
 	ready := conditions.Ready(status.Conditions)
 	switch {
 	case !validated(generation, status):
 		return providers.Errorf(providers.ErrUnavailable, "%s is not ready: it has not been validated yet", name)
-	case ready.Status != metav1.ConditionTrue:
+	case !askable(status):
 		return providers.Errorf(providers.ErrUnavailable, "%s is not ready (%s): %s", name, ready.Reason, ready.Message)
 	default:
 		return nil
@@ -222,6 +228,7 @@ func usable(name string, generation int64, status *esv1.SecretStoreStatus) error
 // fetch asks each store for all documents at once. A store that cannot be asked fails the object; a document that cannot
 // be read is told apart by assemble.
 func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
+	r.ask(s)
 	s.documents = map[origin]providers.Result{}
 	wanted := map[esv1.StoreRef][]providers.Ref{}
 	for _, e := range entriesOf(&s.es.Spec) {
@@ -243,6 +250,7 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 			MaxAge: sessions.MaxAge(intervalOf(&s.es.Spec)), Since: s.since, Forced: s.plan.forced,
 		})
 		if err != nil {
+			r.answered(s, err)
 			return failed(err)
 		}
 		for i, result := range results {
@@ -250,7 +258,9 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 			r.noteSource(s, ref, wanted[ref][i], result)
 		}
 	}
-	return r.search(ctx, s)
+	err := r.search(ctx, s)
+	r.answered(s, err)
+	return err
 }
 
 // render makes the content from the documents, or finds what was made from the same before.

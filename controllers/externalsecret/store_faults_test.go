@@ -14,15 +14,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
 	"github.com/sealbridge/sealbridge/providers/builtin"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/countingstore"
 )
 
-// rogue is a backend that answers as it is told. Logins and checks are always answered well.
+// rogue is a backend that answers as it is told. Logins and checks are answered well unless it is down.
 type rogue struct {
 	mu   sync.Mutex
 	mode string
@@ -41,6 +43,9 @@ func (r *rogue) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	mode, body := r.mode, r.body
 	r.mu.Unlock()
 	switch {
+	case mode == "down":
+		w.WriteHeader(http.StatusInternalServerError)
+		return
 	case strings.HasSuffix(req.URL.Path, "/lookup-self"):
 		_, _ = io.WriteString(w, `{"data":{"expire_time":null}}`)
 		return
@@ -171,7 +176,7 @@ func TestAStoreWhoseCheckFailedIsReadySoonAfterItIsUp(t *testing.T) {
 		w.create(w.externalSecret(fmt.Sprintf("es-%d", i)))
 	}
 	w.start()
-	w.notReady("es-0", "is not ready")
+	w.notReady("es-0", "vault answered 503")
 	const outage, soon = 17 * time.Second, 12 * time.Second // the backoff comes back after 1, 3, 7, 15 and 31 s
 	time.Sleep(outage)
 	if n := server.Count(); n > 4*10 { // each check is a few requests; both ways to repeat it come some five times
@@ -185,4 +190,66 @@ func TestAStoreWhoseCheckFailedIsReadySoonAfterItIsUp(t *testing.T) {
 	if took := time.Since(up); took > soon {
 		t.Errorf("all were ready %s after the store was up, want %s", took, soon)
 	}
+}
+
+// TestAnOutageCostsEachObjectTwoWritesAndOneEvent also where the store is checked during the outage, and so is not ready
+// meanwhile: what an object says when it fails first holds until it is read again.
+func TestAnOutageCostsEachObjectTwoWritesAndOneEvent(t *testing.T) {
+	t.Parallel()
+	backend := &rogue{}
+	good := `{"data":{"data":{"password":"` + canary + `"},"metadata":{"version":1}}}`
+	backend.set("", good)
+	server := httptest.NewServer(backend)
+	t.Cleanup(server.Close)
+	w := prepare(t)
+	w.providers = builtin.All()
+	w.plainSecret("token", map[string]string{"token": canary})
+	spec := w.storeSpec()
+	often := intstr.FromString("1s")
+	spec.RefreshInterval = &often
+	spec.Provider = stores.Provider{Vault: &stores.Vault{Server: server.URL, Path: "kv",
+		Auth: &stores.VaultAuth{TokenSecretRef: &stores.SecretKeySelector{Name: "token", Key: "token"}}}}
+	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}, Spec: spec})
+	const objects = 20
+	each := func(do func(name string)) {
+		for i := range objects {
+			do(fmt.Sprintf("es-%d", i))
+		}
+	}
+	each(func(name string) { w.create(w.externalSecret(name, every(time.Second))) })
+	w.start()
+	each(func(name string) { w.ready(name) })
+	storeIs := func(status metav1.ConditionStatus) {
+		t.Helper()
+		w.eventually(fmt.Sprintf("the store is Ready=%s", status), func() error {
+			var store esv1.SecretStore
+			if err := w.c.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "store"}, &store); err != nil {
+				return err
+			}
+			if c := conditions.Ready(store.Status.Conditions); c.Status != status || store.Status.Unavailable != (status == metav1.ConditionFalse) {
+				return fmt.Errorf("it is %+v, unavailable %v", c, store.Status.Unavailable)
+			}
+			return nil
+		})
+	}
+	w.traffic.reset()
+	backend.set("an internal error", good)
+	each(func(name string) {
+		w.notReady(name, "vault answered 500 Internal Server Error; the target holds the values of")
+	})
+	backend.set("down", good)
+	storeIs(metav1.ConditionFalse)
+	backend.set("", good)
+	each(func(name string) { w.ready(name) })
+	storeIs(metav1.ConditionTrue)
+	each(func(name string) { w.ready(name) })
+	patches := w.traffic.matching(http.MethodPatch)
+	each(func(name string) {
+		if n := patches["PATCH /apis/external-secrets.io/v1/namespaces/"+w.ns+"/externalsecrets/"+name+"/status"]; n != 2 {
+			t.Errorf("%s: %d writes of the status, want that it failed and that it recovered", name, n)
+		}
+		if events := w.events(name); fmt.Sprint(events) != "[Created UpdateFailed]" {
+			t.Errorf("%s: events %v", name, events)
+		}
+	})
 }

@@ -25,7 +25,7 @@ func report(s *scope, out flow.Outcome) flow.Verdict {
 	before := conditions.Ready(s.status.Conditions)
 	now := conditionOf(s, out)
 	s.status.Conditions = conditions.Set(s.status.Conditions, now, s.now)
-	s.status.ObservedGeneration = s.obj.GetGeneration()
+	s.status.ObservedGeneration, s.status.Unavailable = s.obj.GetGeneration(), s.unavailable
 	if out.State == flow.Ready {
 		s.status.Credentials = s.credentials
 	}

@@ -81,6 +81,7 @@ func (r *Reconciler) check(ctx context.Context, s *scope) error {
 	checked, err := r.deps.Sessions.Check(ctx, s.store)
 	r.seen.checked(s.name, s.obj.GetUID(), s.now)
 	s.checked, s.due = true, nextCheck(s.obj.GetUID(), s.now, s.interval)
+	s.unavailable = sessions.OutOfReach(err)
 	var throttled *providers.ThrottledError
 	switch {
 	case errors.Is(err, sessions.ErrReferent):
@@ -90,7 +91,7 @@ func (r *Reconciler) check(ctx context.Context, s *scope) error {
 		s.credentials, s.pushes, s.unverified = credentialsOf(checked.Lent), checked.Pushes, checked.Unverified
 		return nil
 	case errors.As(err, &throttled) && throttled.After > 0:
-		return flow.Wait(esv1.ReasonValidationFailed, throttled.After, err)
+		return flow.Wait(esv1.ReasonValidationFailed, min(throttled.After, sessions.MaxThrottle), err)
 	case errors.Is(err, providers.ErrInvalid):
 		return flow.Fail(esv1.ReasonInvalidProviderConfig, err)
 	default:

@@ -93,6 +93,11 @@ type SecretStoreStatus struct {
 	// +optional
 	Capabilities StoreCapabilities `json:"capabilities,omitempty"`
 
+	// Unavailable is set when the backend gave no answer, or asked for time, when it was checked last: who uses the store asks
+	// it nevertheless, and says what came of it.
+	// +optional
+	Unavailable bool `json:"unavailable,omitempty"`
+
 	// Credentials are the objects of the cluster that the store was opened with when it was last found ready. By them a
 	// controller that starts sees what was replaced while none ran.
 	// +optional
