@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func TestTheFlagsOfATransitKeyAreEnoughToSealAndOpen(t *testing.T) {
 	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := w.start("--native-keys=false", "--transit-address="+server.Address(), "--transit-key="+mount+"/k", "--transit-role=r",
+	r := w.start("--native-keys=false", "--concurrent=1", "--transit-address="+server.Address(), "--transit-key="+mount+"/k", "--transit-role=r",
 		"--transit-auth-mount="+auth, "--transit-token-file="+file)
 	var recipients []*agebox.Recipient
 	w.eventually("the key of Vault is sealed to", func() bool {
@@ -63,6 +64,11 @@ func TestTheFlagsOfATransitKeyAreEnoughToSealAndOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.opened("app")
+	r.Stop(30 * time.Second)
+	requests, err := server.Requests()
+	if err != nil || !slices.ContainsFunc(requests, func(r vault.Request) bool { return r.Path == "auth/token/revoke-self" }) {
+		t.Errorf("the login outlives the controller: %v", err)
+	}
 	log, err := os.ReadFile(r.Log())
 	if err != nil || strings.Contains(string(log), canary) || strings.Contains(string(log), token) {
 		t.Errorf("the log shows a value or the token: %v", err)

@@ -237,6 +237,9 @@ func addSealedSecret(
 	}
 	if held != nil {
 		deps.Held = held
+		if err := mgr.Add(logout{held}); err != nil {
+			return fmt.Errorf("add the end of the login at Vault: %w", err)
+		}
 		if note := o.Transit.note(); note != "" {
 			mgr.GetLogger().Info(note)
 		}
@@ -250,7 +253,7 @@ func addSealedSecret(
 	}
 	c, err := sealedsecret.New(sealedsecret.Deps{
 		Keys: keys, Engine: flow.Engine{Status: status, Events: announcer}, Metrics: metrics.Registry, OmitNames: o.OmitNames || o.Sealed.OmitNames,
-		Now: time.Now, Concurrent: o.Concurrent, Namespaces: o.sealedNamespaces(), Handover: handover,
+		Now: time.Now, Concurrent: o.Transit.workers(o.Concurrent), Namespaces: o.sealedNamespaces(), Handover: handover,
 		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated, Templates: templates,
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sealbridge/sealbridge/plugins/transit"
 )
@@ -48,6 +50,34 @@ func (o *TransitOptions) note() string {
 		return ""
 	}
 	return "--transit-address is not https: whoever sits between the controller and Vault reads the token and the keys of values, unless something else encrypts the connection"
+}
+
+// logoutTimeout is how long a shutdown waits for Vault.
+const logoutTimeout = 2 * time.Second
+
+// logout ends the login at Vault with the manager. It is a Runnable, on every replica.
+type logout struct{ client *transit.Client }
+
+// NeedLeaderElection is false: every replica logs in.
+func (logout) NeedLeaderElection() bool { return false }
+
+// Start waits for the end of the context.
+func (l logout) Start(ctx context.Context) error {
+	<-ctx.Done()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTimeout)
+	defer cancel()
+	if err := l.client.LogOut(grace); err != nil {
+		log.FromContext(ctx).Info("the login at Vault was not ended", "cause", err.Error())
+	}
+	return nil
+}
+
+// workers returns how many objects are opened at once: with a holder two at least, of which one may wait for it.
+func (o *TransitOptions) workers(concurrent int) int {
+	if o.Address == "" {
+		return concurrent
+	}
+	return max(concurrent, 2)
 }
 
 // client returns what asks Vault, nil when no key is there. It says which flag cannot be meant.

@@ -49,3 +49,15 @@ func TestTheFlagsOfATransitKeyMakeOneOrSayWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+func TestWhileAnObjectWaitsForVaultOthersHaveAWorker(t *testing.T) {
+	t.Parallel()
+	for concurrent, want := range map[int]int{1: 2, 2: 2, 10: 10} {
+		if got := (&TransitOptions{Address: "https://vault:8200"}).workers(concurrent); got != want {
+			t.Errorf("--concurrent=%d with Vault: %d workers", concurrent, got)
+		}
+		if got := (&TransitOptions{}).workers(concurrent); got != concurrent {
+			t.Errorf("--concurrent=%d without Vault: %d workers", concurrent, got)
+		}
+	}
+}

@@ -70,6 +70,20 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 	return &session{token: r.Auth.ClientToken, until: began.Add(lease * 2 / 3)}, nil
 }
 
+// LogOut ends the login, so that its token is of no use to anybody once the controller is gone. One that cannot be ended, because
+// Vault is down or the role's tokens lack the policy "default", ends with its lease.
+func (c *Client) LogOut(ctx context.Context) error {
+	s := c.session.Swap(nil)
+	if s == nil {
+		return nil
+	}
+	r, err := c.do(ctx, http.MethodPost, "auth/token/revoke-self", s.token, nil)
+	if err == nil && r.status != http.StatusNoContent {
+		err = c.errorf("vault does not end the login (status %d); it ends by itself", r.status)
+	}
+	return err
+}
+
 // reply is an answer of Vault. What is in its errors is matched against known phrases and never shown.
 type reply struct {
 	status int

@@ -185,6 +185,42 @@ func TestALoginThatEndsOrIsRevokedIsMadeAnew(t *testing.T) {
 	}
 }
 
+func TestALoginEndsWhenItIsToldTo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rsa-2048")
+	c := w.client()
+	if err := c.LogOut(t.Context()); err != nil {
+		t.Errorf("without a login: %v", err)
+	}
+	ring, to := newest(t, c)
+	accessors := func() int {
+		secret, err := w.vault.Client().Logical().ListWithContext(t.Context(), "auth/token/accessors")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, accessor := range secret.Data["keys"].([]any) {
+			token, err := w.vault.Client().Auth().Token().LookupAccessorWithContext(t.Context(), accessor.(string))
+			if err == nil && strings.HasPrefix(fmt.Sprint(token.Data["path"]), "auth/"+w.auth+"/") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := accessors(); n != 1 {
+		t.Fatalf("%d tokens of the login", n)
+	}
+	if err := c.LogOut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := accessors(); n != 0 {
+		t.Errorf("%d tokens are left of the login", n)
+	}
+	if err := opened(t.Context(), ring, sealed(t, to)); err != nil {
+		t.Errorf("with a new login: %v", err)
+	}
+}
+
 func TestWhatIsWrongIsSaidAndNeverTheToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "rsa-2048")
