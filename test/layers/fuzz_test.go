@@ -153,3 +153,39 @@ func TestEveryCrasherIsOfAFuzzTest(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestTheEndOfTheTimeIsNoFailureOfAFuzzTest: what Go says by mistake when the time is over passes, and whatever else it says does
+// not. A program in the place of go says it.
+func TestTheEndOfTheTimeIsNoFailureOfAFuzzTest(t *testing.T) {
+	t.Parallel()
+	root, err := process.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(root, "tools", "scripts", "fuzz")
+	for name, tc := range map[string]struct {
+		says   string
+		status string
+		passes bool
+	}{
+		"the test passes":     {"PASS\nok\tpkg\t10.1s\n", "0", true},
+		"the time is over":    {"fuzz: elapsed: 10s, execs: 5\n--- FAIL: FuzzX (10.06s)\n    context deadline exceeded\nFAIL\nexit status 1\nFAIL\tpkg\t10.1s\n", "1", true},
+		"an input fails":      {"--- FAIL: FuzzX (1.06s)\n    --- FAIL: FuzzX (0.00s)\n        x_test.go:3: context deadline exceeded\n    \n    Failing input written to testdata/fuzz/FuzzX/1\nFAIL\nexit status 1\n", "1", false},
+		"a worker hangs":      {"--- FAIL: FuzzX (10.06s)\n    fuzzing process hung or terminated unexpectedly: exit status 2\nFAIL\n", "1", false},
+		"it does not compile": {"x.go:1:1: syntax error\nFAIL\tpkg [build failed]\n", "1", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\nprintf '%s' \"$SAYS\"\nexit \"$STATUS\"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), script, "pkg", "FuzzX", "10s")
+			cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"), "SAYS="+tc.says, "STATUS="+tc.status)
+			out, err := cmd.CombinedOutput()
+			if (err == nil) != tc.passes || !strings.Contains(string(out), strings.TrimSpace(tc.says)) {
+				t.Errorf("%v, passes %v:\n%s", err, tc.passes, out)
+			}
+		})
+	}
+}
