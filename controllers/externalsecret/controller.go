@@ -61,8 +61,9 @@ type Deps struct {
 	APIServer string
 	// Observer is told of each run; nil for nobody.
 	Observer flow.Observer
-	// Key returns the key under which targets show a hash of their data and what volatile templates were made from; without
-	// one, this process makes one of its own, and the next cannot tell and writes each target once more.
+	// Key returns the key under which targets show a hash of their data and what volatile templates were made from. While it fails
+	// with ErrUnavailable objects wait; without one, and when it fails otherwise, this process makes one of its own, and the next
+	// cannot tell and writes each target once more.
 	Key func(context.Context) ([]byte, error)
 	// Templates keeps parsed templates from one refresh to the next; the Reconciler's own when nil.
 	Templates *template.Cache

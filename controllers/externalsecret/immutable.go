@@ -32,7 +32,7 @@ func (r *Reconciler) freeze(ctx context.Context, s *scope) (bool, error) {
 		return true, err
 	}
 	marks := content{}
-	marks.mark(s.es, keyedHash(r.key(ctx), s.es, dataHash(live.Data)))
+	marks.mark(s.es, keyedHash(s.key, s.es, dataHash(live.Data)))
 	return true, r.patchMetadata(ctx, s, live, marks.labels, marks.annotations)
 }
 

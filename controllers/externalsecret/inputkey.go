@@ -3,7 +3,7 @@ package externalsecret
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
+	"errors"
 	"sync"
 	"time"
 
@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/internal/redact"
@@ -28,12 +29,37 @@ const (
 	keyName   = "key"
 	// keySize is what HMAC with SHA-256 makes use of.
 	keySize = 32
-	// keyAgain is how long a key that could not be read is not asked for again.
+	// keySoon is how long a key that could not be read is not asked for again, and keyAgain one that was refused.
+	keySoon  = time.Second
 	keyAgain = time.Minute
 )
 
+// readKey finds the key of the controller. When it cannot be had just now the object waits: hashes under another one would have
+// to be written again. When it is not to be had until somebody does something, the process goes on with one of its own, and says
+// so once.
+func (r *Reconciler) readKey(ctx context.Context, s *scope) error {
+	s.key = r.ownKey
+	if r.deps.Key == nil {
+		return nil
+	}
+	key, err := r.deps.Key(ctx)
+	switch {
+	case err == nil:
+		s.key = key
+	case errors.Is(err, providers.ErrUnavailable):
+		return err
+	default:
+		r.keyless.Do(func() {
+			ctrl.LoggerFrom(ctx).Error(err, "no key for the hashes that targets show: what was written will be written once more after a restart, and what random templates and rules made will be made anew")
+		})
+	}
+	return nil
+}
+
 // InputsKey returns a function for Deps.Key: it reads the key from a Secret in the controller's namespace, live, and makes
-// that Secret when there is none. It asks once for the life of the process, and after a failure once a minute.
+// that Secret when there is none. It asks once for the life of the process, after a failure once a second, and when it was refused
+// once a minute. It fails with ErrUnavailable when the API server does not answer, ErrDenied when the controller may not read and
+// make the Secret, ErrNotFound when there is no such namespace, and ErrInvalid when the Secret holds something else.
 func InputsKey(reader client.Reader, writer client.Writer, namespace string) func(context.Context) ([]byte, error) {
 	var mu sync.Mutex
 	var key []byte
@@ -42,15 +68,19 @@ func InputsKey(reader client.Reader, writer client.Writer, namespace string) fun
 	return func(ctx context.Context) ([]byte, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if key == nil && (failed == nil || time.Since(asked) > keyAgain) {
+		again := keyAgain
+		if errors.Is(failed, providers.ErrUnavailable) {
+			again = keySoon
+		}
+		if key == nil && (failed == nil || time.Since(asked) > again) {
+			key, failed = loadKey(ctx, reader, writer, namespace)
 			asked = time.Now()
-			key, failed = readKey(ctx, reader, writer, namespace)
 		}
 		return key, failed
 	}
 }
 
-func readKey(ctx context.Context, reader client.Reader, writer client.Writer, namespace string) ([]byte, error) {
+func loadKey(ctx context.Context, reader client.Reader, writer client.Writer, namespace string) ([]byte, error) {
 	name := types.NamespacedName{Namespace: namespace, Name: keySecret}
 	secret := &corev1.Secret{}
 	err := reader.Get(ctx, name, secret)
@@ -63,8 +93,14 @@ func readKey(ctx context.Context, reader client.Reader, writer client.Writer, na
 			err = reader.Get(ctx, name, secret)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read or make Secret %s: %w", name, redact.API(err))
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil, providers.Errorf(providers.ErrDenied, "the controller may not read or make Secret %s: grant its ServiceAccount "+
+			"\"get\" on that Secret and \"create secrets\" in that namespace (the Role sealbridge-externalsecret)", name)
+	case apierrors.IsNotFound(err):
+		return nil, providers.Errorf(providers.ErrNotFound, "namespace %s does not exist: create it, or name another with --namespace", namespace)
+	case err != nil:
+		return nil, providers.Errorf(providers.ErrUnavailable, "read or make Secret %s, the key for the hashes that targets show: %w", name, redact.API(err))
 	}
 	if len(secret.Data[keyName]) < keySize {
 		return nil, providers.Errorf(providers.ErrInvalid, "Secret %s has no key %q of %d bytes; delete it, and it is made anew", name, keyName, keySize)

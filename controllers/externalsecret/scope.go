@@ -38,6 +38,8 @@ type scope struct {
 	// plan is what is to be done; set by skip fresh.
 	plan plan
 
+	// key is that under which the target shows hashes; set by read key.
+	key []byte
 	// templates are what the template reads from elsewhere; set by read templates.
 	templates map[holder]held
 	// inputs are the objects of this cluster that this run has read, with the versions, and synced is set when it came to a

@@ -33,6 +33,7 @@ func (r *Reconciler) steps() []flow.Step[scope] {
 		{Name: "depend", Do: r.depend},
 		{Name: "skip fresh", Do: r.skipFresh},
 		{Name: "admit", Do: r.admit},
+		{Name: "read key", Do: failing(r.readKey)},
 		{Name: "read templates", Do: failing(r.readTemplates)},
 		{Name: "fetch", Do: r.fetch},
 		{Name: "render", Do: r.render},
@@ -283,7 +284,7 @@ func (r *Reconciler) render(ctx context.Context, s *scope) error {
 	if err := refuseLabels(s.content.labels); err != nil {
 		return failed(err)
 	}
-	s.content.mark(s.es, keyedHash(r.key(ctx), s.es, s.content.hash))
+	s.content.mark(s.es, keyedHash(s.key, s.es, s.content.hash))
 	s.dynamic = shares(&s.es.Spec) || dynamicMetadata(&s.es.Spec, r.deps.Delims)
 	return nil
 }

@@ -250,7 +250,13 @@ func (r *Reconciler) verify(ctx context.Context, s *scope) error {
 		return err
 	}
 	hash, said := dataHash(live.Data), s.target.dataHash
-	right := said == hash || said == keyedHash(r.key(ctx), s.es, hash)
+	right := said == hash
+	if !right {
+		if err := r.readKey(ctx, s); err != nil {
+			return err
+		}
+		right = said == keyedHash(s.key, s.es, hash)
+	}
 	if refuseOwner(live, s.es) != nil || !right || live.UID != s.target.uid || live.ResourceVersion != s.target.resourceVersion {
 		s.plan.refresh, s.plan.drifted = true, true
 	}

@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/internal/template"
@@ -33,8 +32,7 @@ type made struct {
 
 // makeOnce makes the content of the target, or finds what was made before from the same inputs.
 func (r *Reconciler) makeOnce(ctx context.Context, s *scope) error {
-	key := r.key(ctx)
-	inputs, err := r.inputsOf(ctx, s, key)
+	inputs, err := r.inputsOf(ctx, s)
 	if err != nil {
 		return failed(err)
 	}
@@ -43,7 +41,7 @@ func (r *Reconciler) makeOnce(ctx context.Context, s *scope) error {
 		if err != nil {
 			return err
 		}
-		if err := r.keep(ctx, s, &c, key, inputs); err != nil {
+		if err := r.keep(ctx, s, &c, inputs); err != nil {
 			return failed(err)
 		}
 		s.memo.made = &made{inputs, c}
@@ -56,7 +54,7 @@ func (r *Reconciler) makeOnce(ctx context.Context, s *scope) error {
 	if s.content.annotations == nil {
 		s.content.annotations = map[string]string{}
 	}
-	s.content.annotations[inputsAnnotation(s.es)] = bind(key, inputs, s.content.hash)
+	s.content.annotations[inputsAnnotation(s.es)] = bind(s.key, inputs, s.content.hash)
 	return nil
 }
 
@@ -72,7 +70,7 @@ func inputsAnnotation(es *esv1.ExternalSecret) string {
 
 // keep replaces what was just made by what the target holds of the ExternalSecret, if that was made from the same inputs.
 // The target is read once for that, by a process that has made nothing of it yet.
-func (r *Reconciler) keep(ctx context.Context, s *scope, c *content, key, inputs []byte) error {
+func (r *Reconciler) keep(ctx context.Context, s *scope, c *content, inputs []byte) error {
 	if s.memo.made != nil || s.target.inputs == "" || !s.target.belongs(s.es) {
 		return nil
 	}
@@ -85,7 +83,7 @@ func (r *Reconciler) keep(ctx context.Context, s *scope, c *content, key, inputs
 	}
 	held := heldBy(live, fieldOwner(s.es.Name))
 	hash := dataHash(held.data)
-	if s.target.inputs != bind(key, inputs, hash) {
+	if s.target.inputs != bind(s.key, inputs, hash) {
 		return nil
 	}
 	c.data, c.hash = held.data, hash
@@ -168,7 +166,7 @@ type unnamed struct {
 
 // inputsOf is the fingerprint of all that a target is made from: values, and where their keys are volatile, what they are
 // made from themselves.
-func (r *Reconciler) inputsOf(ctx context.Context, s *scope, key []byte) ([]byte, error) {
+func (r *Reconciler) inputsOf(ctx context.Context, s *scope) ([]byte, error) {
 	var steady []finding
 	var others []unnamed
 	for _, f := range s.found {
@@ -196,7 +194,7 @@ func (r *Reconciler) inputsOf(ctx context.Context, s *scope, key []byte) ([]byte
 	if err != nil {
 		return nil, fmt.Errorf("fingerprint what the target is made from: %w", err)
 	}
-	mac := hmac.New(sha256.New, key)
+	mac := hmac.New(sha256.New, s.key)
 	_, _ = mac.Write(printed)
 	return mac.Sum(nil), nil
 }
@@ -207,19 +205,4 @@ func bind(key, inputs []byte, hash string) string {
 	_, _ = mac.Write(inputs)
 	_, _ = mac.Write([]byte(hash))
 	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// key returns the key of the controller, or that of the process where there is none.
-func (r *Reconciler) key(ctx context.Context) []byte {
-	if r.deps.Key == nil {
-		return r.ownKey
-	}
-	key, err := r.deps.Key(ctx)
-	if err != nil {
-		r.keyless.Do(func() {
-			ctrl.LoggerFrom(ctx).Error(err, "what was written will be written once more after a restart, and what random templates and rules made will be made anew")
-		})
-		return r.ownKey
-	}
-	return key
 }
