@@ -370,3 +370,58 @@ func TestABackendThatFlapsIsAskedLittleAndItsUsersAreToldEachTime(t *testing.T) 
 		}
 	})
 }
+
+// TestABackendThatAnswersNobodyInTimeHoldsUpItsUsersOnce: each request to it takes until its deadline, and whoever waits is a
+// worker that is not there for others.
+func TestABackendThatAnswersNobodyInTimeHoldsUpItsUsersOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var is atomic.Bool
+		is.Store(true)
+		b := &backend{fetch: func(ctx context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
+			if is.Load() {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return answer(id, refs), nil
+		}}
+		p := running(t, cluster())
+		l := listen(p)
+		s := storeOf(b, "team", "s", 1)
+		const workers = 10
+		took := make(chan time.Duration, workers)
+		ask := func(key string) {
+			began := time.Now()
+			if _, err := p.Fetch(t.Context(), request(s, "team", key)); !errors.Is(err, providers.ErrUnavailable) {
+				t.Errorf("error %v", err)
+			}
+			took <- time.Since(began)
+		}
+		for i := range workers {
+			go ask(fmt.Sprintf("k%d", i))
+		}
+		for range workers {
+			if waited := <-took; waited > p.limits.Timeout {
+				t.Errorf("the first requests took %s", waited)
+			}
+		}
+		held := time.Duration(0)
+		for i := range 1000 { // ten minutes
+			go ask(fmt.Sprintf("later-%d", i))
+			held += <-took
+			time.Sleep(600 * time.Millisecond)
+		}
+		if held > 2*p.limits.Timeout {
+			t.Errorf("1000 later requests took %s together", held)
+		}
+		if calls := b.fetches.Load(); calls > workers+60 {
+			t.Errorf("%d calls", calls)
+		}
+		is.Store(false)
+		time.Sleep(p.limits.Timeout + latePause)
+		synctest.Wait()
+		if got := l.drain(); len(got) != 1 || !got[0].Recovered {
+			t.Errorf("news %+v, want that the backend has recovered", got)
+		}
+	})
+}
