@@ -79,7 +79,7 @@ func Run[S any](ctx context.Context, e Engine, obj client.Object, s *S, report R
 	}()
 	changed := !equality.Semantic.DeepEqual(before, obj)
 	if changed {
-		err := e.Status.Status().Patch(ctx, obj, client.MergeFrom(before))
+		err := writeStatus(ctx, e.Status, before, obj)
 		if apierrors.IsNotFound(err) {
 			return reconcile.Result{}, nil
 		}
