@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
@@ -65,10 +67,29 @@ func (r *Reconciler) setFreed(id types.UID) {
 	r.freed[id] = true
 }
 
-// unhold removes a finalizer from a namespace.
+// unhold removes a finalizer from a namespace, as the cache has it, or as it is when somebody else has changed it since: each
+// ClusterExternalSecret has a finalizer there, and all of them are removed when a controller takes over.
 func (r *Reconciler) unhold(ctx context.Context, namespace *metav1.PartialObjectMetadata, finalizer string) error {
+	err := r.removeFinalizer(ctx, namespace, finalizer)
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		live := &metav1.PartialObjectMetadata{}
+		live.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+		if err := r.deps.Live.Get(ctx, client.ObjectKeyFromObject(namespace), live); err != nil {
+			return err
+		}
+		return r.removeFinalizer(ctx, live, finalizer)
+	})
+}
+
+func (r *Reconciler) removeFinalizer(ctx context.Context, namespace *metav1.PartialObjectMetadata, finalizer string) error {
 	changed := namespace.DeepCopy()
 	changed.Finalizers = slices.DeleteFunc(slices.Clone(namespace.Finalizers), func(f string) bool { return f == finalizer })
+	if len(changed.Finalizers) == len(namespace.Finalizers) {
+		return nil
+	}
 	return r.deps.Client.Patch(ctx, changed, client.MergeFromWithOptions(namespace, client.MergeFromWithOptimisticLock{}))
 }
 

@@ -1,7 +1,9 @@
 package clusterexternalsecret_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,6 +80,51 @@ func TestWhatTheOperatorLeftIsTakenOverAsItIs(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestManyThatTakeTheirFinalizersFromOneNamespaceDoNotFailAtEachOther(t *testing.T) {
+	w := prepare(t, role, takeover)
+	const objects = 12
+	names := make([]string, objects)
+	finalizers := make([]string, objects)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s-%d", w.name, i)
+		finalizers[i] = esv1.FinalizerNamespacePrefix + names[i]
+	}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace(w.mine(), append(finalizers, "example.com/other")...)}}
+	for _, name := range names {
+		ces := w.ces(func(ces *esv1.ClusterExternalSecret) { ces.Name, ces.Spec.ExternalSecretName = name, name })
+		w.create(ces)
+		t.Cleanup(func() {
+			if err := w.c.Delete(context.WithoutCancel(t.Context()), ces); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	w.start()
+	w.eventually("the finalizers are gone", func() error { return holds(w, ns) })
+	if !slices.Equal(ns.Finalizers, []string{"example.com/other"}) {
+		t.Errorf("finalizers %v: want the other's alone", ns.Finalizers)
+	}
+	for _, name := range names {
+		w.eventually("provisioned", func() error {
+			ces := &esv1.ClusterExternalSecret{}
+			if err := w.c.Get(t.Context(), client.ObjectKey{Name: name}, ces); err != nil {
+				return err
+			}
+			if c := conditions.Ready(ces.Status.Conditions); c.Status != metav1.ConditionTrue {
+				return fmt.Errorf("condition %+v", c)
+			}
+			return nil
+		})
+	}
+	w.mu.Lock()
+	log := w.logs.String()
+	w.mu.Unlock()
+	if strings.Contains(log, "answered Conflict") {
+		t.Error("one failed because another had changed the namespace")
+	}
+	change(w, ns, func(ns *corev1.Namespace) { ns.Finalizers = nil })
 }
 
 func TestNoNamespaceIsStuckOnAFinalizerOfTheOperator(t *testing.T) {
