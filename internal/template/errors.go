@@ -82,13 +82,20 @@ var (
 	errPanic = errors.New("the evaluator gave up")
 )
 
-// The only parts of text/template's messages that are looked at. What follows a position can quote values.
+// The only parts of text/template's messages that are looked at. What follows a position can quote values. How long a name
+// may be is no part of the expression, which would be compiled to as many copies at each start of the command line.
 var (
 	positionOf      = regexp.MustCompile(`^template: ` + rootName + `:(\d+)(?::(\d+))?:`)
 	inDefinition    = regexp.MustCompile(`^template: [^\n]*?:(\d+):(\d+): executing `)
-	unknownFunction = regexp.MustCompile(`: function "([A-Za-z0-9_]{1,64})" not defined$`)
-	missingKey      = regexp.MustCompile(`: map has no entry for key "([-._A-Za-z0-9]{1,253})"$`)
+	unknownFunction = regexp.MustCompile(`: function "([A-Za-z0-9_]+)" not defined$`)
+	missingKey      = regexp.MustCompile(`: map has no entry for key "([-._A-Za-z0-9]+)"$`)
 	builtinFailed   = regexp.MustCompile(`>: error calling ([a-z]+): `)
+)
+
+// How long names may be that are told of.
+const (
+	maxFunctionName = 64
+	maxKeyName      = 253
 )
 
 // builtins are the functions of text/template that are used as they are.
@@ -101,7 +108,7 @@ func syntaxError(err error) *Error {
 	text := err.Error()
 	e := &Error{Kind: KindSyntax}
 	e.Line, e.Column = place(positionOf, text)
-	if m := unknownFunction.FindStringSubmatch(text); m != nil {
+	if m := unknownFunction.FindStringSubmatch(text); m != nil && len(m[1]) <= maxFunctionName {
 		e.Kind, e.Name = KindUnknownFunction, m[1]
 	}
 	return e
@@ -128,7 +135,7 @@ func executionError(m *meter, err error) *Error {
 			if slices.Contains(builtins(), found[1]) {
 				e.Kind, e.Name = KindFunction, found[1]
 			}
-		} else if found := missingKey.FindStringSubmatch(text); found != nil {
+		} else if found := missingKey.FindStringSubmatch(text); found != nil && len(found[1]) <= maxKeyName {
 			e.Kind, e.Name = KindMissingKey, found[1]
 		}
 	}

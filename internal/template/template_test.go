@@ -172,6 +172,10 @@ func TestFailuresNeverShowAValue(t *testing.T) {
 		"not closed":               {`{{ .password`, template.KindSyntax, ""},
 		"in a definition":          {`{{ define "a:1:1" }}{{ fail .password }}{{ end }}{{ template "a:1:1" . }}`, template.KindFail, ""},
 		"a key taken from a value": {`{{ (dict .password 1).nope.x }}`, template.KindMissingKey, "nope"},
+		"a long key":               {`{{ .` + strings.Repeat("k", 253) + ` }}`, template.KindMissingKey, strings.Repeat("k", 253)},
+		"a longer key":             {`{{ .` + strings.Repeat("k", 254) + ` }}`, template.KindEvaluation, ""},
+		"a long function":          {`{{ ` + strings.Repeat("f", 64) + ` }}`, template.KindUnknownFunction, strings.Repeat("f", 64)},
+		"a longer function":        {`{{ ` + strings.Repeat("f", 65) + ` }}`, template.KindSyntax, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
