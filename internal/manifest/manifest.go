@@ -103,16 +103,17 @@ func All(r io.Reader, limits Limits) iter.Seq2[Document, error] {
 			return
 		}
 		for _, c := range split(data) {
-			before := len(s.documents)
-			if err := s.add(c); err != nil {
+			documents, err := s.read(c)
+			if err != nil {
 				yield(Document{}, err)
 				return
 			}
-			for _, d := range s.documents[before:] {
+			for _, d := range documents {
 				if !yield(d, nil) {
 					return
 				}
 			}
+			s.before += len(documents)
 		}
 	}
 }
@@ -162,60 +163,66 @@ func Items(d Document) ([]Document, error) {
 }
 
 type stream struct {
-	limits    Limits
-	skipped   int // bytes before the first part
-	documents []Document
+	limits  Limits
+	skipped int // bytes before the first part
+	before  int // documents of the parts before
 }
 
-// add reads one part of the stream between separators: a YAML document, or any number of JSON values.
-func (s *stream) add(c chunk) error {
+// read returns the documents of one part of the stream between separators: of a YAML document, or any number of JSON
+// values.
+func (s *stream) read(c chunk) ([]Document, error) {
 	text := bytes.TrimSpace(c.text)
 	if len(text) == 0 {
-		return nil
+		return nil, nil
 	}
 	if text[0] != '{' {
-		return s.addYAML(c)
+		return s.readYAML(c)
 	}
-	before := len(s.documents)
-	isJSON, err := s.addJSON(c)
+	documents, isJSON, err := s.readJSON(c)
 	if isJSON {
-		return err
+		return documents, err
 	}
 	// What begins like JSON and is not may still be YAML in flow style.
-	s.documents = s.documents[:before]
-	if s.addYAML(c) == nil {
-		return nil
+	if documents, yamlError := s.readYAML(c); yamlError == nil {
+		return documents, nil
 	}
-	return err
+	return nil, err
 }
 
-// addJSON adds the values of the part, and says whether they are JSON at all.
-func (s *stream) addJSON(c chunk) (isJSON bool, err error) {
-	lineAt := func(offset int) int { return c.line + bytes.Count(c.text[:offset], []byte("\n")) }
+// readJSON returns the values of the part, and says whether they are JSON at all.
+func (s *stream) readJSON(c chunk) (documents []Document, isJSON bool, err error) {
+	line, counted := c.line, 0
+	lineAt := func(offset int) int { // which never goes back, so that no line is counted again for each document behind it
+		line += bytes.Count(c.text[counted:offset], []byte("\n"))
+		counted = offset
+		return line
+	}
 	d := json.NewDecoder(bytes.NewReader(c.text))
 	for {
 		var raw json.RawMessage
 		start := int(d.InputOffset())
 		if err := d.Decode(&raw); errors.Is(err, io.EOF) {
-			return true, nil
+			return documents, true, nil
 		} else if err != nil {
 			at := len(c.text)
 			var syntax *json.SyntaxError
 			if errors.As(err, &syntax) {
 				at = min(int(syntax.Offset), at)
 			}
-			return false, &Error{Document: len(s.documents) + 1, Line: lineAt(at), Problem: problemJSON}
+			return nil, false, &Error{Document: s.before + len(documents) + 1, Line: lineAt(at), Problem: problemJSON}
 		}
 		start += bytes.Index(c.text[start:], raw)
-		if err := s.append(raw, raw, c.start+start, lineAt(start)); err != nil {
-			return true, err
+		document, err := s.document(s.before+len(documents)+1, raw, raw, c.start+start, lineAt(start))
+		if err != nil {
+			return nil, true, err
 		}
+		documents = append(documents, document)
 	}
 }
 
-func (s *stream) addYAML(c chunk) error {
-	fail := func(line int, problem string, cause error) error {
-		return &Error{Document: len(s.documents) + 1, Line: line, Problem: problem, Cause: cause}
+func (s *stream) readYAML(c chunk) ([]Document, error) {
+	fail := func(line int, problem string, cause error) ([]Document, error) {
+		return nil, &Error{Document: s.before + 1, Line: line, Problem: problem, Cause: cause}
 	}
 	if line, problem, cause := inspect(c.text, s.limits.Bytes); problem != "" {
 		return fail(c.line+max(line-1, 0), problem, cause)
@@ -226,32 +233,34 @@ func (s *stream) addYAML(c chunk) error {
 		return fail(c.line+max(line-1, 0), problem, nil)
 	}
 	if bytes.Equal(converted, []byte("null")) {
-		return nil
+		return nil, nil
 	}
 	blank := len(c.text) - len(bytes.TrimLeft(c.text, " \t\r\n"))
-	return s.append(converted, c.text, c.start, c.line+bytes.Count(c.text[:blank], []byte("\n")))
+	document, err := s.document(s.before+1, converted, c.text, c.start, c.line+bytes.Count(c.text[:blank], []byte("\n")))
+	if err != nil {
+		return nil, err
+	}
+	return []Document{document}, nil
 }
 
-// append adds a document from its JSON.
-func (s *stream) append(data, raw []byte, offset, line int) error {
-	index := len(s.documents) + 1
+// document returns a document from its JSON.
+func (s *stream) document(index int, data, raw []byte, offset, line int) (Document, error) {
 	if index > s.limits.Documents {
-		return &Error{Document: index, Line: line, Problem: fmt.Sprintf("more than %d documents", s.limits.Documents), Cause: ErrTooMany}
+		return Document{}, &Error{Document: index, Line: line, Problem: fmt.Sprintf("more than %d documents", s.limits.Documents), Cause: ErrTooMany}
 	}
 	var value any
 	strict, err := kjson.UnmarshalStrict(data, &value, kjson.DisallowDuplicateFields)
 	switch {
 	case err != nil:
-		return &Error{Document: index, Line: line, Problem: problemJSON}
+		return Document{}, &Error{Document: index, Line: line, Problem: problemJSON}
 	case len(strict) > 0:
-		return &Error{Document: index, Line: line, Problem: problemTwice}
+		return Document{}, &Error{Document: index, Line: line, Problem: problemTwice}
 	}
 	object, ok := value.(map[string]any)
 	if !ok {
-		return &Error{Document: index, Line: line, Problem: problemObject}
+		return Document{}, &Error{Document: index, Line: line, Problem: problemObject}
 	}
-	s.documents = append(s.documents, Document{Index: index, Line: line, Offset: s.skipped + offset, Object: object, Raw: raw})
-	return nil
+	return Document{Index: index, Line: line, Offset: s.skipped + offset, Object: object, Raw: raw}, nil
 }
 
 type chunk struct {
