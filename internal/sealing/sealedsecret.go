@@ -2,13 +2,17 @@ package sealing
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
+	"runtime"
 	"strings"
 
 	yamlv2 "go.yaml.in/yaml/v2"
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sealbridge/sealbridge/crypto/seal"
@@ -45,7 +49,7 @@ type Template struct {
 type Options struct {
 	// To returns whom the values of a namespace are sealed to, "" for values that name none. It is safe for concurrent use.
 	To func(namespace string) (seal.Recipient, error)
-	// Random is crypto/rand.Reader outside of tests.
+	// Random is crypto/rand.Reader outside of tests. Values are sealed at the same time.
 	Random io.Reader
 	// Scope is the scope that was asked for; "" leaves it to the Secret's annotations.
 	Scope seal.Scope
@@ -84,32 +88,50 @@ func Seal(s Secret, o Options) (*SealedSecret, error) {
 		}
 		meta.Namespace = namespace
 	}
-	sealed := &SealedSecret{
+	values, err := o.sealed(s, scope, meta)
+	if err != nil {
+		return nil, err
+	}
+	return &SealedSecret{
 		Kind:       Kind,
 		APIVersion: APIVersion,
 		Metadata:   Metadata{Name: meta.Name, Namespace: meta.Namespace, Annotations: scopedAnnotations(nil, scope)},
-		Spec: SealedSecretSpec{
-			Template:      Template{Metadata: meta, Type: s.Type, Immutable: s.Immutable},
-			EncryptedData: make(map[string]string, len(s.Data)),
-		},
-	}
+		Spec:       SealedSecretSpec{Template: Template{Metadata: meta, Type: s.Type, Immutable: s.Immutable}, EncryptedData: values},
+	}, nil
+}
+
+// sealed returns the sealed values of a Secret, on which all processors work: one may have a thousand.
+func (o Options) sealed(s Secret, scope seal.Scope, meta Metadata) (map[string]string, error) {
 	to, err := o.To(meta.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	for _, key := range sortedKeys(s.Data) {
-		text, ok := o.kept(scope, meta.Namespace, meta.Name, key, s.Data[key])
-		if !ok {
-			if text, err = seal.Seal(o.Random, to, scope, meta.Namespace, meta.Name, s.Data[key]); err != nil {
-				return nil, sealError(s.where, key, err)
-			}
+	keys := sortedKeys(s.Data)
+	texts, errs := make([]string, len(keys)), make([]error, len(keys))
+	var workers errgroup.Group
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	for i, key := range keys {
+		var kept bool
+		if texts[i], kept = o.kept(scope, meta.Namespace, meta.Name, key, s.Data[key]); kept {
+			continue
+		}
+		workers.Go(func() error {
+			texts[i], errs[i] = seal.Seal(o.Random, to, scope, meta.Namespace, meta.Name, s.Data[key])
+			return nil
+		})
+	}
+	_ = workers.Wait() // they return nothing
+	out := make(map[string]string, len(keys))
+	for i, key := range keys {
+		if errs[i] != nil { // the first of the keys is told of, whichever failed first
+			return nil, sealError(s.where, key, errs[i])
 		}
 		if o.Memory != nil {
-			o.Memory.Sealed(scope, meta.Namespace, meta.Name, text, s.Data[key])
+			o.Memory.Sealed(scope, meta.Namespace, meta.Name, texts[i], s.Data[key])
 		}
-		sealed.Spec.EncryptedData[key] = text
+		out[key] = texts[i]
 	}
-	return sealed, nil
+	return out, nil
 }
 
 func sealError(where, key string, err error) error {
@@ -193,11 +215,10 @@ func ParseFormat(name string) (Format, error) {
 // Encode returns an object as a manifest: YAML begins with a separator, JSON is indented by two, both end with a newline.
 func Encode(f Format, object any) ([]byte, error) {
 	if f == YAML {
-		marshal := yaml.Marshal
 		if s, ok := object.(*SealedSecret); ok {
-			marshal, object = yamlv2.Marshal, s.sorted()
+			return s.yaml()
 		}
-		out, err := marshal(object)
+		out, err := yaml.Marshal(object)
 		if err != nil {
 			return nil, err
 		}
@@ -210,6 +231,42 @@ func Encode(f Format, object any) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// yaml returns the manifest with each long value in the place of a mark that cannot be anywhere else: the library looks at
+// every character of a value several times to find that it needs no quotes, which is half the cost of writing YAML.
+func (s *SealedSecret) yaml() ([]byte, error) {
+	marked := *s
+	marked.Spec.EncryptedData = make(map[string]string, len(s.Spec.EncryptedData))
+	unique := "sealed-" + rand.Text()
+	size := 0
+	var swaps []string
+	for i, key := range sortedKeys(s.Spec.EncryptedData) {
+		text := s.Spec.EncryptedData[key]
+		if !isPlain(text) {
+			marked.Spec.EncryptedData[key] = text
+			continue
+		}
+		mark := fmt.Sprintf("%s-%d-", unique, i)
+		marked.Spec.EncryptedData[key] = mark
+		swaps = append(swaps, mark, text)
+		size += len(text)
+	}
+	text, err := yamlv2.Marshal(marked.sorted())
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	out.Grow(len(text) + size)
+	out.WriteString("---\n")
+	_, err = strings.NewReplacer(swaps...).WriteString(&out, string(text))
+	return out.Bytes(), err
+}
+
+// isPlain says whether a text is the same in YAML: it is base64 that cannot be read as a number or a word.
+func isPlain(text string) bool {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	return len(text) > 64 && strings.IndexByte(letters, text[0]) >= 0 && strings.TrimLeft(text, letters+"0123456789+/=") == ""
 }
 
 // sorted returns the fields as sigs.k8s.io/yaml sorts them. That library gets at them by way of JSON, in five times the

@@ -323,6 +323,50 @@ func TestAValueThatFitsNoSecretIsNamed(t *testing.T) {
 	wantProblem(t, err, "document 1, line 1: seal big: the value is over 1048576 bytes, more than a Secret can hold")
 }
 
+func TestAManifestInYAMLIsThatOfKubernetesLibrary(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("Ab0+/", 40)
+	for name, text := range map[string]string{
+		"a sealed value":             "AgB" + long + "==",
+		"nothing":                    "",
+		"a word of YAML":             "yes",
+		"digits":                     strings.Repeat("1234567890", 20),
+		"a large number":             strings.Repeat("9", 80) + "e10",
+		"a sign before":              "+" + long,
+		"padding before":             "=" + long,
+		"lines":                      "AgB" + long + "\n" + long + "\n",
+		"more than base64":           "AgB" + long + ": " + long,
+		"a comment":                  "AgB" + long + " #" + long,
+		"letters of other languages": "AgB" + long + "ä",
+		"a template":                 "sealed-{{ .a }}-0-" + long,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &sealing.SealedSecret{Kind: sealing.Kind, APIVersion: sealing.APIVersion}
+			s.Spec.Template.Metadata.Annotations = map[string]string{"note": text}
+			s.Spec.EncryptedData = map[string]string{"a": text, "b": "AgB" + long, "no": "AgC" + long, "1": text, "10": "AgD" + long, "2": "AgE" + long}
+			want, err := yaml.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := sealing.Encode(sealing.YAML, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff("---\n"+string(want), string(got)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestOfSeveralValuesThatCannotBeSealedTheFirstIsNamed(t *testing.T) {
+	t.Parallel()
+	big := strings.Repeat("x", seal.MaxValue+1)
+	_, err := sealing.Seal(readOne(t, secret("stringData: {a: x, b: "+big+", c: z, d: "+big+", e: "+big+"}")), in(t, "", false))
+	wantProblem(t, err, "document 1, line 1: seal b: the value is over 1048576 bytes, more than a Secret can hold")
+}
+
 // sealed returns a SealedSecret manifest in YAML of a Secret in YAML.
 func sealed(t testing.TB, text string) string {
 	t.Helper()
