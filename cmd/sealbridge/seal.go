@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -100,17 +101,17 @@ func (r *sealRun) seal(ctx context.Context, format sealing.Format) error {
 		})
 	}
 	_ = workers.Wait() // they return nothing
-	var out bytes.Buffer
+	texts := make([][]byte, 0, len(results))
 	for _, to := range results {
 		if err == nil {
 			err = to.err
 		}
-		out.Write(to.text)
+		texts = append(texts, to.text)
 	}
 	if err != nil {
 		return err
 	}
-	return r.write(out.Bytes())
+	return r.write(slices.Concat(texts...))
 }
 
 func (r *sealRun) merge(ctx context.Context, format sealing.Format) error {
