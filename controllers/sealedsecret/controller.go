@@ -205,7 +205,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 // materialize opens the values and writes the Secret. looked has what the cache has of the object.
 func (c *Controller) materialize(ctx context.Context, req reconcile.Request, looked *scope) (reconcile.Result, error) {
-	obj, err := c.whole(ctx, looked.obj)
+	whole, err := c.whole(ctx, looked.obj)
 	if apierrors.IsNotFound(err) {
 		return reconcile.Result{}, nil // the cache follows
 	}
@@ -213,10 +213,11 @@ func (c *Controller) materialize(ctx context.Context, req reconcile.Request, loo
 		c.meters.errors.WithLabelValues(causeFetch, "").Inc()
 		return reconcile.Result{}, fmt.Errorf("read SealedSecret %s: %w", req, redact.API(err))
 	}
-	if obj.UID != looked.obj.UID || obj.DeletionTimestamp != nil {
+	if whole.UID != looked.obj.UID || whole.DeletionTimestamp != nil {
 		return reconcile.Result{}, nil
 	}
-	s := &scope{obj: obj, record: looked.record, sealScope: seal.ScopeOf(obj.Annotations), now: looked.now, live: looked.live}
+	obj := slim(whole)
+	s := &scope{obj: obj, whole: whole, record: looked.record, sealScope: seal.ScopeOf(obj.Annotations), now: looked.now, live: looked.live}
 	s.repair = looked.repair && obj.Generation == looked.obj.Generation && s.sealScope == looked.sealScope
 	result, err := flow.Run(ctx, c.deps.Engine, obj, s, report,
 		flow.Step[scope]{Name: "check the spec", Do: c.checkSpec},

@@ -11,7 +11,7 @@ import (
 
 const (
 	// maxHanded is how many bytes of specs a Handover holds, of all objects together.
-	maxHanded = 4 << 20
+	maxHanded = 8 << 20
 	// overhead is about what an object, and each of its values, takes beyond its text.
 	overhead = 256
 )

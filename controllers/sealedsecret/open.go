@@ -40,7 +40,7 @@ func (c *Controller) open(ctx context.Context, s *scope) error {
 		return flow.Stall(v1alpha1.ReasonUnsealFailed, providers.Errorf(providers.ErrInvalid,
 			"there is no sealing key that can be used; see the log of the controller and the events of its key Secrets"))
 	}
-	values := sealedValues(s.obj)
+	values := sealedValues(s.whole)
 	s.record.keep(digests(values, s))
 	run := &opening{
 		ownKeys: ring != common, scope: s, ring: ring, values: values, hint: s.obj.Status.SealingKey, count: c.meters.operations.Inc,

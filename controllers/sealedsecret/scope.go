@@ -12,9 +12,10 @@ import (
 
 // scope is one run over one SealedSecret.
 type scope struct {
-	// Set by Reconcile.
-	obj    *v1alpha1.SealedSecret
-	record *record
+	// Set by Reconcile. obj has no more than the cache, so that comparing and writing its status does not cost what its values
+	// would; whole is the same object with its spec, where there is something to open.
+	obj, whole *v1alpha1.SealedSecret
+	record     *record
 	// sealScope is where the values may be opened, from the object's own annotations.
 	sealScope seal.Scope
 	now       time.Time

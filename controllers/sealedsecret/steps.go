@@ -61,15 +61,15 @@ func (c *Controller) changed(ctx context.Context, s *scope, want v1alpha1.Secret
 
 // checkSpec refuses what no key and no retry can make right.
 func (c *Controller) checkSpec(_ context.Context, s *scope) error {
-	if len(s.obj.Spec.Data) > 0 && len(s.obj.Spec.EncryptedData) > 0 {
+	if len(s.whole.Spec.Data) > 0 && len(s.whole.Spec.EncryptedData) > 0 {
 		return flow.Stall(v1alpha1.ReasonInvalid, providers.Errorf(providers.ErrInvalid,
 			"remove spec.data (the deprecated format) or spec.encryptedData: a SealedSecret holds one of them"))
 	}
-	if c.deps.RefuseDeprecated && len(s.obj.Spec.Data) > 0 {
+	if c.deps.RefuseDeprecated && len(s.whole.Spec.Data) > 0 {
 		return flow.Stall(v1alpha1.ReasonUnsealFailed, providers.Errorf(providers.ErrInvalid,
 			"using deprecated 'data' field, use 'encryptedData' or flip the feature flag (--accept-deprecated-v1-data)"))
 	}
-	t := s.obj.Spec.Template
+	t := s.whole.Spec.Template
 	if err := checkPrivileges(corev1.SecretType(t.Type), t.Metadata.Labels); err != nil {
 		return flow.Stall(v1alpha1.ReasonInvalid, err)
 	}
@@ -108,7 +108,7 @@ func (c *Controller) refuse(ctx context.Context, s *scope) error {
 
 // render shapes the Secret from the opened values and the templates.
 func (c *Controller) render(ctx context.Context, s *scope) error {
-	if len(s.obj.Spec.Data) > 0 {
+	if len(s.whole.Spec.Data) > 0 {
 		secret, err := fromDeprecated(s.opened[deprecatedKey])
 		if err != nil {
 			return flow.Stall(v1alpha1.ReasonUnsealFailed, err)
@@ -120,14 +120,14 @@ func (c *Controller) render(ctx context.Context, s *scope) error {
 		finish(s.obj, s.secret)
 		return nil
 	}
-	s.secret = fromTemplate(s.obj)
-	s.secret.Data = published(s.obj, s.opened)
-	keys := rendered(s.obj, s.opened)
+	s.secret = fromTemplate(s.whole)
+	s.secret.Data = published(s.whole, s.opened)
+	keys := rendered(s.whole, s.opened)
 	if len(keys) > 0 {
 		renderer := template.New(template.Options{MissingKey: template.MissingKeyNoValue, Cache: c.deps.Templates})
-		input := templateInput(s.obj, s.opened)
+		input := templateInput(s.whole, s.opened)
 		for _, key := range keys {
-			out, err := renderer.Render(ctx, key, *s.obj.Spec.Template.Data[key], input)
+			out, err := renderer.Render(ctx, key, *s.whole.Spec.Template.Data[key], input)
 			if err != nil {
 				return renderFailure(err)
 			}

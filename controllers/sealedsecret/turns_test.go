@@ -38,7 +38,7 @@ func newOpener(t *testing.T, ring *keyring.Ring) opener {
 // run does one run over an object, and returns how many private-key operations it took and whether it came to its end.
 func (o opener) run(obj *v1alpha1.SealedSecret) (operations int, ended bool, err error) {
 	before := count(o.t, o.meters.operations)
-	s := &scope{obj: obj, record: o.memory.of(types.NamespacedName{Name: obj.Name}, obj.UID), sealScope: seal.Strict}
+	s := &scope{obj: obj, whole: obj, record: o.memory.of(types.NamespacedName{Name: obj.Name}, obj.UID), sealScope: seal.Strict}
 	err = o.open(o.t.Context(), s)
 	return count(o.t, o.meters.operations) - before, !s.unfinished, err
 }

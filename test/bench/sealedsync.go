@@ -31,6 +31,8 @@ type sealedRun struct {
 	// synced is how many were in time, after elapsed.
 	synced  int
 	elapsed time.Duration
+	// planeUntil is the CPU time of the control plane until then.
+	planeUntil time.Duration
 	// operations is the number of private-key operations, earlier that when the first objects were synced.
 	operations, earlier float64
 	// cost is the CPU time of one, by itself.
@@ -59,6 +61,11 @@ func (w *world) syncSealed(ctx context.Context) (sealedRun, error) {
 	if err != nil {
 		return run, err
 	}
+	plane, err := w.planeCPU()
+	if err != nil {
+		return run, err
+	}
+	run.planeUntil = plane - before.plane
 	if run.synced == w.objects {
 		if err := w.settle(ctx); err != nil {
 			return run, err
@@ -166,6 +173,8 @@ func (run sealedRun) report(r *Report, w *world) {
 	r.Bound("writes per object", float64(written)/max(n, 1), 2, "requests")
 	r.Bound("events per object", float64(events)/max(n, 1), 1, "requests")
 	r.Add("controller CPU", run.cpu.Seconds(), "s")
+	r.Add("control plane CPU per object until all are synced", run.planeUntil.Seconds()/max(n, 1)*1000, "ms")
+	r.Add("control plane CPU per object in all", run.plane.Seconds()/max(n, 1)*1000, "ms")
 	r.Add("CPU of one operation alone, measured before and after", float64(run.cost.Microseconds())/1000, "ms")
 	if !w.subject.other {
 		r.Add("private-key operations", run.operations, "operations")
