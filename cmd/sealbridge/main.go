@@ -21,8 +21,8 @@ import (
 // version is set by the linker (make build).
 var version = "devel"
 
-// kubesealVersion is the kubeseal that the seal command behaves like.
-const kubesealVersion = "v0.40.0"
+// kubesealVersion is the kubeseal that the seal command behaves like, as scripts that ask for it read it.
+const kubesealVersion = "0.40.0"
 
 // host is what a command may use of the process it runs in.
 type host struct {

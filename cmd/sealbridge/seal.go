@@ -31,7 +31,7 @@ type sealRun struct {
 // file as it was.
 func (r *sealRun) run(ctx context.Context) error {
 	if r.flags.version {
-		_, err := fmt.Fprintf(r.host.stdout, "%s version: %s (SealBridge; does what kubeseal %s does)\n", r.name, version, kubesealVersion)
+		_, err := fmt.Fprintf(r.host.stdout, "%s version: %s (SealBridge %s)\n", r.name, kubesealVersion, version)
 		return err
 	}
 	mode, err := r.flags.mode()

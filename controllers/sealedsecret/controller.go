@@ -59,6 +59,8 @@ type Deps struct {
 	SkipRecreate bool
 	// RefuseDeprecated opens no spec.data.
 	RefuseDeprecated bool
+	// MaxRetries is how often in a row an object is retried before it rests, nil for no such bound.
+	MaxRetries *int
 	// Templates keeps parsed templates for many objects; without it, each run parses its own.
 	Templates *template.Cache
 }
@@ -247,14 +249,25 @@ func (c *Controller) whole(ctx context.Context, seen *v1alpha1.SealedSecret) (*v
 	return obj, err
 }
 
-// end remembers and counts how a run ended.
+// rest is how long an object rests that has been retried as often as it may be: the longest pause of all that are retried. Without
+// an end to it, what was down for a moment would need a restart.
+const rest = 5 * time.Minute
+
+// end remembers and counts how a run ended, and lets an object rest.
 func (c *Controller) end(s *scope, result reconcile.Result, err error) (reconcile.Result, error) {
 	s.record.last = flow.LastOf(s.obj, err, time.Now())
 	if !s.current {
 		s.record.reported = err == nil && synced(s.obj)
 	}
 	c.count(s, err)
-	return result, err
+	if err == nil {
+		s.record.retries = 0
+		return result, nil
+	}
+	if s.record.retries++; c.deps.MaxRetries == nil || s.record.retries <= *c.deps.MaxRetries {
+		return result, err
+	}
+	return reconcile.Result{RequeueAfter: rest}, nil
 }
 
 // count shows how a run ended.

@@ -30,6 +30,8 @@ type record struct {
 	reported   bool
 	// last is of the run before: an older object from the cache is not acted on.
 	last flow.Last
+	// retries counts the runs in a row that failed in a way that is tried again.
+	retries int
 	// attempts are the values that are not opened yet, by key; empty when all were.
 	attempts map[string]*attempt
 }

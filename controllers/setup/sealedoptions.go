@@ -41,13 +41,12 @@ type SealedOptions struct {
 	// InfoToStdout has what is no error logged to the standard output; whoever makes the logger reads it.
 	InfoToStdout bool
 
+	// MaxRetries is how often in a row an object is retried before it rests; less than 0 for no such bound.
+	MaxRetries int
+
 	// What Sealed Secrets can be told and what is always so here.
 	oldGC, watchKeys bool
-	maxRetries       int
 }
-
-// The defaults of flags that are accepted and change nothing.
-const defaultMaxRetries = 5
 
 // AddFlags binds the options to flags.
 func (o *SealedOptions) AddFlags(fs *pflag.FlagSet) {
@@ -65,7 +64,7 @@ func (o *SealedOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.oldGC, "old-gc-behavior", false, "accepted for Sealed Secrets: Kubernetes collects the Secrets of SealedSecrets that are gone")
 	fs.BoolVar(&o.watchKeys, "watch-for-secrets", true, "accepted for Sealed Secrets: key Secrets are always watched")
 	fs.BoolVar(&o.InfoToStdout, "log-info-stdout", false, "write what is no error to the standard output; all goes to the standard error without it")
-	fs.IntVar(&o.maxRetries, "max-unseal-retries", defaultMaxRetries, "accepted for Sealed Secrets: what a retry can mend is retried until it succeeds, with pauses of up to 5 minutes, and nothing else is")
+	fs.IntVar(&o.MaxRetries, "max-unseal-retries", -1, "how often in a row a SealedSecret is retried with growing pauses before it rests for 5 minutes, the longest of them, each time; -1 for no such bound. What no retry can mend is not retried")
 }
 
 // check says which flag cannot be meant.
@@ -100,10 +99,15 @@ func (o *SealedOptions) notes() []string {
 	if !o.watchKeys {
 		out = append(out, "--watch-for-secrets=false changes nothing: key Secrets are always watched")
 	}
-	if o.maxRetries != defaultMaxRetries {
-		out = append(out, "--max-unseal-retries changes nothing: what a retry can mend is retried until it succeeds, and nothing else is")
-	}
 	return out
+}
+
+// maxRetries returns the bound of retries, nil for none.
+func (o *SealedOptions) maxRetries() *int {
+	if o.MaxRetries < 0 {
+		return nil
+	}
+	return &o.MaxRetries
 }
 
 // namespaces returns the namespaces whose SealedSecrets are served, in order; none for all. own is the controller's.

@@ -45,7 +45,7 @@ func TestTheFlagsOfTheControllerOfSealedSecretsHaveTheirMeaning(t *testing.T) {
 		MetricsBindAddress: ":8080", SealedSecretsBindAddress: ":8082", ClientBurst: 10,
 		Sealed: SealedOptions{
 			AllNamespaces: true, UpdateStatus: true, AcceptDeprecated: true, Rate: 2, Burst: 2,
-			ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
+			ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxRetries: -1,
 		},
 	}
 	changed := func(change func(*Options)) Options { o := byDefault; change(&o); return o }
@@ -75,9 +75,9 @@ func TestTheFlagsOfTheControllerOfSealedSecretsHaveTheirMeaning(t *testing.T) {
 			}),
 		},
 		"what is done": {
-			args: []string{"--update-status=false", "--skip-recreate", "--accept-deprecated-v1-data=false", "--metrics-omit-secret-labels"},
+			args: []string{"--update-status=false", "--skip-recreate", "--accept-deprecated-v1-data=false", "--metrics-omit-secret-labels", "--max-unseal-retries=9"},
 			want: changed(func(o *Options) {
-				o.Sealed.UpdateStatus, o.Sealed.SkipRecreate, o.Sealed.AcceptDeprecated, o.Sealed.OmitNames = false, true, false, true
+				o.Sealed.UpdateStatus, o.Sealed.SkipRecreate, o.Sealed.AcceptDeprecated, o.Sealed.OmitNames, o.Sealed.MaxRetries = false, true, false, true, 9
 			}),
 		},
 	} {
@@ -94,7 +94,7 @@ func TestTheFlagsOfTheControllerOfSealedSecretsHaveTheirMeaning(t *testing.T) {
 			if notes := o.Sealed.notes(); len(notes) > 0 {
 				t.Errorf("notes: %q", notes)
 			}
-			got.Sealed.oldGC, got.Sealed.watchKeys, got.Sealed.maxRetries = false, false, 0
+			got.Sealed.oldGC, got.Sealed.watchKeys = false, false
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(SealedOptions{})); diff != "" {
 				t.Error(diff)
 			}
@@ -149,12 +149,12 @@ func TestTheAddressesOfOthersPushOursAside(t *testing.T) {
 
 func TestAFlagThatChangesNothingSaysSo(t *testing.T) {
 	t.Parallel()
-	o, err := parse(t, nil, "--old-gc-behavior", "--watch-for-secrets=false", "--max-unseal-retries=9")
+	o, err := parse(t, nil, "--old-gc-behavior", "--watch-for-secrets=false")
 	if err != nil {
 		t.Fatal(err)
 	}
 	notes := o.Sealed.notes()
-	for _, flag := range []string{"--old-gc-behavior", "--watch-for-secrets=false", "--max-unseal-retries"} {
+	for _, flag := range []string{"--old-gc-behavior", "--watch-for-secrets=false"} {
 		if !slices.ContainsFunc(notes, func(n string) bool { return strings.HasPrefix(n, flag+" changes nothing: ") }) {
 			t.Errorf("nothing about %s in %q", flag, notes)
 		}

@@ -254,7 +254,7 @@ func addSealedSecret(
 	c, err := sealedsecret.New(sealedsecret.Deps{
 		Keys: keys, Engine: flow.Engine{Status: status, Events: announcer}, Metrics: metrics.Registry, OmitNames: o.OmitNames || o.Sealed.OmitNames,
 		Now: time.Now, Concurrent: o.Transit.workers(o.Concurrent), Namespaces: o.sealedNamespaces(), Handover: handover,
-		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated, Templates: templates,
+		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated, MaxRetries: o.Sealed.maxRetries(), Templates: templates,
 	})
 	if err != nil {
 		return err
