@@ -351,8 +351,7 @@ func (r *keysRun) unneeded(ctx context.Context, c *cluster, keys []*sealingkeys.
 	if err != nil {
 		return err
 	}
-	var needing []string
-	closed := 0
+	var needing, closed []string
 	for i := range objects {
 		need, err := sealingkeys.NeedOf(ctx, &objects[i], keys, key)
 		switch {
@@ -361,20 +360,24 @@ func (r *keysRun) unneeded(ctx context.Context, c *cluster, keys []*sealingkeys.
 		case need == sealingkeys.Needed:
 			needing = append(needing, objects[i].String())
 		case need == sealingkeys.Closed:
-			closed++
+			closed = append(closed, objects[i].String())
 		}
 	}
-	if closed > 0 {
-		r.note(fmt.Sprintf("%d SealedSecrets open with no key at all", closed))
+	if len(closed) > 0 {
+		r.note("SealedSecrets that no key opens, this one or another: " + some(closed))
 	}
 	if len(needing) == 0 {
 		return nil
 	}
-	slices.Sort(needing)
-	more := ""
-	if len(needing) > 10 {
-		more = fmt.Sprintf(" and %d more", len(needing)-10)
-		needing = needing[:10]
+	return &sealing.Error{Problem: "SealedSecrets need this key: " + some(needing), Hint: "seal them anew (sealbridge rewrap) and apply them, or give --force"}
+}
+
+// some names the first ten of many, in order.
+func some(names []string) string {
+	const most = 10
+	slices.Sort(names)
+	if len(names) <= most {
+		return strings.Join(names, ", ")
 	}
-	return &sealing.Error{Problem: "SealedSecrets need this key: " + strings.Join(needing, ", ") + more, Hint: "seal them anew (sealbridge rewrap) and apply them, or give --force"}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
