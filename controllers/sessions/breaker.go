@@ -16,7 +16,10 @@ import (
 type breaker struct {
 	failures int
 	until    time.Time
-	cause    error
+	// cause is what everybody is told, and first the call that failed with it. While the backend is down only the same call
+	// changes it, because an error may name what was asked for: everybody is told the same until something else is wrong.
+	cause error
+	first *flight
 	// last is the newest call that was under way when the backend was found unavailable: those fail together, and count
 	// once.
 	last int
@@ -60,7 +63,10 @@ func (b *breaker) note(f *flight, newest int, now time.Time) {
 	case b.failures == 0 && b.known(f):
 		return
 	case f.order > b.last || b.failures == 0:
-		b.failures, b.last, b.cause = b.failures+1, newest, f.err
+		if b.failures == 0 || f.refs[0] == b.first.refs[0] || throttles(f.err) != throttles(b.cause) {
+			b.cause, b.first = f.err, f
+		}
+		b.failures, b.last = b.failures+1, newest
 		b.until = now.Add(jittered(pauseAfter(minPause, b.failures-1)))
 		var throttled *providers.ThrottledError
 		if errors.As(f.err, &throttled) && throttled.After > 0 {
@@ -114,16 +120,19 @@ func doubled(d time.Duration, n int, most time.Duration) time.Duration {
 	return min(d, most)
 }
 
-// retry returns the last call that was refused, if any, and ends the pause when there is a hint that the backend is up.
+// retry returns what to ask to find out whether the backend is up: in turn the last call that was refused, because a document
+// that alone cannot be read does not stand for all, and the one whose failure is what everybody is told. It is nil for
+// neither. With a hint that the backend is up it ends the pause.
 func (k *kept) retry(now time.Time, hinted bool) *flight {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if hinted {
 		k.breaker.hurry(now)
 	}
-	refused := k.breaker.refused
-	k.breaker.refused = nil
-	return refused
+	if k.breaker.failures == 0 || k.breaker.failures%2 == 1 && k.breaker.refused != nil {
+		return k.breaker.refused
+	}
+	return k.breaker.first
 }
 
 // pause returns how long the backend is left alone yet, and whether it may be asked earlier.

@@ -96,12 +96,11 @@ func (p *Pool) probe(ctx context.Context, o *outage) {
 	}
 }
 
-// askAgain makes one call, once, for what was refused last or, when nothing was, for what failed first: a document that alone
-// cannot be read does not stand for all.
+// askAgain makes one call, once: of what the session knows or, when it has failed nobody yet, of what failed before.
 func (p *Pool) askAgain(ctx context.Context, e *entry, ask *flight, hinted bool) {
 	now := time.Now()
-	if refused := e.kept.retry(now, hinted); refused != nil {
-		ask = refused
+	if known := e.kept.retry(now, hinted); known != nil {
+		ask = known
 	}
 	_, _, own, err := e.kept.take(Request{query: ask.query}, ask.refs[:1], now, now.Add(p.limits.Timeout), 0)
 	if err == nil && own != nil {

@@ -425,3 +425,35 @@ func TestABackendThatAnswersNobodyInTimeHoldsUpItsUsersOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestEverybodyIsToldTheSameOfAnOutageUntilSomethingElseIsWrong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var sealed atomic.Bool
+		b := &backend{fetch: func(_ context.Context, _ string, refs []providers.Ref) ([]providers.Result, error) {
+			if sealed.Load() {
+				return nil, providers.Errorf(providers.ErrUnavailable, "key %s: sealed", refs[0].Key)
+			}
+			return nil, providers.Errorf(providers.ErrUnavailable, "key %s: down", refs[0].Key)
+		}}
+		p := running(t, cluster())
+		s := storeOf(b, "team", "s", 1)
+		told := func() map[string]bool {
+			texts := map[string]bool{}
+			for i := range 200 { // twenty seconds
+				_, err := p.Fetch(t.Context(), request(s, "team", fmt.Sprintf("k%d", i)))
+				texts[err.Error()] = true
+				time.Sleep(100 * time.Millisecond)
+			}
+			return texts
+		}
+		if got := told(); len(got) != 1 {
+			t.Errorf("users are told %v", got)
+		}
+		sealed.Store(true)
+		time.Sleep(2*maxPause + time.Second)
+		if got := told(); len(got) != 1 || !got["key k0: sealed"] {
+			t.Errorf("when something else is wrong, users are told %v", got)
+		}
+	})
+}

@@ -201,7 +201,8 @@ func (s *session) refusal(ref providers.Ref, answer *jsonhttp.Answer) (ground, e
 	case code == http.StatusNotModified:
 		return groundKey, s.errorf(providers.ErrInvalid, ref, "%s answered %s, which has no content; remove conditions such as If-None-Match from headers", s.peer, what)
 	case code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout:
-		return groundAPI, s.errorf(providers.ErrUnavailable, ref, "%s answered %s", s.peer, what)
+		// Without the key: everybody who uses the store is told.
+		return groundAPI, providers.Errorf(providers.ErrUnavailable, "%s: %s answered %s", s.store, s.peer, what)
 	case code >= 500 || code == http.StatusRequestTimeout || code == http.StatusTooEarly || code < 400:
 		return groundEither, s.errorf(providers.ErrUnavailable, ref, "%s answered %s", s.peer, what)
 	default:
