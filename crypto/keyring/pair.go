@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math/big"
 	"time"
@@ -184,21 +185,29 @@ func Fingerprint(key *rsa.PublicKey) string { return rsahybrid.Fingerprint(key) 
 
 // ParsePrivateKey returns the first RSA private key of a PEM text, in PKCS#1 or PKCS#8, or ErrNoPrivateKey.
 func ParsePrivateKey(data []byte) (*rsa.PrivateKey, error) {
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			return nil, ErrNoPrivateKey
-		}
-		switch block.Type {
-		case "RSA PRIVATE KEY":
-			if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-				return key, nil
+	for key := range PrivateKeys(data) {
+		return key, nil
+	}
+	return nil, ErrNoPrivateKey
+}
+
+// PrivateKeys are the RSA private keys of a PEM text, in PKCS#1 or PKCS#8, in their order. Whatever else is in it is passed over.
+func PrivateKeys(data []byte) iter.Seq[*rsa.PrivateKey] {
+	return func(yield func(*rsa.PrivateKey) bool) {
+		for {
+			var block *pem.Block
+			if block, data = pem.Decode(data); block == nil {
+				return
 			}
-		case "PRIVATE KEY":
-			if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
-				if key, ok := key.(*rsa.PrivateKey); ok {
-					return key, nil
-				}
+			var key any
+			switch block.Type {
+			case "RSA PRIVATE KEY":
+				key, _ = x509.ParsePKCS1PrivateKey(block.Bytes)
+			case "PRIVATE KEY":
+				key, _ = x509.ParsePKCS8PrivateKey(block.Bytes)
+			}
+			if key, ok := key.(*rsa.PrivateKey); ok && key != nil && !yield(key) {
+				return
 			}
 		}
 	}

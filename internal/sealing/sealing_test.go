@@ -478,6 +478,7 @@ func TestPrivateKeysAreReadFromEveryFormOfBackup(t *testing.T) {
 		fail string
 	}{
 		"PEM":                      {string(pair.PrivateKeyPEM()), 1, ""},
+		"many keys in PEM":         {string(pair.CertificatePEM()) + string(pair.PrivateKeyPEM()) + "text\n" + string(pair.PrivateKeyPEM()), 2, ""},
 		"a Secret":                 {tls(pair.PrivateKeyPEM()), 1, ""},
 		"two Secrets":              {tls(pair.PrivateKeyPEM()) + "---\n" + tls(pair.PrivateKeyPEM()), 2, ""},
 		"a List in JSON":           {list, 2, ""},

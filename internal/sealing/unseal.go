@@ -46,19 +46,22 @@ func (k PrivateKeys) Candidates(hint string) []keyring.Key {
 const privateKeysHint = "give a PEM file, an identity file of age, or the sealing-key Secrets: " +
 	"kubectl get secret -l sealedsecrets.bitnami.com/sealed-secrets-key -o yaml, and -l sealbridge.dev/sealing-key for the native format"
 
-// ReadPrivateKeys returns the private keys of a backup: an RSA key in PEM, identities in a file of age, or key Secrets of
+// ReadPrivateKeys returns the private keys of a backup: RSA keys in PEM, identities in a file of age, or key Secrets of
 // both formats in YAML or JSON, also in a v1 List. It refuses a backup without any, and a Secret without a usable key. It
 // quotes nothing.
 func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
-	if key, err := keyring.ParsePrivateKey(data); err == nil {
-		return PrivateKeys{keyring.NewPrivateKey(key)}, nil
+	var keys PrivateKeys
+	for key := range keyring.PrivateKeys(data) {
+		keys = append(keys, keyring.NewPrivateKey(key))
+	}
+	if len(keys) > 0 {
+		return keys, nil
 	}
 	if isIdentityFile(data) {
 		identities, err := agebox.ParseIdentities(data)
 		if err != nil {
 			return nil, &Error{Problem: err.Error(), Hint: privateKeysHint, Cause: err}
 		}
-		var keys PrivateKeys
 		for _, i := range identities {
 			keys = append(keys, keyring.NewIdentity(i, time.Time{}))
 		}
@@ -69,7 +72,6 @@ func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
 	if err != nil {
 		return nil, &Error{Problem: "neither a private key in PEM, an age identity nor Secrets in YAML or JSON", Hint: hint, Cause: err}
 	}
-	var keys PrivateKeys
 	for _, d := range documents {
 		secret, err := parseSecret(d)
 		if err != nil {
