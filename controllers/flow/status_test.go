@@ -76,3 +76,22 @@ func TestAStatusIsAnsweredWithItsVersionAlone(t *testing.T) {
 		})
 	}
 }
+
+// nowhere writes no status and knows no kinds, as where the user wants none.
+type nowhere struct{ client.SubResourceWriter }
+
+func (n nowhere) Status() client.SubResourceWriter { return n }
+
+func (nowhere) Patch(context.Context, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+	return nil
+}
+
+func TestAStatusThatIsWrittenNowhereLeavesTheVersionAsItIs(t *testing.T) {
+	t.Parallel()
+	before := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team", ResourceVersion: "7"}}
+	obj := before.DeepCopy()
+	obj.Status.Phase = corev1.NamespaceActive
+	if err := writeStatus(t.Context(), nowhere{}, before, obj); err != nil || obj.ResourceVersion != "7" || obj.Status.Phase == "" {
+		t.Errorf("%v: %+v", err, obj)
+	}
+}

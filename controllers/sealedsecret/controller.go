@@ -88,7 +88,6 @@ func New(deps Deps) (*Controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the SealedSecret controller: %w", err)
 	}
-	deps.Engine.Status = briefStatus{deps.Engine.Status}
 	return &Controller{deps: deps, meters: meters, memory: newMemory(), turn: newTurn(), lane: newLane(deps.Concurrent), recent: &recency{}}, nil
 }
 

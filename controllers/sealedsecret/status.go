@@ -1,11 +1,9 @@
 package sealedsecret
 
 import (
-	"context"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/controllers/flow"
@@ -105,37 +103,4 @@ func reasonOf(obj *v1alpha1.SealedSecret) string {
 		return c.Reason
 	}
 	return ""
-}
-
-// briefStatus writes the status of SealedSecrets and lets the API server answer with the new version, not with the object: decoding
-// all the values again takes a quarter of what writing a status costs us.
-type briefStatus struct {
-	client.StatusClient
-}
-
-// Status implements client.StatusClient.
-func (b briefStatus) Status() client.SubResourceWriter {
-	return briefWriter{b.StatusClient.Status()}
-}
-
-type briefWriter struct {
-	client.SubResourceWriter
-}
-
-// Patch implements client.SubResourceWriter.
-func (b briefWriter) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
-	data, err := patch.Data(obj)
-	if err != nil {
-		return err
-	}
-	answer := &metav1.PartialObjectMetadata{}
-	answer.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(v1alpha1.KindSealedSecret))
-	answer.Namespace, answer.Name = obj.GetNamespace(), obj.GetName()
-	if err := b.SubResourceWriter.Patch(ctx, answer, client.RawPatch(patch.Type(), data), opts...); err != nil {
-		return err
-	}
-	if answer.ResourceVersion != "" { // where nothing is written, nothing is answered
-		obj.SetResourceVersion(answer.ResourceVersion)
-	}
-	return nil
 }
