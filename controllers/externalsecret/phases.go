@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -66,15 +67,21 @@ func (p *phases) join(from, to uint32, n int) {
 	}
 }
 
-// point returns the point of the interval at which documents are read, as a hash: the smallest of all that are read with any
-// of them, also through others; the smallest of their own when that are more than maxTogether.
+// point returns the point of the interval at which documents are read, as a hash: that of the smallest of their group. It is a
+// hash of its own, because the smallest of several is a small one: groups would crowd at the interval's beginning, the more the
+// larger they are.
 func (p *phases) point(documents []uint32) uint32 {
 	if len(documents) == 0 {
 		return math.MaxUint32
 	}
+	return hashOf(strconv.FormatUint(uint64(p.smallest(documents)), 10))
+}
+
+// smallest returns the smallest of all documents that are read with any of these, also through others; the smallest of these when
+// that are more than maxTogether.
+func (p *phases) smallest(documents []uint32) uint32 {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	own := slices.Min(documents)
 	group := slices.Clone(documents)
 	for i := 0; i < len(group); i++ {
 		for other := range p.beside[group[i]] {
@@ -82,7 +89,7 @@ func (p *phases) point(documents []uint32) uint32 {
 				group = append(group, other)
 			}
 			if len(group) > maxTogether {
-				return own
+				return slices.Min(documents)
 			}
 		}
 	}

@@ -51,7 +51,6 @@ func TestDocumentsThatAreReadTogetherHaveOnePoint(t *testing.T) {
 		"one more than may be read together":                  {read: chain(maxTogether), of: []uint32{1010, 1011}, want: 1010},
 		"more than may be read together, in one object":       {read: [][]uint32{many}, of: many, want: 2000},
 		"more than may be read together, through many others": {read: chain(10000), of: []uint32{1500}, want: 1500},
-		"nothing": {read: ring, want: 1<<32 - 1},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -63,10 +62,37 @@ func TestDocumentsThatAreReadTogetherHaveOnePoint(t *testing.T) {
 			for _, documents := range tt.gone {
 				p.replace(documents, nil)
 			}
-			if got := p.point(tt.of); got != tt.want {
-				t.Errorf("%v are read at %d, want %d", tt.of, got, tt.want)
+			if got := p.smallest(tt.of); got != tt.want {
+				t.Errorf("%v are read with %d, want %d", tt.of, got, tt.want)
 			}
 		})
+	}
+}
+
+func TestObjectsOfManyDocumentsAreSpreadOverTheInterval(t *testing.T) {
+	t.Parallel()
+	const objects, documents, parts = 5000, 5, 10
+	random := rand.New(rand.NewPCG(1, 2))
+	var p phases
+	all := make([][]uint32, objects)
+	for i := range all {
+		for range documents {
+			all[i] = append(all[i], random.Uint32())
+		}
+		slices.Sort(all[i])
+		p.replace(nil, all[i])
+	}
+	var in [parts]int
+	for _, read := range all {
+		in[uint64(p.point(read))*parts>>32]++
+	}
+	for part, n := range in {
+		if mean := objects / parts; n < mean*3/4 || n > mean*5/4 {
+			t.Errorf("%d objects are due in part %d of the interval, want about %d", n, part, mean)
+		}
+	}
+	if got := p.point(nil); got != 1<<32-1 {
+		t.Errorf("what reads nothing is due at %d", got)
 	}
 }
 

@@ -128,21 +128,37 @@ func refusalsOf(to []seal.Recipient) ([]*refusal, error) {
 		{"a damaged value of the oldest key", oldest, seal.Strict, "ns", "n", 0.97},
 		{"a damaged end", newest, seal.Strict, "ns", "n", 1},
 	} {
-		text, err := seal.Seal(rand.Reader, c.to, c.scope, c.namespace, c.item, refusalValue())
+		value, err := sealedBelow(c.to, c.scope, c.namespace, c.item)
 		if err != nil {
-			return nil, fmt.Errorf("seal a value: %w", err)
+			return nil, err
 		}
 		if c.damage > 0 {
-			value, err := base64.StdEncoding.DecodeString(text)
-			if err != nil {
-				return nil, fmt.Errorf("read what was sealed: %w", err)
-			}
 			value[int(c.damage*float64(len(value)-1))] ^= 1
-			text = base64.StdEncoding.EncodeToString(value)
 		}
+		text := base64.StdEncoding.EncodeToString(value)
 		out = append(out, &refusal{name: c.name, text: text})
 	}
 	return out, nil
+}
+
+// sealedBelow seals a value until its RSA ciphertext, which follows two bytes of length, begins with a 0 bit and so is a smaller
+// number than each key's modulus: one that is not is refused without an operation, which tells nobody more than the public keys
+// do. That of a native value is whatever it is.
+func sealedBelow(to seal.Recipient, scope seal.Scope, namespace, item string) ([]byte, error) {
+	const tries = 64
+	for try := 1; ; try++ {
+		text, err := seal.Seal(rand.Reader, to, scope, namespace, item, refusalValue())
+		if err != nil {
+			return nil, fmt.Errorf("seal a value: %w", err)
+		}
+		value, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return nil, fmt.Errorf("read what was sealed: %w", err)
+		}
+		if value[2] < 0x80 || try == tries {
+			return value, nil
+		}
+	}
 }
 
 // threadTime returns the processor's time that a call takes, which others that want the processor do not lengthen.
