@@ -112,6 +112,10 @@ func TestKubectlExplainHasWords(t *testing.T) {
 		"externalsecret.spec.target.template.templateFrom.configMap.items": "keys that hold templates",
 	} {
 		out, err := cp.Kubectl(t.Context(), "", "explain", field)
+		// The API server publishes the words of a new kind some moments after it serves the kind.
+		for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			out, err = cp.Kubectl(t.Context(), "", "explain", field)
+		}
 		if err != nil {
 			t.Errorf("%s: %v\n%s", field, err, out)
 			continue
