@@ -90,6 +90,10 @@ func large(ctx context.Context, w *world) (*Report, error) {
 	if err := w.settle(ctx); err != nil {
 		return nil, err
 	}
+	// What was read less than a minute ago is not asked for again.
+	if err := w.pause(ctx, window); err != nil {
+		return nil, err
+	}
 	before, err := w.mark()
 	if err != nil {
 		return nil, err
