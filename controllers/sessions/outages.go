@@ -75,7 +75,7 @@ func OutOfReach(err error) bool { return err != nil && (unavailable(err) || thro
 // store is not what it was or nobody has wanted anything for a while.
 func (p *Pool) probe(ctx context.Context, o *outage) {
 	p.pace.begin()
-	defer func() { p.pace.end(o.over) }() // nobody changes it any more
+	defer func() { p.pace.end(p.ended(o)) }()
 	for {
 		pause, hurry, wanted := p.pauseOf(o)
 		if !wanted {
@@ -94,6 +94,13 @@ func (p *Pool) probe(ctx context.Context, o *outage) {
 		}
 		p.release(e)
 	}
+}
+
+// ended reports whether the backend of an outage has answered, which may happen while the pool is being closed.
+func (p *Pool) ended(o *outage) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return o.over
 }
 
 // askAgain makes one call, once: of what the session knows or, when it has failed nobody yet, of what failed before.
