@@ -181,8 +181,8 @@ type GitSyncStatus struct {
 	// +optional
 	AttemptedRevision string `json:"attemptedRevision,omitempty"`
 
-	// BuildDigest identifies what was built of the revision, such as "sha256:...". It is keyed: it says nothing about secret
-	// values.
+	// BuildDigest identifies what was built of the revision, such as "sha256:...". It is made from the files as they are in
+	// Git, and never from a decrypted value.
 	// +optional
 	BuildDigest string `json:"buildDigest,omitempty"`
 
