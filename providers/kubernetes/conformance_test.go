@@ -3,6 +3,7 @@ package kubernetes_test
 import (
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -107,6 +108,10 @@ func TestKubernetesConforms(t *testing.T) {
 			_, _ = io.Copy(io.Discard, r.Body) // a server learns of a client that went only once it has read the request
 			<-r.Context().Done()
 		}),
+		HTTP: func(t *testing.T, handler http.HandlerFunc) (providers.Config, providers.Env) {
+			t.Helper()
+			return serve(handler)(t)
+		},
 		Faults: faults(cp, namespaces, tokens),
 		Invalid: map[string]providers.Config{
 			"kubernetes":  config(nil),
@@ -119,7 +124,9 @@ func TestKubernetesConforms(t *testing.T) {
 func serve(handler http.HandlerFunc) func(*testing.T) (providers.Config, providers.Env) {
 	return func(t *testing.T) (providers.Config, providers.Env) {
 		t.Helper()
-		server := httptest.NewServer(handler)
+		server := httptest.NewUnstartedServer(handler)
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.Start()
 		t.Cleanup(func() {
 			server.CloseClientConnections()
 			server.Close()
@@ -166,6 +173,7 @@ func faults(cp *controlplane.ControlPlane, namespaces, tokens [2]string) map[str
 		"another kind":                    {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"nowhere"},"data":{"k":"`+canary+`"}}`)},
 		"another Secret":                  {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, `{"kind":"Secret","apiVersion":"v1","metadata":{"name":"other"},"data":{}}`)},
 		"data that is not base64":         {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, `{"kind":"Secret","apiVersion":"v1","metadata":{"name":"nowhere"},"data":{"k":"`+canary+`"}}`)},
+		"metadata that are not UTF-8":     {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, "{\"kind\":\"Secret\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"nowhere\",\"annotations\":{\"a\":\"\xff\"}}}")},
 		"an answer that is cut off":       {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, `{"kind":"Secret","apiVersion":"v1","metadata":{"name":"nowhere"},"data":{"k":"`)},
 		"a page that was not found":       {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(404, "404 page not found "+canary)},
 		"something else was not found":    {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(404, status("NotFound", "namespaces", "remote"))},

@@ -3,7 +3,6 @@ package kubernetes
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -84,7 +83,7 @@ func (s *session) list(ctx context.Context, query url.Values) (*secretList, erro
 		return nil, s.errorf(providers.ErrDenied, "%s may not list Secrets in namespace %s: grant it the verb \"list\" on secrets there", s.who, s.namespace)
 	}
 	var list secretList
-	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &list) != nil || list.Kind != "SecretList" || list.Items == nil {
+	if answer.Status != http.StatusOK || !decode(answer.Body, &list) || list.Kind != "SecretList" || list.Items == nil {
 		return nil, s.strange(answer)
 	}
 	return &list, nil

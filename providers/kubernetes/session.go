@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -133,10 +134,15 @@ func (s *session) get(ctx context.Context, name string) (*secret, error) {
 		return nil, s.strange(answer)
 	}
 	var sec secret
-	if err := json.Unmarshal(answer.Body, &sec); err != nil || sec.Kind != "Secret" || sec.APIVersion != "v1" || sec.Metadata.Name != name {
+	if !decode(answer.Body, &sec) || sec.Kind != "Secret" || sec.APIVersion != "v1" || sec.Metadata.Name != name {
 		return nil, s.strange(answer)
 	}
 	return &sec, nil
+}
+
+// decode reads an answer of an API server, and reports whether it can be one: what is not UTF-8 would be read as other text.
+func decode(body []byte, into any) bool {
+	return utf8.Valid(body) && json.Unmarshal(body, into) == nil
 }
 
 // isMissing reports that the answer is the API server's, and about this very Secret: a proxy's 404 must not look like a

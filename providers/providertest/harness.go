@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,9 @@ type Harness struct {
 	// Hang configures a store whose backend accepts connections and never answers once the session is open; nil when the
 	// provider has no backend.
 	Hang func(t *testing.T) (providers.Config, providers.Env)
+	// HTTP configures a store whose backend lets it log in and answers everything else as the handler does; nil when the
+	// provider has no backend that it asks over HTTP.
+	HTTP func(t *testing.T, handler http.HandlerFunc) (providers.Config, providers.Env)
 	// Faults are stores whose backend is at fault, by the class of the error that Open or Fetch of Missing must give.
 	Faults map[string]Fault
 	// Invalid are configurations that Validate must report, by the field of the first problem.

@@ -40,6 +40,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("what is found is what is there, and no other identity's", s.find)
 	t.Run("a search ends within a second of its context", s.findEnds)
 	t.Run("a session outlives the context that it was opened with", s.outlives)
+	t.Run("what is no answer of the backend is no document", s.answers)
 	for name, fault := range h.Faults {
 		t.Run("fault: "+name, func(t *testing.T) { s.fault(t, fault) })
 	}

@@ -2,15 +2,22 @@ package providertest_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
@@ -50,6 +57,9 @@ func TestTheSuiteCatches(t *testing.T) {
 		"finds for others":      "another identity finds",
 		"finds without version": "is found in version",
 		"search never ends":     "Find returned",
+		"believes rubbish":      "it is taken for an answer",
+		"rubbish is missing":    "want class",
+		"forgets the time":      "asks for 7s",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
@@ -108,6 +118,14 @@ func TestAProviderWithTheFault(t *testing.T) {
 		Binary:  true,
 		Hang: func(*testing.T) (providers.Config, providers.Env) {
 			return providers.Config{Store: "SecretStore a/b", Spec: "hang"}, &providertest.Env{}
+		},
+		HTTP: func(t *testing.T, handler http.HandlerFunc) (providers.Config, providers.Env) {
+			t.Helper()
+			server := httptest.NewUnstartedServer(handler)
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.Start()
+			t.Cleanup(server.Close)
+			return providers.Config{Store: "SecretStore a/b", Spec: server.URL}, &providertest.Env{}
 		},
 		Faults: map[string]providertest.Fault{"down": {Class: providers.ErrUnavailable, Says: []string{"down"}, Open: func(*testing.T) (providers.Config, providers.Env) {
 			return providers.Config{Store: "SecretStore a/b", Spec: "down"}, &providertest.Env{}
@@ -180,6 +198,9 @@ func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.
 		<-ctx.Done()
 		return nil, providers.Errorf(providers.ErrUnavailable, "no answer")
 	}
+	if err := s.ask(ctx); err != nil {
+		return nil, err
+	}
 	out := make([]providers.Result, len(refs))
 	for i, ref := range refs {
 		at := i
@@ -227,6 +248,9 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 		<-ctx.Done()
 		return nil, providers.Errorf(providers.ErrUnavailable, "no answer")
 	}
+	if err := s.ask(ctx); err != nil {
+		return nil, err
+	}
 	s.b.mu.Lock()
 	defer s.b.mu.Unlock()
 	var out []providers.Found
@@ -254,6 +278,40 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 		return strings.Compare(a.Name, b.Name)
 	})
 	return out, nil
+}
+
+// ask sends a request where the backend is a server, whose answers it only looks at.
+func (s *session) ask(ctx context.Context) error {
+	if !strings.HasPrefix(s.store, "http://") {
+		return nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.store, http.NoBody)
+	if err != nil {
+		return providers.Errorf(providers.ErrInvalid, "no address")
+	}
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return providers.Errorf(providers.ErrUnavailable, "no answer")
+	}
+	defer func() { _ = resp.Body.Close() }()
+	const most = 4 << 20
+	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	switch {
+	case err == nil && len(body) > most:
+		return providers.Errorf(providers.ErrInvalid, "too large")
+	case resp.StatusCode == http.StatusTooManyRequests && s.b.fault == "forgets the time":
+		return &providers.ThrottledError{}
+	case resp.StatusCode == http.StatusTooManyRequests:
+		return &providers.ThrottledError{After: time.Duration(seconds) * time.Second}
+	case s.b.fault == "believes rubbish":
+		return nil
+	case s.b.fault == "rubbish is missing":
+		return providers.Errorf(providers.ErrNotFound, "nothing")
+	case err != nil || resp.StatusCode != http.StatusOK || !utf8.Valid(body) || !json.Valid(body):
+		return providers.Errorf(providers.ErrUnavailable, "rubbish")
+	}
+	return nil
 }
 
 func (s *session) read(key string) providers.Result {

@@ -94,7 +94,11 @@ func TestVaultConforms(t *testing.T) {
 		},
 		Missing: providers.Ref{Key: "nowhere"},
 		Hang:    hanging,
-		Faults:  faults(t, server, mounts[0]),
+		HTTP: func(t *testing.T, handler http.HandlerFunc) (providers.Config, providers.Env) {
+			t.Helper()
+			return reads(handler)(t)
+		},
+		Faults: faults(t, server, mounts[0]),
 		Invalid: map[string]providers.Config{
 			"vault":  config(nil),
 			"server": config(&stores.Vault{Server: "https://" + canary + ":x@vault"}),
@@ -124,7 +128,9 @@ func answer(w http.ResponseWriter, status int, body string) {
 // serve is a store on a server of our own, for faults that the real one cannot be made to show.
 func serve(t *testing.T, handler http.HandlerFunc) (providers.Config, providers.Env) {
 	t.Helper()
-	server := httptest.NewServer(handler)
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Start()
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()

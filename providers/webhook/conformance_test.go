@@ -92,7 +92,11 @@ func TestWebhookConforms(t *testing.T) {
 		},
 		Missing: providers.Ref{Key: "nowhere"},
 		Hang:    serving(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
-		Faults:  faults(server.URL),
+		HTTP: func(t *testing.T, handler http.HandlerFunc) (providers.Config, providers.Env) {
+			t.Helper()
+			return serving(handler)(t)
+		},
+		Faults: faults(server.URL),
 		Invalid: map[string]providers.Config{
 			"webhook":                       config(nil),
 			"url":                           config(&stores.Webhook{}),

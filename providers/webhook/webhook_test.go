@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -167,6 +168,39 @@ func TestThePathSelectsAsTheOperatorDoes(t *testing.T) {
 		}
 		if err != nil || string(got.Bytes()) != want {
 			t.Errorf("%s: got %q, %v; want %q", path, got.Bytes(), err, want)
+		}
+	}
+}
+
+// TestWhatAWebhookDoesNotHaveIsAnError: External Secrets Operator ignores the policy, and runs the script.
+func TestWhatAWebhookDoesNotHaveIsAnError(t *testing.T) {
+	t.Parallel()
+	session := open(t, answering(t, `{"k":"`+canary+`"}`), lent("t"))
+	results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "k", Metadata: true}, {Key: "k"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := results[0].Err; !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "a webhook has no metadata; remove metadataPolicy") {
+		t.Errorf("metadata: %v", err)
+	}
+	if results[1].Err != nil {
+		t.Errorf("the value beside it: %v", results[1].Err)
+	}
+	if _, ok := providers.As[providers.Finder](session); ok {
+		t.Error("a webhook says that it can be searched")
+	}
+	for path, want := range map[string]string{"$.l[(@.length-1)]": "result.jsonPath", "$.l[-1]": ""} {
+		spec := answering(t, `{"l":["`+canary+`","last"]}`)
+		spec.Result.JSONPath = path
+		problems := webhook.Provider{}.Validate(config(spec))
+		if want == "" {
+			if got := value(t, fetchOne(t, open(t, spec, lent("t")), providers.Ref{Key: "k"}), ""); len(problems) > 0 || got != "last" {
+				t.Errorf("%s: %v, %q", path, problems, got)
+			}
+			continue
+		}
+		if len(problems) != 1 || problems[0].Field != want {
+			t.Errorf("%s: problems %v, want one with %s", path, problems, want)
 		}
 	}
 }
