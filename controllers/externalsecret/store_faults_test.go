@@ -1,6 +1,7 @@
 package externalsecret_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
@@ -28,19 +29,20 @@ import (
 type rogue struct {
 	mu   sync.Mutex
 	mode string
-	// body is what a good answer holds.
-	body string
+	// value is what its document holds, and good writes the answer to a read or a search of it.
+	value string
+	good  func(req *http.Request, value string) string
 }
 
-func (r *rogue) set(mode, body string) {
+func (r *rogue) set(mode, value string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mode, r.body = mode, body
+	r.mode, r.value = mode, value
 }
 
 func (r *rogue) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
-	mode, body := r.mode, r.body
+	mode, value := r.mode, r.value
 	r.mu.Unlock()
 	switch {
 	case mode == "down":
@@ -49,19 +51,20 @@ func (r *rogue) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case strings.HasSuffix(req.URL.Path, "/lookup-self"):
 		_, _ = io.WriteString(w, `{"data":{"expire_time":null}}`)
 		return
-	case strings.Contains(req.URL.Path, "/sys/internal/"):
+	case strings.Contains(req.URL.Path, "/sys/internal/"), req.Method == http.MethodPost: // what checks ask for
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, `{"errors":["permission denied"]}`)
 		return
 	}
+	body := r.good(req, value)
 	switch mode {
 	case "empty":
 	case "truncated":
 		_, _ = io.WriteString(w, body[:len(body)-3])
 	case "5 MiB":
-		_, _ = io.WriteString(w, strings.Replace(body, "value", strings.Repeat(canary, 5<<20/len(canary)), 1))
+		_, _ = io.WriteString(w, body+strings.Repeat(" ", 5<<20)) // still a document, for whoever would read it all
 	case "not UTF-8":
-		_, _ = io.WriteString(w, strings.Replace(body, "value", "\xff\xfe"+canary, 1))
+		_, _ = io.WriteString(w, strings.Replace(body, `"data"`, "\"\xff\xfe\":0,\"data\"", 1))
 	case "slow":
 		<-req.Context().Done()
 	case "throttled for a second":
@@ -74,7 +77,7 @@ func (r *rogue) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = io.WriteString(w, canary)
 	case "reset":
-		w.Header().Set("Content-Length", "1000")
+		w.Header().Set("Content-Length", "100000")
 		_, _ = io.WriteString(w, body)
 		panic(http.ErrAbortHandler)
 	default:
@@ -82,33 +85,61 @@ func (r *rogue) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// TestWhateverAStoreAnswersTheTargetStaysAndRecovers takes one object per provider through all that a backend can do wrong:
-// the target is as it was while the condition says why, and holds the next value as soon as the backend is well.
+// The documents of rogues, and the searches that find them.
+
+func rogueVault(req *http.Request, value string) string {
+	if req.URL.Query().Get("list") == "true" {
+		return `{"data":{"keys":["db"]}}`
+	}
+	return `{"data":{"data":{"password":"` + value + `"},"metadata":{"version":1}}}`
+}
+
+func rogueWebhook(_ *http.Request, value string) string {
+	return `{"data":{"password":"` + value + `"}}`
+}
+
+func rogueKubernetes(req *http.Request, value string) string {
+	secret := `"metadata":{"name":"db","namespace":"default","resourceVersion":"1"},"data":{"password":"` + base64.StdEncoding.EncodeToString([]byte(value)) + `"}}`
+	if strings.HasSuffix(req.URL.Path, "/secrets") {
+		return `{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[{` + secret + `]}`
+	}
+	return `{"kind":"Secret","apiVersion":"v1",` + secret
+}
+
+// TestWhateverAStoreAnswersTheTargetStaysAndRecovers takes objects of each provider through all that a backend can do wrong: one
+// that reads, one that would delete what the store does not have, and one that would delete what it does not find. Targets
+// are as they were while the conditions say why, and hold the next value as soon as the backend is well.
 func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 	t.Parallel()
 	controlplane.New(t) // skips here and not in each
+	token := &stores.SecretKeySelector{Name: "credential", Key: "token"}
 	for name, tc := range map[string]struct {
-		good     string
+		good     func(*http.Request, string) string
 		provider func(address string) stores.Provider
+		finds    bool
 		says     map[string]string
 	}{
-		"vault": {`{"data":{"data":{"password":"value %s"},"metadata":{"version":1}}}`,
+		"vault": {rogueVault,
 			func(address string) stores.Provider {
-				return stores.Provider{Vault: &stores.Vault{Server: address, Path: "kv",
-					Auth: &stores.VaultAuth{TokenSecretRef: &stores.SecretKeySelector{Name: "credential", Key: "token"}}}}
-			},
+				return stores.Provider{Vault: &stores.Vault{Server: address, Path: "kv", Auth: &stores.VaultAuth{TokenSecretRef: token}}}
+			}, true,
 			map[string]string{"empty": "not one of vault's", "truncated": "not one of vault's", "not UTF-8": "not one of vault's", "an internal error": "vault answered 500"}},
-		"webhook": {`{"data":{"password":"value %s"}}`,
+		"kubernetes": {rogueKubernetes,
+			func(address string) stores.Provider {
+				return stores.Provider{Kubernetes: &stores.Kubernetes{Server: stores.KubernetesServer{URL: address}, Auth: &stores.KubernetesAuth{Token: &stores.KubernetesTokenAuth{BearerToken: *token}}}}
+			}, true,
+			map[string]string{"empty": "not a Kubernetes API server's", "truncated": "not a Kubernetes API server's", "not UTF-8": "not a Kubernetes API server's", "an internal error": "the API server answered 500"}},
+		"webhook": {rogueWebhook,
 			func(address string) stores.Provider {
 				return stores.Provider{Webhook: &stores.Webhook{URL: address + "/{{ .remoteRef.key }}", Headers: map[string]string{"X-Token": "{{ .auth.token }}"},
 					Result:  stores.WebhookResult{JSONPath: "$.data.{{ .remoteRef.property }}"},
 					Secrets: []stores.WebhookSecret{{Name: "auth", SecretRef: stores.SecretKeySelector{Name: "credential"}}}}}
-			},
+			}, false,
 			map[string]string{"empty": "without a content", "truncated": "not JSON", "not UTF-8": "not UTF-8", "an internal error": "answered 500"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := &rogue{}
+			r := &rogue{good: tc.good}
 			server := httptest.NewUnstartedServer(r)
 			server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			server.Start()
@@ -117,18 +148,35 @@ func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 				server.Close()
 			})
 			w := prepare(t)
-			w.providers, w.limits.Timeout = builtin.All(), 3*time.Second
+			w.providers, w.limits.Timeout = builtin.All(), 5*time.Second
 			yearly := intstr.FromString("8760h")
 			w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "credential", Labels: map[string]string{"external-secrets.io/type": "webhook"}},
 				Data: map[string][]byte{"token": []byte(canary)}},
 				&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"},
 					Spec: esv1.SecretStoreSpec{Controller: w.class, RefreshInterval: &yearly, Provider: tc.provider(server.URL)}})
-			r.set("", fmt.Sprintf(tc.good, "first"))
+			r.set("", "value first")
 			w.start()
-			es := w.externalSecret("db")
-			w.create(es)
-			w.ready("db")
-			before := w.holds("db", map[string]string{"password": "value first"})
+			keys := map[string]string{"retain": "password", "delete": "password"}
+			w.create(w.externalSecret("retain"), w.externalSecret("delete", policies("", esv1.DeletionDelete)))
+			if tc.finds {
+				keys["found"] = "db"
+				w.create(w.externalSecret("found", policies("", esv1.DeletionDelete), func(es *esv1.ExternalSecret) {
+					es.Spec.Data, es.Spec.DataFrom = nil, []esv1.DataFrom{{Find: named("^db$")}}
+				}))
+			}
+			before := map[string]*corev1.Secret{}
+			good := func(value string) {
+				t.Helper()
+				for name, key := range keys {
+					want := value
+					if name == "found" {
+						want = `{"password":"` + value + `"}`
+					}
+					before[name] = w.holds(name, map[string]string{key: want})
+					w.ready(name)
+				}
+			}
+			good("value first")
 			for _, mode := range []string{"empty", "truncated", "5 MiB", "not UTF-8", "slow", "throttled for a second", "throttled", "an internal error", "reset"} {
 				says := map[string]string{
 					"5 MiB": "larger than 4 MiB", "slow": "did not answer in time", "throttled for a second": "asks to wait 1s", "throttled": "throttled by the store",
@@ -137,18 +185,18 @@ func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 				if text, ok := tc.says[mode]; ok {
 					says = text
 				}
-				next := fmt.Sprintf(tc.good, mode)
-				r.set(mode, next)
-				change(w, es, func(es *esv1.ExternalSecret) {
-					es.Annotations = map[string]string{"force-sync": strings.ReplaceAll(mode, " ", "-")}
-				})
-				w.notReady("db", says)
-				if now := w.secret("db"); now.UID != before.UID || string(now.Data["password"]) != string(before.Data["password"]) {
-					t.Errorf("%s: the target was changed", mode)
+				r.set(mode, "value "+mode)
+				for name := range keys {
+					w.sync(name)
 				}
-				r.set("", next)
-				w.ready("db")
-				before = w.holds("db", map[string]string{"password": "value " + mode})
+				for name := range keys {
+					w.notReady(name, says)
+					if now := w.secret(name); now.UID != before[name].UID || now.ResourceVersion != before[name].ResourceVersion {
+						t.Errorf("%s: the target of %s was changed", mode, name)
+					}
+				}
+				r.set("", "value "+mode)
+				good("value " + mode)
 			}
 		})
 	}
@@ -196,9 +244,8 @@ func TestAStoreWhoseCheckFailedIsReadySoonAfterItIsUp(t *testing.T) {
 // meanwhile: what an object says when it fails first holds until it is read again.
 func TestAnOutageCostsEachObjectTwoWritesAndOneEvent(t *testing.T) {
 	t.Parallel()
-	backend := &rogue{}
-	good := `{"data":{"data":{"password":"` + canary + `"},"metadata":{"version":1}}}`
-	backend.set("", good)
+	backend := &rogue{good: rogueVault}
+	backend.set("", canary)
 	server := httptest.NewServer(backend)
 	t.Cleanup(server.Close)
 	w := prepare(t)
@@ -233,13 +280,13 @@ func TestAnOutageCostsEachObjectTwoWritesAndOneEvent(t *testing.T) {
 		})
 	}
 	w.traffic.reset()
-	backend.set("an internal error", good)
+	backend.set("an internal error", canary)
 	each(func(name string) {
 		w.notReady(name, "vault answered 500 Internal Server Error; the target holds the values of")
 	})
-	backend.set("down", good)
+	backend.set("down", canary)
 	storeIs(metav1.ConditionFalse)
-	backend.set("", good)
+	backend.set("", canary)
 	each(func(name string) { w.ready(name) })
 	storeIs(metav1.ConditionTrue)
 	each(func(name string) { w.ready(name) })

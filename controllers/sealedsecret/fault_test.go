@@ -20,6 +20,10 @@ func writesSecret(req *http.Request, body string) bool {
 	return req.Method != http.MethodGet && strings.Contains(req.URL.Path, "/secrets") && !strings.Contains(body, "sealed-secrets-key")
 }
 
+func writesStatus(req *http.Request) bool {
+	return req.Method == http.MethodPatch && strings.Contains(req.URL.Path, "/sealedsecrets/") && strings.HasSuffix(req.URL.Path, "/status")
+}
+
 func bodyOf(req *http.Request) string {
 	if req.GetBody == nil {
 		return ""
@@ -47,6 +51,7 @@ func TestAnAPIServerThatFailsIsAskedAgainAndQuotedNever(t *testing.T) {
 		"rubbish":                        answer(502, strings.Repeat(canary, 300_000)),
 		"success that is none":           answer(200, `{"kind":"`+canary),
 		"throttling":                     answer(429, canary),
+		"a conflict":                     answer(409, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Conflict","code":409,"message":"`+canary+`"}`),
 		"no answer": func(*http.Request, http.RoundTripper) (*http.Response, error) {
 			return nil, errors.New("connection refused: " + canary)
 		},
@@ -61,12 +66,14 @@ func TestAnAPIServerThatFailsIsAskedAgainAndQuotedNever(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			var failures atomic.Int32
+			var ofSecret, ofStatus atomic.Int32
 			w.fault = func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
-				if !writesSecret(req, bodyOf(req)) || failures.Add(1) > 2 {
+				switch {
+				case writesSecret(req, bodyOf(req)) && ofSecret.Add(1) <= 2, writesStatus(req) && ofStatus.Add(1) <= 2:
+					return broken(req, next)
+				default:
 					return nil, nil
 				}
-				return broken(req, next)
 			}
 			w.start()
 			w.create(w.object("app", map[string]string{"a": canary, "b": "2"}))
@@ -74,8 +81,8 @@ func TestAnAPIServerThatFailsIsAskedAgainAndQuotedNever(t *testing.T) {
 			if diff := cmp.Diff(map[string]string{"a": canary, "b": "2"}, w.data("app")); diff != "" {
 				t.Error(diff)
 			}
-			if failures.Load() < 3 {
-				t.Error("nothing failed")
+			if ofSecret.Load() < 3 || ofStatus.Load() < 3 {
+				t.Errorf("the Secret was written %d times and the status %d times", ofSecret.Load(), ofStatus.Load())
 			}
 			w.checkCanary()
 		})

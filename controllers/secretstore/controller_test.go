@@ -102,15 +102,17 @@ func (l *locked) Check(context.Context) error {
 }
 
 type world struct {
-	t       *testing.T
-	ns      string
-	class   string
-	cfg     *rest.Config
-	c       client.Client
-	vault   *locked
-	logs    *buffer
-	mu      sync.Mutex
-	writes  []string
+	t      *testing.T
+	ns     string
+	class  string
+	cfg    *rest.Config
+	c      client.Client
+	vault  *locked
+	logs   *buffer
+	mu     sync.Mutex
+	writes []string
+	// fault stands in the way of writes, when there is one.
+	fault   func(req *http.Request, next http.RoundTripper) (*http.Response, error)
 	stop    func()
 	restart func()
 }
@@ -169,7 +171,11 @@ func (w *world) start(scheme *runtime.Scheme) (stop func()) {
 			if req.Method != http.MethodGet {
 				w.mu.Lock()
 				w.writes = append(w.writes, req.Method+" "+req.URL.Path)
+				fault := w.fault
 				w.mu.Unlock()
+				if fault != nil {
+					return fault(req, next)
+				}
 			}
 			return next.RoundTrip(req)
 		})
