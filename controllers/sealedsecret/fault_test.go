@@ -81,7 +81,7 @@ func TestAnAPIServerThatFailsIsAskedAgainAndQuotedNever(t *testing.T) {
 			if diff := cmp.Diff(map[string]string{"a": canary, "b": "2"}, w.data("app")); diff != "" {
 				t.Error(diff)
 			}
-			if ofSecret.Load() < 3 || ofStatus.Load() < 3 {
+			if ofSecret.Load() < 3 || ofStatus.Load() < 2 { // a status that was written after all is not written again
 				t.Errorf("the Secret was written %d times and the status %d times", ofSecret.Load(), ofStatus.Load())
 			}
 			w.checkCanary()
