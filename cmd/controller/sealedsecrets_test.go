@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,12 +119,15 @@ spec:
 		t.Fatal(err)
 	}
 	// It takes two requests a second: these four objects have to wait for it.
-	for _, how := range [][]string{{"seal", "--re-encrypt", "-f", "db.yaml"}, {"rewrap", "db.yaml"}} {
+	for _, how := range [][]string{{"seal", "--re-encrypt", "-f", "db.yaml"}, {"rewrap", "db.yaml"}, {"rewrap", "--force", "db.yaml"}} {
 		before, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cli("", how...)
+		out := cli("", how...)
+		if how[0] == "rewrap" && !strings.HasSuffix(out, "4 SealedSecrets in 1 files: 4 sealed anew, 0 unchanged, 0 failed\n") {
+			t.Errorf("%v said: %s", how, out)
+		}
 		after, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -141,6 +145,25 @@ spec:
 			}
 		}
 		cli("", "seal", "--validate", "-f", "db.yaml")
+	}
+	// It seals all values of an object anew; those that were before, as is noted here, stay as they are.
+	cli(canary, "set", "db.yaml", "password", "--name", "db")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := cli("", "rewrap", "db.yaml")
+	if !strings.Contains(out, "/db: 1 of 2 values") || !strings.HasSuffix(out, "4 SealedSecrets in 1 files: 1 sealed anew, 3 unchanged, 0 failed\n"+
+		"values that are sealed to the new key already and stay as they are, without --force: 4\n") {
+		t.Errorf("rewrap said: %s", out)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := ciphertext.FindAllString(string(before), -1), ciphertext.FindAllString(string(after), -1)
+	if last := len(a) - 1; len(b) != len(a) || !slices.Equal(a[:last], b[:last]) || a[last] == b[last] {
+		t.Error("rewrap changed what it had sealed itself")
 	}
 }
 

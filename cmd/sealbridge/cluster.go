@@ -236,9 +236,10 @@ func retryAfter(header http.Header) time.Duration {
 const maxWaits = 600
 
 // ask posts one object, and waits when the controller is asked too often.
-func (c *cluster) ask(ctx context.Context, path string, body []byte) ([]byte, error) {
+func (c *cluster) ask(ctx context.Context, r request) ([]byte, error) {
+	r.method = http.MethodPost
 	for waits := 0; ; waits++ {
-		answer, err := c.do(ctx, http.MethodPost, path, body)
+		answer, err := c.send(ctx, r)
 		var refused *answerError
 		busy := errors.As(err, &refused) && (refused.code == http.StatusTooManyRequests || refused.code == http.StatusServiceUnavailable)
 		if !busy || waits == maxWaits {

@@ -58,7 +58,7 @@ func (r *sealRun) reEncrypt(ctx context.Context, format sealing.Format) error {
 		case err != nil:
 			return &sealing.Error{Problem: "cannot re-encrypt secret: " + err.Error(), Hint: useFlags, Cause: err}
 		}
-		_, err = o.Renew(body)
+		_, err = o.Renew(body, nil)
 		o.Strip()
 		return err
 	})
@@ -109,7 +109,7 @@ func (r *sealRun) each(ctx context.Context, path string, answer func(*sealing.Ob
 		if err != nil {
 			return nil, err
 		}
-		body, err := c.ask(ctx, proxy+path, posted)
+		body, err := c.ask(ctx, request{path: proxy + path, body: posted})
 		if err := answer(o, body, err); err != nil {
 			return nil, err
 		}

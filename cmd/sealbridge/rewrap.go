@@ -5,10 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
@@ -18,6 +18,7 @@ type rewrapFlags struct {
 
 	privateKeys []string
 	dryRun      bool
+	force       bool
 }
 
 // rewrapRun seals the values of many files anew.
@@ -26,7 +27,7 @@ type rewrapRun struct {
 
 	flags  *rewrapFlags
 	again  resealer
-	counts struct{ rewrapped, unchanged, failed, files int }
+	counts struct{ rewrapped, unchanged, failed, files, kept int }
 }
 
 // resealer seals the values of one object anew in its file, and says what it did. It returns an error that is no
@@ -40,6 +41,7 @@ type resealer interface {
 // outcome is what became of one object.
 type outcome struct {
 	changed int    // values
+	kept    int    // values that are sealed to the right key already
 	from    string // fingerprints of the keys that opened them, where that is known
 	to      string
 }
@@ -57,8 +59,8 @@ func newRewrap(ctx context.Context, h host) *cobra.Command {
 		Short: "Seal the values of all SealedSecrets in files anew, to the newest key or to other recipients",
 		Long: "Looks at YAML and JSON files, and at those below folders. Without keys the controller seals anew, at the pace that it takes;\n" +
 			"with --recovery-private-key it is done here, to --cert, --recipients or the controller's certificate. Comments, order and formatting stay.\n" +
-			"Each file is replaced at once, values that are sealed to the new key already stay as they are, and a run that was ended goes on\n" +
-			"where it stopped.",
+			"Each file is replaced at once, values that are sealed to the new key already stay as they are (--force seals them anew), and a run\n" +
+			"that was ended goes on where it stopped.",
 		Example: "  sealbridge rewrap --dry-run .\n  sealbridge rewrap --recovery-private-key old.pem --cert new-cluster.pem clusters/new\n" +
 			"  sealbridge rewrap --recovery-private-key old.pem --native --recipients recovery.txt .",
 		SilenceUsage:  true,
@@ -80,6 +82,7 @@ func newRewrap(ctx context.Context, h host) *cobra.Command {
 	f.bind(cmd.Flags())
 	cmd.Flags().StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys that open the values: PEM, or sealing-key Secrets in YAML or JSON")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done and write nothing")
+	cmd.Flags().BoolVar(&f.force, "force", false, "seal values anew that are sealed to the new key already, too")
 	return cmd
 }
 
@@ -111,6 +114,9 @@ func (r *rewrapRun) summary() {
 	}
 	_, _ = fmt.Fprintf(r.host.stdout, "%d SealedSecrets in %d files: %d %s, %d unchanged, %d failed\n",
 		r.counts.rewrapped+r.counts.unchanged+r.counts.failed, r.counts.files, r.counts.rewrapped, verb, r.counts.unchanged, r.counts.failed)
+	if r.counts.kept > 0 && !r.flags.force {
+		_, _ = fmt.Fprintf(r.host.stdout, "values that are sealed to the new key already and stay as they are, without --force: %d\n", r.counts.kept)
+	}
 }
 
 func (r *rewrapRun) file(ctx context.Context, path string) error {
@@ -130,6 +136,7 @@ func (r *rewrapRun) file(ctx context.Context, path string) error {
 	r.counts.files++
 	for _, o := range file.Objects() {
 		out, err := r.again.reseal(ctx, o)
+		r.counts.kept += out.kept
 		where := fmt.Sprintf("%s:%d: %s", printable(path), o.Line, printable(o.String()))
 		var one *objectError
 		switch {
@@ -175,7 +182,7 @@ func (r *rewrapRun) resealer(ctx context.Context) (resealer, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &offline{keys: keys, options: sealing.Options{To: to, Random: rand.Reader, Namespace: r.namespace}}, nil
+		return &offline{keys: keys, force: r.flags.force, options: sealing.Options{To: to, Random: rand.Reader, Namespace: r.namespace}}, nil
 	}
 	if r.flags.cert != "" || r.flags.sealsNative() {
 		return nil, usage("give the keys that open the values, or leave --cert, --recipients and --native out and let the controller do it", "rewrap to a certificate or recipients requires --recovery-private-key")
@@ -196,12 +203,14 @@ func (r *rewrapRun) resealer(ctx context.Context) (resealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &online{cluster: c, proxy: proxy, to: to, memory: memory, dryRun: r.flags.dryRun}, nil
+	native := map[string]*agebox.Recipient{}
+	return &online{cluster: c, proxy: proxy, to: to, native: native, memory: memory, force: r.flags.force}, nil
 }
 
 // offline opens with keys at hand.
 type offline struct {
 	keys    sealing.PrivateKeys
+	force   bool
 	options sealing.Options
 }
 
@@ -232,7 +241,7 @@ func (f *offline) reseal(ctx context.Context, o *sealing.Object) (outcome, error
 		if err != nil {
 			return out, &objectError{err}
 		}
-		if was != out.to {
+		if text != "" {
 			sealed[key] = text
 			if !from[was] {
 				from[was] = true
@@ -243,14 +252,14 @@ func (f *offline) reseal(ctx context.Context, o *sealing.Object) (outcome, error
 	for key, text := range sealed {
 		o.Set(key, text)
 	}
-	out.changed = len(sealed)
+	out.changed, out.kept = len(sealed), len(keys)-len(sealed)
 	if len(out.from) > 2 {
 		out.from = out.from[2:]
 	}
 	return out, nil
 }
 
-// one seals one value anew, unless it is sealed to the right ones, and says to whom it was.
+// one seals one value anew and says to whom it was sealed; the text is "" for one that is sealed to the right ones and stays.
 func (f *offline) one(ctx context.Context, opener *seal.Opener, o *sealing.Object, namespace, key, to string) (text, was string, err error) {
 	value, err := o.Open(func(scope seal.Scope, namespace, name, text string) ([]byte, error) {
 		return opener.Open(ctx, scope, namespace, name, text)
@@ -259,62 +268,9 @@ func (f *offline) one(ctx context.Context, opener *seal.Opener, o *sealing.Objec
 		return "", "", err
 	}
 	defer clear(value)
-	if was = sealedTo(o.Sealed(key), opener.Opened()); was == to {
+	if was = sealedTo(o.Sealed(key), opener.Opened()); was == to && !f.force {
 		return "", was, nil
 	}
 	text, err = o.SealValue(f.options, key, value)
 	return text, was, err
-}
-
-// online has the controller seal anew.
-type online struct {
-	cluster *cluster
-	proxy   string
-	to      func(namespace string) (seal.Recipient, error) // the newest key
-	memory  *memory
-	dryRun  bool
-}
-
-func (n *online) done() error { return n.memory.save() }
-
-func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error) {
-	to, err := n.to(o.Namespace)
-	if err != nil {
-		return outcome{}, err
-	}
-	out := outcome{to: to.Fingerprint(), from: "unknown"}
-	for _, key := range o.Keys() {
-		if !n.memory.IsTo(out.to, o.Values[key]) {
-			out.changed++
-		}
-	}
-	if o.Deprecated != "" && !n.memory.IsTo(out.to, o.Deprecated) {
-		out.changed++
-	}
-	if out.changed == 0 || n.dryRun {
-		return out, nil
-	}
-	body, err := o.JSON()
-	if err != nil {
-		return out, err
-	}
-	answer, err := n.cluster.ask(ctx, n.proxy+"/v1/rotate", body)
-	var refused *answerError
-	switch {
-	case errors.As(err, &refused) && (refused.code == http.StatusInternalServerError || refused.code == http.StatusConflict):
-		return out, &objectError{errors.New("the controller cannot open it under its namespace, name and scope")}
-	case errors.As(err, &refused) && refused.code == http.StatusNotFound:
-		return out, notServed("rotation", "give --recovery-private-key to do it here", err)
-	case err != nil:
-		return out, &sealing.Error{Problem: "cannot ask the controller: " + err.Error(), Hint: "run the command again: it goes on where it stopped", Cause: err}
-	}
-	renewal, err := o.Renew(answer)
-	if err != nil {
-		return out, err
-	}
-	out.changed = renewal.Changed
-	for _, text := range renewal.Values {
-		n.memory.RememberTo(out.to, text)
-	}
-	return out, nil
 }

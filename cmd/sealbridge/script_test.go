@@ -152,7 +152,7 @@ func addRotating(mux *http.ServeMux, service string, newest, old *keyring.Pair) 
 		received, err := sealing.ReadReceived(body, 10<<20)
 		var text []byte
 		if err == nil {
-			text, err = received.Reseal(r.Context(), ring, rand.Reader, seal.Newest{Compat: newest.Public()})
+			text, err = received.Reseal(r.Context(), ring, rand.Reader, seal.Newest{Compat: newest.Public(), KeepCurrent: r.URL.Query().Get("keep") == "current"})
 		}
 		if err != nil {
 			w.WriteHeader(http.StatusInternalServerError)

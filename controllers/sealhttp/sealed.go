@@ -37,7 +37,7 @@ const (
 )
 
 // answer writes what is to be said about a SealedSecret.
-type answer func(ctx context.Context, w http.ResponseWriter, received *sealing.Received, ring *keyring.Ring)
+type answer func(ctx context.Context, w http.ResponseWriter, r *http.Request, received *sealing.Received, ring *keyring.Ring)
 
 // limited reads one SealedSecret within the bounds; undecryptable is the code for one that cannot be opened. Its answers are fixed texts, which say nothing of what was sent.
 func (s *Server) limited(undecryptable int, give answer) http.Handler {
@@ -75,7 +75,7 @@ func (s *Server) limited(undecryptable int, give answer) http.Handler {
 		default:
 			work, cancel := context.WithTimeout(r.Context(), workTimeout)
 			defer cancel()
-			give(work, w, received, own)
+			give(work, w, r, received, own)
 		}
 	})
 }
@@ -118,15 +118,19 @@ func receive(w http.ResponseWriter, r *http.Request) (*sealing.Received, bool) {
 
 // verify answers whether all values open. The templates are not looked at: nobody has sealed them, so that an answer that
 // depended on them would tell whoever writes one about the values.
-func verify(ctx context.Context, w http.ResponseWriter, received *sealing.Received, ring *keyring.Ring) {
+func verify(ctx context.Context, w http.ResponseWriter, _ *http.Request, received *sealing.Received, ring *keyring.Ring) {
 	if err := received.Verify(ctx, ring); err != nil {
 		fail(ctx, w, err, verifyUndecryptable)
 	}
 }
 
-// rotate answers the same SealedSecret, its values sealed to the newest key of their format.
-func rotate(ctx context.Context, w http.ResponseWriter, received *sealing.Received, ring *keyring.Ring) {
-	text, err := received.Reseal(ctx, ring, rand.Reader, newest(ring))
+// rotate answers the same SealedSecret, its values sealed to the newest key of their format. With ?keep=current those that are
+// sealed to it already stay as they are; without it they are sealed anew too, as whoever runs kubeseal --re-encrypt expects. The
+// controller of Sealed Secrets does not look at queries.
+func rotate(ctx context.Context, w http.ResponseWriter, r *http.Request, received *sealing.Received, ring *keyring.Ring) {
+	to := newest(ring)
+	to.KeepCurrent = r.URL.Query().Get("keep") == "current"
+	text, err := received.Reseal(ctx, ring, rand.Reader, to)
 	if err != nil {
 		fail(ctx, w, err, rotateUndecryptable)
 		return

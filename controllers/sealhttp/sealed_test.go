@@ -216,6 +216,39 @@ func TestTheDeprecatedFormatIsRotatedToo(t *testing.T) {
 	}
 }
 
+// Whoever asks to keep what is current learns of values that open which key they are sealed to, and of others nothing.
+func TestRotateKeepsWhatIsSealedToTheNewestKeyWhereItIsAskedTo(t *testing.T) {
+	t.Parallel()
+	old, newest, foreign := generate(t, time.Hour), generate(t, 0), generate(t, 0)
+	ring := keyring.New(old, newest)
+	stale, current := sealed(t, old, seal.Strict, "ns", "db"), sealed(t, newest, seal.Strict, "ns", "db")
+	both := document("name: db, namespace: ns", "  encryptedData: {stale: "+stale+", current: "+current+"}\n")
+	whole := document("name: db, namespace: ns", "  data: "+current+"\n")
+	spec := func(path, body string) (values map[string]any, data any) {
+		spec, _ := decode(t, post(t, ring, path, body).Body.String())["spec"].(map[string]any)
+		values, _ = spec["encryptedData"].(map[string]any)
+		return values, spec["data"]
+	}
+	for query, keeps := range map[string]bool{"": false, "?keep=current": true, "?keep=": false, "?keep=all": false} {
+		values, _ := spec("/v1/rotate"+query, both)
+		if values["stale"] == stale || (values["current"] == current) != keeps {
+			t.Errorf("%q: the old one is kept: %t, the current one: %t", query, values["stale"] == stale, values["current"] == current)
+		}
+		if _, data := spec("/v1/rotate"+query, whole); (data == current) != keeps {
+			t.Errorf("%q: the deprecated format is kept: %t", query, data == current)
+		}
+	}
+	for name, body := range map[string]string{
+		"of another place": strings.Replace(both, "name: db", "name: web", 1),
+		"with one of another cluster": document("name: db, namespace: ns",
+			"  encryptedData: {a: "+current+", b: "+sealed(t, foreign, seal.Strict, "ns", "db")+"}\n"),
+	} {
+		if w := post(t, ring, "/v1/rotate?keep=current", body); w.Code != 500 || w.Body.String() != cannotOpen {
+			t.Errorf("%s: %d %q", name, w.Code, w.Body.String())
+		}
+	}
+}
+
 func sprint(format string, meta, a, b, status string) string {
 	return strings.NewReplacer("%s},\n", meta+"},\n", `"a": %q`, `"a": "`+a+`"`, `"b": %q`, `"b": "`+b+`"`, "}%s\n", "}"+status+"\n").Replace(format)
 }

@@ -159,6 +159,36 @@ func TestResealingKeepsTheFormatAndWhatNeedsNoChange(t *testing.T) {
 	}
 }
 
+func TestAValueThatIsSealedToTheNewestKeyIsKeptWhereThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	oldPair, newPair := generate(t, time.Hour), generate(t, 0)
+	native, recovery := identity(t, 0), identity(t, 0)
+	ring := keyring.New(oldPair, newPair).With(native)
+	lines := func(text string) string { return text[:60] + "\n" + text[60:] }
+	current := mustSeal(t, newPair, seal.Strict, "ns", "n", "v")
+	for name, c := range map[string]struct {
+		text string
+		keep bool
+		kept bool
+	}{
+		"compat, which nobody asked to keep": {current, false, false},
+		"compat":                             {current, true, true},
+		"compat in lines":                    {lines(current), true, true},
+		"compat of an older key":             {mustSeal(t, oldPair, seal.Strict, "ns", "n", "v"), true, false},
+		"native":                             {sealNative(t, "v", native, recovery), true, true},
+		"native in lines":                    {lines(sealNative(t, "v", native)), false, true},
+	} {
+		to := seal.Newest{Compat: newPair.Public(), Native: native.Recipient(), KeepCurrent: c.keep}
+		again, err := seal.NewOpener(ring, oldPair.Fingerprint(), 0).Reseal(t.Context(), rand.Reader, to, seal.Strict, "ns", "n", c.text)
+		if err != nil || (again == c.text) != c.kept {
+			t.Errorf("%s: kept %t, %v", name, again == c.text, err)
+		}
+		if _, err := seal.NewOpener(ring, "", 0).Reseal(t.Context(), rand.Reader, to, seal.Strict, "ns", "other", c.text); !errors.Is(err, seal.ErrNoKey) {
+			t.Errorf("%s, in another place: %v", name, err)
+		}
+	}
+}
+
 // BenchmarkOpenNative is what opening one value costs with 24 keys.
 func BenchmarkOpenNative(b *testing.B) {
 	ring := keyring.New()

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"crypto/rsa"
 	"encoding/base64"
@@ -82,6 +83,9 @@ type Newest struct {
 	Compat *rsa.PublicKey
 	// Native is post-quantum, Held the key that a KMS or Vault holds.
 	Native, Held *agebox.Recipient
+	// KeepCurrent leaves a value of the compat format that is sealed to the newest key already as it is, as one of the
+	// native format always is.
+	KeepCurrent bool
 }
 
 // of returns the key of the native format for a value: a value never changes from one kind to the other by itself, because
@@ -94,19 +98,23 @@ func (n Newest) of(box *agebox.Box) *agebox.Recipient {
 }
 
 // Reseal opens a text of spec.encryptedData, as Open does, and returns it sealed to the newest key of its own kind, for
-// the same place. A value of the compat format is sealed anew. Of one of the native format only the lock that opened it is
-// replaced: other clusters and recovery keys still open it, and when it is sealed to the newest key already it stays as it
-// is. It returns the errors of Open, ErrTooLarge or ErrNoRecipient.
+// the same place. A value of the compat format is sealed anew, unless to.KeepCurrent says otherwise. Of one of the native
+// format only the lock that opened it is replaced: other clusters and recovery keys still open it. When it is sealed to the
+// newest key already it stays as it is. What stays has the text that it had. It returns the errors of Open, ErrTooLarge or
+// ErrNoRecipient.
 func (o *Opener) Reseal(ctx context.Context, random io.Reader, to Newest, scope Scope, namespace, name, text string) (string, error) {
 	value, err := decode(text)
 	if err != nil {
 		return "", err
 	}
-	value, err = o.ResealBytes(ctx, random, to, scope, namespace, name, value)
+	again, err := o.ResealBytes(ctx, random, to, scope, namespace, name, value)
 	if err != nil {
 		return "", err
 	}
-	return base64.StdEncoding.EncodeToString(value), nil
+	if bytes.Equal(again, value) {
+		return text, nil // which may have line breaks
+	}
+	return base64.StdEncoding.EncodeToString(again), nil
 }
 
 // ResealBytes is Reseal for a value that is not base64 any more.
@@ -124,6 +132,8 @@ func (o *Opener) ResealBytes(ctx context.Context, random io.Reader, to Newest, s
 	switch {
 	case !ok && to.Compat == nil, ok && to.of(n.box) == nil:
 		return nil, ErrNoRecipient
+	case !ok && to.KeepCurrent && o.opened == keyring.Fingerprint(to.Compat):
+		return value, nil
 	case !ok && len(out.plaintext) > MaxValue:
 		return nil, ErrTooLarge
 	case !ok:

@@ -28,8 +28,8 @@ func ReadSealed(text []byte) (*File, error) {
 
 // Renew puts the values that a controller has sealed anew in the place of the object's own. It refuses an answer that is
 // another object or has other keys, and takes nothing but values from it: the controller of Sealed Secrets answers without a
-// kind, with other labels and annotations, and without the templates.
-func (o *Object) Renew(answer []byte) (*Renewal, error) {
+// kind, with other labels and annotations, and without the templates. Of values that keep names, it takes none; it may be nil.
+func (o *Object) Renew(answer []byte, keep func(text string) bool) (*Renewal, error) {
 	documents, err := manifest.Read(bytes.NewReader(answer), manifest.Limits{Documents: 1})
 	if err != nil || len(documents) != 1 {
 		return nil, problem("", "the controller did not answer with a SealedSecret")
@@ -43,8 +43,11 @@ func (o *Object) Renew(answer []byte) (*Renewal, error) {
 	}
 	renewal := &Renewal{}
 	take := func(key string) {
-		text := other.Sealed(key)
-		if text != o.Sealed(key) {
+		old, text := o.Sealed(key), other.Sealed(key)
+		if keep != nil && keep(old) {
+			return
+		}
+		if text != old {
 			renewal.Changed++
 			o.Set(key, text)
 		}
@@ -61,7 +64,7 @@ func (o *Object) Renew(answer []byte) (*Renewal, error) {
 
 // Renewal says what a controller has sealed anew.
 type Renewal struct {
-	// Values are all sealed values of the answer, Changed how many of them are new.
+	// Values are the sealed values of the answer that were taken, Changed how many of them are new.
 	Values  []string
 	Changed int
 }

@@ -100,7 +100,9 @@ func (r *Received) Reseal(ctx context.Context, keys seal.Keys, random io.Reader,
 	opener := seal.NewOpener(keys, "", 0)
 	err := r.each(func(value []byte) error {
 		again, err := opener.ResealBytes(ctx, random, to, r.scope, r.namespace, r.name, value)
-		spec["data"] = base64.StdEncoding.EncodeToString(again)
+		if !bytes.Equal(again, value) {
+			spec["data"] = base64.StdEncoding.EncodeToString(again)
+		}
 		return err
 	}, func(key, text string) error {
 		again, err := opener.Reseal(ctx, random, to, r.scope, r.namespace, r.name, text)
