@@ -198,7 +198,7 @@ func (f *sealFlags) mode() (mode, error) {
 func (f *sealFlags) outputFormat() (sealing.Format, error) {
 	format, err := sealing.ParseFormat(f.format)
 	if err != nil {
-		return "", &usageError{err}
+		return "", &usageError{err: err}
 	}
 	if isYAML(f.output) {
 		format = sealing.YAML

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,6 +150,73 @@ func TestErrorsHaveKubesealsWords(t *testing.T) {
 			first, _, _ := strings.Cut(ours, "\n")
 			if want := strings.TrimSpace(theirs); first != want {
 				t.Errorf("\n got %s\nwant %s", first, want)
+			}
+		})
+	}
+}
+
+// Scripts look at nothing else.
+func TestTheExitCodesAreKubeseals(t *testing.T) {
+	t.Parallel()
+	s := newSides(t)
+	dir := t.TempDir()
+	expired, err := keyring.Generate(keyring.Options{Bits: 1024, NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), Validity: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"expired.pem": string(expired.CertificatePEM()),
+		"secret.yaml": "metadata: {name: a, namespace: ns}\ndata: {k: dg==}\n", "broken.yaml": "a: [b\n", "rubbish.pem": "rubbish",
+		"sealed.yaml": "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a, namespace: ns}\nspec: {encryptedData: {k: AQAA}}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for args, want := range map[string]int{
+		"--bogus":                               2,
+		"-Z":                                    2,
+		"--cert":                                2,
+		"--raw=maybe":                           2,
+		"--v=x":                                 2,
+		"--scope everywhere --cert CERT":        2,
+		"--help":                                0,
+		"--cert CERT -f DIR/secret.yaml":        0,
+		"--cert CERT -f DIR/secret.yaml -o xml": 1,
+		"--cert CERT -f DIR/secret.yaml -n other":                                     1,
+		"--cert CERT -f DIR/missing.yaml":                                             1,
+		"--cert CERT -f DIR/broken.yaml":                                              1,
+		"--cert CERT -f DIR/secret.yaml -w DIR/missing/x.yaml":                        1,
+		"--cert DIR/missing.pem -f DIR/secret.yaml":                                   1,
+		"--cert DIR/rubbish.pem -f DIR/secret.yaml":                                   1,
+		"--cert DIR/expired.pem -f DIR/secret.yaml":                                   1,
+		"--cert http://[::1 -f DIR/secret.yaml":                                       1,
+		"-f DIR/secret.yaml":                                                          1,
+		"--fetch-cert":                                                                1,
+		"--validate -f DIR/sealed.yaml":                                               1,
+		"--re-encrypt -f DIR/sealed.yaml":                                             1,
+		"--cert CERT --from-file x":                                                   1,
+		"--cert CERT --raw":                                                           1,
+		"--cert CERT --raw -n ns":                                                     1,
+		"--cert CERT --raw -n ns --name a --from-file CERT --from-file CERT":          1,
+		"--cert CERT --raw -n ns --name a --from-file DIR/missing":                    1,
+		"--cert CERT --merge-into DIR/missing.yaml -f DIR/secret.yaml":                1,
+		"--recovery-unseal -f DIR/sealed.yaml":                                        1,
+		"--recovery-unseal --recovery-private-key DIR/rubbish.pem -f DIR/sealed.yaml": 1,
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			fields := strings.Fields(strings.NewReplacer("CERT", s.cert, "DIR", dir).Replace(args))
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			theirs := exec.CommandContext(ctx, s.real, fields...)
+			theirs.Env = []string{"HOME=/nonexistent", "KUBECONFIG=/nonexistent/config"}
+			_ = theirs.Run() // its code is looked at
+			ours := run(t.Context(), append([]string{"kubeseal"}, fields...), host{
+				stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, env: func(string) (string, bool) { return "", false },
+			})
+			if theirs.ProcessState.ExitCode() != want || ours != want {
+				t.Errorf("kubeseal: %d, ours: %d, want %d", theirs.ProcessState.ExitCode(), ours, want)
 			}
 		})
 	}

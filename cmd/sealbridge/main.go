@@ -43,10 +43,12 @@ func main() {
 }
 
 // run runs the command that args name, the program's own name included, and returns the exit code: 0, 1 for a command
-// that failed, 2 for a command line that makes no sense.
+// that failed, 2 for a command line that makes no sense. As kubeseal it returns 2, as kubeseal does, for flags that it cannot
+// read and for nothing else.
 func run(ctx context.Context, args []string, h host) int {
 	cmd := newRoot(ctx, h)
-	if strings.TrimSuffix(filepath.Base(args[0]), ".exe") == "kubeseal" {
+	asKubeseal := strings.TrimSuffix(filepath.Base(args[0]), ".exe") == "kubeseal"
+	if asKubeseal {
 		cmd = newSeal(ctx, "kubeseal", h)
 	}
 	cmd.SetArgs(args[1:])
@@ -67,7 +69,7 @@ func run(ctx context.Context, args []string, h host) int {
 		_, _ = fmt.Fprintln(h.stderr, "hint:", known.Hint)
 	}
 	var usage *usageError
-	if errors.As(err, &usage) {
+	if errors.As(err, &usage) && (usage.unread || !asKubeseal) {
 		return 2
 	}
 	return 1
@@ -107,17 +109,20 @@ func asProblem(err error) (*sealing.Error, bool) {
 }
 
 // usageError marks an error of the command line itself.
-type usageError struct{ err error }
+type usageError struct {
+	err    error
+	unread bool // the flags could not be read at all
+}
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 func usage(hint, format string, args ...any) error {
-	return &usageError{&sealing.Error{Problem: fmt.Sprintf(format, args...), Hint: hint}}
+	return &usageError{err: &sealing.Error{Problem: fmt.Sprintf(format, args...), Hint: hint}}
 }
 
 func badFlag(cmd *cobra.Command, err error) error {
-	return usage("see "+cmd.CommandPath()+" --help", "%s", err)
+	return &usageError{err: &sealing.Error{Problem: err.Error(), Hint: "see " + cmd.CommandPath() + " --help"}, unread: true}
 }
 
 func noArguments(hint string) cobra.PositionalArgs {
