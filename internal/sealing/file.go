@@ -20,7 +20,8 @@ import (
 type File struct {
 	text    []byte
 	objects []*Object
-	added   []byte // behind the text
+	byName  map[[2]string]*Object // by namespace and name
+	added   []byte                // behind the text
 }
 
 // Object is a SealedSecret of a file.

@@ -18,14 +18,15 @@ type Memory interface {
 	Sealed(scope seal.Scope, namespace, name, text string, value []byte)
 }
 
-// find returns the SealedSecret of this name and namespace.
+// find returns the first SealedSecret of this name and namespace, or nil.
 func (f *File) find(namespace, name string) *Object {
-	for _, o := range f.objects {
-		if o.Name == name && o.Namespace == namespace {
-			return o
+	if f.byName == nil { // which is needed for updates alone
+		f.byName = make(map[[2]string]*Object, len(f.objects))
+		for _, o := range slices.Backward(f.objects) {
+			f.byName[[2]string{o.Namespace, o.Name}] = o
 		}
 	}
-	return nil
+	return f.byName[[2]string{namespace, name}]
 }
 
 // Update seals a Secret into the file: its SealedSecret there is changed, or comes behind the others when there is none.
