@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
@@ -164,6 +169,84 @@ spec:
 	a, b := ciphertext.FindAllString(string(before), -1), ciphertext.FindAllString(string(after), -1)
 	if last := len(a) - 1; len(b) != len(a) || !slices.Equal(a[:last], b[:last]) || a[last] == b[last] {
 		t.Error("rewrap changed what it had sealed itself")
+	}
+}
+
+// Manifests of 2018 have one value that holds a whole Secret. Our controller leaves the format as it is, that of Sealed Secrets
+// makes today's of it; both are taken, and what comes out opens in the cluster.
+func TestTheDeprecatedFormatIsSealedAnewThroughBothControllers(t *testing.T) {
+	bin := process.Require(t, "sealbridge")
+	kubeseal := process.Require(t, "kubeseal")
+	for name, start := range map[string]func(*world) *replica{
+		"ours": func(w *world) *replica {
+			return w.start("--all-namespaces=false", "--listen-addr="+net.JoinHostPort(ownAddress(t), "0"))
+		},
+		"that of Sealed Secrets": (*world).sealedSecrets,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			r := start(w)
+			w.service(r)
+			w.proxied()
+			dir := t.TempDir()
+			run := func(bin string, args ...string) string {
+				t.Helper()
+				cmd := exec.CommandContext(t.Context(), bin, args...)
+				cmd.Dir, cmd.Env = dir, []string{"HOME=" + dir, "KUBECONFIG=" + w.cp.Kubeconfig(), "SEALED_SECRETS_CONTROLLER_NAMESPACE=" + w.ns, "SEALED_SECRETS_CONTROLLER_NAME=sealbridge-controller"}
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					t.Fatalf("%v: %v: %s", args, err, out)
+				}
+				return string(out)
+			}
+			to, err := keyring.ParseRecipient([]byte(r.certificate()), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain := fmt.Sprintf(`{"kind":"Secret","apiVersion":"v1","metadata":{"name":"db","namespace":%q,"labels":{"app":"db"}},"data":{"k":%q},"type":"example.com/db"}`,
+				w.ns, base64.StdEncoding.EncodeToString([]byte(canary)))
+			value, err := seal.Seal(rand.Reader, seal.Compat(to), seal.Strict, w.ns, "db", []byte(plain))
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := fmt.Sprintf("# of 2018\napiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: db, namespace: %s} # kept\nspec:\n  data: %s\n  encryptedData: {}\n", w.ns, value)
+			read := func() string {
+				t.Helper()
+				text, err := os.ReadFile(filepath.Join(dir, "db.yaml"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(text)
+			}
+			for _, how := range [][]string{
+				{bin, "rewrap", "--force", "db.yaml"}, {bin, "seal", "--re-encrypt", "-f", "db.yaml"}, {kubeseal, "--re-encrypt", "-f", "db.yaml"},
+			} {
+				if err := os.WriteFile(filepath.Join(dir, "db.yaml"), []byte(before), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				for range 2 {
+					was := read()
+					if out := run(how[0], how[1:]...); how[1] == "rewrap" && !strings.Contains(out, "1 SealedSecrets in 1 files: 1 sealed anew, 0 unchanged, 0 failed") {
+						t.Errorf("%v said: %s", how, out)
+					}
+					if after := read(); after == was || how[0] == bin && !strings.HasPrefix(after, strings.SplitAfter(before, "kept")[0]) {
+						t.Errorf("%v made\n%s", how, after)
+					}
+				}
+				if err := w.cp.Apply(t.Context(), read()); err != nil {
+					t.Fatalf("%v made what the API refuses: %v", how, err)
+				}
+				w.opened("db")
+				text, err := w.cp.Kubectl(t.Context(), "", "get", "secret", "db", "-n", w.ns, "-o", "jsonpath={.type} {.metadata.labels.app}")
+				if lossy := how[0] == kubeseal && name != "ours"; err != nil || text != "example.com/db db" && (!lossy || text != "example.com/db ") {
+					t.Errorf("%v: the Secret is %q, %v", how, text, err)
+				}
+				if _, err := w.cp.Kubectl(t.Context(), "", "delete", "sealedsecret", "db", "-n", w.ns); err != nil {
+					t.Fatal(err)
+				}
+				w.eventually("the Secret has gone", func() bool { return w.secret("db") == "" })
+			}
+		})
 	}
 }
 

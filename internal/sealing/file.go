@@ -212,6 +212,9 @@ func (o *Object) SealValue(options Options, key string, value []byte) (string, e
 	if key != DeprecatedKey && !isDataKey(key) {
 		return "", problem("Kubernetes would refuse the Secret", "%q is not a key for a Secret: letters, digits, - _ and . are allowed", key)
 	}
+	if key != DeprecatedKey && o.Deprecated != "" {
+		return "", besideDeprecated(where)
+	}
 	namespace, err := o.Place(options)
 	if err != nil {
 		return "", err
@@ -225,6 +228,11 @@ func (o *Object) SealValue(options Options, key string, value []byte) (string, e
 		return "", sealError(where, key, err)
 	}
 	return text, nil
+}
+
+// besideDeprecated refuses values that would make both formats of an object useless.
+func besideDeprecated(where string) error {
+	return problem("seal the whole Secret again (seal --update), which leaves spec.data out", "%s: has the deprecated spec.data, beside which nothing in spec.encryptedData opens", where)
 }
 
 // Place returns the namespace that the object's values are bound to: its own, else the one that options know.

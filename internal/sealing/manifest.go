@@ -2,6 +2,7 @@ package sealing
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 
 	"github.com/sealbridge/sealbridge/internal/manifest"
@@ -29,6 +30,8 @@ func ReadSealed(text []byte) (*File, error) {
 // Renew puts the values that a controller has sealed anew in the place of the object's own. It refuses an answer that is
 // another object or has other keys, and takes nothing but values from it: the controller of Sealed Secrets answers without a
 // kind, with other labels and annotations, and without the templates. Of values that keep names, it takes none; it may be nil.
+// The deprecated spec.data is the exception: the controller of Sealed Secrets answers with the values and the template that
+// were sealed in it, in the format of today, and that becomes the object.
 func (o *Object) Renew(answer []byte, keep func(text string) bool) (*Renewal, error) {
 	documents, err := manifest.Read(bytes.NewReader(answer), manifest.Limits{Documents: 1})
 	if err != nil || len(documents) != 1 {
@@ -38,6 +41,9 @@ func (o *Object) Renew(answer []byte, keep func(text string) bool) (*Renewal, er
 		return nil, problem("", "the controller did not answer with a SealedSecret")
 	}
 	other, err := newFileObject(documents[0])
+	if err == nil && other.modernizes(o) {
+		return o.modernize(other)
+	}
 	if err != nil || !other.replaces(o) {
 		return nil, problem("the controller changed its name, namespace, scope or keys, so that nothing of it was taken", "the controller did not answer with the same SealedSecret")
 	}
@@ -73,6 +79,38 @@ type Renewal struct {
 func (o *Object) replaces(other *Object) bool {
 	return o.Name == other.Name && o.Namespace == other.Namespace && o.Scope == other.Scope &&
 		(o.Deprecated == "") == (other.Deprecated == "") && slices.Equal(o.Keys(), other.Keys())
+}
+
+// modernizes says whether an object is another one, of which it has the place and scope, out of the deprecated format.
+func (o *Object) modernizes(other *Object) bool {
+	return o.Name == other.Name && o.Namespace == other.Namespace && o.Scope == other.Scope &&
+		other.Deprecated != "" && len(other.Values) == 0 && o.Deprecated == "" && len(o.Values) > 0
+}
+
+// modernize takes the values and the template of an object that modernizes it. A template that it has counted for nothing.
+func (o *Object) modernize(other *Object) (*Renewal, error) {
+	read := newObject(other.document)
+	template := Template{
+		Metadata: read.metadata("spec", "template", "metadata"), Type: read.text("spec", "template", "type"), Immutable: read.boolean("spec", "template", "immutable"),
+	}
+	template.Metadata.Annotations = withoutLastApplied(template.Metadata.Annotations)
+	if read.err != nil {
+		return nil, problem("", "the controller did not answer with a SealedSecret")
+	}
+	fresh, err := fieldsOf(&SealedSecret{Spec: SealedSecretSpec{Template: template, EncryptedData: other.Values}})
+	if err != nil {
+		return nil, err
+	}
+	after := maps.Clone(o.fields)
+	spec := cloned(after, "spec")
+	delete(spec, "data")
+	maps.Copy(spec, child(fresh, "spec"))
+	o.edit(yamledit.Difference(o.fields, after)...)
+	renewal := &Renewal{Changed: 1}
+	for _, key := range other.Keys() {
+		renewal.Values = append(renewal.Values, other.Values[key])
+	}
+	return renewal, nil
 }
 
 // Strip takes away what only a server says, and what kubectl notes of an object that was applied.

@@ -24,6 +24,9 @@ func Merge(existing []byte, s Secret, o Options, format Format) ([]byte, error) 
 	target := newObject(documents[0])
 	requireSealedSecret(target, documents[0])
 	meta := target.metadata("metadata")
+	if target.at("spec", "data") != nil {
+		return nil, besideDeprecated(target.where)
+	}
 	if target.err != nil {
 		return nil, target.err
 	}

@@ -72,6 +72,7 @@ func fieldsOf(sealed *SealedSecret) (map[string]any, error) {
 func merged(have, want map[string]any) map[string]any {
 	out := maps.Clone(have)
 	spec := cloned(out, "spec")
+	delete(spec, "data") // the deprecated format, beside which no value opens
 	template := cloned(spec, "template")
 	wanted := child(want, "spec")
 	spec["encryptedData"] = wanted["encryptedData"]
