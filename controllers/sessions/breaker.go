@@ -12,12 +12,13 @@ import (
 // breaker keeps the users of a backend that is down from waiting for it one after the other: workers that wait for one
 // store are not there for others. After a call that found the backend unavailable, new calls fail at once for a while that
 // doubles with each failure, and then one at a time is let through until one succeeds. What alone cannot be read while
-// everything else can is no outage: it begins none a second time.
+// everything else can is no outage: it begins none a second time. A call all of whose documents could not be read, each by
+// itself, begins none, and ends none.
 type breaker struct {
 	failures int
 	until    time.Time
 	// cause is what everybody is told, and first the call that failed with it. While the backend is down only the same call
-	// changes it, because an error may name what was asked for: everybody is told the same until something else is wrong.
+	// changes it: everybody is told the same until something else is wrong.
 	cause error
 	first *flight
 	// last is the newest call that was under way when the backend was found unavailable: those fail together, and count
@@ -54,7 +55,7 @@ func (b *breaker) admit(f *flight, now time.Time, underWay int) error {
 // note records how a call ended. newest is the order of the newest call that was made.
 func (b *breaker) note(f *flight, newest int, now time.Time) {
 	switch {
-	case !OutOfReach(f.err):
+	case !OutOfReach(f.err) && (b.failures == 0 || !f.vain()):
 		b.failures, b.refused = 0, nil
 		for _, q := range f.refs {
 			delete(b.bad, q)
@@ -63,7 +64,7 @@ func (b *breaker) note(f *flight, newest int, now time.Time) {
 	case b.failures == 0 && b.known(f):
 		return
 	case f.order > b.last || b.failures == 0:
-		if b.failures == 0 || f.refs[0] == b.first.refs[0] || throttles(f.err) != throttles(b.cause) {
+		if b.failures == 0 || f.err != nil && (f.refs[0] == b.first.refs[0] || throttles(f.err) != throttles(b.cause)) {
 			b.cause, b.first = f.err, f
 		}
 		b.failures, b.last = b.failures+1, newest

@@ -113,6 +113,11 @@ type flight struct {
 	err     error
 }
 
+// vain reports whether a call that did not fail brought nothing, because each document could not be read.
+func (f *flight) vain() bool {
+	return f.err == nil && !slices.ContainsFunc(f.refs, func(q question) bool { return !OutOfReach(f.results[q].Err) })
+}
+
 // take sorts the refs of a request into documents that can be reused, calls to wait for, and one new call for the rest
 // (nil when nothing is left), which the caller makes. It fails when a new call is needed and the backend is down.
 func (k *kept) take(req Request, questions []question, now, deadline time.Time, maxAge time.Duration) (
@@ -160,7 +165,9 @@ func (k *kept) land(f *flight) (changed []question, down bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.breaker.note(f, k.last, time.Now())
-	down = k.breaker.failures > 0
+	if down = k.breaker.failures > 0; down && f.vain() {
+		f.err = k.breaker.cause // which names no document, and is what all others are told
+	}
 	for _, ref := range f.refs {
 		if k.flights[ref] == f {
 			delete(k.flights, ref)
