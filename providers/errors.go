@@ -30,11 +30,9 @@ type ThrottledError struct {
 	After time.Duration
 }
 
-func (e *ThrottledError) Error() string {
-	if e.After > 0 {
-		return fmt.Sprintf("throttled by the store, which asks to wait %s", e.After)
-	}
-	return "throttled by the store"
+// Error does not say After: a store that counts down names another time with each question.
+func (*ThrottledError) Error() string {
+	return "throttled by the store; it is asked again when that is over"
 }
 
 // Errorf makes an error of a class with a message of its own: the text is the message alone, and errors.Is(err, class)

@@ -27,7 +27,8 @@ type Provider interface {
 type Session interface {
 	// Fetch reads the documents that refs name: out[i] answers refs[i], duplicates included, and one bad ref never
 	// fails the others (its error is in its Result). The error is for the whole batch: the backend is down, the
-	// session has lost its right to ask. Fetch returns within a second of the context's end.
+	// session has lost its right to ask. While a backend is down, that error is what everybody is told who uses the
+	// store: it names nothing that was asked for. Fetch returns within a second of the context's end.
 	Fetch(ctx context.Context, refs []Ref) ([]Result, error)
 }
 
@@ -109,7 +110,8 @@ type Finder interface {
 	// or nothing: when it cannot tell what matches, or read what does, it fails. It fails with ErrInvalid for a query that
 	// the backend does not know and for one that matches more than MaxFound documents or MaxFoundSize bytes, ErrNotFound
 	// when there is no such path, and ErrDenied when the identity may not list or read, with a text that says what it
-	// needs. A document that is deleted meanwhile is left out. Find returns within a second of the context's end.
+	// needs. A document that is deleted meanwhile is left out. ErrUnavailable and ThrottledError say that the backend is
+	// down, and name nothing that was asked for or found. Find returns within a second of the context's end.
 	Find(ctx context.Context, q Query) ([]Found, error)
 }
 

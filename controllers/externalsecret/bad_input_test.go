@@ -339,7 +339,7 @@ func TestAProviderThatThrottlesIsWaitedFor(t *testing.T) {
 	w.ready("first")
 	w.backend.fail(&providers.ThrottledError{After: 2 * time.Second})
 	w.create(w.externalSecret("db", func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef.Version = "2" }))
-	w.notReady("db", "throttled by the store, which asks to wait 2s")
+	w.notReady("db", "throttled by the store")
 	fetches, _ := w.backend.calls()
 	w.backend.fail(nil)
 	w.ready("db")

@@ -56,10 +56,12 @@ func TestMain(m *testing.M) {
 
 // world is a namespace of the real API server with a controller of its own in it.
 type world struct {
-	t     *testing.T
-	ns    string
-	class string
-	c     client.Client // the user's
+	t  *testing.T
+	ns string
+	// others are namespaces that the controller serves as well.
+	others []string
+	class  string
+	c      client.Client // the user's
 	// controller is the configuration of the controller's own user, who may do what config/rbac says.
 	controller *rest.Config
 	backend    *backend
@@ -223,11 +225,16 @@ func (w *world) start() {
 	w.t.Helper()
 	cfg := rest.CopyConfig(w.controller)
 	cfg.Wrap(w.traffic.wrap)
+	served := append([]string{w.ns}, w.others...)
+	cached := map[string]cache.Config{}
+	for _, ns := range served {
+		cached[ns] = cache.Config{}
+	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme:     scheme(w.t),
 		Logger:     logr.FromSlogHandler(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{w.ns: {}}},
+		Cache:      cache.Options{DefaultNamespaces: cached},
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	})
 	if err != nil {
@@ -247,7 +254,7 @@ func (w *world) start() {
 		externalsecret.New(externalsecret.Deps{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Class: w.class,
 			Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), w.ns),
-			Templates: w.templates, Delims: w.delims, Watches: watcher, APIServer: cfg.Host, Namespaces: []string{w.ns}, Heartbeat: w.heartbeat, Concurrent: 10,
+			Templates: w.templates, Delims: w.delims, Watches: watcher, APIServer: cfg.Host, Namespaces: served, Heartbeat: w.heartbeat, Concurrent: 10,
 			Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
 		}).SetupWithManager(ctx, mgr),
 	)

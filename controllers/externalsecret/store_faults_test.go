@@ -179,7 +179,7 @@ func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 			good("value first")
 			for _, mode := range []string{"empty", "truncated", "5 MiB", "not UTF-8", "slow", "throttled for a second", "throttled", "an internal error", "reset"} {
 				says := map[string]string{
-					"5 MiB": "larger than 4 MiB", "slow": "did not answer in time", "throttled for a second": "asks to wait 1s", "throttled": "throttled by the store",
+					"5 MiB": "larger than 4 MiB", "slow": "did not answer in time", "throttled for a second": "throttled by the store", "throttled": "throttled by the store",
 					"reset": "the connection broke",
 				}[mode]
 				if text, ok := tc.says[mode]; ok {

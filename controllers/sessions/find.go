@@ -69,7 +69,7 @@ func find(ctx context.Context, e *entry, q providers.Query) (providers.Result, e
 	doc := Found{store: store, values: make(map[string]providers.Value, len(list))}
 	for _, f := range slices.SortedFunc(slices.Values(list), func(a, b providers.Found) int { return cmp.Compare(a.Name, b.Name) }) {
 		if _, twice := doc.values[f.Name]; twice {
-			return providers.Result{}, providers.Errorf(providers.ErrUnavailable, "%s found %q twice", store, f.Name)
+			return providers.Result{}, providers.Errorf(providers.ErrUnavailable, "%s found one document twice", store)
 		}
 		doc.values[f.Name] = f.Value
 		doc.matches = append(doc.matches, Match{Key: f.Name, Version: f.Version})

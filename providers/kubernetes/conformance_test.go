@@ -164,7 +164,7 @@ func faults(cp *controlplane.ControlPlane, namespaces, tokens [2]string) map[str
 			Open: func(*testing.T) (providers.Config, providers.Env) {
 				return config(tokenStore(cp.URL(), cp.CA(), namespaces[0])), &providertest.Env{}
 			}},
-		"throttled": {Throttled: true, Says: []string{"3s"}, Open: serve(func(w http.ResponseWriter, _ *http.Request) {
+		"throttled": {Throttled: true, Says: []string{"throttled by the store"}, Open: serve(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "3")
 			w.WriteHeader(http.StatusTooManyRequests)
 		})},

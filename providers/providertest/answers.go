@@ -77,6 +77,7 @@ func (s suite) answers(t *testing.T) {
 				err = results[0].Err
 			}
 			judge("a read", err)
+			s.discreet(ctx, t, session)
 			if f, ok := providers.As[providers.Finder](session); ok {
 				found, err := f.Find(ctx, providers.Query{})
 				judge("a search", err)

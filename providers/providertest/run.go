@@ -389,6 +389,7 @@ func (s suite) fault(t *testing.T, f Fault) {
 		if err == nil {
 			err = results[0].Err
 		}
+		s.discreet(ctx, t, session)
 	} else if errors.Is(err, providers.ErrNotFound) {
 		t.Errorf("Open must not say that something was not found, deletion policies act on it: %v", err)
 	}

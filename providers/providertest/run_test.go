@@ -60,6 +60,8 @@ func TestTheSuiteCatches(t *testing.T) {
 		"believes rubbish":      "it is taken for an answer",
 		"rubbish is missing":    "want class",
 		"forgets the time":      "asks for 7s",
+		"key in the outage":     "Fetch tells everybody what was asked for",
+		"path in the outage":    "Find tells everybody what was asked for",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
@@ -129,6 +131,8 @@ func TestAProviderWithTheFault(t *testing.T) {
 		},
 		Faults: map[string]providertest.Fault{"down": {Class: providers.ErrUnavailable, Says: []string{"down"}, Open: func(*testing.T) (providers.Config, providers.Env) {
 			return providers.Config{Store: "SecretStore a/b", Spec: "down"}, &providertest.Env{}
+		}}, "mute": {Class: providers.ErrUnavailable, Open: func(*testing.T) (providers.Config, providers.Env) {
+			return providers.Config{Store: "SecretStore a/b", Spec: "mute"}, &providertest.Env{}
 		}}},
 		Invalid: map[string]providers.Config{"spec": {Spec: 1}},
 	})
@@ -201,6 +205,12 @@ func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.
 	if err := s.ask(ctx); err != nil {
 		return nil, err
 	}
+	switch {
+	case s.store == "mute" && s.b.fault == "key in the outage":
+		return nil, providers.Errorf(providers.ErrUnavailable, "no answer for %s", refs[0].Key)
+	case s.store == "mute":
+		return nil, providers.Errorf(providers.ErrUnavailable, "no answer")
+	}
 	out := make([]providers.Result, len(refs))
 	for i, ref := range refs {
 		at := i
@@ -250,6 +260,9 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 	}
 	if err := s.ask(ctx); err != nil {
 		return nil, err
+	}
+	if s.store == "mute" && s.b.fault == "path in the outage" {
+		return nil, providers.Errorf(providers.ErrUnavailable, "no answer for %s", q.Path)
 	}
 	s.b.mu.Lock()
 	defer s.b.mu.Unlock()

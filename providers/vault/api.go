@@ -97,7 +97,7 @@ func (a api) refusal(r *reply, answer *jsonhttp.Answer) error {
 	case r.status == http.StatusPreconditionFailed:
 		return a.errorf(providers.ErrUnavailable, "the vault standby that answered has not caught up; it is asked again, or set forwardInconsistent")
 	case r.status > http.StatusInternalServerError:
-		return a.unexpected("", r)
+		return a.unexpected(r)
 	default:
 		return nil
 	}
@@ -105,12 +105,13 @@ func (a api) refusal(r *reply, answer *jsonhttp.Answer) error {
 
 func (a api) sealed() error { return a.errorf(providers.ErrUnavailable, "vault is sealed; unseal it") }
 
-// unexpected is the error for an answer that says nothing about what was asked.
-func (a api) unexpected(path string, r *reply) error {
+// unexpected is the error for an answer that says nothing about what was asked. It does not name that either: whoever uses
+// the store is told.
+func (a api) unexpected(r *reply) error {
 	if r.status >= http.StatusInternalServerError {
 		return a.errorf(providers.ErrUnavailable, "vault answered %d %s", r.status, http.StatusText(r.status))
 	}
-	return a.errorf(providers.ErrUnavailable, "the answer for %s (status %d) is not one of vault's; check server and what is between", path, r.status)
+	return a.errorf(providers.ErrUnavailable, "the answer (status %d) is not one of vault's; check server and what is between", r.status)
 }
 
 // errorf makes an error of a class that begins with the store.

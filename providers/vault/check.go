@@ -35,7 +35,7 @@ func (s *session) Check(ctx context.Context) error {
 		// No proof of anything: Vault hides a mount on which it sees no rights, and what speaks its API may not have the path.
 		return nil
 	case r.status != http.StatusOK || json.Unmarshal(r.Data, &data) != nil:
-		return s.api.unexpected(path, r)
+		return s.api.unexpected(r)
 	case data.Type != "kv" && data.Type != "generic":
 		return s.api.errorf(providers.ErrInvalid, "the secrets engine at %s is not a KV engine; correct path in the store", mount)
 	case (data.Options["version"] == "2") == s.engine.v1:
@@ -56,7 +56,7 @@ func (s *session) alive(ctx context.Context) error {
 	case err != nil:
 		return err
 	case r.Sealed == nil:
-		return s.api.unexpected(path, r)
+		return s.api.unexpected(r)
 	case *r.Sealed:
 		return s.api.sealed()
 	default:

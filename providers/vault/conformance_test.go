@@ -206,14 +206,14 @@ func faults(t *testing.T, server *harness.Server, mount string) map[string]provi
 				return config(tokenStore(server.Address(), "kv")), tokenEnv(reader(t, server, mount))
 			}},
 		"sealed": {Class: providers.ErrUnavailable, Says: []string{"unseal it"}, Open: says(503, quoted("Vault is sealed"))},
-		"throttled": {Throttled: true, Says: []string{"7s"}, Open: reads(func(w http.ResponseWriter, _ *http.Request) {
+		"throttled": {Throttled: true, Says: []string{"throttled by the store"}, Open: reads(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
 			answer(w, http.StatusTooManyRequests, quoted("request path: rate limit quota exceeded"))
 		})},
 		"a standby that is behind":        {Class: providers.ErrUnavailable, Says: []string{"forwardInconsistent"}, Open: says(412, quoted("required index state not present"))},
 		"an internal error":               {Class: providers.ErrUnavailable, Says: []string{"500"}, Open: says(500, quoted("1 error occurred"))},
 		"a proxy without a server":        {Class: providers.ErrUnavailable, Says: []string{"502"}, Open: says(502, "<html>"+canary)},
-		"a page instead of an answer":     {Class: providers.ErrUnavailable, Says: []string{"not one of vault's", "kv/data/nowhere"}, Open: says(200, "<html>"+canary)},
+		"a page instead of an answer":     {Class: providers.ErrUnavailable, Says: []string{"not one of vault's", "status 200"}, Open: says(200, "<html>"+canary)},
 		"JSON that is not Vault's":        {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"token":"`+canary+`"}`)},
 		"an answer that is cut off":       {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"data":{"k":"`+canary)},
 		"an answer that is not UTF-8":     {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, "{\"data\":{\"data\":{\"k\":\"\xff"+canary+"\"}}}")},

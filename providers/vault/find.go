@@ -77,7 +77,7 @@ func (s *search) list(ctx context.Context, folder string, depth int) error {
 		Keys []string `json:"keys"`
 	}
 	if err := json.Unmarshal(r.Data, &data); err != nil || data.Keys == nil {
-		return s.api.unexpected(path, r)
+		return s.api.unexpected(r)
 	}
 	for _, key := range data.Keys {
 		if s.seen++; s.seen > maxNames {
@@ -86,7 +86,7 @@ func (s *search) list(ctx context.Context, folder string, depth int) error {
 		name := folder + key
 		switch {
 		case key == "" || key == "/" || !safePath(key):
-			return s.api.unexpected(path, r)
+			return s.api.unexpected(r)
 		case strings.HasSuffix(key, "/"):
 			if err := s.list(ctx, name, depth+1); err != nil {
 				return err
@@ -154,7 +154,7 @@ func (s *search) tagged(ctx context.Context, path string) (bool, error) {
 	}
 	all, ok := property.Object(r.Data)
 	if !ok {
-		return false, s.api.unexpected(path, r)
+		return false, s.api.unexpected(r)
 	}
 	custom, _ := all["custom_metadata"].(map[string]any)
 	for name, want := range s.query.Tags {

@@ -62,7 +62,7 @@ func (a api) lookup(ctx context.Context) (time.Time, error) {
 		return time.Time{}, a.errorf(providers.ErrDenied,
 			"vault refuses the token: it is wrong, has expired or was revoked (or may not read auth/token/lookup-self, which the policy \"default\" grants)")
 	case r.status != http.StatusOK || json.Unmarshal(r.Data, &data) != nil:
-		return time.Time{}, a.unexpected("auth/token/lookup-self", r)
+		return time.Time{}, a.unexpected(r)
 	case data.ExpireTime == nil:
 		return time.Time{}, nil
 	default:
@@ -140,7 +140,7 @@ func (a api) loginAt(ctx context.Context, mount string, body map[string]string, 
 		// Vault 1.13 answers 500 to a wrong secret id.
 		return login{}, refused(path, r)
 	case r.status != http.StatusOK || r.Auth == nil:
-		return login{}, a.unexpected(path+"/login", r)
+		return login{}, a.unexpected(r)
 	case !credential.Printable(r.Auth.ClientToken):
 		return login{}, a.errorf(providers.ErrDenied, "vault gave no token at %s; multi-factor logins cannot be used here", path)
 	}
@@ -161,7 +161,7 @@ func (a api) revoke(ctx context.Context) error {
 		return err
 	}
 	if r.status >= http.StatusMultipleChoices && r.status != http.StatusForbidden {
-		return a.unexpected("auth/token/revoke-self", r)
+		return a.unexpected(r)
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (s *session) readRef(ctx context.Context, ref providers.Ref) (providers.Res
 	}
 	var versioned kv2
 	if err := json.Unmarshal(r.Data, &versioned); err != nil {
-		return providers.Result{}, s.api.unexpected(path, r)
+		return providers.Result{}, s.api.unexpected(r)
 	}
 	if versioned.gone() {
 		return providers.Result{}, s.deleted(path, versioned.Metadata)
@@ -159,11 +159,11 @@ func (s *session) deleted(path string, m kv2Metadata) error {
 func (s *session) document(path string, r *reply, raw json.RawMessage, version string) (providers.Result, error) {
 	data, ok := property.Object(raw)
 	if !ok {
-		return providers.Result{}, s.api.unexpected(path, r)
+		return providers.Result{}, s.api.unexpected(r)
 	}
 	doc, err := newDocument(s.api.store+": "+path, data)
 	if err != nil {
-		return providers.Result{}, s.api.unexpected(path, r)
+		return providers.Result{}, s.api.unexpected(r)
 	}
 	return providers.Result{Document: doc, Version: version}, nil
 }
@@ -175,7 +175,7 @@ func (s *session) refused(r *reply, path, version string) error {
 	case r.status == http.StatusOK && r.Data != nil:
 		return nil
 	case !r.genuine:
-		return s.api.unexpected(path, r)
+		return s.api.unexpected(r)
 	case r.status == http.StatusForbidden:
 		return s.api.errorf(providers.ErrDenied, "vault refuses to read %s: the policies %s must grant \"read\" on that path", path, s.role)
 	case r.status == http.StatusNotFound && r.says("versioned K/V"):
@@ -193,7 +193,7 @@ func (s *session) refused(r *reply, path, version string) error {
 	case r.status == http.StatusBadRequest || r.status == http.StatusMethodNotAllowed:
 		return s.api.errorf(providers.ErrInvalid, "vault cannot read %s (status %d); correct the key or path and version in the store", path, r.status)
 	default:
-		return s.api.unexpected(path, r)
+		return s.api.unexpected(r)
 	}
 }
 
@@ -213,7 +213,7 @@ func (s *session) readMetadata(ctx context.Context, path string) (providers.Resu
 	}
 	all, ok := property.Object(r.Data)
 	if !ok {
-		return providers.Result{}, s.api.unexpected(path, r)
+		return providers.Result{}, s.api.unexpected(r)
 	}
 	data := map[string]any{}
 	add := func(name string, value any) {
@@ -232,7 +232,7 @@ func (s *session) readMetadata(ctx context.Context, path string) (providers.Resu
 	}
 	doc, err := newDocument(s.api.store+": "+path, data)
 	if err != nil {
-		return providers.Result{}, s.api.unexpected(path, r)
+		return providers.Result{}, s.api.unexpected(r)
 	}
 	return providers.Result{Document: doc}, nil
 }

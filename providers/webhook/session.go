@@ -82,17 +82,17 @@ func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.
 			distinct = append(distinct, ref)
 		}
 	}
-	read, grounds := make([]providers.Result, len(distinct)), make([]ground, len(distinct))
+	read, outages := make([]providers.Result, len(distinct)), make([]outage, len(distinct))
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for i, ref := range distinct {
 		group.Go(func() error {
-			read[i].Document, grounds[i], read[i].Err = s.read(ctx, ref)
+			read[i].Document, outages[i], read[i].Err = s.read(ctx, ref)
 			return nil
 		})
 	}
 	_ = group.Wait() // each error is in its result
-	if err := down(read, grounds); err != nil {
+	if err := down(outages); err != nil {
 		return nil, err
 	}
 	out := make([]providers.Result, len(refs))
@@ -102,67 +102,61 @@ func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.
 	return out, nil
 }
 
-// ground says what a failure is about.
-type ground int
-
-const (
-	// groundKey is one that concerns the key that was asked for, or nothing failed.
-	groundKey ground = iota
-	// groundEither is an internal error, which may concern the key or everybody.
-	groundEither
-	// groundAPI is one that concerns everybody who asks.
-	groundAPI
-)
+// outage is what a failed read says about the API; the zero value says nothing, because what failed is about the key alone.
+type outage struct {
+	// err is what everybody is told who uses the store, so that it names no key.
+	err error
+	// perhaps is set for an internal error, which may be about the key or about everybody.
+	perhaps bool
+}
 
 // down returns an error when the API answers nobody: all that was asked failed, and not for what was asked. One internal
 // error alone is that of its key: others are not kept from asking for theirs.
-func down(results []providers.Result, grounds []ground) error {
-	either := 0
-	for _, g := range grounds {
-		switch g {
-		case groundKey:
+func down(outages []outage) error {
+	for _, o := range outages {
+		if o.err == nil || o.perhaps && len(outages) == 1 {
 			return nil
-		case groundEither:
-			either++
 		}
 	}
-	if len(results) == 0 || either == 1 && len(results) == 1 {
+	if len(outages) == 0 {
 		return nil
 	}
-	return results[0].Err
+	return outages[0].err
 }
 
-func (s *session) read(ctx context.Context, ref providers.Ref) (providers.Document, ground, error) {
+func (s *session) read(ctx context.Context, ref providers.Ref) (providers.Document, outage, error) {
+	none := outage{}
 	if ref.Metadata {
-		return nil, groundKey, s.errorf(providers.ErrInvalid, ref, "a webhook has no metadata; remove metadataPolicy")
+		return nil, none, s.errorf(providers.ErrInvalid, ref, "a webhook has no metadata; remove metadataPolicy")
 	}
 	request, err := s.request(ctx, ref)
 	if err != nil {
-		return nil, groundKey, err
+		return nil, none, err
 	}
 	bounded, cancel := s.bound(ctx)
 	defer cancel()
 	answer, err := s.http.Do(bounded, request)
 	switch {
 	case errors.Is(err, jsonhttp.ErrTooLarge):
-		return nil, groundKey, s.errorf(providers.ErrInvalid, ref, "%w", err)
+		return nil, none, s.errorf(providers.ErrInvalid, ref, "%w", err)
 	case err != nil:
-		return nil, groundAPI, providers.Errorf(providers.ErrUnavailable, "%s: %w", s.store, err)
+		err = providers.Errorf(providers.ErrUnavailable, "%s: %w", s.store, err)
+		return nil, outage{err: err}, err
 	}
-	if g, err := s.refusal(ref, answer); err != nil {
-		return nil, g, err
+	if down, err := s.refusal(ref, answer); err != nil {
+		return nil, down, err
 	}
 	switch {
 	case len(answer.Body) == 0:
-		return nil, groundKey, s.errorf(providers.ErrUnavailable, ref, "%s answered %s without a content", s.peer, status(answer))
+		return nil, none, s.errorf(providers.ErrUnavailable, ref, "%s answered %s without a content", s.peer, status(answer))
 	case s.spec.Result.JSONPath != "" && !utf8.Valid(answer.Body):
-		return nil, groundKey, s.errorf(providers.ErrUnavailable, ref, "the answer of %s is not UTF-8, so result.jsonPath finds nothing in it", s.peer)
+		return nil, none, s.errorf(providers.ErrUnavailable, ref, "the answer of %s is not UTF-8, so result.jsonPath finds nothing in it", s.peer)
 	case s.spec.Result.JSONPath != "" && !json.Valid(answer.Body):
-		return nil, groundKey, s.errorf(providers.ErrUnavailable, ref, "the answer of %s is not JSON (as a whole), so result.jsonPath finds nothing in it", s.peer)
+		return nil, none, s.errorf(providers.ErrUnavailable, ref, "the answer of %s is not JSON (as a whole), so result.jsonPath finds nothing in it", s.peer)
 	case s.spec.Result.JSONPath != "" && parts(answer.Body) > maxParts:
-		return nil, groundKey, s.errorf(providers.ErrInvalid, ref, "the answer of %s has more than %d parts", s.peer, maxParts)
+		return nil, none, s.errorf(providers.ErrInvalid, ref, "the answer of %s has more than %d parts", s.peer, maxParts)
 	}
-	return s.document(context.WithoutCancel(ctx), ref, answer.Body), groundKey, nil
+	return s.document(context.WithoutCancel(ctx), ref, answer.Body), none, nil
 }
 
 // maxParts bounds the elements of an answer that is parsed: each takes many times its own size then.
@@ -185,28 +179,29 @@ func (s *session) document(ctx context.Context, ref providers.Ref, body []byte) 
 	}}
 }
 
-// refusal returns the error of an answer that has no content, and what it is about. The answer's own words are left out:
-// they can quote the request.
-func (s *session) refusal(ref providers.Ref, answer *jsonhttp.Answer) (ground, error) {
+// refusal returns the error of an answer that has no content, and what it says about the API. The answer's own words are
+// left out: they can quote the request.
+func (s *session) refusal(ref providers.Ref, answer *jsonhttp.Answer) (outage, error) {
 	code, what := answer.Status, status(answer)
+	down := providers.Errorf(providers.ErrUnavailable, "%s: %s answered %s", s.store, s.peer, what)
 	switch {
 	case code >= 200 && code < 300:
-		return groundKey, nil
+		return outage{}, nil
 	case code == http.StatusNotFound:
-		return groundKey, s.errorf(providers.ErrNotFound, ref, "%s answered %s", s.peer, what)
+		return outage{}, s.errorf(providers.ErrNotFound, ref, "%s answered %s", s.peer, what)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return groundKey, s.errorf(providers.ErrDenied, ref, "%s answered %s; check what the store sends as credentials, and what they are good for", s.peer, what)
+		return outage{}, s.errorf(providers.ErrDenied, ref, "%s answered %s; check what the store sends as credentials, and what they are good for", s.peer, what)
 	case code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable && answer.RetryAfter() > 0:
-		return groundAPI, fmt.Errorf("%s: %w", s.store, &providers.ThrottledError{After: answer.RetryAfter()})
+		err := fmt.Errorf("%s: %w", s.store, &providers.ThrottledError{After: answer.RetryAfter()})
+		return outage{err: err}, err
 	case code == http.StatusNotModified:
-		return groundKey, s.errorf(providers.ErrInvalid, ref, "%s answered %s, which has no content; remove conditions such as If-None-Match from headers", s.peer, what)
+		return outage{}, s.errorf(providers.ErrInvalid, ref, "%s answered %s, which has no content; remove conditions such as If-None-Match from headers", s.peer, what)
 	case code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout:
-		// Without the key: everybody who uses the store is told.
-		return groundAPI, providers.Errorf(providers.ErrUnavailable, "%s: %s answered %s", s.store, s.peer, what)
+		return outage{err: down}, down
 	case code >= 500 || code == http.StatusRequestTimeout || code == http.StatusTooEarly || code < 400:
-		return groundEither, s.errorf(providers.ErrUnavailable, ref, "%s answered %s", s.peer, what)
+		return outage{err: down, perhaps: true}, s.errorf(providers.ErrUnavailable, ref, "%s answered %s", s.peer, what)
 	default:
-		return groundKey, s.errorf(providers.ErrInvalid, ref, "%s answered %s; correct the key, or the request in the store", s.peer, what)
+		return outage{}, s.errorf(providers.ErrInvalid, ref, "%s answered %s; correct the key, or the request in the store", s.peer, what)
 	}
 }
 
