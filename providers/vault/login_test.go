@@ -3,6 +3,7 @@ package vault_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -142,5 +143,61 @@ func TestAKubernetesRoleWithoutAClusterIsDenied(t *testing.T) {
 	_, err = vault.Provider{}.Open(t.Context(), config(spec), c.env(t))
 	if !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), "reviewer may create tokenreviews") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestALoginThatGetsNoAnswerIsNoRefusal: the credentials are not at fault when the server, or what stands in between, is.
+func TestALoginThatGetsNoAnswerIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	credential := stores.SecretKeySelector{Name: tokenRef().Name, Key: tokenRef().Key}
+	methods := map[string]*stores.VaultAuth{
+		"a token":          {TokenSecretRef: &credential},
+		"an AppRole":       {AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: credential}},
+		"a ServiceAccount": {Kubernetes: &stores.VaultKubernetesAuth{Role: "r", SecretRef: &credential}},
+	}
+	type wrong struct {
+		status     int
+		body, wait string
+		class      error // nil for one that throttles
+	}
+	for name, tc := range map[string]wrong{
+		"nothing":             {200, "", "", providers.ErrUnavailable},
+		"half of an answer":   {200, `{"auth":{"client_token":"` + canary, "", providers.ErrUnavailable},
+		"what is not UTF-8":   {200, "{\"auth\":{\"client_token\":\"\xff" + canary + "\"}}", "", providers.ErrUnavailable},
+		"5 MiB":               {200, `{"auth":{"client_token":"` + strings.Repeat(canary, 5<<20/len(canary)) + `"}}`, "", providers.ErrInvalid},
+		"a page":              {404, "<html>" + canary, "", providers.ErrUnavailable},
+		"an error":            {500, canary, "", providers.ErrUnavailable},
+		"a proxy's":           {503, "<html>" + canary, "", providers.ErrUnavailable},
+		"when to ask again":   {429, canary, "7", nil},
+		"too many, no time":   {429, canary, "", nil},
+		"a refusal of others": {403, "<html>" + canary, "", providers.ErrUnavailable},
+	} {
+		for method, auth := range methods {
+			t.Run(name+" to "+method, func(t *testing.T) {
+				t.Parallel()
+				cfg, env := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+					if tc.wait != "" {
+						w.Header().Set("Retry-After", tc.wait)
+					}
+					answer(w, tc.status, tc.body)
+				})
+				cfg.Spec.(*stores.Vault).Auth = auth
+				session, err := vault.Provider{}.Open(t.Context(), cfg, env)
+				if err == nil {
+					closeNow(t, session)
+					t.Fatal("it is taken for a login")
+				}
+				var throttled *providers.ThrottledError
+				if errors.As(err, &throttled) != (tc.class == nil) || tc.class != nil && !errors.Is(err, tc.class) {
+					t.Errorf("got %v, want class %v", err, tc.class)
+				}
+				if throttled != nil && (throttled.After == 7*time.Second) != (tc.wait != "") {
+					t.Errorf("it asks to wait %s", throttled.After)
+				}
+				if strings.Contains(err.Error(), canary) {
+					t.Error("the error shows what was answered")
+				}
+			})
+		}
 	}
 }
