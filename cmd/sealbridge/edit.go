@@ -213,7 +213,7 @@ func (r *editRun) replace(file *sealing.File) error {
 	if err != nil {
 		return inFile(r.path, err)
 	}
-	return replaceFile(r.path, text)
+	return updateFile(r.path, file.Before(), text)
 }
 
 // value reads the value to seal. Somebody at a terminal types it unseen, and it ends with the line.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ func readFile(path string) ([]byte, error) {
 		return nil, &sealing.Error{Problem: err.Error(), Hint: "check the path", Cause: err}
 	}
 	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return nil, &sealing.Error{Problem: path + " is a directory", Hint: "name a file"}
+	}
 	return readBounded(file, path)
 }
 
@@ -38,8 +42,29 @@ func readBounded(r io.Reader, what string) ([]byte, error) {
 // replaceFile gives a file new content at once: whoever reads it sees the old content or the new. A symbolic link stays
 // one, a file keeps its mode, and what is no file (a pipe, a terminal) is written to. The content is not secret.
 func replaceFile(path string, content []byte) error {
+	return replace(path, content, func(string) error { return nil })
+}
+
+// updateFile is replaceFile for content that was made of what the file held before: a file that somebody else has changed since
+// stays as it is. That takes a moment where a controller or a web server is asked, and minutes where many values are sealed.
+func updateFile(path string, before, content []byte) error {
+	return replace(path, content, func(path string) error {
+		now, err := os.ReadFile(path)
+		if err == nil && !bytes.Equal(now, before) {
+			return &sealing.Error{Problem: "write " + path + ": it has been changed since it was read", Hint: "it is as it was left; run the command again"}
+		}
+		return err
+	})
+}
+
+// replace asks whether it may when all is ready.
+func replace(path string, content []byte, may func(path string) error) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
+	}
+	_, err := os.Stat(path) // which also follows links to pipes and terminals
+	if link, linkErr := os.Lstat(path); err != nil && linkErr == nil && link.Mode()&fs.ModeSymlink != 0 {
+		return &sealing.Error{Problem: fmt.Sprintf("write %s: it is a link that leads nowhere: %s", path, cause(err)), Hint: "make what it points to, or remove it", Cause: err}
 	}
 	mode, exists := fs.FileMode(0o644), false
 	switch info, err := os.Stat(path); {
@@ -51,15 +76,21 @@ func replaceFile(path string, content []byte) error {
 		mode, exists = info.Mode().Perm(), true
 	}
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:8])
-	err := writeNew(temporary, content, mode)
+	err = writeNew(temporary, content, mode)
 	if err == nil && exists {
 		err = os.Chmod(temporary, mode) // beyond what the umask leaves to a new file
+	}
+	if err == nil {
+		err = may(path)
 	}
 	if err == nil {
 		err = os.Rename(temporary, path)
 	}
 	if err != nil {
 		_ = os.Remove(temporary)
+		if _, said := asProblem(err); said {
+			return err
+		}
 		return &sealing.Error{Problem: fmt.Sprintf("write %s: %s", path, cause(err)), Hint: "the file is as it was; check the folder and its permissions", Cause: err}
 	}
 	return nil

@@ -69,6 +69,9 @@ func (r *sealRun) reEncrypt(ctx context.Context, format sealing.Format) error {
 	if err != nil {
 		return err
 	}
+	if r.flags.output == r.flags.input && r.flags.output != "" {
+		return updateFile(r.flags.output, file.Before(), text)
+	}
 	return r.write(text)
 }
 

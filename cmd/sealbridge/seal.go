@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -137,7 +138,7 @@ func (r *sealRun) merge(ctx context.Context, format sealing.Format) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(r.flags.mergeInto, merged)
+	return updateFile(r.flags.mergeInto, existing, merged)
 }
 
 // raw seals one value. kubeseal's texts for what is missing.
@@ -169,6 +170,9 @@ func (r *sealRun) raw(ctx context.Context) error {
 		return err
 	}
 	text, err := seal.Seal(rand.Reader, to, scope, namespace, r.flags.name, value)
+	if errors.Is(err, seal.ErrTooLarge) {
+		return &sealing.Error{Problem: err.Error(), Hint: "split the value", Cause: err}
+	}
 	if err != nil {
 		return err
 	}
@@ -296,6 +300,10 @@ func (r *sealRun) input() (in io.Reader, done func(), err error) {
 	file, err := os.Open(r.flags.input)
 	if err != nil {
 		return nil, nil, &sealing.Error{Problem: fmt.Sprintf("Could not read file specified with --secret-file: %s", err), Hint: "check the path", Cause: err}
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close()
+		return nil, nil, &sealing.Error{Problem: fmt.Sprintf("Could not read file specified with --secret-file: %s is a directory", r.flags.input), Hint: "name a file"}
 	}
 	return file, func() { _ = file.Close() }, nil
 }

@@ -62,7 +62,11 @@ func (r *sealRun) update(ctx context.Context, format sealing.Format) error {
 		if err != nil {
 			return inFile(r.flags.output, err)
 		}
-		if err := replaceFile(r.flags.output, text); err != nil {
+		write := replaceFile
+		if existing != nil {
+			write = func(path string, content []byte) error { return updateFile(path, existing, content) }
+		}
+		if err := write(r.flags.output, text); err != nil {
 			return err
 		}
 	}

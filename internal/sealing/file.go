@@ -95,6 +95,9 @@ func newFileObject(d manifest.Document) (*Object, error) {
 // Objects returns the SealedSecrets of the file in their order.
 func (f *File) Objects() []*Object { return f.objects }
 
+// Before returns the file as it was read.
+func (f *File) Before() []byte { return f.text }
+
 // Choose returns the one SealedSecret of this name and namespace, of which each may be "" for any.
 func (f *File) Choose(name, namespace string) (*Object, error) {
 	var found []*Object
