@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
@@ -119,57 +121,89 @@ func (r *rewrapRun) summary() {
 	}
 }
 
+// holdsSealed finds SealedSecrets in a file that cannot be read.
+var holdsSealed = regexp.MustCompile(`\bkind["']?:[ \t]*["']?SealedSecret\b`)
+
+// file seals the SealedSecrets of a file anew and says what became of them, once that is certain. What is wrong with one
+// file stands in the way of no other.
 func (r *rewrapRun) file(ctx context.Context, path string) error {
 	data, err := readFile(path)
 	if err != nil {
-		return err
+		return r.unread(path, err)
 	}
 	file, err := sealing.ReadFile(data)
-	if err != nil {
-		// A repository has files of other kinds too. lint says which of the broken ones hold secrets.
+	switch {
+	case err != nil && holdsSealed.Match(data) && !bytes.Contains(data, []byte("{{")):
+		return r.unread(path, err)
+	case err != nil:
+		// A repository has files of other kinds too, and templates of charts.
 		r.note("skipped " + inFile(path, err).Error())
 		return nil
-	}
-	if len(file.Objects()) == 0 {
+	case len(file.Objects()) == 0:
 		return nil
 	}
-	r.counts.files++
-	for _, o := range file.Objects() {
-		out, err := r.again.reseal(ctx, o)
-		r.counts.kept += out.kept
-		where := fmt.Sprintf("%s:%d: %s", printable(path), o.Line, printable(o.String()))
+	outcomes, failures := make([]outcome, len(file.Objects())), make([]error, len(file.Objects()))
+	for i, o := range file.Objects() {
 		var one *objectError
-		switch {
-		case errors.As(err, &one):
-			r.counts.failed++
-			_, _ = fmt.Fprintf(r.host.stdout, "%s: failed: %s\n", where, one)
-		case err != nil:
+		if outcomes[i], err = r.again.reseal(ctx, o); errors.As(err, &one) {
+			failures[i] = err
+		} else if err != nil {
 			return err
-		case out.changed == 0:
-			r.counts.unchanged++
-			_, _ = fmt.Fprintf(r.host.stdout, "%s: unchanged (%s)\n", where, out.to)
-		default:
-			r.counts.rewrapped++
-			all := len(o.Values)
-			if o.Deprecated != "" {
-				all++
-			}
-			_, _ = fmt.Fprintf(r.host.stdout, "%s: %d of %d values (%s -> %s)\n", where, out.changed, all, out.from, out.to)
 		}
+	}
+	if err := r.write(path, file); err != nil {
+		for i := range outcomes {
+			if failures[i] == nil && outcomes[i].changed > 0 {
+				failures[i] = err
+			}
+		}
+	}
+	r.counts.files++
+	for i, o := range file.Objects() {
+		r.say(path, o, outcomes[i], failures[i])
 	}
 	if r.flags.dryRun {
 		return nil
 	}
-	if file.Changed() {
-		text, err := file.Text()
-		if err != nil {
-			return err
-		}
-		if err := replaceFile(path, text); err != nil {
-			return err
-		}
-	}
 	return r.again.done()
+}
+
+// unread is said of a file that cannot be read, and counted like a SealedSecret that failed.
+func (r *rewrapRun) unread(path string, err error) error {
+	r.counts.files++
+	r.counts.failed++
+	_, err = fmt.Fprintf(r.host.stdout, "%s: failed: %s\n", printable(path), err)
+	return err
+}
+
+// write makes the changes of a file, also for a dry run, which keeps them for itself.
+func (r *rewrapRun) write(path string, file *sealing.File) error {
+	if !file.Changed() {
+		return nil
+	}
+	text, err := file.Text()
+	if err != nil || r.flags.dryRun {
+		return err
+	}
+	return updateFile(path, file.Before(), text)
+}
+
+// say tells and counts what became of an object.
+func (r *rewrapRun) say(path string, o *sealing.Object, out outcome, failure error) {
+	where := fmt.Sprintf("%s:%d: %s", printable(path), o.Line, printable(o.String()))
+	switch {
+	case failure != nil:
+		r.counts.failed++
+		_, _ = fmt.Fprintf(r.host.stdout, "%s: failed: %s\n", where, failure)
+		return
+	case out.changed == 0:
+		r.counts.unchanged++
+		_, _ = fmt.Fprintf(r.host.stdout, "%s: unchanged (%s)\n", where, out.to)
+	default:
+		r.counts.rewrapped++
+		_, _ = fmt.Fprintf(r.host.stdout, "%s: %d of %d values (%s -> %s)\n", where, out.changed, len(sealedValues(o)), out.from, out.to)
+	}
+	r.counts.kept += out.kept
 }
 
 func (r *rewrapRun) resealer(ctx context.Context) (resealer, error) {
