@@ -29,18 +29,20 @@ import (
 // labels by which namespaces are secured.
 //
 // +kubebuilder:rbac:groups=external-secrets.io,resources=clusterexternalsecrets,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=external-secrets.io,resources=clusterexternalsecrets/status,verbs=patch
+// +kubebuilder:rbac:groups=external-secrets.io,resources=clusterexternalsecrets/status,verbs=update;patch
 // +kubebuilder:rbac:groups=external-secrets.io,resources=clusterexternalsecrets/finalizers,verbs=update
 // +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Deps are what the Reconciler needs; Client, Live and Events are required.
+// Deps are what the Reconciler needs; Client, Live, Status and Events are required.
 type Deps struct {
 	// Client reads ClusterExternalSecrets, ExternalSecrets and the metadata of namespaces (from caches), and writes.
 	Client client.Client
 	// Live reads ExternalSecrets, and the metadata of namespaces, from the API server itself.
-	Live   client.Reader
+	Live client.Reader
+	// Status writes the status.
+	Status flow.StatusWriter
 	Events events.EventRecorder
 	// Observer is told of each run; nil for nobody.
 	Observer flow.Observer
@@ -174,7 +176,7 @@ func requests(names map[string]bool) []reconcile.Request {
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events, Observer: r.deps.Observer}
+	engine := flow.Engine{Status: r.deps.Status, Events: r.deps.Events, Observer: r.deps.Observer}
 	ces := &esv1.ClusterExternalSecret{}
 	err := r.deps.Client.Get(ctx, req.NamespacedName, ces)
 	if apierrors.IsNotFound(err) {

@@ -36,6 +36,7 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/clusterexternalsecret"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -180,7 +181,7 @@ func (w *world) start() {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	r := clusterexternalsecret.New(clusterexternalsecret.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("external-secrets"), Concurrent: 2,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: flow.NewStatuses(mgr), Events: mgr.GetEventRecorder("external-secrets"), Concurrent: 2,
 	})
 	if err := r.SetupWithManager(ctx, mgr); err != nil {
 		cancel()

@@ -35,7 +35,7 @@ import (
 // namespace and account (docs/spec/secretstore.md).
 //
 // +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets/status,verbs=patch
+// +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets/status,verbs=update;patch
 // +kubebuilder:rbac:groups=external-secrets.io,resources=externalsecrets/finalizers,verbs=update
 // +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores;clustersecretstores,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
@@ -46,12 +46,14 @@ import (
 // DefaultHeartbeat is how old status.refreshTime may become while nothing changes.
 const DefaultHeartbeat = 10 * time.Minute
 
-// Deps are what the Reconciler needs; Client, Live, Sessions and Events are required.
+// Deps are what the Reconciler needs; Client, Live, Status, Sessions and Events are required.
 type Deps struct {
 	// Client reads ExternalSecrets, stores and the metadata of namespaces (from caches), and writes.
 	Client client.Client
 	// Live reads Secrets from the API server itself.
-	Live     client.Reader
+	Live client.Reader
+	// Status writes the status.
+	Status   flow.StatusWriter
 	Sessions *sessions.Pool
 	Events   events.EventRecorder
 	// Watches tell when a template or a source Secret of this cluster changes; without them it is noticed at the next
@@ -183,7 +185,7 @@ func storeChanged() predicate.Funcs {
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events, Observer: r.deps.Observer}
+	engine := flow.Engine{Status: r.deps.Status, Events: r.deps.Events, Observer: r.deps.Observer}
 	es := &esv1.ExternalSecret{}
 	err := r.deps.Client.Get(ctx, req.NamespacedName, es)
 	if apierrors.IsNotFound(err) {

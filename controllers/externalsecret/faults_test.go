@@ -30,7 +30,7 @@ func writesSecret(req *http.Request) bool {
 }
 
 func writesStatus(req *http.Request) bool {
-	return req.Method == http.MethodPatch && strings.Contains(req.URL.Path, "/externalsecrets/") && strings.HasSuffix(req.URL.Path, "/status")
+	return req.Method != http.MethodGet && strings.Contains(req.URL.Path, "/externalsecrets/") && strings.HasSuffix(req.URL.Path, "/status")
 }
 
 func answer(code int, reason string, header ...string) func(*http.Request, http.RoundTripper) (*http.Response, error) {

@@ -38,6 +38,7 @@ import (
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
 	"github.com/sealbridge/sealbridge/controllers/externalsecret"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/secretstore"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/controllers/watches"
@@ -245,14 +246,14 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	pool := sessions.New(sessions.Deps{Providers: w.providers, Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher, Limits: w.limits})
-	recorder := mgr.GetEventRecorder("external-secrets")
+	recorder, statuses := mgr.GetEventRecorder("external-secrets"), flow.NewStatuses(mgr)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	err = errors.Join(
 		mgr.Add(pool),
 		mgr.Add(watcher),
-		secretstore.New(secretstore.Deps{Client: mgr.GetClient(), Sessions: pool, Events: recorder, Class: w.class}).SetupWithManager(mgr),
+		secretstore.New(secretstore.Deps{Client: mgr.GetClient(), Status: statuses, Sessions: pool, Events: recorder, Class: w.class}).SetupWithManager(mgr),
 		externalsecret.New(externalsecret.Deps{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Class: w.class,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: statuses, Sessions: pool, Events: recorder, Class: w.class,
 			Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), w.ns),
 			Templates: w.templates, Delims: w.delims, Watches: watcher, APIServer: cfg.Host, Namespaces: served, Heartbeat: w.heartbeat, Concurrent: 10,
 			Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },

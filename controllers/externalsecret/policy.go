@@ -133,7 +133,7 @@ func (r *Reconciler) release(ctx context.Context, s *scope) error {
 }
 
 // patchFinalizer changes the finalizers of the stored object, when there is something to change, and not those of es, whose
-// changes are the status patch.
+// changes are the write of the status.
 func (r *Reconciler) patchFinalizer(ctx context.Context, es *esv1.ExternalSecret, edit func(client.Object, string) bool) error {
 	edited := es.DeepCopy()
 	if !edit(edited, esv1.FinalizerExternalSecret) {

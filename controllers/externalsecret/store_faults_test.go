@@ -290,9 +290,9 @@ func TestAnOutageCostsEachObjectTwoWritesAndOneEvent(t *testing.T) {
 	each(func(name string) { w.ready(name) })
 	storeIs(metav1.ConditionTrue)
 	each(func(name string) { w.ready(name) })
-	patches := w.traffic.matching(http.MethodPatch)
+	writes := w.traffic.matching(http.MethodPut)
 	each(func(name string) {
-		if n := patches["PATCH /apis/external-secrets.io/v1/namespaces/"+w.ns+"/externalsecrets/"+name+"/status"]; n != 2 {
+		if n := writes["PUT /apis/external-secrets.io/v1/namespaces/"+w.ns+"/externalsecrets/"+name+"/status"]; n != 2 {
 			t.Errorf("%s: %d writes of the status, want that it failed and that it recovered", name, n)
 		}
 		if events := w.events(name); fmt.Sprint(events) != "[Created UpdateFailed]" {

@@ -58,7 +58,7 @@ type Report[S any] func(s *S, out Outcome) Verdict
 // Engine runs reconcilers. All fields but Observer are required.
 type Engine struct {
 	// Status writes the objects' status subresource.
-	Status client.StatusClient
+	Status StatusWriter
 	Events events.EventRecorder
 	// Observer is told of each run; nil for nobody.
 	Observer Observer
@@ -79,7 +79,7 @@ func Run[S any](ctx context.Context, e Engine, obj client.Object, s *S, report R
 	}()
 	changed := !equality.Semantic.DeepEqual(before, obj)
 	if changed {
-		err := writeStatus(ctx, e.Status, before, obj)
+		err := e.Status.WriteStatus(ctx, obj)
 		if apierrors.IsNotFound(err) {
 			return reconcile.Result{}, nil
 		}

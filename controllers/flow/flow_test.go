@@ -62,8 +62,8 @@ func TestNothingIsReportedAtShutdown(t *testing.T) {
 	step := Step[scope]{Name: "fetch", Do: func(context.Context, *scope) error { cancel(); return ctx.Err() }}
 	s := newScope()
 	res, err := Run(ctx, w.engine(t), s.obj, s, func(*scope, Outcome) Verdict { t.Error("reported"); return Verdict{} }, step)
-	if err != nil || res != (reconcile.Result{}) || w.patches != 0 {
-		t.Errorf("result %v, error %v, %d patches; want nothing", res, err, w.patches)
+	if err != nil || res != (reconcile.Result{}) || w.writes != 0 {
+		t.Errorf("result %v, error %v, %d writes; want nothing", res, err, w.writes)
 	}
 }
 
@@ -88,8 +88,8 @@ func TestStatusIsWrittenOnceAndOnlyWhenItChanged(t *testing.T) {
 			if change {
 				want = 1
 			}
-			if w.patches != want {
-				t.Errorf("%d status patches, want %d", w.patches, want)
+			if w.writes != want {
+				t.Errorf("%d status writes, want %d", w.writes, want)
 			}
 		})
 	}
@@ -134,12 +134,11 @@ func newScope() *scope {
 	return &scope{obj: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "x"}}}
 }
 
-// statusRecorder counts status patches; real ones are seen by the controllers' own tests.
+// statusRecorder counts the statuses that are written.
 type statusRecorder struct {
-	client.SubResourceWriter
-	patches int
-	err     error
-	events  *events.FakeRecorder
+	writes int
+	err    error
+	events *events.FakeRecorder
 }
 
 func (w *statusRecorder) engine(t *testing.T) Engine {
@@ -160,10 +159,8 @@ func (w *statusRecorder) drain() []string {
 	}
 }
 
-func (w *statusRecorder) Status() client.SubResourceWriter { return w }
-
-func (w *statusRecorder) Patch(context.Context, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
-	w.patches++
+func (w *statusRecorder) WriteStatus(context.Context, client.Object) error {
+	w.writes++
 	return w.err
 }
 

@@ -1,97 +1,176 @@
 package flow
 
 import (
-	"context"
-	"errors"
+	"net/http"
+	"strings"
+	"sync"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
-// writer is a client that knows the kind of everything, and answers with a version.
-type writer struct {
-	client.SubResourceWriter
-	kind error
-	err  error
+// connection reaches a real API server and remembers how.
+type connection struct {
+	config *rest.Config
+	http   *http.Client
+	scheme *runtime.Scheme
+	mapper meta.RESTMapper
 
-	sent  string
-	asked client.Object
+	mu       sync.Mutex
+	requests []string
 }
 
-func (w *writer) Status() client.SubResourceWriter { return w }
+func (c *connection) GetConfig() *rest.Config        { return c.config }
+func (c *connection) GetHTTPClient() *http.Client    { return c.http }
+func (c *connection) GetScheme() *runtime.Scheme     { return c.scheme }
+func (c *connection) GetRESTMapper() meta.RESTMapper { return c.mapper }
 
-func (w *writer) GroupVersionKindFor(runtime.Object) (schema.GroupVersionKind, error) {
-	return corev1.SchemeGroupVersion.WithKind("Namespace"), w.kind
+// seen returns the methods of the requests since it was asked last.
+func (c *connection) seen() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer func() { c.requests = nil }()
+	return strings.Join(c.requests, " ")
 }
 
-func (w *writer) Patch(_ context.Context, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
-	data, err := patch.Data(obj)
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func connect(t *testing.T) (*connection, client.Client) {
+	t.Helper()
+	c := &connection{config: controlplane.New(t).Config(), scheme: runtime.NewScheme()}
+	if err := esv1.AddToScheme(c.scheme); err != nil {
+		t.Fatal(err)
+	}
+	c.config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/status") {
+				c.mu.Lock()
+				c.requests = append(c.requests, r.Method)
+				c.mu.Unlock()
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	var err error
+	if c.http, err = rest.HTTPClientFor(c.config); err != nil {
+		t.Fatal(err)
+	}
+	if c.mapper, err = apiutil.NewDynamicRESTMapper(c.config, c.http); err != nil {
+		t.Fatal(err)
+	}
+	kube, err := client.New(c.config, client.Options{HTTPClient: c.http, Scheme: c.scheme, Mapper: c.mapper})
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	w.sent, w.asked = string(data), obj
-	if w.err == nil {
-		obj.SetResourceVersion("8")
-	}
-	return w.err
+	return c, kube
 }
 
-func TestAStatusIsAnsweredWithItsVersionAlone(t *testing.T) {
+func externalSecret(namespace string) *esv1.ExternalSecret {
+	es := &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "app"}}
+	es.Spec.SecretStoreRef = esv1.StoreRef{Name: "store"}
+	es.Spec.Data = []esv1.Data{{SecretKey: "a", RemoteRef: esv1.RemoteRef{Key: "a"}}}
+	return es
+}
+
+// become gives the object a status with one condition, and nothing else.
+func become(es *esv1.ExternalSecret, reason string) {
+	es.Status = esv1.ExternalSecretStatus{Conditions: []esv1.Condition{{Type: esv1.ConditionReady, Status: metav1.ConditionTrue, Reason: reason}}}
+}
+
+func TestAStatusIsWrittenAsAWhole(t *testing.T) {
 	t.Parallel()
-	broken := errors.New("broken")
-	tests := map[string]struct {
-		writer  writer
-		version string
+	c, kube := connect(t)
+	w := NewStatuses(c)
+	for name, tc := range map[string]struct {
+		// meanwhile is what somebody else does to the object before its second status is written.
+		meanwhile func(t *testing.T, es *esv1.ExternalSecret)
+		requests  string
 	}{
-		"written":         {version: "8"},
-		"refused":         {writer: writer{err: broken}, version: "7"},
-		"an unknown kind": {writer: writer{kind: broken}, version: "7"},
-	}
-	for name, tc := range tests {
+		"of an object that is as it was": {meanwhile: func(*testing.T, *esv1.ExternalSecret) {}, requests: "PUT"},
+		"of an object that has changed meanwhile": {
+			meanwhile: func(t *testing.T, es *esv1.ExternalSecret) {
+				t.Helper()
+				es.Labels = map[string]string{"by": "somebody"}
+				if err := kube.Update(t.Context(), es); err != nil {
+					t.Fatal(err)
+				}
+			},
+			requests: "PUT PATCH",
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			before := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team", ResourceVersion: "7"}}
-			obj := before.DeepCopy()
-			obj.Status.Phase = corev1.NamespaceActive
-			err := writeStatus(t.Context(), &tc.writer, before, obj)
-			if failed := tc.version == "7"; failed != errors.Is(err, broken) {
-				t.Errorf("the error is %v", err)
+			es := externalSecret(controlplane.New(t).Namespace(t))
+			if err := kube.Create(t.Context(), es); err != nil {
+				t.Fatal(err)
 			}
-			if obj.ResourceVersion != tc.version || obj.Status.Phase != corev1.NamespaceActive {
-				t.Errorf("the object is %+v", obj)
+			es.Status.SyncedResourceVersion = "1"
+			become(es, "First")
+			es.Status.SyncedResourceVersion = "1"
+			if err := w.WriteStatus(t.Context(), es); err != nil {
+				t.Fatal(err)
 			}
-			if tc.writer.kind != nil {
-				return
+			tc.meanwhile(t, es.DeepCopy())
+			become(es, "Second")
+			c.seen()
+			if err := w.WriteStatus(t.Context(), es); err != nil {
+				t.Fatal(err)
 			}
-			if tc.writer.sent != `{"status":{"phase":"Active"}}` {
-				t.Errorf("sent: %s", tc.writer.sent)
+			if got := c.seen(); got != tc.requests {
+				t.Errorf("requests %q, want %q", got, tc.requests)
 			}
-			if m, ok := tc.writer.asked.(*metav1.PartialObjectMetadata); !ok || m.Kind != "Namespace" || m.Name != "team" {
-				t.Errorf("asked for %+v", tc.writer.asked)
+			live := &esv1.ExternalSecret{}
+			if err := kube.Get(t.Context(), client.ObjectKeyFromObject(es), live); err != nil {
+				t.Fatal(err)
+			}
+			if s := live.Status; len(s.Conditions) != 1 || s.Conditions[0].Reason != "Second" || s.SyncedResourceVersion != "" {
+				t.Errorf("status %+v: want the second one, and nothing of the first", s)
+			}
+			if live.ResourceVersion != es.ResourceVersion {
+				t.Errorf("version %s, want %s: the object has the one that it has then", es.ResourceVersion, live.ResourceVersion)
+			}
+			if len(live.Spec.Data) != 1 {
+				t.Errorf("spec %+v: want it as it was", live.Spec)
 			}
 		})
 	}
 }
 
-// nowhere writes no status and knows no kinds, as where the user wants none.
-type nowhere struct{ client.SubResourceWriter }
-
-func (n nowhere) Status() client.SubResourceWriter { return n }
-
-func (nowhere) Patch(context.Context, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
-	return nil
-}
-
-func TestAStatusThatIsWrittenNowhereLeavesTheVersionAsItIs(t *testing.T) {
+func TestAStatusIsNotWrittenToAnotherObjectOfTheSameName(t *testing.T) {
 	t.Parallel()
-	before := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team", ResourceVersion: "7"}}
-	obj := before.DeepCopy()
-	obj.Status.Phase = corev1.NamespaceActive
-	if err := writeStatus(t.Context(), nowhere{}, before, obj); err != nil || obj.ResourceVersion != "7" || obj.Status.Phase == "" {
-		t.Errorf("%v: %+v", err, obj)
+	c, kube := connect(t)
+	es := externalSecret(controlplane.New(t).Namespace(t))
+	gone := es.DeepCopy()
+	if err := kube.Create(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	if err := kube.Delete(t.Context(), gone.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	become(gone, "Late")
+	if err := NewStatuses(c).WriteStatus(t.Context(), gone); !apierrors.IsNotFound(err) {
+		t.Errorf("error %v, want that it is gone", err)
+	}
+	if err := kube.Create(t.Context(), es); err != nil {
+		t.Fatal(err)
+	}
+	if err := NewStatuses(c).WriteStatus(t.Context(), gone); err == nil {
+		t.Error("written, want a refusal")
+	}
+	if err := kube.Get(t.Context(), client.ObjectKeyFromObject(es), es); err != nil {
+		t.Fatal(err)
+	}
+	if len(es.Status.Conditions) != 0 {
+		t.Errorf("status %+v of a new object, want none", es.Status)
 	}
 }

@@ -49,8 +49,9 @@ type Deps struct {
 	Config     *rest.Config
 	HTTPClient *http.Client
 	Mapper     meta.RESTMapper
-	// Client reads GitSyncs from a cache and writes their status.
+	// Client reads GitSyncs from a cache and writes their metadata; Status writes the status.
 	Client client.Client
+	Status flow.StatusWriter
 	// Reader reads Secrets, ServiceAccounts and namespaces from the API server, one at a time.
 	Reader client.Reader
 	Events events.EventRecorder
@@ -196,7 +197,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 }
 
 func (r *Reconciler) flow() flow.Engine {
-	return flow.Engine{Status: r.deps.Client, Events: r.deps.Events}
+	return flow.Engine{Status: r.deps.Status, Events: r.deps.Events}
 }
 
 // read returns the GitSync, from the API server when the cache has not seen our last write yet: an inventory must never
@@ -243,7 +244,7 @@ func (r *Reconciler) suspend(ctx context.Context, s *scope) (reconcile.Result, e
 		})
 	}
 	if !equality.Semantic.DeepEqual(before.Status, s.sync.Status) {
-		if err := r.deps.Client.Status().Patch(ctx, s.sync, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+		if err := r.deps.Status.WriteStatus(ctx, s.sync); client.IgnoreNotFound(err) != nil {
 			return reconcile.Result{}, fmt.Errorf("write status: %w", redact.API(err))
 		}
 		r.deps.Events.Eventf(s.sync, nil, corev1.EventTypeNormal, v1alpha1.ReasonSuspended, "Suspend", "nothing is applied while spec.suspend is set")

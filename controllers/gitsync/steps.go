@@ -304,13 +304,11 @@ func (r *Reconciler) writeAhead(ctx context.Context, s *scope) error {
 	if slices.Equal(before, union) {
 		return nil
 	}
-	base := s.sync.DeepCopy()
 	setInventory(s.sync, union)
-	written := s.sync.DeepCopy()
-	if err := r.deps.Client.Status().Patch(ctx, written, client.MergeFrom(base)); err != nil {
+	if err := r.deps.Status.WriteStatus(ctx, s.sync); err != nil {
 		return fmt.Errorf("write the inventory: %w", redact.API(err))
 	}
-	s.state.wrote(written.ResourceVersion)
+	s.state.wrote(s.sync.ResourceVersion)
 	return nil
 }
 

@@ -32,6 +32,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/gitsync"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
@@ -107,7 +108,7 @@ func (w *world) start() {
 	}
 	deps := gitsync.Deps{
 		Config: cfg, HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper(), Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
-		Events: mgr.GetEventRecorder("gitsync"), Git: w.git,
+		Status: flow.NewStatuses(mgr), Events: mgr.GetEventRecorder("gitsync"), Git: w.git,
 	}
 	if w.options != nil {
 		w.options(&deps)

@@ -92,7 +92,7 @@ func New(deps Deps) (*Controller, error) {
 }
 
 // +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets,verbs=get;list;watch
-// +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets/status,verbs=patch
+// +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets/status,verbs=update;patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 

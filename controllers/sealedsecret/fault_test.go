@@ -21,7 +21,7 @@ func writesSecret(req *http.Request, body string) bool {
 }
 
 func writesStatus(req *http.Request) bool {
-	return req.Method == http.MethodPatch && strings.Contains(req.URL.Path, "/sealedsecrets/") && strings.HasSuffix(req.URL.Path, "/status")
+	return req.Method != http.MethodGet && strings.Contains(req.URL.Path, "/sealedsecrets/") && strings.HasSuffix(req.URL.Path, "/status")
 }
 
 func bodyOf(req *http.Request) string {

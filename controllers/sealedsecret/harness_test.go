@@ -129,7 +129,7 @@ func (w *world) start() {
 		Native: w.native, Held: w.held, HeldPeriod: 500 * time.Millisecond,
 	})
 	deps := sealedsecret.Deps{
-		Keys: w.keeper, Engine: flow.Engine{Status: mgr.GetClient(), Events: events}, Metrics: w.metrics, Now: time.Now,
+		Keys: w.keeper, Engine: flow.Engine{Status: flow.NewStatuses(mgr), Events: events}, Metrics: w.metrics, Now: time.Now,
 		Concurrent: 4, Namespaces: w.namespaces, Handover: handover,
 	}
 	if w.deps != nil {

@@ -175,7 +175,7 @@ func TestTheRightsOfTheMarkersAreEnough(t *testing.T) {
 	}
 	err = w.cp.Allow(t.Context(), controlplane.ServiceAccount(w.ns, "controller"), w.ns,
 		rule("bitnami.com", "sealedsecrets", "get", "list", "watch"),
-		rule("bitnami.com", "sealedsecrets/status", "patch"),
+		rule("bitnami.com", "sealedsecrets/status", "patch", "update"),
 		rule("", "secrets", "get", "list", "watch", "create", "update", "patch"),
 		rule("events.k8s.io", "events", "create", "patch"))
 	if err != nil {

@@ -31,14 +31,15 @@ const DefaultInterval = 5 * time.Minute
 // mint tokens of ServiceAccounts is granted per namespace and account (docs/spec/secretstore.md).
 //
 // +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores;clustersecretstores,verbs=get;list;watch
-// +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores/status;clustersecretstores/status,verbs=patch
+// +kubebuilder:rbac:groups=external-secrets.io,resources=secretstores/status;clustersecretstores/status,verbs=update;patch
 // +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Deps are what the Reconciler needs; Client, Sessions and Events are required.
+// Deps are what the Reconciler needs; Client, Status, Sessions and Events are required.
 type Deps struct {
-	// Client reads stores (from a cache) and writes their status.
-	Client   client.Client
+	// Client reads stores, from a cache, and Status writes their status.
+	Client   client.Reader
+	Status   flow.StatusWriter
 	Sessions *sessions.Pool
 	Events   events.EventRecorder
 	// Observer is told of each run; nil for nobody.
@@ -117,7 +118,7 @@ func (r *Reconciler) recovered(kind string) source.Source {
 func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj client.Object) (reconcile.Result, error) {
 	kind, spec, status := sessions.Parts(obj)
 	name := sessions.Name(kind, req.Namespace, req.Name)
-	engine := flow.Engine{Status: r.deps.Client, Events: r.deps.Events, Observer: r.deps.Observer}
+	engine := flow.Engine{Status: r.deps.Status, Events: r.deps.Events, Observer: r.deps.Observer}
 	err := r.deps.Client.Get(ctx, req.NamespacedName, obj)
 	if apierrors.IsNotFound(err) {
 		engine.Gone(obj, req.NamespacedName)

@@ -31,6 +31,7 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/secretstore"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/providers"
@@ -190,7 +191,9 @@ func (w *world) start(scheme *runtime.Scheme) (stop func()) {
 	}
 	all := slices.DeleteFunc(builtin.All(), func(p providers.Provider) bool { return p.Name() == "vault" })
 	pool := sessions.New(sessions.Deps{Providers: append(all, w.vault), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient()})
-	r := secretstore.New(secretstore.Deps{Client: mgr.GetClient(), Sessions: pool, Events: mgr.GetEventRecorder("external-secrets"), Class: w.class})
+	r := secretstore.New(secretstore.Deps{
+		Client: mgr.GetClient(), Status: flow.NewStatuses(mgr), Sessions: pool, Events: mgr.GetEventRecorder("external-secrets"), Class: w.class,
+	})
 	if err := errors.Join(mgr.Add(pool), r.SetupWithManager(mgr)); err != nil {
 		w.t.Fatal(err)
 	}

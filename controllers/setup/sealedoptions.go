@@ -142,12 +142,7 @@ func (o *SealedOptions) cached(own string, handover *sealedsecret.Handover) (cac
 }
 
 // noStatus writes no status.
-type noStatus struct{ client.SubResourceWriter }
+type noStatus struct{}
 
-// Status implements client.StatusClient.
-func (n noStatus) Status() client.SubResourceWriter { return n }
-
-// Patch implements client.SubResourceWriter.
-func (noStatus) Patch(context.Context, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
-	return nil
-}
+// WriteStatus implements flow.StatusWriter.
+func (noStatus) WriteStatus(context.Context, client.Object) error { return nil }

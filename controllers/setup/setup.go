@@ -190,7 +190,7 @@ func newScheme() (*runtime.Scheme, error) {
 
 func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool, recorder events.EventRecorder, observer flow.Observer) error {
 	return secretstore.New(secretstore.Deps{
-		Client: mgr.GetClient(), Sessions: pool, Events: recorder,
+		Client: mgr.GetClient(), Status: flow.NewStatuses(mgr), Sessions: pool, Events: recorder,
 		Observer: observer, Class: o.ControllerClass, Concurrent: o.Concurrent, NamespacedOnly: len(o.WatchNamespaces) > 0,
 		Interval: o.StoreInterval,
 	}).SetupWithManager(mgr)
@@ -204,7 +204,7 @@ func addExternalSecret(
 		mgr.GetLogger().Info(note)
 	}
 	return externalsecret.New(externalsecret.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Sessions: pool, Events: recorder, Observer: observer,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: flow.NewStatuses(mgr), Sessions: pool, Events: recorder, Observer: observer,
 		Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), o.Namespace),
 		Templates: templates, Watches: watcher, APIServer: mgr.GetConfig().Host, Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
 		Namespaces: o.WatchNamespaces, NamespacedOnly: len(o.WatchNamespaces) > 0, Delims: template.NewDelims(o.TemplateLeft, o.TemplateRight),
@@ -213,7 +213,8 @@ func addExternalSecret(
 
 func addClusterExternalSecret(ctx context.Context, mgr manager.Manager, o Options, recorder events.EventRecorder, observer flow.Observer) error {
 	return clusterexternalsecret.New(clusterexternalsecret.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: recorder, Observer: observer, Concurrent: o.Concurrent,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: flow.NewStatuses(mgr), Events: recorder, Observer: observer,
+		Concurrent: o.Concurrent,
 	}).SetupWithManager(ctx, mgr)
 }
 
@@ -247,7 +248,7 @@ func addSealedSecret(
 	if err := sealingkey.New(deps).SetupWithManager(mgr); err != nil {
 		return err
 	}
-	status := client.StatusClient(mgr.GetClient())
+	status := flow.StatusWriter(flow.NewStatuses(mgr))
 	if !o.Sealed.UpdateStatus {
 		status = noStatus{}
 	}
@@ -283,7 +284,7 @@ func addSealedSecret(
 func addGitSync(mgr manager.Manager, o Options) error {
 	c, err := gitsync.New(gitsync.Deps{
 		Config: mgr.GetConfig(), HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper(),
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(gitSyncComponent),
+		Client: mgr.GetClient(), Status: flow.NewStatuses(mgr), Reader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(gitSyncComponent),
 		Git: gitsync.NewGit(source.New(source.Limits{})), RequireServiceAccount: o.RequireServiceAccount, Concurrent: o.Concurrent,
 	})
 	if err != nil {

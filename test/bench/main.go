@@ -72,6 +72,9 @@ func chains() [][]scenario {
 			{name: "refusals", about: "values that do not open, each for another reason, in turn: what refusing them costs", takes: 20 * time.Second, run: refusals, ours: true, alone: true},
 		},
 		{
+			{name: "two-writes", about: "5000 Secrets and as many statuses of a kind without schema are written by nobody's controller: the least that any costs", takes: 35 * time.Second, run: twoWrites, ours: true, alone: true},
+		},
+		{
 			{name: "one-path", about: "a real Vault with Kubernetes login: one object reads 20 properties of one path", takes: 15 * time.Second, run: onePath, ours: true},
 		},
 	}, sealedChains()...)

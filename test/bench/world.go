@@ -79,11 +79,7 @@ func newWorld(ctx context.Context, s subject, set settings, log io.Writer) (_ *w
 	}); err != nil {
 		return nil, err
 	}
-	// A ServiceAccount, as in a Pod: a client certificate costs the API server more at each request.
-	if err := w.plane.Bind(ctx, controlplane.ServiceAccount(keyNamespace, controllerUser), "", "ClusterRole", "cluster-admin"); err != nil {
-		return nil, err
-	}
-	user, err := w.plane.ServiceAccountConfig(ctx, keyNamespace, controllerUser)
+	user, err := w.user(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +95,15 @@ func newWorld(ctx context.Context, s subject, set settings, log io.Writer) (_ *w
 	}
 	w.client, err = newClient(w.plane.Config())
 	return w, err
+}
+
+// user returns how the controller reaches the API server: as a ServiceAccount, as in a Pod, because a client certificate costs
+// the API server more at each request.
+func (w *world) user(ctx context.Context) (*rest.Config, error) {
+	if err := w.plane.Bind(ctx, controlplane.ServiceAccount(keyNamespace, controllerUser), "", "ClusterRole", "cluster-admin"); err != nil {
+		return nil, err
+	}
+	return w.plane.ServiceAccountConfig(ctx, keyNamespace, controllerUser)
 }
 
 func newClient(cfg *rest.Config) (client.WithWatch, error) {
