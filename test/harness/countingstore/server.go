@@ -90,6 +90,13 @@ func (s *Server) Put(key string, fields map[string]string) {
 	s.docs[key] = document{fields: fields, version: s.docs[key].version + 1}
 }
 
+// Remove takes the document under key away; a document that is put there later begins with version 1.
+func (s *Server) Remove(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.docs, key)
+}
+
 // Delay makes each answer wait; 0 stops that.
 func (s *Server) Delay(d time.Duration) {
 	s.mu.Lock()

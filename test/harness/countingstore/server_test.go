@@ -48,12 +48,16 @@ func TestADocumentIsServedInBothDialectsAndEachReadIsCounted(t *testing.T) {
 	if status, _, err := get(t, s.Address()+"/plain/nothing"); err != nil || status != http.StatusNotFound {
 		t.Errorf("a key that does not exist: status %d, %v", status, err)
 	}
+	s.Remove("app")
+	if status, _, err := get(t, s.Address()+"/plain/app"); err != nil || status != http.StatusNotFound {
+		t.Errorf("a document that was taken away: status %d, %v", status, err)
+	}
 	got := s.Requests(0)
-	if len(got) != 3 || s.Count() != 3 || got[0].Kind != countingstore.Read || got[0].Key != "app" || got[0].Version != 2 || got[2].Version != 0 {
+	if len(got) != 4 || s.Count() != 4 || got[0].Kind != countingstore.Read || got[0].Key != "app" || got[0].Version != 2 || got[2].Version != 0 {
 		t.Errorf("requests %+v", got)
 	}
-	if later := s.Requests(3); len(later) != 0 {
-		t.Errorf("requests after the third: %+v", later)
+	if later := s.Requests(4); len(later) != 0 {
+		t.Errorf("requests after the last: %+v", later)
 	}
 }
 
