@@ -21,6 +21,7 @@ type File struct {
 	text    []byte
 	objects []*Object
 	byName  map[[2]string]*Object // by namespace and name
+	updated map[[2]string]bool    // what Update was given
 	added   []byte                // behind the text
 }
 

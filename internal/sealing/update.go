@@ -29,7 +29,9 @@ func (f *File) find(namespace, name string) *Object {
 	return f.byName[[2]string{namespace, name}]
 }
 
-// Update seals a Secret into the file: its SealedSecret there is changed, or comes behind the others when there is none.
+// Update seals a Secret into the file: its SealedSecret there is changed, or comes behind the others when there is none, in the
+// format of the file, or in the one that is given where the file is empty. Of two Secrets of one name, which would replace one
+// another, the second is refused.
 // A value that the sealed one there holds already, as options' memory says, keeps its ciphertext. Keys that the Secret
 // does not have go, as do labels and annotations of the template; what Secrets cannot say (template.data, labels of the
 // SealedSecret itself, comments) stays.
@@ -39,8 +41,19 @@ func (f *File) Update(s Secret, o Options, format Format) error {
 	if err != nil {
 		return err
 	}
+	name := [2]string{sealed.Metadata.Namespace, sealed.Metadata.Name}
+	if f.updated[name] {
+		return problem("give each Secret once, with all of its keys", "%s: there are two Secrets with the name %s", s.where, sealed.Metadata.Name)
+	}
+	if f.updated == nil {
+		f.updated = map[[2]string]bool{}
+	}
+	f.updated[name] = true
 	existing := f.find(sealed.Metadata.Namespace, sealed.Metadata.Name)
 	if existing == nil {
+		if len(bytes.TrimSpace(f.text)) > 0 {
+			format = formatOf(f.text)
+		}
 		text, err := Encode(format, sealed)
 		if err != nil {
 			return err
