@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -331,5 +332,32 @@ func TestAHashOnATargetIsOneOfItsOwnThatNobodyMakesWithoutTheKey(t *testing.T) {
 		if got := c.hasHash(tt.annotation); got != tt.want {
 			t.Errorf("%s: %t", name, got)
 		}
+	}
+}
+
+// TestWhatATemplateCostsGrowsWithItsKeysAndNotWithTheirSquare looks at the memory that rendering takes altogether, because time
+// differs from run to run.
+func TestWhatATemplateCostsGrowsWithItsKeysAndNotWithTheirSquare(t *testing.T) {
+	cost := func(keys int) uint64 {
+		es, values := &esv1.ExternalSecret{}, map[string][]byte{}
+		es.Spec.Target.Template = &esv1.Template{Data: map[string]string{}}
+		for i := range keys {
+			name := fmt.Sprintf("key%d", i)
+			values[name] = []byte("value")
+			es.Spec.Target.Template.Data[name] = "{{ ." + name + " | upper }}"
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		c, err := render(t.Context(), template.Options{}, es, values, nil)
+		runtime.ReadMemStats(&after)
+		if err != nil || len(c.data) != keys || string(c.data["key0"]) != "VALUE" {
+			t.Fatalf("%d keys: %v", len(c.data), err)
+		}
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	cost(1) // what is made once for all
+	const few, times = 200, 8
+	if one, many := cost(few), cost(few*times); many > 2*times*one {
+		t.Errorf("%d keys take %d bytes, %d take %d", few, one, few*times, many)
 	}
 }

@@ -110,7 +110,7 @@ func served(t *testing.T, kind string) []string {
 
 func rules() map[string]rule {
 	out := map[string]rule{}
-	for _, part := range []map[string]rule{externalSecretRules(), templateRules(), storeRules(), clusterRules(), otherRules(), gitSyncRules()} {
+	for _, part := range []map[string]rule{externalSecretRules(), templateRules(), lengthRules(), storeRules(), clusterRules(), otherRules(), gitSyncRules()} {
 		for name, r := range part {
 			out[name] = r
 		}
@@ -207,6 +207,34 @@ func templateRules() map[string]rule {
 			kind: "ExternalSecret", says: `supported values: "v2"`,
 			refused:  []string{template(`engineVersion: v1`)},
 			accepted: []string{template(`engineVersion: v2`)},
+		},
+	}
+}
+
+// lengthRules are the bounds of lists, without which the other rules would take an API server too long.
+func lengthRules() map[string]rule {
+	list := func(entry string, n int) string {
+		return "[" + strings.TrimSuffix(strings.Repeat(entry+", ", n), ", ") + "]"
+	}
+	from := func(n int) string { return "dataFrom: " + list("{extract: {key: a}}", n) }
+	templates := func(n int) string {
+		return data + ", target: {template: {templateFrom: " + list(`{literal: "a: b"}`, n) + "}}"
+	}
+	windows := func(n int) string {
+		return data + ", syncWindows: {kind: allow, windows: " + list(`{schedule: "@daily", duration: 1h}`, n) + "}"
+	}
+	return map[string]rule{
+		"data of more than 1000 entries": {
+			kind: "ExternalSecret", says: "spec.data: Too many: 1001: must have at most 1000 items", refused: []string{manyKeys(1001)}, accepted: []string{manyKeys(1000)},
+		},
+		"dataFrom of more than 1000 entries": {
+			kind: "ExternalSecret", says: "spec.dataFrom: Too many: 1001: must have at most 1000 items", refused: []string{from(1001)}, accepted: []string{from(1000)},
+		},
+		"more than 100 templates from elsewhere": {
+			kind: "ExternalSecret", says: "spec.target.template.templateFrom: Too many: 101: must have at most 100 items", refused: []string{templates(101)}, accepted: []string{templates(100)},
+		},
+		"more than 100 windows": {
+			kind: "ExternalSecret", says: "spec.syncWindows.windows: Too many: 101: must have at most 100 items", refused: []string{windows(101)}, accepted: []string{windows(100)},
 		},
 	}
 }
