@@ -16,6 +16,8 @@ import (
 // maxFile bounds what is read of certificates, keys and SealedSecrets.
 const maxFile = 16 << 20
 
+var errTooLarge = errors.New("larger than is read")
+
 func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -34,7 +36,7 @@ func readBounded(r io.Reader, what string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	if len(data) > maxFile {
-		return nil, &sealing.Error{Problem: fmt.Sprintf("%s has over %d bytes", what, maxFile)}
+		return nil, &sealing.Error{Problem: fmt.Sprintf("%s has over %d bytes", what, maxFile), Hint: "split it", Cause: errTooLarge}
 	}
 	return data, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -83,10 +84,14 @@ func runLint(f *lintFlags, h host, paths []string) error {
 	}
 	for _, path := range files {
 		data, err := readFile(path)
-		if err != nil {
-			return err
+		switch {
+		case errors.Is(err, errTooLarge):
+			findings = append(findings, unread(path, lint.Warning, "the file is larger than is looked at", "split it, or look at it yourself"))
+		case err != nil:
+			findings = append(findings, unread(path, lint.Error, err.Error(), "check its permissions"))
+		default:
+			findings = append(findings, lint.File(path, data, options)...)
 		}
-		findings = append(findings, lint.File(path, data, options)...)
 	}
 	found := &errFound{files: len(files)}
 	for _, x := range findings {
@@ -103,6 +108,11 @@ func runLint(f *lintFlags, h host, paths []string) error {
 		return found
 	}
 	return nil
+}
+
+// unread is what is said of a file that could not be looked at; the others are.
+func unread(path string, severity lint.Severity, problem, hint string) lint.Finding {
+	return lint.Finding{File: path, Line: 1, Severity: severity, Check: "unreadable", Problem: problem, Hint: hint}
 }
 
 func printFindings(f *lintFlags, h host, findings []lint.Finding, found *errFound) error {

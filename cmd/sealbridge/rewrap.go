@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 
 	"github.com/spf13/cobra"
@@ -128,6 +130,10 @@ var holdsSealed = regexp.MustCompile(`\bkind["']?:[ \t]*["']?SealedSecret\b`)
 // file stands in the way of no other.
 func (r *rewrapRun) file(ctx context.Context, path string) error {
 	data, err := readFile(path)
+	if errors.Is(err, errTooLarge) && !isOfSealed(path) {
+		r.note("skipped " + err.Error())
+		return nil
+	}
 	if err != nil {
 		return r.unread(path, err)
 	}
@@ -166,6 +172,16 @@ func (r *rewrapRun) file(ctx context.Context, path string) error {
 		return nil
 	}
 	return r.again.done()
+}
+
+// isOfSealed says whether a file that is too large to be read holds SealedSecrets.
+func isOfSealed(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	defer func() { _ = file.Close() }()
+	return holdsSealed.MatchReader(bufio.NewReader(file))
 }
 
 // unread is said of a file that cannot be read, and counted like a SealedSecret that failed.
