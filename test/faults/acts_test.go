@@ -20,28 +20,34 @@ import (
 )
 
 // act does one thing to the world and says what.
-type act struct {
-	// times is how often it is in a deck.
-	times int
-	do    func(*world) string
+type act func(*world) string
+
+// deal returns the acts of one round in an order by chance. Those that end a leader are all in the first two thirds, so that the
+// leader of the end has lived through something when its goroutines are counted.
+func (w *world) deal() []act {
+	var end, other []act
+	for range 2 {
+		end = append(end, (*world).killLeader, (*world).pauseLeader)
+		other = append(other, (*world).healStore, (*world).deleteTarget, (*world).forceSync, (*world).toggleRival, (*world).toggleSealed,
+			(*world).reseal, (*world).toggleNamespace, (*world).toggleStore, (*world).rotate)
+	}
+	for range 3 {
+		other = append(other, (*world).toggleExternal, (*world).moveExternal, (*world).changeDocument, (*world).changeDocument)
+	}
+	for range 4 {
+		other = append(other, (*world).breakStore, (*world).editTarget)
+	}
+	end = append(end, (*world).endLeader, (*world).crashAPIServer)
+	other = append(other, (*world).loseDocument, (*world).restoreDocument, (*world).addKeys)
+	w.shuffle(other)
+	third := len(other) / 3
+	first := append(end, other[third:]...)
+	w.shuffle(first)
+	return append(first, other[:third]...)
 }
 
-// deck are the acts, each as often as it comes before any comes once more than its share.
-func deck() []func(*world) string {
-	var out []func(*world) string
-	for _, a := range []act{
-		{2, (*world).killLeader}, {1, (*world).endLeader}, {2, (*world).pauseLeader}, {1, (*world).crashAPIServer},
-		{4, (*world).breakStore}, {2, (*world).healStore}, {6, (*world).changeDocument}, {1, (*world).loseDocument}, {1, (*world).restoreDocument},
-		{4, (*world).editTarget}, {2, (*world).deleteTarget},
-		{3, (*world).toggleExternal}, {3, (*world).moveExternal}, {2, (*world).forceSync}, {2, (*world).toggleRival},
-		{2, (*world).toggleSealed}, {2, (*world).reseal}, {1, (*world).addKeys},
-		{2, (*world).toggleNamespace}, {2, (*world).toggleStore}, {2, (*world).rotate},
-	} {
-		for range a.times {
-			out = append(out, a.do)
-		}
-	}
-	return out
+func (w *world) shuffle(acts []act) {
+	w.random.Shuffle(len(acts), func(i, j int) { acts[i], acts[j] = acts[j], acts[i] })
 }
 
 // pick draws one.

@@ -73,11 +73,10 @@ func (w *world) prepare() {
 // storm deals acts until there were so many.
 func (w *world) storm(steps int) {
 	w.t.Helper()
-	var dealt []func(*world) string
+	var dealt []act
 	for w.step = 1; w.step <= steps; w.step++ {
 		if len(dealt) == 0 {
-			dealt = deck()
-			w.random.Shuffle(len(dealt), func(i, j int) { dealt[i], dealt[j] = dealt[j], dealt[i] })
+			dealt = w.deal()
 		}
 		text := dealt[0](w)
 		dealt = dealt[1:]
@@ -157,10 +156,11 @@ func (w *world) usage(r *replica) usage {
 	return u
 }
 
-// compare is generous: what is held for sessions of a quarter of an hour ago is no leak, one of each act would be.
+// compare is generous: of some 340 goroutines there are ten more or fewer, as sessions of before are not closed yet. One for each
+// read would be hundreds.
 func (w *world) compare(old, fresh usage) {
 	w.t.Helper()
-	if old.goroutines > 2*fresh.goroutines+100 {
+	if old.goroutines > fresh.goroutines+120 {
 		w.t.Errorf("after the storm there were %.0f goroutines, in a new process %.0f", old.goroutines, fresh.goroutines)
 	}
 	if old.heap > 2*fresh.heap+(16<<20) {
