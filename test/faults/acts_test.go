@@ -173,7 +173,7 @@ func (w *world) editTarget() string {
 	name := pick(w, t.targets())
 	keys := pick(w, t.claims(name))
 	key := pick(w, keys)
-	hand := base64.StdEncoding.EncodeToString([]byte("by hand"))
+	hand := base64.StdEncoding.EncodeToString([]byte(byHand))
 	edit := pick(w, []string{"value", "foreign", "key", "all", "label", "labels", "owner", "annotations"})
 	var patch any
 	type object = map[string]any

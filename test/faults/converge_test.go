@@ -50,14 +50,18 @@ func (w *world) recover() {
 	}
 }
 
-// clear deletes Secrets that only a hand can delete: a hand took their owner from them, and then the owner went.
+// clear deletes Secrets that only a hand can delete. From some a hand took their owner, and then the owner went. And the garbage
+// collector of Kubernetes, which begins to watch again some seconds after the API server has crashed, does not notice that an
+// object was deleted and made anew in between: it takes the new one for the old one, whose Secret it leaves, until it is started
+// again.
 func (w *world) clear(t *tenant) {
 	w.t.Helper()
 	var list corev1.SecretList
 	w.do("list Secrets", func(ctx context.Context) error { return w.client.List(ctx, &list, client.InNamespace(t.name)) })
 	for i := range list.Items {
 		s := &list.Items[i]
-		if metav1.GetControllerOf(s) == nil && len(t.claims(s.Name)) > 0 && w.witness.isOurs(s) {
+		owner := metav1.GetControllerOf(s)
+		if owner == nil && len(t.claims(s.Name)) > 0 && w.witness.isOurs(s) || owner != nil && w.witness.isDead(owner.UID) {
 			w.witness.take(s.UID)
 			w.remove(s)
 		}

@@ -15,8 +15,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// foreign is the key that acts put into Secrets, which the controller removes with a second write.
-const foreign = "foreign"
+// foreign is a key that acts put into Secrets, and byHand the value of each key that they write.
+const (
+	foreign = "foreign"
+	byHand  = "by hand"
+)
+
+// written are the keys and values that no act has put there. Keys that are none of the owner's are removed with a second write,
+// before which they may be seen; what is the owner's is written with the first, and missed here when it was not.
+func written(s *corev1.Secret) map[string]string {
+	out := map[string]string{}
+	for key, value := range s.Data {
+		if string(value) != byHand {
+			out[key] = string(value)
+		}
+	}
+	return out
+}
 
 // version is one state of one Secret.
 type version struct {
@@ -148,15 +163,13 @@ func (v *witness) judge(s, before *corev1.Secret) []string {
 		return []string{"it was written, and is nobody's to write"}
 	}
 	var wrong []string
-	if text := judgeKeys(s, claims); text != "" {
-		wrong = append(wrong, text)
+	data := written(s)
+	if !complete(data, claims) {
+		wrong = append(wrong, fmt.Sprintf("it has the keys %v", slices.Sorted(maps.Keys(data))))
 	}
 	versions := map[string]source{}
-	for _, key := range slices.Sorted(maps.Keys(s.Data)) {
-		if key == foreign {
-			continue
-		}
-		from, of, ok := parse(string(s.Data[key]))
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		from, of, ok := parse(data[key])
 		if !ok || of != key {
 			wrong = append(wrong, "key "+key+" holds what nobody has written for it")
 			continue
@@ -173,26 +186,18 @@ func (v *witness) judge(s, before *corev1.Secret) []string {
 	return wrong
 }
 
-// judgeKeys wants the keys to be all those of an object that may want the Secret, or of several while one takes it over.
-func judgeKeys(s *corev1.Secret, claims [][]string) string {
-	left := map[string]bool{}
-	for key := range s.Data {
-		left[key] = key != foreign
-	}
-	maps.DeleteFunc(left, func(_ string, ours bool) bool { return !ours })
-	whole := 0
+// complete reports whether there are all keys of an object that may want the Secret, or of several while one takes it over, and
+// no others.
+func complete(data map[string]string, claims [][]string) bool {
+	whole := map[string]bool{}
 	for _, keys := range claims {
-		if !slices.ContainsFunc(keys, func(key string) bool { _, there := s.Data[key]; return !there }) {
-			whole++
+		if !slices.ContainsFunc(keys, func(key string) bool { _, there := data[key]; return !there }) {
 			for _, key := range keys {
-				delete(left, key)
+				whole[key] = true
 			}
 		}
 	}
-	if whole == 0 || len(left) > 0 {
-		return fmt.Sprintf("it has the keys %v", slices.Sorted(maps.Keys(s.Data)))
-	}
-	return ""
+	return len(whole) > 0 && len(whole) == len(data)
 }
 
 // regress counts the documents that a Secret shows in an older version than before.

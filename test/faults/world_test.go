@@ -140,7 +140,11 @@ func (w *world) create(obj client.Object) client.Object {
 		if err := w.client.Get(ctx, client.ObjectKeyFromObject(obj), made); err != nil {
 			return err
 		}
-		if made.GetDeletionTimestamp() != nil || w.witness.isDead(made.GetUID()) {
+		switch dead := w.witness.isDead(made.GetUID()); {
+		case dead && made.GetDeletionTimestamp() == nil:
+			// A namespace may go without it while an API server that has just started does not list its kind yet.
+			return errors.Join(errors.New("the one before was not deleted"), client.IgnoreNotFound(w.client.Delete(ctx, made)))
+		case dead || made.GetDeletionTimestamp() != nil:
 			return errors.New("the one before is still there")
 		}
 		return nil // an earlier try of ours, whose answer was lost
