@@ -196,18 +196,9 @@ func (s *scope) later(err error) error {
 func (r *Reconciler) announceMissing(s *scope, missing []string) {
 	text := strings.Join(missing, "; ")
 	if text != "" && text != s.memo.missing {
-		r.deps.Events.Eventf(s.es, nil, corev1.EventTypeNormal, esv1.ReasonMissingProviderSecret, "Fetch", "%s", shorten(text))
+		r.deps.Events.Eventf(s.es, nil, corev1.EventTypeNormal, esv1.ReasonMissingProviderSecret, "Fetch", "%s", flow.Note(text))
 	}
 	s.memo.missing = text
-}
-
-// shorten keeps a text within what the API server takes as the note of an event.
-func shorten(text string) string {
-	const longest = 1000
-	if len(text) <= longest {
-		return text
-	}
-	return strings.ToValidUTF8(text[:longest], "") + " ..."
 }
 
 // rival returns the manager of another ExternalSecret that the API server names in a conflict: two that write the same field

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,7 +46,7 @@ type Verdict struct {
 
 // Event is a Kubernetes event about the object.
 type Event struct {
-	// Reason and Action are CamelCase; Message must be safe to show and stable.
+	// Reason and Action are CamelCase; Message must be safe to show and stable. What is too long for an event is cut.
 	Reason, Action, Message string
 	// Warning marks an event of type Warning.
 	Warning bool
@@ -124,7 +125,16 @@ func (e Engine) announce(ctx context.Context, obj client.Object, out Outcome, v 
 	if ev.Warning {
 		kind = corev1.EventTypeWarning
 	}
-	e.Events.Eventf(obj, nil, kind, ev.Reason, ev.Action, "%s", ev.Message)
+	e.Events.Eventf(obj, nil, kind, ev.Reason, ev.Action, "%s", Note(ev.Message))
+}
+
+// Note keeps a text within what the API server takes as the note of an event: it refuses an event with more.
+func Note(text string) string {
+	const longest = 1000
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + " ..."
 }
 
 // The bounds of the backoff between runs that failed.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -113,6 +114,27 @@ func TestAFailureEndsTheRunIsAnnouncedOnceAndBacksOff(t *testing.T) {
 	}
 	if got := w.drain(); len(got) != 1 || !strings.Contains(got[0], "Warning AccessDenied no") {
 		t.Errorf("events %q, want one warning", got)
+	}
+}
+
+func TestALongMessageIsAnnouncedAsFarAsAnEventHoldsIt(t *testing.T) {
+	t.Parallel()
+	const most = 1024 // the API server's limit of events.k8s.io/v1, in bytes
+	w := &statusRecorder{}
+	s := newScope()
+	report := func(*scope, Outcome) Verdict {
+		return Verdict{Event: &Event{Reason: "Long", Action: "Test", Message: "begins " + strings.Repeat("ü", most)}}
+	}
+	if _, err := Run(t.Context(), w.engine(t), s.obj, s, report); err != nil {
+		t.Fatal(err)
+	}
+	got := w.drain()
+	if len(got) != 1 {
+		t.Fatalf("%d events, want one", len(got))
+	}
+	note, ok := strings.CutPrefix(got[0], "Normal Long ")
+	if !ok || !strings.HasPrefix(note, "begins ü") || len(note) > most || !utf8.ValidString(note) {
+		t.Errorf("a note of %d bytes: %q", len(note), note)
 	}
 }
 

@@ -258,7 +258,4 @@ func TestAMessageNeverOutgrowsACondition(t *testing.T) {
 	if n := len(bounded(strings.Repeat("x", 10_000))); n > 2100 {
 		t.Errorf("%d bytes", n)
 	}
-	if n := len(short(strings.Repeat("x", 10_000))); n > 1024 {
-		t.Errorf("%d bytes", n)
-	}
 }

@@ -130,23 +130,14 @@ func eventOf(s *scope, out flow.Outcome, before, ready *metav1.Condition) *flow.
 		if changed != "" {
 			message = fmt.Sprintf("%s (%s)", message, changed)
 		}
-		return &flow.Event{Reason: out.Reason, Action: "Reconcile", Message: short(message), Warning: true}
+		return &flow.Event{Reason: out.Reason, Action: "Reconcile", Message: message, Warning: true}
 	case changed != "":
 		reason := v1alpha1.ReasonSucceeded
 		if out.State != flow.Ready {
 			reason = v1alpha1.ReasonProgressing
 		}
-		return &flow.Event{Reason: reason, Action: "Apply", Message: short(s.state.revision + ": " + changed)}
+		return &flow.Event{Reason: reason, Action: "Apply", Message: s.state.revision + ": " + changed}
 	default:
 		return nil
 	}
-}
-
-// short keeps a message within the 1 KiB of an event's note.
-func short(message string) string {
-	const most = 1000
-	if len(message) <= most {
-		return message
-	}
-	return strings.ToValidUTF8(message[:most], "") + "..."
 }
