@@ -54,10 +54,11 @@ func (b *blockers) watch(ctx context.Context, name types.NamespacedName, version
 	}
 	// The watch outlives the run that asked for it, and ends with the controller.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(b.ctx, cancel) //nolint:contextcheck // b.ctx is the life of the controller, on purpose
+	release := context.AfterFunc(b.ctx, cancel) //nolint:contextcheck // b.ctx is the life of the controller, on purpose
 	b.active[name] = cancel
 	go func() {
 		defer cancel()
+		defer release() // or the controller's context would hold each watch that there ever was
 		changed := b.wait(ctx, name, version)
 		if ctx.Err() != nil {
 			return // forgotten, or the controller ends

@@ -3,6 +3,7 @@ package sealedsecret
 import (
 	"context"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,8 +31,8 @@ func TestASecretInTheWayIsWatchedByItsNameAndOnlyUntilItChanges(t *testing.T) {
 	defer cancel()
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
-	b := &blockers{client: c, limit: 3}
-	if err := b.Start(ctx, queue); err != nil {
+	b, life := &blockers{client: c, limit: 3}, &lifetime{Context: ctx, done: make(chan struct{})}
+	if err := b.Start(life, queue); err != nil {
 		t.Fatal(err)
 	}
 	create := func(name string) *corev1.Secret {
@@ -89,4 +90,24 @@ func TestASecretInTheWayIsWatchedByItsNameAndOnlyUntilItChanges(t *testing.T) {
 	if len(b.active) != 0 {
 		t.Errorf("watches are left: %v", b.active)
 	}
+	for end := time.Now().Add(30 * time.Second); life.waiting.Load() != 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the controller's context holds %d watches that have ended", life.waiting.Load())
+		}
+	}
+}
+
+// lifetime is a context that counts what waits for its end.
+type lifetime struct {
+	context.Context
+	done    chan struct{}
+	waiting atomic.Int32
+}
+
+func (l *lifetime) Done() <-chan struct{} { return l.done }
+
+// AfterFunc is what package context registers with where a context is not its own.
+func (l *lifetime) AfterFunc(func()) (stop func() bool) {
+	l.waiting.Add(1)
+	return func() bool { l.waiting.Add(-1); return true }
 }
