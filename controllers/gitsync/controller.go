@@ -37,8 +37,8 @@ import (
 // wants GitSyncs without an account gives the controller the rights to apply what they hold, for example by binding
 // cluster-admin to it.
 //
-// +kubebuilder:rbac:groups=sealbridge.dev,resources=gitsyncs,verbs=get;list;watch;update;patch
-// +kubebuilder:rbac:groups=sealbridge.dev,resources=gitsyncs/status;gitsyncs/finalizers,verbs=get;update;patch
+// +kubebuilder:rbac:groups=sealbridge.dev,resources=gitsyncs,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=sealbridge.dev,resources=gitsyncs/status,verbs=patch;update
 // +kubebuilder:rbac:groups="",resources=secrets;serviceaccounts;namespaces,verbs=get
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=impersonate
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

@@ -94,7 +94,7 @@ func New(deps Deps) (*Controller, error) {
 // +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets/status,verbs=update;patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
 // SetupWithManager registers the controller, which needs no more of the SealedSecrets in the manager's cache than
 // Handover.Cached leaves, and, unless SkipRecreate is set, a cache of its own, which holds the metadata
