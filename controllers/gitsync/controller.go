@@ -6,11 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -234,21 +231,9 @@ func (r *Reconciler) hold(ctx context.Context, sync *v1alpha1.GitSync) error {
 // suspend says that nothing is done, and forgets what is known: when work goes on, everything is compared again.
 func (r *Reconciler) suspend(ctx context.Context, s *scope) (reconcile.Result, error) {
 	r.watch.use(ctx, s.name(), nil)
-	before := s.sync.DeepCopy()
-	s.sync.Status.ObservedGeneration = s.sync.Generation
-	meta.RemoveStatusCondition(&s.sync.Status.Conditions, v1alpha1.ConditionReconciling)
-	if meta.FindStatusCondition(s.sync.Status.Conditions, v1alpha1.ConditionReady) == nil {
-		meta.SetStatusCondition(&s.sync.Status.Conditions, metav1.Condition{
-			Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonSuspended,
-			Message: "spec.suspend is set", ObservedGeneration: s.sync.Generation,
-		})
+	result, err := flow.Run(ctx, r.flow(), s.sync, s, reportSuspended)
+	if err == nil {
+		r.states.drop(s.name())
 	}
-	if !equality.Semantic.DeepEqual(before.Status, s.sync.Status) {
-		if err := r.deps.Status.WriteStatus(ctx, s.sync); client.IgnoreNotFound(err) != nil {
-			return reconcile.Result{}, fmt.Errorf("write status: %w", redact.API(err))
-		}
-		r.deps.Events.Eventf(s.sync, nil, corev1.EventTypeNormal, v1alpha1.ReasonSuspended, "Suspend", "nothing is applied while spec.suspend is set")
-	}
-	r.states.drop(s.name())
-	return reconcile.Result{}, nil
+	return result, err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -86,6 +87,26 @@ func setConditions(s *scope, out flow.Outcome) {
 		}
 		set(v1alpha1.ConditionHealthy, metav1.ConditionFalse, reason, few(s.unhealthy))
 	}
+}
+
+// reportSuspended writes the status of a GitSync that is suspended, and announces that once.
+func reportSuspended(s *scope, _ flow.Outcome) flow.Verdict {
+	st := &s.sync.Status
+	before := st.DeepCopy()
+	st.ObservedGeneration = s.sync.Generation
+	meta.RemoveStatusCondition(&st.Conditions, v1alpha1.ConditionReconciling)
+	if meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionReady) == nil {
+		meta.SetStatusCondition(&st.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonSuspended,
+			Message: "spec.suspend is set", ObservedGeneration: s.sync.Generation,
+		})
+	}
+	if equality.Semantic.DeepEqual(before, st) {
+		return flow.Verdict{}
+	}
+	return flow.Verdict{Event: &flow.Event{
+		Reason: v1alpha1.ReasonSuspended, Action: "Suspend", Message: "nothing is applied while spec.suspend is set",
+	}}
 }
 
 // bounded keeps a message within what a condition should hold.
