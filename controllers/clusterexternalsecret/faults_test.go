@@ -144,8 +144,6 @@ func TestAnAPIServerThatFailsWhileManyNamespacesAreProvisionedLosesNone(t *testi
 	if err := w.c.Get(t.Context(), client.ObjectKeyFromObject(ces), ces); err != nil || len(ces.Status.FailedNamespaces) != 1 || ces.Status.FailedNamespaces[0].Namespace != foreign {
 		t.Errorf("failed namespaces %v: %v", ces.Status.FailedNamespaces, err)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if strings.Contains(w.logs.String()+fmt.Sprint(ces.Status), canary) {
 		t.Error("what the API server answered shows")
 	}

@@ -1,7 +1,6 @@
 package clusterexternalsecret_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +36,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/clusterexternalsecret"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
 	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -54,8 +54,8 @@ type world struct {
 	c    client.Client
 	// controller is the configuration of the controller's own user, who may do what its role says.
 	controller *rest.Config
+	logs       capture.Log
 	mu         sync.Mutex
-	logs       bytes.Buffer
 	writes     []string
 	// fault stands in the way of the controller's requests, when there is one.
 	fault atomic.Pointer[weather]
@@ -129,16 +129,9 @@ func scheme(t *testing.T) *runtime.Scheme {
 	return s
 }
 
-// Write implements io.Writer for the log.
-func (w *world) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.logs.Write(p)
-}
-
-// RoundTripper notes each write of the controller.
+// wrap notes each write of the controller.
 func (w *world) wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(req *http.Request) (*http.Response, error) {
+	return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		if req.Method != http.MethodGet {
 			w.mu.Lock()
 			w.writes = append(w.writes, req.Method+" "+req.URL.Path)
@@ -150,10 +143,6 @@ func (w *world) wrap(next http.RoundTripper) http.RoundTripper {
 		return next.RoundTrip(req)
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // written returns the writes since the last call, without events.
 func (w *world) written() []string {
@@ -171,7 +160,7 @@ func (w *world) start() {
 	cfg.Wrap(w.wrap)
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme:     scheme(w.t),
-		Logger:     logr.FromSlogHandler(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger:     logr.FromSlogHandler(slog.NewTextHandler(&w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Cache:      cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
@@ -265,9 +254,7 @@ func (w *world) eventually(what string, check func() error) {
 			return
 		}
 	}
-	w.mu.Lock()
 	log := w.logs.String()
-	w.mu.Unlock()
 	w.t.Fatalf("%s: %v\nend of the log:\n%s", what, err, log[max(0, len(log)-3000):])
 }
 

@@ -118,10 +118,7 @@ func TestManyThatTakeTheirFinalizersFromOneNamespaceDoNotFailAtEachOther(t *test
 			return nil
 		})
 	}
-	w.mu.Lock()
-	log := w.logs.String()
-	w.mu.Unlock()
-	if strings.Contains(log, "answered Conflict") {
+	if strings.Contains(w.logs.String(), "answered Conflict") {
 		t.Error("one failed because another had changed the namespace")
 	}
 	change(w, ns, func(ns *corev1.Namespace) { ns.Finalizers = nil })

@@ -1,7 +1,6 @@
 package externalsecret_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +43,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -68,7 +68,7 @@ type world struct {
 	backend    *backend
 	// providers are the backends that are built in.
 	providers []providers.Provider
-	logs      *logs
+	logs      *capture.Log
 	traffic   *traffic
 	heartbeat time.Duration
 	// delims are those of the templates of targets.
@@ -81,23 +81,6 @@ type world struct {
 	templates *template.Cache
 }
 
-type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // traffic counts the requests of the controller that are no watches, by verb and path.
 type traffic struct {
 	mu   sync.Mutex
@@ -107,7 +90,7 @@ type traffic struct {
 }
 
 func (tr *traffic) wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(req *http.Request) (*http.Response, error) {
+	return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		if req.URL.Query().Get("watch") == "" {
 			tr.mu.Lock()
 			tr.seen[req.Method+" "+req.URL.Path]++
@@ -142,10 +125,6 @@ func (tr *traffic) reset() {
 	tr.seen = map[string]int{}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
 func scheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	s := runtime.NewScheme()
@@ -167,7 +146,7 @@ func newWorld(t *testing.T) *world {
 func prepare(t *testing.T) *world {
 	t.Helper()
 	cp := controlplane.New(t)
-	w := &world{t: t, ns: cp.Namespace(t), backend: &backend{}, logs: &logs{},
+	w := &world{t: t, ns: cp.Namespace(t), backend: &backend{}, logs: &capture.Log{},
 		traffic: &traffic{seen: map[string]int{}}, heartbeat: externalsecret.DefaultHeartbeat, templates: template.NewCache()}
 	w.class, w.providers = "class-"+w.ns, []providers.Provider{w.backend}
 	cfg := cp.Config()

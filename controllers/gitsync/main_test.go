@@ -1,17 +1,16 @@
 package gitsync_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -19,7 +18,7 @@ import (
 const canary = "canary-7f3e9a51"
 
 func TestMain(m *testing.M) {
-	logs := &syncBuffer{}
+	logs := &capture.Log{}
 	logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(logs), textlogger.Verbosity(4)))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
@@ -32,21 +31,4 @@ func TestMain(m *testing.M) {
 		_ = os.WriteFile(path, []byte(logs.String()), 0o600)
 	}
 	os.Exit(code)
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -35,6 +35,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/gitsync"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -437,16 +438,12 @@ type traffic struct {
 
 func (c *traffic) watch(cfg *rest.Config) {
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(req *http.Request) (*http.Response, error) {
+		return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
 			c.note(req)
 			return next.RoundTrip(req)
 		})
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 func (c *traffic) note(req *http.Request) {
 	q := req.URL.Query()

@@ -37,6 +37,7 @@ import (
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -51,7 +52,7 @@ type world struct {
 	cp     *controlplane.ControlPlane
 	client client.Client
 	ns     string
-	logs   *buffer
+	logs   *capture.Log
 	// config is whom the controller is; the administrator without it.
 	config *rest.Config
 	// keyless is set where there will be no sealing key at first.
@@ -74,7 +75,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	cp := controlplane.New(t)
-	w := &world{t: t, cp: cp, ns: cp.Namespace(t), logs: &buffer{}}
+	w := &world{t: t, cp: cp, ns: cp.Namespace(t), logs: &capture.Log{}}
 	w.namespaces = []string{w.ns}
 	c, err := client.New(cp.Config(), client.Options{Scheme: scheme()})
 	if err != nil {
@@ -370,24 +371,6 @@ func (w *world) checkCanary() {
 	}
 }
 
-// buffer is a log that many goroutines write.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // requests counts what one controller asks of the API server, by method and path.
 type requests struct {
 	mu    sync.Mutex
@@ -398,12 +381,8 @@ type requests struct {
 // fault answers a request in the API server's place; both nil let it pass.
 type fault func(req *http.Request, next http.RoundTripper) (*http.Response, error)
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func (r *requests) count(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(req *http.Request) (*http.Response, error) {
+	return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		r.mu.Lock()
 		r.seen = append(r.seen, req.Method+" "+req.URL.Path)
 		r.mu.Unlock()

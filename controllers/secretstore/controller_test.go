@@ -1,7 +1,6 @@
 package secretstore_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,6 +35,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/builtin"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -109,7 +109,7 @@ type world struct {
 	cfg    *rest.Config
 	c      client.Client
 	vault  *locked
-	logs   *buffer
+	logs   *capture.Log
 	mu     sync.Mutex
 	writes []string
 	// fault stands in the way of writes, when there is one.
@@ -118,32 +118,10 @@ type world struct {
 	restart func()
 }
 
-// buffer is a log that may still be written to while it is read: events are sent in the background.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	cp := controlplane.New(t)
-	w := &world{t: t, ns: cp.Namespace(t), cfg: cp.Config(), vault: &locked{}, logs: &buffer{}}
+	w := &world{t: t, ns: cp.Namespace(t), cfg: cp.Config(), vault: &locked{}, logs: &capture.Log{}}
 	w.class = "class-" + w.ns
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), esv1.AddToScheme(scheme)); err != nil {
@@ -168,7 +146,7 @@ func (w *world) start(scheme *runtime.Scheme) (stop func()) {
 	w.t.Helper()
 	cfg := rest.CopyConfig(w.cfg)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(req *http.Request) (*http.Response, error) {
+		return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
 			if req.Method != http.MethodGet {
 				w.mu.Lock()
 				w.writes = append(w.writes, req.Method+" "+req.URL.Path)

@@ -60,7 +60,7 @@ func TestTheStatusSaysWhetherTheStoreCanBeUsed(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	store := func() *scope {
 		obj := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Generation: 4}}
-		s := &scope{obj: obj, name: "SecretStore a/b", spec: &obj.Spec, status: &obj.Status, now: now, due: now.Add(time.Minute), checked: true}
+		s := &scope{obj: obj, name: "SecretStore a/b", spec: &obj.Spec, status: &obj.Status, now: now, due: now.Add(time.Minute)}
 		s.store.Provider = struct{ providers.Provider }{}
 		return s
 	}

@@ -28,8 +28,8 @@ type scope struct {
 	fresh bool
 	// store is set by translate.
 	store sessions.Store
-	// checked is set when the backend was asked, and unavailable when it gave no answer or asked for time.
-	checked, unavailable bool
+	// unavailable is set when the backend was asked, and gave no answer or asked for time.
+	unavailable bool
 	// credentials are what the store was opened with, when it was found ready.
 	credentials []esv1.CredentialSource
 	// pushes is set when the store was found ready and can be written to.

@@ -80,7 +80,7 @@ func (r *Reconciler) validate(_ context.Context, s *scope) error {
 func (r *Reconciler) check(ctx context.Context, s *scope) error {
 	checked, err := r.deps.Sessions.Check(ctx, s.store)
 	r.seen.checked(s.name, s.obj.GetUID(), s.now)
-	s.checked, s.due = true, nextCheck(s.obj.GetUID(), s.now, s.interval)
+	s.due = nextCheck(s.obj.GetUID(), s.now, s.interval)
 	s.unavailable = sessions.OutOfReach(err)
 	var throttled *providers.ThrottledError
 	switch {

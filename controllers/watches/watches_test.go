@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/sealbridge/sealbridge/controllers/watches"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -77,7 +78,7 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane, ns string, cfg *rest.
 
 // count keeps account of requests and of the watches that are open.
 func (w *world) count(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(req *http.Request) (*http.Response, error) {
+	return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		selector := req.URL.Query().Get("fieldSelector")
 		w.mu.Lock()
 		w.all = append(w.all, req.URL.Path+" "+selector)
@@ -96,10 +97,6 @@ func (w *world) count(next http.RoundTripper) http.RoundTripper {
 		return next.RoundTrip(req)
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()

@@ -28,6 +28,7 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/controllers/setup"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
@@ -149,7 +150,7 @@ func (w *world) run(args ...string) {
 
 // note is the controller's transport.
 func (w *world) note(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(req *http.Request) (*http.Response, error) {
+	return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(req)
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -163,10 +164,6 @@ func (w *world) note(next http.RoundTripper) http.RoundTripper {
 		return resp, err
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // noRefusal checks that the controller was forbidden nothing.
 func (w *world) noRefusal() {

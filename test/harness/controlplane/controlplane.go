@@ -313,15 +313,6 @@ func (c *ControlPlane) CA() []byte { return c.ca.PEM() }
 // Config returns a copy of the administrator's client configuration, without a client-side rate limit.
 func (c *ControlPlane) Config() *rest.Config { return rest.CopyConfig(c.admin) }
 
-// Logs returns the paths of the processes' log files.
-func (c *ControlPlane) Logs() []string {
-	logs := make([]string, 0, len(c.processes))
-	for _, p := range c.processes {
-		logs = append(logs, p.Log())
-	}
-	return logs
-}
-
 // PIDs returns the processes' ids by program name.
 func (c *ControlPlane) PIDs() map[string]int {
 	pids := make(map[string]int, len(c.processes))

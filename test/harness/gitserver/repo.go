@@ -193,12 +193,6 @@ func (r *Repo) Head(ctx context.Context, revision string) (string, error) {
 	return r.git(ctx, nil, "rev-parse", "--verify", "--quiet", revision+"^{commit}")
 }
 
-// Branch makes a branch name the revision; an existing one is moved there, as a forced push does.
-func (r *Repo) Branch(ctx context.Context, name, revision string) error {
-	_, err := r.git(ctx, nil, "update-ref", "refs/heads/"+name, revision)
-	return err
-}
-
 // Tag makes a tag name the revision; with a message it is an annotated one. An existing one is moved.
 func (r *Repo) Tag(ctx context.Context, name, revision, message string) error {
 	args := []string{"-c", "user.name=Test", "-c", "user.email=test@example.com", "tag", "--force"}
@@ -206,12 +200,6 @@ func (r *Repo) Tag(ctx context.Context, name, revision, message string) error {
 		args = append(args, "--annotate", "--message="+message)
 	}
 	_, err := r.git(ctx, nil, append(args, name, revision)...)
-	return err
-}
-
-// DeleteRef deletes a reference by its full name, such as "refs/heads/main".
-func (r *Repo) DeleteRef(ctx context.Context, ref string) error {
-	_, err := r.git(ctx, nil, "update-ref", "-d", ref)
 	return err
 }
 

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/sealbridge/sealbridge/test/harness/pki"
 )
 
@@ -193,29 +191,11 @@ func (s *Server) currentFault() Fault {
 // CA returns the PEM of the authority that signed the https certificate.
 func (s *Server) CA() []byte { return s.authority.PEM() }
 
-// HTTPSAddress returns host and port of the https listener.
-func (s *Server) HTTPSAddress() string { return s.httpsAddr }
-
-// SSHAddress returns host and port of the ssh listener.
-func (s *Server) SSHAddress() string { return s.ssh.address }
-
 // KnownHosts returns the line of a known_hosts file that names the ssh listener and its host key.
 func (s *Server) KnownHosts() []byte { return s.ssh.knownHosts }
 
-// OtherKnownHosts returns a line that names the ssh listener with a host key that is not its own.
-func (s *Server) OtherKnownHosts() ([]byte, error) {
-	signer, _, err := newKey()
-	if err != nil {
-		return nil, err
-	}
-	return knownHostsLine(s.ssh.address, signer.PublicKey()), nil
-}
-
 // ClientKey returns the private key, in OpenSSH's PEM, that the ssh listener accepts for any user name.
 func (s *Server) ClientKey() []byte { return s.ssh.clientKey }
-
-// ClientPublicKey returns the public half of ClientKey in the authorized_keys format.
-func (s *Server) ClientPublicKey() []byte { return ssh.MarshalAuthorizedKey(s.ssh.client) }
 
 // env is the environment that git runs in: nothing of the developer's own configuration.
 func (s *Server) env() []string {
