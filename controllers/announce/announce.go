@@ -3,9 +3,10 @@
 // It gives a recorder to each controller, takes what they announce, and creates it in the cluster, several events at once
 // and each again while the API server cannot be reached. When much is announced at once, as in a first sync, nearly all of it
 // waits until that is over, warnings least: the API server is left to the writes that make objects what they should be.
-// The recorder of Kubernetes keeps every event for six minutes, to
-// count it when it is repeated, which costs a kilobyte and a half for each object of a first sync; it stays the right one
-// for who repeats itself. The controllers that use this one announce what has changed.
+//
+// The recorder of Kubernetes keeps every event for six minutes, to count it when it is repeated. That costs a kilobyte and a
+// half for each object of a first sync, and helps controllers that repeat themselves. Those that use this one announce what
+// has changed.
 package announce
 
 import (
@@ -41,7 +42,7 @@ type Announcer struct {
 	client  client.Client
 	queue   events.EventBroadcaster
 	backlog *backlog
-	// Pause is between tries, at first.
+	// Pause is how long to wait before an event that could not be written is tried again; it grows with each try.
 	Pause time.Duration
 }
 

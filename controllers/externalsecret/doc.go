@@ -1,14 +1,18 @@
 // Package externalsecret materializes the values that ExternalSecrets name into Secrets, and keeps them true.
 //
 // It takes an ExternalSecret, the stores that it names and the metadata of its target, decides without I/O whether
-// anything is due, fetches documents through the pool of sessions, renders the content and writes it with one server-side apply. It
-// gives back the target, the condition Ready with the reason why, status.target (what was written last) and events.
+// anything is due, fetches documents through the pool of sessions, renders the content and writes it with one server-side
+// apply. It gives back the target, the condition Ready with the reason why, status.target (what was written last) and events.
 //
 //	cache: ExternalSecret, stores, metadata of managed Secrets
 //	   │
 //	   ▼
-//	skip foreign ─► refuse ─► observe ─► skip fresh ─► admit ─► fetch ─► assemble ─► render ─► write ─► prune
-//	  (plan.go)   (refuse.go)          (plan.go)               (pool)  (values.go) (render.go)   (target.go)
+//	resolve stores ─► release ─► refuse ─► observe ─► depend ─► skip fresh   almost every run ends here
+//	                (policy.go) (refuse.go)         (depend.go)  (plan.go)
+//	   ┌──────────────────────────────────────────────────────────────┘
+//	   ▼
+//	admit ─► read key, templates ─► fetch ─► render ─► hold ─► write ─► prune
+//	      (inputkey.go, templatefrom.go)  (values.go, render.go)  (target.go)
 //
 // What creationPolicy and deletionPolicy mean stands in policy.go, and whose a field or a Secret is in ownership.go. When an
 // object is due is in plan.go, phases.go (objects that read documents in common fall due together) and windows.go.

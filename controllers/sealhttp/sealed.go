@@ -39,7 +39,8 @@ const (
 // answer writes what is to be said about a SealedSecret.
 type answer func(ctx context.Context, w http.ResponseWriter, r *http.Request, received *sealing.Received, ring *keyring.Ring)
 
-// limited reads one SealedSecret within the bounds; undecryptable is the code for one that cannot be opened. Its answers are fixed texts, which say nothing of what was sent.
+// limited reads one SealedSecret within the bounds; undecryptable is the code for one that cannot be opened. Its answers are
+// fixed texts, which say nothing of what was sent.
 func (s *Server) limited(undecryptable int, give answer) http.Handler {
 	limiter := rate.NewLimiter(rate.Limit(s.options.Rate), s.options.Burst)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -30,8 +30,8 @@ type keys struct {
 	created map[string]time.Time
 }
 
-// load builds the ring of the key Secrets that can be used, and of common keys that somebody else holds. The errors of the others name what is missing and quote
-// nothing.
+// load builds the ring of the key Secrets that can be used, and of common keys that somebody else holds. The errors of the
+// Secrets that cannot be used name what is missing and quote nothing.
 func load(secrets []corev1.Secret, order Order, held ...keyring.Member) keys {
 	out := keys{created: map[string]time.Time{}, lineages: map[string]*lineage{"": {ring: keyring.New().With(held...)}}}
 	for i := range secrets {
