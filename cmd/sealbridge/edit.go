@@ -51,7 +51,7 @@ func (f *editFlags) bind(cmd *cobra.Command, seals bool) {
 }
 
 func newEditing(ctx context.Context, h host) []*cobra.Command {
-	make := func(use, short, long, example string, seals bool, act func(*editRun, context.Context) error) (*cobra.Command, *editFlags) {
+	command := func(use, short, long, example string, seals bool, act func(*editRun, context.Context) error) (*cobra.Command, *editFlags) {
 		f := &editFlags{}
 		cmd := &cobra.Command{
 			Use: use, Short: short, Long: long, Example: example, SilenceUsage: true, SilenceErrors: true,
@@ -67,14 +67,14 @@ func newEditing(ctx context.Context, h host) []*cobra.Command {
 		f.bind(cmd, seals)
 		return cmd, f
 	}
-	set, _ := make("set FILE KEY", "Seal a value into one key of a SealedSecret in a file",
+	set, _ := command("set FILE KEY", "Seal a value into one key of a SealedSecret in a file",
 		"Reads a value from standard input or --from-file, whole, its last newline included, and seals it for the place and scope\n"+
 			"that the SealedSecret has. Comments, order and formatting of the file stay, and the file is replaced at once.",
 		"  printf %s \"$PASSWORD\" | sealbridge set db.yaml password --cert cert.pem\n  sealbridge set db.yaml tls.key --from-file key.pem", true, (*editRun).set)
-	unset, _ := make("unset FILE KEY", "Remove one key of a SealedSecret in a file",
+	unset, _ := command("unset FILE KEY", "Remove one key of a SealedSecret in a file",
 		"Removes the key and leaves all else in the file as it is. It needs neither a certificate nor a cluster.",
 		"  sealbridge unset db.yaml password", false, (*editRun).unset)
-	edit, f := make("edit FILE KEY", "Open one value with a recovery key, and seal it only if it has changed",
+	edit, f := command("edit FILE KEY", "Open one value with a recovery key, and seal it only if it has changed",
 		"With --open: writes the opened value to standard output, for a pipe into an editor or filter of your choice.\n"+
 			"Without: reads the new value as set does, and leaves the file as it is when the value is the one that is sealed there.\n"+
 			"The value is held in memory alone: no temporary file is made and no program is started.",

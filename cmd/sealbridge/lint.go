@@ -1,13 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +24,7 @@ type lintFlags struct {
 	strict bool
 }
 
-func newLint(_ context.Context, h host) *cobra.Command {
+func newLint(h host) *cobra.Command {
 	f := &lintFlags{}
 	cmd := &cobra.Command{
 		Use:   "lint PATH...",
@@ -164,11 +164,8 @@ func walk(paths []string, extensions ...string) ([]string, error) {
 			case !d.Type().IsRegular():
 				return nil
 			}
-			for _, extension := range extensions {
-				if filepath.Ext(at) == extension {
-					out = append(out, at)
-					break
-				}
+			if slices.Contains(extensions, filepath.Ext(at)) {
+				out = append(out, at)
 			}
 			return nil
 		})

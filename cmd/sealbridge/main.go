@@ -86,7 +86,7 @@ func newRoot(ctx context.Context, h host) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(badFlag)
 	root.AddCommand(newEditing(ctx, h)...)
-	root.AddCommand(newLint(ctx, h), newRewrap(ctx, h), newKeys(ctx, h))
+	root.AddCommand(newLint(h), newRewrap(ctx, h), newKeys(ctx, h))
 	root.AddCommand(newSeal(ctx, "seal", h), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",

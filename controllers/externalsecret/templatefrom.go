@@ -10,20 +10,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/internal/redact"
 	"github.com/sealbridge/sealbridge/providers"
-)
-
-// The kinds of objects that hold templates.
-const (
-	kindConfigMap = "ConfigMap"
-	kindSecret    = "Secret"
 )
 
 // maxTemplates is how many bytes the templates of one object may have that are read from elsewhere.
 const maxTemplates = 4 << 20
 
-// holder is a ConfigMap or Secret that holds templates, in the namespace of the ExternalSecret: a reference names no other.
+// holder is a ConfigMap or Secret, by the kinds of package watches, that holds templates, in the namespace of the
+// ExternalSecret: a reference names no other.
 type holder struct{ kind, name string }
 
 // held is what was read of a holder: the texts that the spec names, and the version that they are of.
@@ -54,12 +50,12 @@ func holdersOf(tpl *esv1.Template, do func(path string, from esv1.TemplateFrom, 
 	for i, from := range tpl.TemplateFrom {
 		path := fmt.Sprintf("spec.target.template.templateFrom[%d]", i)
 		if ref := from.ConfigMap; ref != nil {
-			if err := do(path+".configMap", from, holder{kindConfigMap, ref.Name}, ref.Items); err != nil {
+			if err := do(path+".configMap", from, holder{watches.ConfigMap, ref.Name}, ref.Items); err != nil {
 				return err
 			}
 		}
 		if ref := from.Secret; ref != nil {
-			if err := do(path+".secret", from, holder{kindSecret, ref.Name}, ref.Items); err != nil {
+			if err := do(path+".secret", from, holder{watches.Secret, ref.Name}, ref.Items); err != nil {
 				return err
 			}
 		}
@@ -102,7 +98,7 @@ func (r *Reconciler) readTemplates(ctx context.Context, s *scope) error {
 
 func (r *Reconciler) readHolder(ctx context.Context, namespace string, h holder) (client.Object, error) {
 	var obj client.Object = &corev1.ConfigMap{}
-	if h.kind == kindSecret {
+	if h.kind == watches.Secret {
 		obj = &corev1.Secret{}
 	}
 	err := r.deps.Live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: h.name}, obj)
@@ -129,7 +125,7 @@ func textOf(obj client.Object, key string) (string, error) {
 			return "", providers.Errorf(providers.ErrInvalid,
 				"ConfigMap %s/%s has key %q in binaryData, which holds no templates; move it to data", h.Namespace, h.Name, key)
 		}
-		return "", noKey(kindConfigMap, h, key)
+		return "", noKey(watches.ConfigMap, h, key)
 	case *corev1.Secret:
 		if err := refuseType(h.Type); err != nil {
 			return "", fmt.Errorf("secret %s/%s: %w", h.Namespace, h.Name, err)
@@ -137,7 +133,7 @@ func textOf(obj client.Object, key string) (string, error) {
 		if text, ok := h.Data[key]; ok {
 			return string(text), nil
 		}
-		return "", noKey(kindSecret, h, key)
+		return "", noKey(watches.Secret, h, key)
 	default:
 		return "", providers.Errorf(providers.ErrInvalid, "%T holds no templates", obj)
 	}
@@ -157,7 +153,7 @@ func partsOf(tpl *esv1.Template, templates map[holder]held) []part {
 			for _, item := range items {
 				p := part{
 					path: fmt.Sprintf("spec.target.template.templateFrom[%d] (%s %s, key %s)", i, h.kind, h.name, item.Key),
-					text: templates[h].texts[item.Key], secret: h.kind == kindSecret, key: item.Key, target: from.Target, encoding: from.ValuesDecodingStrategy,
+					text: templates[h].texts[item.Key], secret: h.kind == watches.Secret, key: item.Key, target: from.Target, encoding: from.ValuesDecodingStrategy,
 				}
 				if item.TemplateAs == esv1.TemplateKeysAndValues {
 					p.key = ""

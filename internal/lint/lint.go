@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -165,7 +166,7 @@ func (f *file) object(o *object) {
 func (f *file) secret(o *object) {
 	for _, field := range []string{"data", "stringData"} {
 		values := o.mapping(field)
-		for _, key := range sortedKeys(values) {
+		for _, key := range slices.Sorted(maps.Keys(values)) {
 			if text, ok := values[key].(string); ok && text == "" || values[key] == nil {
 				continue
 			}

@@ -53,15 +53,6 @@ func (o *object) name() string {
 	return printable(kind + " " + name)
 }
 
-func sortedKeys(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
 // printable makes a name fit for one line of a terminal.
 func printable(name string) string {
 	return strings.Map(func(r rune) rune {

@@ -2,7 +2,10 @@ package lint
 
 import (
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/sealbridge/sealbridge/crypto/seal"
 )
@@ -31,10 +34,10 @@ func (f *file) sealedSecret(o *object) {
 func (f *file) values(o *object, values map[string]any) {
 	formats, bits := map[seal.Format]int{}, map[int]int{}
 	keys, classic := map[string]int{}, 0
-	for _, key := range sortedKeys(values) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		line := o.line("spec", "encryptedData", key)
 		where := fmt.Sprintf("spec.encryptedData[%q]", key)
-		if !isDataKey(key) {
+		if len(validation.IsConfigMapKey(key)) > 0 {
 			f.add(Error, line, "key", o.name(), "letters, digits, - _ and . are allowed", "%s is no key that a Secret can have", where)
 		}
 		text, ok := values[key].(string)
@@ -113,9 +116,4 @@ func (f *file) scope(o *object) {
 			f.add(Warning, o.line("spec", "template", "metadata", field), "scope", o.name(), "make the two the same", "the template has another %s than the SealedSecret, whose own counts", field)
 		}
 	}
-}
-
-// isDataKey says whether Kubernetes accepts a key in a Secret.
-func isDataKey(key string) bool {
-	return key != "" && key != "." && len(key) <= 253 && !strings.HasPrefix(key, "..") && strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == ""
 }

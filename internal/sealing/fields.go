@@ -3,6 +3,7 @@ package sealing
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/sealbridge/sealbridge/internal/manifest"
@@ -65,7 +66,7 @@ func (o *object) texts(path ...string) map[string]string {
 		return nil
 	}
 	out := make(map[string]string, len(fields))
-	for _, key := range sortedKeys(fields) {
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		switch value := fields[key].(type) {
 		case nil:
 			out[key] = ""
@@ -124,7 +125,7 @@ func (o *object) boolean(path ...string) *bool {
 func (o *object) bytes(path ...string) map[string][]byte {
 	texts := o.texts(path...)
 	out := make(map[string][]byte, len(texts))
-	for _, key := range sortedKeys(texts) {
+	for _, key := range slices.Sorted(maps.Keys(texts)) {
 		value, err := base64.StdEncoding.DecodeString(texts[key])
 		if err != nil {
 			o.fail("values under data are base64; put plain text under stringData", "%s[%q] is not base64", dotted(path), key)
@@ -155,13 +156,4 @@ func dotted(path []string) string {
 		out += name
 	}
 	return out
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -255,7 +256,7 @@ func (o *Object) Place(options Options) (string, error) {
 func (o *Object) Open(open Opener, namespace, key string) ([]byte, error) {
 	text := o.Sealed(key)
 	if _, ok := o.Values[key]; !ok && (key != DeprecatedKey || o.Deprecated == "") {
-		return nil, problem("it has: "+strings.Join(sortedKeys(o.Values), ", "), "the SealedSecret has no key %q", key)
+		return nil, problem("it has: "+strings.Join(slices.Sorted(maps.Keys(o.Values)), ", "), "the SealedSecret has no key %q", key)
 	}
 	value, err := open(o.Scope, namespace, o.Name, text)
 	if err != nil {

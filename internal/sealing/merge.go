@@ -3,6 +3,7 @@ package sealing
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 
 	"github.com/sealbridge/sealbridge/crypto/seal"
@@ -61,7 +62,7 @@ func Merge(existing []byte, s Secret, o Options, format Format) ([]byte, error) 
 func editsOf(update *SealedSecret) []yamledit.Edit {
 	var out []yamledit.Edit
 	add := func(values map[string]string, path ...string) {
-		for _, key := range sortedKeys(values) {
+		for _, key := range slices.Sorted(maps.Keys(values)) {
 			out = append(out, yamledit.Edit{Path: append(slices.Clone(path), key), Value: values[key]})
 		}
 	}

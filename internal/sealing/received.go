@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -126,7 +127,7 @@ func (r *Received) each(deprecated func([]byte) error, value func(key, text stri
 		}
 		return reduced(deprecated(r.deprecated))
 	}
-	for _, key := range sortedKeys(r.values) {
+	for _, key := range slices.Sorted(maps.Keys(r.values)) {
 		if err := value(key, r.values[key]); err != nil {
 			return reduced(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"runtime"
+	"slices"
 	"strings"
 
 	yamlv2 "go.yaml.in/yaml/v2"
@@ -106,7 +107,7 @@ func (o Options) sealed(s Secret, scope seal.Scope, meta Metadata) (map[string]s
 	if err != nil {
 		return nil, err
 	}
-	keys := sortedKeys(s.Data)
+	keys := slices.Sorted(maps.Keys(s.Data))
 	texts, errs := make([]string, len(keys)), make([]error, len(keys))
 	var workers errgroup.Group
 	workers.SetLimit(runtime.GOMAXPROCS(0))
@@ -241,7 +242,7 @@ func (s *SealedSecret) yaml() ([]byte, error) {
 	unique := "sealed-" + rand.Text()
 	size := 0
 	var swaps []string
-	for i, key := range sortedKeys(s.Spec.EncryptedData) {
+	for i, key := range slices.Sorted(maps.Keys(s.Spec.EncryptedData)) {
 		text := s.Spec.EncryptedData[key]
 		if !isPlain(text) {
 			marked.Spec.EncryptedData[key] = text

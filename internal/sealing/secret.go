@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/sealbridge/sealbridge/internal/manifest"
 )
 
@@ -113,13 +115,7 @@ func inputError(err error) error {
 }
 
 // isDataKey says whether Kubernetes accepts a key in a Secret.
-func isDataKey(key string) bool {
-	allowed := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._", r)
-	}
-	return key != "" && len(key) <= 253 && !strings.HasPrefix(key, "..") && key != "." &&
-		!strings.ContainsFunc(key, func(r rune) bool { return !allowed(r) })
-}
+func isDataKey(key string) bool { return len(validation.IsConfigMapKey(key)) == 0 }
 
 func parseSecret(d manifest.Document) (Secret, error) {
 	o := newObject(d)
@@ -130,7 +126,7 @@ func parseSecret(d manifest.Document) (Secret, error) {
 	case apiVersion != "" && apiVersion != "v1":
 		o.fail("Secrets have the apiVersion v1", "the apiVersion is not v1")
 	}
-	for _, field := range sortedKeys(d.Object) {
+	for _, field := range slices.Sorted(maps.Keys(d.Object)) {
 		switch field {
 		case "apiVersion", "kind", "metadata", "type", "immutable", "data", "stringData":
 		default:

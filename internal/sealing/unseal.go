@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -194,7 +195,7 @@ func openAll(ctx context.Context, opener *seal.Opener, meta Metadata, sealed map
 	values := make(map[string][]byte, len(sealed))
 	var reasons []string
 	failed := map[string][]string{}
-	for _, key := range sortedKeys(sealed) {
+	for _, key := range slices.Sorted(maps.Keys(sealed)) {
 		value, err := opener.Open(ctx, seal.ScopeOf(meta.Annotations), meta.Namespace, meta.Name, sealed[key])
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -228,7 +229,7 @@ func render(ctx context.Context, where string, values map[string][]byte, sources
 		data[key] = string(value)
 	}
 	renderer := template.New(template.Options{MissingKey: template.MissingKeyNoValue})
-	for _, key := range sortedKeys(sources) {
+	for _, key := range slices.Sorted(maps.Keys(sources)) {
 		text, err := renderer.Render(ctx, key, sources[key], data)
 		if err != nil {
 			var fault *template.Error

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
 // The labels of key Secrets and their values, as the controller has them.
@@ -227,17 +228,17 @@ const (
 // NeedOf opens every value of an object with the keys that stay, and those that none opens with the one that goes. What is
 // opened is forgotten at once. It returns the error of ctx, or of a key that cannot be asked.
 func NeedOf(ctx context.Context, o *Object, keys []*Key, retired *Key) (Need, error) {
-	var stay []keyring.Key
+	var stay sealing.PrivateKeys
 	for _, k := range keys {
 		if k != retired && k.Fault == nil && k.serves(o.Metadata.Namespace) {
 			stay = append(stay, k.key)
 		}
 	}
 	scope := seal.ScopeOf(o.Metadata.Annotations)
-	staying := seal.NewOpener(ring(stay), o.Status.SealingKey, 0)
+	staying := seal.NewOpener(stay, o.Status.SealingKey, 0)
 	var going *seal.Opener
 	if retired.Fault == nil && retired.serves(o.Metadata.Namespace) {
-		going = seal.NewOpener(ring{retired.key}, "", 0)
+		going = seal.NewOpener(sealing.PrivateKeys{retired.key}, "", 0)
 	}
 	opens := func(opener *seal.Opener, text string) (bool, error) {
 		var err error
@@ -295,21 +296,6 @@ func (k *Key) serves(namespace string) bool {
 	default:
 		return false
 	}
-}
-
-type ring []keyring.Key
-
-// Candidates implements seal.Keys.
-func (r ring) Candidates(hint string) []keyring.Key {
-	out := make([]keyring.Key, 0, len(r))
-	for _, k := range r {
-		if k.Fingerprint() == hint {
-			out = slices.Insert(out, 0, k)
-		} else {
-			out = append(out, k)
-		}
-	}
-	return out
 }
 
 // Backup returns the key Secrets as a List that kubectl apply takes, without what belongs to the old cluster alone. It

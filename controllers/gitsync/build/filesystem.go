@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/konfig"
@@ -92,12 +93,7 @@ func (t *treeFS) ReadFile(p string) ([]byte, error) {
 }
 
 func isKustomization(name string) bool {
-	for _, known := range konfig.RecognizedKustomizationFileNames() {
-		if path.Base(name) == known {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(name))
 }
 
 // CleanedAbs implements filesys.FileSystem.

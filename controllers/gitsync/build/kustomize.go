@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"path"
 	"regexp"
 	"strings"
@@ -85,11 +86,7 @@ func run(fs *treeFS, dir string) (resources resmap.ResMap, err error) {
 	return krusty.MakeKustomizer(options).Run(fs, path.Join(mount, dir))
 }
 
-type panicked struct{}
-
-func (panicked) Error() string { return "kustomize panicked" }
-
-var errPanicked = panicked{}
+var errPanicked = errors.New("kustomize panicked")
 
 // takeOrigin removes the annotation by which kustomize says where a resource comes from, and returns that file's name.
 func takeOrigin(object map[string]any, dir string) string {

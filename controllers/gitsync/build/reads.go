@@ -47,7 +47,7 @@ func (r ReadSet) Names() []string {
 	for f := range maps.Keys(r.facts) {
 		names[f.name] = true
 	}
-	return sortedKeys(names)
+	return slices.Sorted(maps.Keys(names))
 }
 
 const absent = "absent"

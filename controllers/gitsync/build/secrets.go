@@ -3,7 +3,9 @@ package build
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -73,7 +75,7 @@ func plainKeys(object map[string]any, sealed func([]byte) bool) []string {
 			plain[key] = true
 		}
 	}
-	return sortedKeys(plain)
+	return slices.Sorted(maps.Keys(plain))
 }
 
 // wasSealed looks for a value in the forms in which it can have stood in an encrypted file: as it is (base64 in data

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 
@@ -69,7 +70,7 @@ func httpsAuth(secret map[string][]byte) (Auth, error) {
 		return Auth{}, entryError(keyBearerToken, "and username exclude each other")
 	case auth.password != "" && auth.username == "":
 		return Auth{}, entryError(keyPassword, "needs the entry username beside it")
-	case hasLineBreak(auth.bearer):
+	case strings.ContainsFunc(auth.bearer, isControl):
 		return Auth{}, entryError(keyBearerToken, "has a line break")
 	}
 	if cert, key := secret[keyTLSCert], secret[keyTLSKey]; len(cert) > 0 || len(key) > 0 {
@@ -90,15 +91,6 @@ func httpsAuth(secret map[string][]byte) (Auth, error) {
 		auth.tls.RootCAs = pool
 	}
 	return auth, nil
-}
-
-func hasLineBreak(s string) bool {
-	for _, r := range s {
-		if isControl(r) {
-			return true
-		}
-	}
-	return false
 }
 
 func sshAuth(r remote, secret map[string][]byte) (Auth, error) {
