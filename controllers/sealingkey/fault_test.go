@@ -13,12 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // TestAKeyWhoseCreationFailsOrIsNotHeardOfIsMadeOnce: a second first key would be the one that is sealed to in some replicas
 // only, and a key that was made and forgotten is lost.
@@ -52,7 +49,7 @@ func TestAKeyWhoseCreationFailsOrIsNotHeardOfIsMadeOnce(t *testing.T) {
 			var left atomic.Int32
 			cfg := cp.Config()
 			cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
-				return roundTripper(func(req *http.Request) (*http.Response, error) {
+				return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
 					if req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/secrets") && left.Add(-1) >= 0 {
 						return fault(req, next)
 					}

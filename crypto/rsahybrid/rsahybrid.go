@@ -1,7 +1,6 @@
 package rsahybrid
 
 import (
-	"context"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -101,24 +100,6 @@ func Unwrap(key crypto.Decrypter, size int, wrapped, label []byte) ([]byte, erro
 		return nil, ErrDecrypt
 	}
 	return sessionKey, nil
-}
-
-// Open parses and opens a sealed value with one key. It returns the errors of Parse, ErrDecrypt or those of ctx, which is
-// looked at before the private-key operation.
-func Open(ctx context.Context, key *rsa.PrivateKey, value, label []byte) ([]byte, error) {
-	envelope, err := Parse(value)
-	if err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	sessionKey, err := Unwrap(key, key.Size(), envelope.Wrapped(), label)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(sessionKey)
-	return envelope.Decrypt(sessionKey)
 }
 
 // Seal encrypts a plaintext to a public key under a label, with a fresh session key from random (crypto/rand.Reader

@@ -1,7 +1,6 @@
 // Package builtin is the one list of the providers that are built into SealBridge.
 //
-// It takes nothing and gives back each provider once, as a list or by name. A new provider is one folder under providers/
-// and one line here.
+// It takes nothing and gives back each provider once. A new provider is one folder under providers/ and one line here.
 package builtin
 
 import (
@@ -20,14 +19,4 @@ func All() []providers.Provider {
 		vault.Provider{},
 		webhook.Provider{},
 	}
-}
-
-// ByName returns the providers by Provider.Name.
-func ByName() map[string]providers.Provider {
-	all := All()
-	out := make(map[string]providers.Provider, len(all))
-	for _, p := range all {
-		out[p.Name()] = p
-	}
-	return out
 }
