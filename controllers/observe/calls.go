@@ -34,12 +34,22 @@ func (m *Metrics) Called(c sessions.Call) {
 	if call == "" {
 		return
 	}
-	if c.Succeeded > 0 {
-		m.apiCalls.WithLabelValues(name, call, success).Add(float64(c.Succeeded))
+	succeeded, failed := operatorCounts(c)
+	if succeeded > 0 {
+		m.apiCalls.WithLabelValues(name, call, success).Add(float64(succeeded))
 	}
-	if c.Failed > 0 {
-		m.apiCalls.WithLabelValues(name, call, failure).Add(float64(c.Failed))
+	if failed > 0 {
+		m.apiCalls.WithLabelValues(name, call, failure).Add(float64(failed))
 	}
+}
+
+// operatorCounts returns how External Secrets Operator counts what a call brought: a document that does not exist is no error
+// of Vault or a webhook, whose clients take it for an answer, and one of Kubernetes, whose client does not.
+func operatorCounts(c sessions.Call) (succeeded, failed int) {
+	if c.Provider == "kubernetes" {
+		return c.Succeeded, c.Failed + c.Missing
+	}
+	return c.Succeeded + c.Missing, c.Failed
 }
 
 // Answered implements sessions.Observer.

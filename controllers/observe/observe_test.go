@@ -157,6 +157,31 @@ func TestStalenessIsTheAgeOfTheValuesWhenItIsAskedFor(t *testing.T) {
 	}
 }
 
+func TestADocumentThatDoesNotExistIsAnErrorWhereTheOperatorCountsOne(t *testing.T) {
+	t.Parallel()
+	m, registry := observed(t, false)
+	for _, provider := range []string{"vault", "webhook", "kubernetes"} {
+		m.Called(sessions.Call{Provider: provider, Op: sessions.OpFetch, Succeeded: 1, Missing: 1})
+	}
+	m.Called(sessions.Call{Provider: "vault", Op: sessions.OpFind, Missing: 1})
+	m.Called(sessions.Call{Provider: "webhook", Op: sessions.OpFetch, Failed: 1}) // also where the operator counts that somebody answered
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP externalsecret_provider_api_calls_count Calls of the API of a provider.
+# TYPE externalsecret_provider_api_calls_count counter
+externalsecret_provider_api_calls_count{call="GetSecret",provider="Kubernetes",status="error"} 1
+externalsecret_provider_api_calls_count{call="GetSecret",provider="Kubernetes",status="success"} 1
+externalsecret_provider_api_calls_count{call="HTTPRequest",provider="Webhook",status="error"} 1
+externalsecret_provider_api_calls_count{call="HTTPRequest",provider="Webhook",status="success"} 2
+externalsecret_provider_api_calls_count{call="ListSecrets",provider="HashiCorp/Vault",status="success"} 1
+externalsecret_provider_api_calls_count{call="ReadSecretData",provider="HashiCorp/Vault",status="success"} 2
+`), "externalsecret_provider_api_calls_count"); err != nil {
+		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(m.calls); n != 5 {
+		t.Errorf("%d histograms of calls, want one of a success for each that missed something, and one of an error", n)
+	}
+}
+
 func TestCallsOfProvidersHaveTheOperatorsNames(t *testing.T) {
 	t.Parallel()
 	m, registry := observed(t, false)

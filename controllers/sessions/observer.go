@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"errors"
 	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -26,9 +27,10 @@ type Call struct {
 	// Provider is its name.
 	Provider string
 	Op       Op
-	// Succeeded and Failed count the documents of a fetch, and the call itself for everything else.
-	Succeeded, Failed int
-	Took              time.Duration
+	// Succeeded, Missing and Failed count the documents of a fetch, and the call itself for everything else. The backend has
+	// answered that it does not have what is missing.
+	Succeeded, Missing, Failed int
+	Took                       time.Duration
 }
 
 // Answer is how the documents of one request were come by.
@@ -52,10 +54,8 @@ func (nobody) Called(Call)     {}
 func (nobody) Answered(Answer) {}
 
 func (p *Pool) called(s Store, op Op, started time.Time, err error) {
-	c := Call{Provider: s.Provider.Name(), Op: op, Succeeded: 1, Took: time.Since(started)}
-	if err != nil {
-		c.Succeeded, c.Failed = 0, 1
-	}
+	c := Call{Provider: s.Provider.Name(), Op: op, Took: time.Since(started)}
+	c.count(err)
 	p.observer.Called(c)
 }
 
@@ -63,13 +63,22 @@ func (p *Pool) fetched(s Store, started time.Time, asked int, results []provider
 	c := Call{Provider: s.Provider.Name(), Op: OpFetch, Took: time.Since(started)}
 	if err == nil {
 		for _, r := range results {
-			if r.Err == nil {
-				c.Succeeded++
-			}
+			c.count(r.Err)
 		}
 	}
-	c.Failed = max(0, asked-c.Succeeded)
+	c.Failed = max(0, asked-c.Succeeded-c.Missing)
 	p.observer.Called(c)
+}
+
+func (c *Call) count(err error) {
+	switch {
+	case err == nil:
+		c.Succeeded++
+	case errors.Is(err, providers.ErrNotFound):
+		c.Missing++
+	default:
+		c.Failed++
+	}
 }
 
 func (p *Pool) answered(s Store, reused int, waits map[question]*flight, own *flight) {
