@@ -1,0 +1,62 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// TestABackendThatFailsEachDocumentByItselfIsDownUntilOneCanBeRead: a provider can tell an outage only where several fail
+// together, and one alone is that document's failure.
+func TestABackendThatFailsEachDocumentByItselfIsDownUntilOneCanBeRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var is atomic.Bool
+		is.Store(true)
+		b := &backend{fetch: func(_ context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
+			switch {
+			case !is.Load():
+				return answer(id, refs), nil
+			case len(refs) > 1:
+				return nil, providers.Errorf(providers.ErrUnavailable, "internal error")
+			default:
+				return []providers.Result{{Err: providers.Errorf(providers.ErrUnavailable, "key %s: internal error", refs[0].Key)}}, nil
+			}
+		}}
+		p := running(t, cluster())
+		l := listen(p)
+		s := storeOf(b, "team", "s", 1)
+		results, err := p.Fetch(t.Context(), request(s, "team", "alone"))
+		if err != nil || !errors.Is(results[0].Err, providers.ErrUnavailable) {
+			t.Fatalf("one document that cannot be read: %v, %v", results, err)
+		}
+		if _, err := p.Fetch(t.Context(), request(s, "team", "a", "b")); err == nil {
+			t.Fatal("a backend that is down answered")
+		}
+		for i := range 300 { // half a minute
+			if _, err := p.Fetch(t.Context(), request(s, "team", fmt.Sprintf("k%d", i))); err == nil || err.Error() != "internal error" {
+				t.Fatalf("a user is told %v", err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if calls := b.fetches.Load(); calls > 30 {
+			t.Errorf("%d calls in half a minute", calls)
+		}
+		if got := l.drain(); len(got) != 0 {
+			t.Errorf("news in the outage: %+v", got)
+		}
+		is.Store(false)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := l.drain(); len(got) != 1 || !got[0].Recovered {
+			t.Errorf("news %+v, want that the backend has recovered", got)
+		}
+		mustFetch(t, p, request(s, "team", "a", "b"))
+	})
+}
