@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -18,6 +19,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/sealbridge/sealbridge/controllers/setup"
+	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
 // version is set by the linker (make build).
@@ -76,6 +78,7 @@ func start(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	}
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
+	log.SetOutput(redact.Log(stderr)) // where net/http writes what it cannot return as an error
 	cfg, err := restConfig(f.kubeconfig)
 	if err != nil {
 		return err
