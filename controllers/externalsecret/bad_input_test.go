@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -279,6 +280,52 @@ func TestASecretOfTheSameNameIsTakenOverOrLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.ready("rival")
+}
+
+func TestAnObjectThatIsMadeAnewTakesTheSecretOfItsPredecessor(t *testing.T) {
+	t.Parallel()
+	const rounds = 10
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"`+canary+`"}`)
+	w.store("store")
+	policies := map[string]func(*esv1.ExternalSecret){
+		"owner":     func(*esv1.ExternalSecret) {},
+		"immutable": func(es *esv1.ExternalSecret) { es.Spec.Target.Immutable = true },
+		"orphan":    func(es *esv1.ExternalSecret) { es.Spec.Target.CreationPolicy = esv1.CreationOrphan },
+	}
+	for name, policy := range policies {
+		w.create(w.externalSecret(name))
+		w.ready(name)
+		for range rounds {
+			// The garbage collector is after the Secret of the one that is gone.
+			if err := w.c.Delete(t.Context(), &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}}); err != nil {
+				t.Fatal(err)
+			}
+			es := w.externalSecret(name)
+			policy(es)
+			w.create(es)
+			w.ready(name)
+			w.eventually("the Secret is that of the new object", func() error {
+				got := &corev1.Secret{}
+				if err := w.c.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: name}, got); err != nil {
+					return err
+				}
+				if owner := metav1.GetControllerOf(got); string(got.Data["password"]) != canary || (name == "orphan") != (owner == nil) || owner != nil && owner.UID != es.UID {
+					return fmt.Errorf("%s has the owners %v", name, got.OwnerReferences)
+				}
+				return nil
+			})
+		}
+	}
+	var events eventsv1.EventList
+	if err := w.c.List(t.Context(), &events, client.InNamespace(w.ns)); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events.Items {
+		if strings.Contains(e.Note, "owned by another") {
+			t.Errorf("%s was told: %s", e.Regarding.Name, e.Note)
+		}
+	}
 }
 
 func TestWhatExternalSecretsOperatorLeftIsTakenAsItIs(t *testing.T) {

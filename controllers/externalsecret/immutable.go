@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -59,7 +60,7 @@ func (r *Reconciler) patchMetadata(ctx context.Context, s *scope, live *corev1.S
 	}
 	want.Immutable = ptr.To(s.es.Spec.Target.Immutable || ptr.Deref(live.Immutable, false))
 	if owns(&s.es.Spec) && !metav1.IsControlledBy(live, s.es) {
-		want.OwnerReferences = append(want.OwnerReferences, *metav1.NewControllerRef(s.es, esv1.GroupVersion().WithKind(esv1.KindExternalSecret)))
+		want.OwnerReferences = append(withoutPredecessors(want.OwnerReferences, s.es), *metav1.NewControllerRef(s.es, esv1.GroupVersion().WithKind(esv1.KindExternalSecret)))
 	}
 	if !owns(&s.es.Spec) && metav1.IsControlledBy(live, s.es) {
 		delete(want.Labels, esv1.LabelCreatedBy)
@@ -98,6 +99,11 @@ func merged(a, b map[string]string) map[string]string {
 	}
 	maps.Copy(out, b)
 	return out
+}
+
+// withoutPredecessors returns the owners but those that had the name of the ExternalSecret before it.
+func withoutPredecessors(refs []metav1.OwnerReference, es *esv1.ExternalSecret) []metav1.OwnerReference {
+	return slices.DeleteFunc(slices.Clone(refs), func(ref metav1.OwnerReference) bool { return isPredecessor(&ref, es) })
 }
 
 func without(refs []metav1.OwnerReference, uid types.UID) []metav1.OwnerReference {

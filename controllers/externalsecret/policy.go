@@ -57,16 +57,22 @@ func (t target) belongs(es *esv1.ExternalSecret) bool {
 	if owns(&es.Spec) {
 		return t.exists && t.controller == es.UID
 	}
-	return t.exists && !t.taken(es)
+	return t.exists && !t.taken(es) && !t.predecessor
 }
 
 // taken reports whether the target is controlled by somebody who does not leave it to the ExternalSecret: with creationPolicy
 // Owner anybody else, with the others another ExternalSecret.
 func (t target) taken(es *esv1.ExternalSecret) bool {
-	if !t.exists || t.controller == "" || t.controller == es.UID || creationOf(&es.Spec) == esv1.CreationNone {
+	if !t.exists || t.controller == "" || t.controller == es.UID || t.predecessor || creationOf(&es.Spec) == esv1.CreationNone {
 		return false
 	}
 	return owns(&es.Spec) || t.controllerIsES
+}
+
+// isPredecessor reports whether an owner is an ExternalSecret that had the name of this one before it: it is gone, and its Secret
+// goes to its successor, as with External Secrets Operator, or to the garbage collector, whoever comes first.
+func isPredecessor(ref *metav1.OwnerReference, es *esv1.ExternalSecret) bool {
+	return isExternalSecret(ref) && ref.Name == es.Name && ref.UID != es.UID
 }
 
 // isExternalSecret reports whether an owner is an ExternalSecret, of any version.

@@ -88,18 +88,19 @@ func TestDriftFollowsFromTheCreationPolicy(t *testing.T) {
 func TestATargetIsLeftToWhoeverControlsIt(t *testing.T) {
 	t.Parallel()
 	tests := map[esv1.CreationPolicy]map[string]bool{ // which controllers make the target taken
-		"":                         {"nobody": false, "es-uid": false, "another": true, "a certificate": true},
-		esv1.CreationOwner:         {"nobody": false, "es-uid": false, "another": true, "a certificate": true},
-		esv1.CreationOrphan:        {"nobody": false, "es-uid": false, "another": true, "a certificate": false},
-		esv1.CreationMerge:         {"nobody": false, "es-uid": false, "another": true, "a certificate": false},
-		esv1.CreationCreateOrMerge: {"nobody": false, "es-uid": false, "another": true, "a certificate": false},
-		esv1.CreationNone:          {"nobody": false, "es-uid": false, "another": false, "a certificate": false},
+		"":                         {"nobody": false, "es-uid": false, "another": true, "its predecessor": false, "a certificate": true},
+		esv1.CreationOwner:         {"nobody": false, "es-uid": false, "another": true, "its predecessor": false, "a certificate": true},
+		esv1.CreationOrphan:        {"nobody": false, "es-uid": false, "another": true, "its predecessor": false, "a certificate": false},
+		esv1.CreationMerge:         {"nobody": false, "es-uid": false, "another": true, "its predecessor": false, "a certificate": false},
+		esv1.CreationCreateOrMerge: {"nobody": false, "es-uid": false, "another": true, "its predecessor": false, "a certificate": false},
+		esv1.CreationNone:          {"nobody": false, "es-uid": false, "another": false, "its predecessor": false, "a certificate": false},
 	}
 	controllers := map[string]target{
-		"nobody":        {exists: true},
-		"es-uid":        {exists: true, controller: "es-uid", controllerIsES: true},
-		"another":       {exists: true, controller: "other-uid", controllerIsES: true},
-		"a certificate": {exists: true, controller: "certificate-uid"},
+		"nobody":          {exists: true},
+		"es-uid":          {exists: true, controller: "es-uid", controllerIsES: true},
+		"another":         {exists: true, controller: "other-uid", controllerIsES: true},
+		"its predecessor": {exists: true, controller: "old-uid", controllerIsES: true, predecessor: true},
+		"a certificate":   {exists: true, controller: "certificate-uid"},
 	}
 	for creation, want := range tests {
 		for who, taken := range want {
@@ -108,6 +109,13 @@ func TestATargetIsLeftToWhoeverControlsIt(t *testing.T) {
 			if got := controllers[who].taken(es); got != taken {
 				t.Errorf("creationPolicy %q, controlled by %s: taken %v, want %v", creation, who, got, taken)
 			}
+		}
+	}
+	named := synced().es
+	for name, want := range map[string]bool{named.Name: true, "other": false} {
+		ref := &metav1.OwnerReference{APIVersion: "external-secrets.io/v1beta1", Kind: "ExternalSecret", Name: name, UID: "old-uid"}
+		if got := isPredecessor(ref, named); got != want {
+			t.Errorf("an owner of the name %s is its predecessor: %v, want %v", name, got, want)
 		}
 	}
 	for version, want := range map[string]bool{"external-secrets.io/v1": true, "external-secrets.io/v1beta1": true, "example.com/v1": false} {

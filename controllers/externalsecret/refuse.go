@@ -118,7 +118,7 @@ func refuseTarget(live *corev1.Secret, es *esv1.ExternalSecret, wants corev1.Sec
 // its way out.
 func refuseOwner(live *corev1.Secret, es *esv1.ExternalSecret) error {
 	name := fmt.Sprintf("Secret %s/%s", live.Namespace, live.Name)
-	if ref := metav1.GetControllerOf(live); ref != nil && ref.UID != es.UID && (owns(&es.Spec) || isExternalSecret(ref)) {
+	if ref := metav1.GetControllerOf(live); ref != nil && ref.UID != es.UID && !isPredecessor(ref, es) && (owns(&es.Spec) || isExternalSecret(ref)) {
 		return ownedByAnother(name, fmt.Sprintf("%s %s", ref.Kind, ref.Name))
 	}
 	if err := refuseType(live.Type); err != nil {

@@ -91,6 +91,8 @@ type target struct {
 	controllerName string
 	// controllerIsES is set when that object is an ExternalSecret.
 	controllerIsES bool
+	// predecessor is set when that object had the name of the ExternalSecret before it, and is gone.
+	predecessor bool
 	// updaters are the field managers of External Secrets Operator that wrote the Secret by update instead of apply.
 	updaters []string
 }

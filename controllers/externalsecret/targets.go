@@ -114,6 +114,7 @@ func (t *targets) get(ctx context.Context, es *esv1.ExternalSecret) (target, err
 		inputs: m.Annotations[inputsAnnotation(es)]}
 	if owner := metav1.GetControllerOfNoCopy(m); owner != nil {
 		found.controller, found.controllerName, found.controllerIsES = owner.UID, owner.Kind+" "+owner.Name, isExternalSecret(owner)
+		found.predecessor = isPredecessor(owner, es)
 	}
 	for _, f := range m.ManagedFields {
 		found.updaters = append(found.updaters, f.Manager)

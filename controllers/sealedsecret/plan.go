@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -90,11 +91,22 @@ func decide(obj *v1alpha1.SealedSecret, live *metav1.PartialObjectMetadata) acti
 		return create
 	case live.Annotations[v1alpha1.AnnotationPatch] == "true":
 		return merge
-	case metav1.IsControlledBy(live, obj), live.Labels[v1alpha1.LabelSealedBy] == string(obj.UID), isManaged(live):
+	case metav1.IsControlledBy(live, obj), isSuccessor(obj, live), live.Labels[v1alpha1.LabelSealedBy] == string(obj.UID), isManaged(live):
 		return replace
 	default:
 		return refuse
 	}
+}
+
+// isSuccessor reports whether a SealedSecret that had the name of this one before it controls the Secret: that is gone, and the Secret
+// goes to its successor or to the garbage collector, whoever comes first.
+func isSuccessor(obj *v1alpha1.SealedSecret, live *metav1.PartialObjectMetadata) bool {
+	ref := metav1.GetControllerOfNoCopy(live)
+	if ref == nil {
+		return false
+	}
+	group, _, _ := strings.Cut(ref.APIVersion, "/")
+	return ref.Kind == v1alpha1.KindSealedSecret && group == v1alpha1.GroupVersion().Group && ref.Name == obj.Name
 }
 
 func isManaged(live *metav1.PartialObjectMetadata) bool {

@@ -59,6 +59,14 @@ func TestWhoseSecretItIsDecidesHowItIsWritten(t *testing.T) {
 		}), replace},
 		"an earlier object of the same name owns it": {metadata(func(m *metav1.PartialObjectMetadata) {
 			m.OwnerReferences = []metav1.OwnerReference{owner("uid-0", true)}
+		}), replace},
+		"an object of another name owns it": {metadata(func(m *metav1.PartialObjectMetadata) {
+			m.OwnerReferences = []metav1.OwnerReference{owner("uid-0", true)}
+			m.OwnerReferences[0].Name = "other"
+		}), refuse},
+		"an object of another kind owns it": {metadata(func(m *metav1.PartialObjectMetadata) {
+			m.OwnerReferences = []metav1.OwnerReference{owner("uid-0", true)}
+			m.OwnerReferences[0].Kind = "ExternalSecret"
 		}), refuse},
 		"an owner that does not control it": {metadata(func(m *metav1.PartialObjectMetadata) {
 			m.OwnerReferences = []metav1.OwnerReference{owner("uid-1", false)}

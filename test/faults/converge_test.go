@@ -50,10 +50,8 @@ func (w *world) recover() {
 	}
 }
 
-// clear deletes Secrets that only a hand can delete. From some a hand took their owner, and then the owner went. And the garbage
-// collector of Kubernetes, which begins to watch again some seconds after the API server has crashed, does not notice that an
-// object was deleted and made anew in between: it takes the new one for the old one, whose Secret it leaves, until it is started
-// again.
+// clear deletes Secrets that only a hand can delete. From some a hand took their owner, and then the owner went. Others the garbage
+// collector of Kubernetes has overlooked when the API server crashed, and nobody of their owner's name is there to take them over.
 func (w *world) clear(t *tenant) {
 	w.t.Helper()
 	var list corev1.SecretList
@@ -61,7 +59,7 @@ func (w *world) clear(t *tenant) {
 	for i := range list.Items {
 		s := &list.Items[i]
 		owner := metav1.GetControllerOf(s)
-		if owner == nil && len(t.claims(s.Name)) > 0 && w.witness.isOurs(s) || owner != nil && w.witness.isDead(owner.UID) {
+		if owner == nil && len(t.claims(s.Name)) > 0 && w.witness.isOurs(s) || owner != nil && w.witness.isDead(owner.UID) && !t.has(owner.Name) {
 			w.witness.take(s.UID)
 			w.remove(s)
 		}

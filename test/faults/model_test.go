@@ -278,6 +278,21 @@ func (t *tenant) claims(name string) [][]string {
 	return out
 }
 
+// has reports whether there is an object of the name.
+func (t *tenant) has(name string) bool {
+	for _, e := range t.externals {
+		if e.name == name && e.uid != "" {
+			return true
+		}
+	}
+	for _, s := range t.sealed {
+		if s.name == name && s.uid != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // wanted is what each object that exists and wants a Secret of the name would have it hold, by the object's UID.
 func (t *tenant) wanted(name string) map[types.UID]map[string]string {
 	out := map[types.UID]map[string]string{}
