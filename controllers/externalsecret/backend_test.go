@@ -7,7 +7,9 @@ import (
 	"strings"
 	"sync"
 
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -23,12 +25,87 @@ type backend struct {
 	checks    int
 	opens     int
 	reads     map[string]int // by key
+	// stalls hold up what is asked of stores, by what these are called in messages.
+	stalls map[string]*stall
+}
+
+// stall holds up everything that a store is asked, until it is over.
+type stall struct {
+	over chan struct{}
+
+	mu sync.Mutex
+	// err is what everything fails with then.
+	err error
+	// under is how many requests it holds up, most the most at once, and ended how many it held up before.
+	under, most, ended int
+}
+
+func (s *stall) wait(ctx context.Context) error {
+	s.count(1)
+	defer s.count(-1)
+	select {
+	case <-s.over:
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // it stands for a provider's
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *stall) count(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.under += n
+	s.most = max(s.most, s.under)
+	if n < 0 {
+		s.ended++
+	}
+}
+
+func (s *stall) counts() (under, most, ended int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.under, s.most, s.ended
+}
+
+// end ends it; what it held up succeeds or fails.
+func (s *stall) end(err error) {
+	s.mu.Lock()
+	s.err = err
+	s.mu.Unlock()
+	close(s.over)
+}
+
+// stall holds up what a SecretStore is asked from now on.
+func (b *backend) stall(namespace, name string) *stall {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stalls == nil {
+		b.stalls = map[string]*stall{}
+	}
+	s := &stall{over: make(chan struct{})}
+	b.stalls[sessions.Name(esv1.KindSecretStore, namespace, name)] = s
+	return s
+}
+
+func (b *backend) stalled(ctx context.Context, store string) error {
+	b.mu.Lock()
+	s := b.stalls[store]
+	b.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.wait(ctx)
 }
 
 func (*backend) Name() string                                  { return "fake" }
 func (*backend) Validate(providers.Config) []providers.Problem { return nil }
 
 func (b *backend) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
+	if err := b.stalled(ctx, cfg.Store); err != nil {
+		return nil, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.opens++
@@ -63,7 +140,10 @@ func (s *session) Check(context.Context) error {
 	return s.down
 }
 
-func (s *session) Fetch(_ context.Context, refs []providers.Ref) ([]providers.Result, error) {
+func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.Result, error) {
+	if err := s.stalled(ctx, s.store); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fetches++

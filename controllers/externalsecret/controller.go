@@ -96,6 +96,9 @@ type Reconciler struct {
 	ownKey  []byte
 	keyless sync.Once
 	phases  phases
+	// places are how many objects are reconciled at once, and lanes how many of them ask one store.
+	places *flow.Places
+	lanes  *lanes
 
 	mu    sync.Mutex
 	memos map[types.NamespacedName]memo
@@ -116,8 +119,9 @@ func New(d Deps) *Reconciler {
 	wake := &flow.Queue{}
 	ownKey := make([]byte, keySize)
 	_, _ = rand.Read(ownKey) // never fails
+	places := flow.NewPlaces(d.Concurrent)
 	return &Reconciler{
-		deps: d, ownKey: ownKey, wake: wake, inputs: watches.NewFollowers(d.Watches, wake.Enqueue),
+		deps: d, places: places, lanes: newLanes(places, flow.Patience), ownKey: ownKey, wake: wake, inputs: watches.NewFollowers(d.Watches, wake.Enqueue),
 		memos: map[types.NamespacedName]memo{}, news: map[types.NamespacedName]time.Time{}, unanswered: map[types.NamespacedName]bool{},
 	}
 }
@@ -145,10 +149,11 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		WatchesRawSource(source.Kind(r.targets.cache, secretMetadata(), users)).
 		WatchesRawSource(r.phases.watch(mgr.GetCache())).
 		WatchesRawSource(r.wake).
+		WatchesRawSource(r.lanes).
 		WatchesRawSource(r.replaced()).
 		WatchesRawSource(source.Func(r.hear)).
 		Watches(&esv1.SecretStore{}, r.storeEvents(), builder.WithPredicates(storeChanged())).
-		WithOptions(flow.Options(max(1, r.deps.Concurrent)))
+		WithOptions(r.places.Options())
 	if !r.deps.NamespacedOnly {
 		b = b.Watches(&esv1.ClusterSecretStore{}, r.storeEvents(), builder.WithPredicates(storeChanged()))
 	}
@@ -201,6 +206,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
 	}
 	s := &scope{es: es, now: r.deps.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
+	s.visit = r.lanes.visit(req.NamespacedName)
+	defer s.visit.end()
 	s.memo.aim = m.aim.at(r.phases.point(documentsOf(es)), s.now)
 	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
 	s.memo.last = flow.LastOf(es, err, time.Now())
@@ -228,6 +235,7 @@ func (r *Reconciler) remember(key types.NamespacedName, m memo) {
 }
 
 func (r *Reconciler) forget(key types.NamespacedName) {
+	r.lanes.forget(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.memos, key)

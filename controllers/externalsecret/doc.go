@@ -11,8 +11,8 @@
 //	                (policy.go) (refuse.go)         (depend.go)  (plan.go)
 //	   ┌──────────────────────────────────────────────────────────────┘
 //	   ▼
-//	admit ─► read key, templates ─► fetch ─► render ─► hold ─► write ─► prune
-//	      (inputkey.go, templatefrom.go)  (values.go, render.go)  (target.go)
+//	admit ─► find room ─► read key, templates ─► fetch ─► render ─► hold ─► write ─► prune
+//	        (lanes.go)  (inputkey.go, templatefrom.go)  (values.go, render.go)  (target.go)
 //
 // What creationPolicy and deletionPolicy mean stands in policy.go, and whose a field or a Secret is in ownership.go. When an
 // object is due is in plan.go, phases.go (objects that read documents in common fall due together) and windows.go.

@@ -71,6 +71,7 @@ func (r *Reconciler) search(ctx context.Context, s *scope) error {
 		if err != nil {
 			return failed(err)
 		}
+		s.visit.to(laneOf(s.stores[e.origin.store]))
 		doc, err := r.deps.Sessions.Find(ctx, sessions.Finding{
 			Store: store, Namespace: s.es.Namespace, Query: query,
 			MaxAge: sessions.MaxAge(intervalOf(&s.es.Spec)), Forced: s.plan.forced,

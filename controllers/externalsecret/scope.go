@@ -38,6 +38,9 @@ type scope struct {
 	// plan is what is to be done; set by skip fresh.
 	plan plan
 
+	// visit is the way of this run through the stores, and held is set when it found no room in one.
+	visit *visit
+	held  bool
 	// key is that under which the target shows hashes; set by read key.
 	key []byte
 	// templates are what the template reads from elsewhere; set by read templates.

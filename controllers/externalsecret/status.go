@@ -26,6 +26,9 @@ func report(heartbeat time.Duration) flow.Report[scope] {
 		if s.ignored || s.early {
 			return flow.Verdict{Foreign: s.ignored}
 		}
+		if s.held {
+			return flow.Verdict{Synced: s.knownAt()}
+		}
 		verdict := flow.Verdict{}
 		if out.State == flow.Ready && s.plan.refresh {
 			verdict.Due = s.dueSince()
@@ -43,12 +46,18 @@ func report(heartbeat time.Duration) flow.Report[scope] {
 		}
 		s.es.Status.Conditions = conditions.Set(s.es.Status.Conditions, now, s.now)
 		s.es.Status.ObservedGeneration = s.es.Generation
-		if intervalOf(&s.es.Spec) > 0 {
-			verdict.Synced = s.lastRefresh()
-		}
+		verdict.Synced = s.knownAt()
 		verdict.Next, verdict.Event = s.next(out), eventOf(s, before, now)
 		return verdict
 	}
+}
+
+// knownAt returns when the values were last known to be those of the stores; zero for an object that is read once.
+func (s *scope) knownAt() time.Time {
+	if intervalOf(&s.es.Spec) == 0 {
+		return time.Time{}
+	}
+	return s.lastRefresh()
 }
 
 // dueSince returns when the refresh that this run makes fell due: when the object was made, when its interval was over, or

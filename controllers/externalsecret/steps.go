@@ -33,6 +33,7 @@ func (r *Reconciler) steps() []flow.Step[scope] {
 		{Name: "depend", Do: r.depend},
 		{Name: "skip fresh", Do: r.skipFresh},
 		{Name: "admit", Do: r.admit},
+		{Name: "find room", Do: r.findRoom},
 		{Name: "read key", Do: failing(r.readKey)},
 		{Name: "read templates", Do: failing(r.readTemplates)},
 		{Name: "fetch", Do: r.fetch},
@@ -226,10 +227,30 @@ func usable(name string, generation int64, status *esv1.SecretStoreStatus) error
 	}
 }
 
+// findRoom ends the run when as many objects ask one of the stores as may. Nobody has been asked then, nothing is reported, and
+// the object is called when there is room.
+func (r *Reconciler) findRoom(_ context.Context, s *scope) error {
+	refs := storesOf(&s.es.Spec)
+	keys := make([]laneKey, len(refs))
+	for i, ref := range refs {
+		keys[i] = laneOf(s.stores[ref])
+	}
+	if s.visit.enter(keys) {
+		return nil
+	}
+	s.held = true
+	r.places.Unjudged(client.ObjectKeyFromObject(s.es))
+	return flow.Wait(esv1.ReasonSecretSyncedError, storeWait, errNoRoom)
+}
+
+// errNoRoom is shown to nobody.
+var errNoRoom = errors.New("a store is slow, and as many objects wait for it as may")
+
 // fetch asks each store for all documents at once. A store that cannot be asked fails the object; a document that cannot
 // be read is told apart by assemble.
 func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 	r.ask(s)
+	defer s.visit.leave()
 	s.documents = map[origin]providers.Result{}
 	wanted := map[esv1.StoreRef][]providers.Ref{}
 	for _, e := range entriesOf(&s.es.Spec) {
@@ -246,6 +267,7 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 		if err != nil {
 			return failed(err)
 		}
+		s.visit.to(laneOf(s.stores[ref]))
 		results, err := r.deps.Sessions.Fetch(ctx, sessions.Request{
 			Store: store, Namespace: s.es.Namespace, Refs: wanted[ref],
 			MaxAge: sessions.MaxAge(intervalOf(&s.es.Spec)), Since: s.since, Forced: s.plan.forced,

@@ -76,13 +76,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		if kind == esv1.KindClusterSecretStore && r.deps.NamespacedOnly {
 			continue
 		}
+		places := flow.NewPlaces(r.deps.Concurrent)
 		err := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(kind)).
 			For(proto, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 			WatchesRawSource(r.replaced(kind)).
 			WatchesRawSource(r.recovered(kind)).
-			WithOptions(flow.Options(max(1, r.deps.Concurrent))).
+			WithOptions(places.Options()).
 			Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-				return r.reconcile(ctx, req, proto.DeepCopyObject().(client.Object))
+				return r.reconcile(ctx, req, proto.DeepCopyObject().(client.Object), places)
 			}))
 		if err != nil {
 			return fmt.Errorf("set up the controller of %s: %w", kind, err)
@@ -115,7 +116,7 @@ func (r *Reconciler) recovered(kind string) source.Source {
 	})
 }
 
-func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj client.Object) (reconcile.Result, error) {
+func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj client.Object, places *flow.Places) (reconcile.Result, error) {
 	kind, spec, status := sessions.Parts(obj)
 	name := sessions.Name(kind, req.Namespace, req.Name)
 	engine := flow.Engine{Status: r.deps.Status, Events: r.deps.Events, Observer: r.deps.Observer}
@@ -130,7 +131,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj c
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("read %s: %w", name, redact.API(err))
 	}
-	s := &scope{obj: obj, name: name, spec: spec, status: status, now: time.Now(),
+	s := &scope{obj: obj, name: name, spec: spec, status: status, places: places, now: time.Now(),
 		interval: intervalOf(spec.RefreshInterval, r.deps.Interval)}
 	last, first := r.seen.first(name, obj.GetUID(), s.now)
 	if last.Behind(obj, s.now) {

@@ -52,6 +52,9 @@ type locked struct {
 	checks int
 	// writable lets its sessions write.
 	writable bool
+	// slow holds up logins with the token "slow" until it is closed, and held counts them.
+	slow chan struct{}
+	held int
 }
 
 // pusher is a session that can write, and wrapper one that hides that it can.
@@ -82,6 +85,9 @@ func (l *locked) Open(ctx context.Context, cfg providers.Config, env providers.E
 	if err != nil {
 		return nil, err
 	}
+	if string(token) == "slow" {
+		return l, l.hold(ctx)
+	}
 	if string(token) != "right" {
 		return nil, providers.Errorf(providers.ErrDenied, "%s: the token was refused: put a valid one into the Secret", cfg.Store)
 	}
@@ -91,6 +97,18 @@ func (l *locked) Open(ctx context.Context, cfg providers.Config, env providers.E
 		return wrapper{pusher{l}}, nil
 	}
 	return l, nil
+}
+
+func (l *locked) hold(ctx context.Context) error {
+	l.mu.Lock()
+	l.held++
+	l.mu.Unlock()
+	select {
+	case <-l.slow:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // it stands for a provider's
+	}
 }
 
 func (*locked) Fetch(context.Context, []providers.Ref) ([]providers.Result, error) { return nil, nil }
@@ -121,7 +139,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	cp := controlplane.New(t)
-	w := &world{t: t, ns: cp.Namespace(t), cfg: cp.Config(), vault: &locked{}, logs: &capture.Log{}}
+	w := &world{t: t, ns: cp.Namespace(t), cfg: cp.Config(), vault: &locked{slow: make(chan struct{})}, logs: &capture.Log{}}
 	w.class = "class-" + w.ns
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), esv1.AddToScheme(scheme)); err != nil {
@@ -168,7 +186,8 @@ func (w *world) start(scheme *runtime.Scheme) (stop func()) {
 		w.t.Fatal(err)
 	}
 	all := slices.DeleteFunc(builtin.All(), func(p providers.Provider) bool { return p.Name() == "vault" })
-	pool := sessions.New(sessions.Deps{Providers: append(all, w.vault), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient()})
+	pool := sessions.New(sessions.Deps{Providers: append(all, w.vault), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(),
+		Limits: sessions.Limits{Timeout: 5 * time.Minute}})
 	r := secretstore.New(secretstore.Deps{
 		Client: mgr.GetClient(), Status: flow.NewStatuses(mgr), Sessions: pool, Events: mgr.GetEventRecorder("external-secrets"), Class: w.class,
 	})
@@ -371,6 +390,44 @@ func TestAStoreThatIsReadyIsQuiet(t *testing.T) {
 	}
 	if got := events(); !slices.Equal(got, []string{"Valid"}) {
 		t.Errorf("events %v, want one: Valid", got)
+	}
+}
+
+// TestStoresThatAreSlowHoldUpNoOthers with one worker and two such stores.
+func TestStoresThatAreSlowHoldUpNoOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, token := range []string{"slow", "right"} {
+		w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: token}, StringData: map[string]string{"token": token}})
+	}
+	store := func(name, secret string) *esv1.SecretStore {
+		s := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}, Spec: vaultSpec(w.class, secret, "")}
+		w.create(s)
+		return s
+	}
+	held := func() int {
+		w.vault.mu.Lock()
+		defer w.vault.mu.Unlock()
+		return w.vault.held
+	}
+	slow := []*esv1.SecretStore{store("one", "slow"), store("two", "slow")}
+	for deadline := time.Now().Add(20 * time.Second); held() < len(slow); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d logins are under way", held())
+		}
+	}
+	w.reports(store("other", "right"), "True", "Valid", "")
+	for _, s := range slow {
+		if err := w.c.Get(t.Context(), client.ObjectKeyFromObject(s), s); err != nil || len(s.Status.Conditions) > 0 {
+			t.Errorf("%s is known already: %+v, %v", s.Name, s.Status, err)
+		}
+	}
+	close(w.vault.slow)
+	for _, s := range slow {
+		w.reports(s, "True", "Valid", "")
+	}
+	if n := held(); n != len(slow) {
+		t.Errorf("%d logins, want one of each", n)
 	}
 }
 

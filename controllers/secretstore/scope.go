@@ -6,6 +6,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 )
 
@@ -15,6 +16,8 @@ type scope struct {
 	name   string // for messages
 	spec   *esv1.SecretStoreSpec
 	status *esv1.SecretStoreStatus
+	// places are those of the controller.
+	places *flow.Places
 	now    time.Time
 	// interval is how often the store is checked, and due when it is next.
 	interval time.Duration

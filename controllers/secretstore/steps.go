@@ -78,6 +78,7 @@ func (r *Reconciler) validate(_ context.Context, s *scope) error {
 // ValidationFailed when the backend refuses the identity or does not answer. It is repeated until it succeeds: what is
 // wrong may be cured outside of the store. When a backend answers again that did not, the pool says so.
 func (r *Reconciler) check(ctx context.Context, s *scope) error {
+	defer s.places.Lend(flow.Patience)()
 	checked, err := r.deps.Sessions.Check(ctx, s.store)
 	r.seen.checked(s.name, s.obj.GetUID(), s.now)
 	s.due = nextCheck(s.obj.GetUID(), s.now, s.interval)

@@ -1,0 +1,188 @@
+package externalsecret
+
+import (
+	"fmt"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sealbridge/sealbridge/controllers/flow"
+)
+
+// lanesOfTwo are lanes for two runs each, with the queue of their controller. Whoever waits for a store lends his place at once.
+type lanesOfTwo struct {
+	t     *testing.T
+	lanes *lanes
+	queue priorityqueue.PriorityQueue[reconcile.Request]
+	// visits are those of the runs that are under way.
+	visits map[string]*visit
+}
+
+func newLanesOfTwo(t *testing.T) *lanesOfTwo {
+	t.Helper()
+	places := flow.NewPlaces(2)
+	w := &lanesOfTwo{t: t, lanes: newLanes(places, 0), visits: map[string]*visit{}}
+	options := places.Options()
+	w.queue = options.NewQueue(t.Name(), options.RateLimiter).(priorityqueue.PriorityQueue[reconcile.Request])
+	if err := w.lanes.Start(t.Context(), w.queue); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.queue.ShutDown)
+	return w
+}
+
+func objectNamed(name string) types.NamespacedName { return types.NamespacedName{Name: name} }
+
+func laneNamed(name string) laneKey { return laneKey{uid: types.UID(name)} }
+
+// comes enqueues an object, and runs what comes first, which is it.
+func (w *lanesOfTwo) comes(name string, priority int, stores ...string) bool {
+	w.t.Helper()
+	flow.Enqueue(w.queue, priority, reconcile.Request{NamespacedName: objectNamed(name)})
+	return w.runs(name, stores...)
+}
+
+// runs runs what comes first, which is the object, and reports whether it may ask the stores, of which it asks the first; it may
+// look for none. Who may not ends.
+func (w *lanesOfTwo) runs(name string, stores ...string) bool {
+	w.t.Helper()
+	request, _ := w.queue.Get()
+	if request.Name != name {
+		w.t.Fatalf("%s runs, want %s", request.Name, name)
+	}
+	v := w.lanes.visit(request.NamespacedName)
+	w.visits[name] = v
+	var keys []laneKey
+	for _, store := range stores {
+		keys = append(keys, laneNamed(store))
+	}
+	if len(keys) > 0 && v.enter(keys) {
+		v.to(keys[0])
+		return true
+	}
+	w.ends(name)
+	return false
+}
+
+// ends ends the run of an object.
+func (w *lanesOfTwo) ends(name string) {
+	w.t.Helper()
+	w.visits[name].end()
+	delete(w.visits, name)
+	w.queue.Done(reconcile.Request{NamespacedName: objectNamed(name)})
+}
+
+// silent checks that nobody is called.
+func (w *lanesOfTwo) silent() {
+	w.t.Helper()
+	if n := w.queue.Len(); n > 0 {
+		w.t.Fatalf("%d objects are called", n)
+	}
+}
+
+// empty checks that nothing is kept.
+func (w *lanesOfTwo) empty() {
+	w.t.Helper()
+	w.silent()
+	if len(w.lanes.stores)+len(w.lanes.tickets) > 0 {
+		w.t.Errorf("%d lanes and %d tickets are kept", len(w.lanes.stores), len(w.lanes.tickets))
+	}
+}
+
+func TestWhoFindsNoRoomIsCalledInItsTurn(t *testing.T) {
+	t.Parallel()
+	w := newLanesOfTwo(t)
+	if !w.comes("a", flow.PriorityDue, "s") || !w.comes("b", flow.PriorityDue, "s") {
+		t.Fatal("there is room for two")
+	}
+	for range 2 { // it looks again by itself
+		for i := range 3 {
+			if w.comes(fmt.Sprintf("due-%d", i), flow.PriorityDue, "s") {
+				t.Fatal("there is no room")
+			}
+		}
+	}
+	if w.comes("new", 0, "s") || !w.comes("other", flow.PriorityDue, "another store") {
+		t.Fatal("there is room in another store only")
+	}
+	w.silent()
+	w.ends("a")
+	if w.comes("late", 1, "s") {
+		t.Error("the room is kept for who was called")
+	}
+	if !w.runs("new", "s") {
+		t.Error("what is urgent is not called first")
+	}
+	w.ends("b")
+	if !w.runs("late", "s") {
+		t.Error("what is urgent is not called first")
+	}
+	w.ends("new")
+	w.ends("late")
+	if !w.runs("due-0", "s") || !w.runs("due-1", "s") {
+		t.Error("the others are not called in the order in which they came")
+	}
+	w.silent()
+	w.ends("due-0")
+	w.ends("due-1")
+	if !w.runs("due-2", "s") {
+		t.Error("the last is not called")
+	}
+	w.ends("due-2")
+	w.ends("other")
+	w.empty()
+}
+
+func TestWhoIsCalledAndDoesNotComeIsMadeUpForByTheNext(t *testing.T) {
+	t.Parallel()
+	w := newLanesOfTwo(t)
+	w.comes("a", 0, "s")
+	w.comes("b", 0, "s")
+	for _, name := range []string{"deleted", "deleted while it was called", "not due any more", "last"} {
+		w.comes(name, 0, "s")
+	}
+	w.lanes.forget(objectNamed("deleted"))
+	w.ends("a")
+	w.lanes.forget(objectNamed("deleted while it was called"))
+	if w.runs("deleted while it was called"); len(w.visits) != 1 {
+		t.Fatal("it is gone")
+	}
+	w.runs("not due any more")
+	if !w.runs("last", "s") {
+		t.Error("the last is not called")
+	}
+	w.ends("b")
+	w.ends("last")
+	w.empty()
+}
+
+func TestWhoHasAskedOneStoreIsLetIntoTheOthers(t *testing.T) {
+	t.Parallel()
+	w := newLanesOfTwo(t)
+	w.comes("both", 0, "s", "t")
+	for _, name := range []string{"t1", "t2"} {
+		if !w.comes(name, 0, "t") {
+			t.Fatal("who asks another store takes no room in this one")
+		}
+	}
+	w.visits["both"].to(laneNamed("t"))
+	if w.comes("t3", 0, "t") || !w.comes("s1", 0, "s") || w.comes("both too", 0, "s", "t") {
+		t.Error("it takes room where it asks, and who needs both waits for both")
+	}
+	w.ends("both")
+	w.silent()
+	w.ends("t1")
+	if !w.runs("t3", "t") {
+		t.Error("the next is not called")
+	}
+	w.ends("t2")
+	if !w.runs("both too", "s", "t") {
+		t.Error("who needs both is not called when there is room in both")
+	}
+	for _, name := range []string{"t3", "s1", "both too"} {
+		w.ends(name)
+	}
+	w.empty()
+}
