@@ -48,9 +48,15 @@ func newSides(t *testing.T) sides {
 
 func (s sides) theirs(t *testing.T, stdin string, args ...string) (stdout, stderr string, ok bool) {
 	t.Helper()
+	return execute(t, s.real, stdin, args...)
+}
+
+// execute runs a command as a process.
+func execute(t *testing.T, path, stdin string, args ...string) (stdout, stderr string, ok bool) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.real, args...)
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = []string{"HOME=/nonexistent", "KUBECONFIG=/nonexistent/config"}
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
