@@ -1,0 +1,16 @@
+package externalsecret
+
+import (
+	"time"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+)
+
+// PointOf returns the point of the interval at which the first of objects is due that are all there are, but for the jitter of its own.
+func PointOf(interval time.Duration, objects ...*esv1.ExternalSecret) time.Duration {
+	var p phases
+	for _, es := range objects {
+		p.replace(nil, documentsOf(es))
+	}
+	return share(p.point(documentsOf(objects[0])), interval)
+}
