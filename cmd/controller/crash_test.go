@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +28,6 @@ import (
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/gitserver"
-	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
 // everything are the flags of a controller of all kinds in the namespace, which is quick to give up a lease.
@@ -298,29 +296,9 @@ func (w *world) applied(what string, n int, turn string) {
 	})
 }
 
-// own starts a control plane that may be killed.
-func own(t *testing.T) *controlplane.ControlPlane {
-	t.Helper()
-	process.Require(t, "controlplane")
-	root, err := process.ModuleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cp, err := controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{filepath.Join(root, "config", "crd")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return cp
-}
-
 func TestAnAPIServerThatIsKilledAndComesBackCostsNothingButTime(t *testing.T) {
 	t.Parallel()
-	cp := own(t)
+	cp := controlplane.Own(t)
 	w := worldOn(t, cp)
 	external, sealed, files := named("es", 40), named("ss", 20), 10
 	// Without an election: a leader that cannot renew its lease ends, as it must, and its platform starts it again.

@@ -35,6 +35,16 @@ func (l *listener) drain() []News {
 	return got
 }
 
+// recovered checks that the recovery of the backend is the one news within two seconds, which pass.
+func (l *listener) recovered(t *testing.T) {
+	t.Helper()
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+	if got := l.drain(); len(got) != 1 || !got[0].Recovered {
+		t.Errorf("news %+v, want that the backend has recovered", got)
+	}
+}
+
 func TestADocumentThatChangedIsNewsOnceAndAloneForItsIdentity(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

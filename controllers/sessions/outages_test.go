@@ -47,11 +47,7 @@ func TestTheEndOfAShortOutageIsKnownWithinTwoSeconds(t *testing.T) {
 					t.Errorf("%d calls in an outage of %s", calls, outage)
 				}
 				is.Store(false)
-				time.Sleep(2 * time.Second)
-				synctest.Wait()
-				if got := l.drain(); len(got) != 1 || !got[0].Recovered {
-					t.Errorf("news %+v, want that the backend has recovered", got)
-				}
+				l.recovered(t)
 			})
 		})
 	}
@@ -112,11 +108,7 @@ func TestADocumentThatAloneCannotBeReadHidesNoOutage(t *testing.T) {
 				t.Errorf("%d calls in an outage of 10 s", calls)
 			}
 			is.Store(false)
-			time.Sleep(2 * time.Second)
-			synctest.Wait()
-			if got := l.drain(); len(got) != 1 || !got[0].Recovered {
-				t.Errorf("news %+v, want that the backend has recovered", got)
-			}
+			l.recovered(t)
 			mustFetch(t, p, request(s, "team", "a", "b"))
 			time.Sleep(time.Minute + time.Second)
 		}

@@ -52,11 +52,7 @@ func TestABackendThatFailsEachDocumentByItselfIsDownUntilOneCanBeRead(t *testing
 			t.Errorf("news in the outage: %+v", got)
 		}
 		is.Store(false)
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if got := l.drain(); len(got) != 1 || !got[0].Recovered {
-			t.Errorf("news %+v, want that the backend has recovered", got)
-		}
+		l.recovered(t)
 		mustFetch(t, p, request(s, "team", "a", "b"))
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
@@ -236,18 +237,23 @@ func (w *world) toggleRival() string {
 }
 
 func (w *world) toggle(t *tenant, e *external) string {
-	text := fmt.Sprintf("ExternalSecret %s/%s", t.name, e.name)
-	if e.uid == "" {
-		w.ask(t, e)
+	return w.flip(&e.uid, &esv1.ExternalSecret{ObjectMeta: meta(t.name, e.name)}, "ExternalSecret", func() { w.ask(t, e) })
+}
+
+// flip makes an object that does not exist, and deletes one that does, or makes it anew.
+func (w *world) flip(uid *types.UID, obj client.Object, kind string, create func()) string {
+	text := fmt.Sprintf("%s %s/%s", kind, obj.GetNamespace(), obj.GetName())
+	if *uid == "" {
+		create()
 		return "create " + text
 	}
-	w.witness.kill(e.uid)
-	w.remove(&esv1.ExternalSecret{ObjectMeta: meta(t.name, e.name)})
-	e.uid = ""
+	w.witness.kill(*uid)
+	w.remove(obj)
+	*uid = ""
 	if w.random.IntN(2) == 0 {
 		return "delete " + text
 	}
-	w.ask(t, e)
+	create()
 	return "recreate " + text
 }
 
@@ -282,19 +288,7 @@ func (w *world) toggleSealed() string {
 }
 
 func (w *world) toggleSeal(t *tenant, s *sealedSecret) string {
-	text := fmt.Sprintf("SealedSecret %s/%s", t.name, s.name)
-	if s.uid == "" {
-		w.seal(t, s)
-		return "create " + text
-	}
-	w.witness.kill(s.uid)
-	w.remove(&v1alpha1.SealedSecret{ObjectMeta: meta(t.name, s.name)})
-	s.uid = ""
-	if w.random.IntN(2) == 0 {
-		return "delete " + text
-	}
-	w.seal(t, s)
-	return "recreate " + text
+	return w.flip(&s.uid, &v1alpha1.SealedSecret{ObjectMeta: meta(t.name, s.name)}, "SealedSecret", func() { w.seal(t, s) })
 }
 
 // reseal gives a SealedSecret other values, sealed to the newest keys.

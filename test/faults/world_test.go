@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	mathrand "math/rand/v2"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +20,6 @@ import (
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/countingstore"
-	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
 // system is the controller's own namespace, and credential the Secret with which a tenant's stores log in.
@@ -55,20 +53,7 @@ type world struct {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
-	process.Require(t, "controlplane")
-	root, err := process.ModuleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cp, err := controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{filepath.Join(root, "config", "crd")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	cp := controlplane.Own(t)
 	w := &world{
 		t: t, cp: cp, began: time.Now(), random: mathrand.New(mathrand.NewPCG(seed, seed)),
 		fronts: map[string]*front{left: newFront(t), right: newFront(t)},
@@ -79,6 +64,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 			t.Fatal(err)
 		}
 	}
+	var err error
 	if w.client, err = client.NewWithWatch(cp.Config(), client.Options{Scheme: scheme}); err != nil {
 		t.Fatal(err)
 	}

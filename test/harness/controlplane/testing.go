@@ -30,7 +30,7 @@ var shared struct {
 func New(t testing.TB) *ControlPlane {
 	t.Helper()
 	shared.once.Do(func() {
-		shared.cp, shared.err = startShared(context.WithoutCancel(t.Context()))
+		shared.cp, shared.err = startWithCRDs(context.WithoutCancel(t.Context()))
 		if shared.err == nil {
 			process.AtEnd(shared.cp.Stop)
 		}
@@ -41,7 +41,23 @@ func New(t testing.TB) *ControlPlane {
 	return shared.cp
 }
 
-func startShared(ctx context.Context) (*ControlPlane, error) {
+// Own returns a control plane for one test, with the CRDs of config/crd, which the test may stop and break: nobody else uses it.
+// It ends with the test. Without bin/controlplane the test is skipped, and fails when CI is "true".
+func Own(t testing.TB) *ControlPlane {
+	t.Helper()
+	cp, err := startWithCRDs(t.Context())
+	if err != nil {
+		process.Missing(t, err)
+	}
+	t.Cleanup(func() {
+		if err := cp.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return cp
+}
+
+func startWithCRDs(ctx context.Context) (*ControlPlane, error) {
 	root, err := process.ModuleRoot()
 	if err != nil {
 		return nil, err
