@@ -51,7 +51,8 @@ func (w *world) recover() {
 }
 
 // clear deletes Secrets that only a hand can delete. From some a hand took their owner, and then the owner went. Others the garbage
-// collector of Kubernetes has overlooked when the API server crashed, and nobody of their owner's name is there to take them over.
+// collector of Kubernetes left where they were, as was seen after crashes of the API server, and nobody of their owner's name is there
+// to take them over.
 func (w *world) clear(t *tenant) {
 	w.t.Helper()
 	var list corev1.SecretList

@@ -128,7 +128,7 @@ func (w *world) create(obj client.Object) client.Object {
 		}
 		switch dead := w.witness.isDead(made.GetUID()); {
 		case dead && made.GetDeletionTimestamp() == nil:
-			// A namespace may go without it while an API server that has just started does not list its kind yet.
+			// Seen once in a namespace that was deleted and made anew around a crash of the API server, and not explained.
 			return errors.Join(errors.New("the one before was not deleted"), client.IgnoreNotFound(w.client.Delete(ctx, made)))
 		case dead || made.GetDeletionTimestamp() != nil:
 			return errors.New("the one before is still there")
