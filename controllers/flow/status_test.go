@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -27,6 +30,7 @@ type connection struct {
 
 	mu       sync.Mutex
 	requests []string
+	answers  []string
 }
 
 func (c *connection) GetConfig() *rest.Config        { return c.config }
@@ -34,17 +38,31 @@ func (c *connection) GetHTTPClient() *http.Client    { return c.http }
 func (c *connection) GetScheme() *runtime.Scheme     { return c.scheme }
 func (c *connection) GetRESTMapper() meta.RESTMapper { return c.mapper }
 
-// seen returns the methods of the requests since it was asked last.
-func (c *connection) seen() string {
+// seen returns the methods of the requests for a status since it was asked last, and what was answered.
+func (c *connection) seen() (methods, answers string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	defer func() { c.requests = nil }()
-	return strings.Join(c.requests, " ")
+	defer func() { c.requests, c.answers = nil, nil }()
+	return strings.Join(c.requests, " "), strings.Join(c.answers, "\n")
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+// exchange makes a request for a status and remembers it with its answer.
+func (c *connection) exchange(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	resp, err := next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests, c.answers = append(c.requests, r.Method), append(c.answers, string(body))
+	return resp, nil
+}
 
 func connect(t *testing.T) (*connection, client.Client) {
 	t.Helper()
@@ -53,11 +71,9 @@ func connect(t *testing.T) (*connection, client.Client) {
 		t.Fatal(err)
 	}
 	c.config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
+		return capture.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			if strings.HasSuffix(r.URL.Path, "/status") {
-				c.mu.Lock()
-				c.requests = append(c.requests, r.Method)
-				c.mu.Unlock()
+				return c.exchange(r, next)
 			}
 			return next.RoundTrip(r)
 		})
@@ -126,8 +142,12 @@ func TestAStatusIsWrittenAsAWhole(t *testing.T) {
 			if err := w.WriteStatus(t.Context(), es); err != nil {
 				t.Fatal(err)
 			}
-			if got := c.seen(); got != tc.requests {
-				t.Errorf("requests %q, want %q", got, tc.requests)
+			methods, answers := c.seen()
+			if methods != tc.requests {
+				t.Errorf("requests %q, want %q", methods, tc.requests)
+			}
+			if strings.Contains(answers, `"spec"`) || strings.Contains(answers, "Second") || !strings.Contains(answers, `"PartialObjectMetadata"`) {
+				t.Errorf("answered with more than the metadata: %s", answers)
 			}
 			live := &esv1.ExternalSecret{}
 			if err := kube.Get(t.Context(), client.ObjectKeyFromObject(es), live); err != nil {
