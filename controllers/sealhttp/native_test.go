@@ -52,7 +52,7 @@ func TestNativeValuesAreVerifiedWithTheSameAnswers(t *testing.T) {
 		"opens":               {good, http.StatusOK},
 		"of another name":     {sealedNative(t, "ns", "other", identity), http.StatusConflict},
 		"of another cluster":  {sealedNative(t, "ns", "db", stranger), http.StatusConflict},
-		"damaged":             {good[:len(good)-8] + "AAAA" + good[len(good)-4:], http.StatusConflict},
+		"damaged":             {damaged(t, good, -5), http.StatusConflict},
 		"cut off":             {good[:len(good)-8], http.StatusConflict},
 		"an age file of none": {"YWdlLWVuY3J5cHRpb24ub3JnL3YxCg==", http.StatusConflict},
 	} {

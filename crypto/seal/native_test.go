@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
@@ -94,7 +95,12 @@ func TestAWrongScopeDamageAndAWrongKeyHaveOneAnswer(t *testing.T) {
 	native, foreign := identity(t, 0), identity(t, 0)
 	ring := keyring.New().With(native)
 	text := sealNative(t, "canary-7f3e5b", native)
-	damaged := text[:len(text)-8] + strings.Repeat("A", 4) + text[len(text)-4:]
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)-5] ^= 1
+	damaged := base64.StdEncoding.EncodeToString(raw)
 	for name, c := range map[string]struct {
 		scope seal.Scope
 		name  string
