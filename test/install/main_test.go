@@ -77,6 +77,7 @@ func install(t *testing.T, folders ...string) *world {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
+	w.granted()
 	t.Cleanup(func() { // the namespace stays: its deletion takes longer than a test
 		ctx := context.WithoutCancel(t.Context())
 		for _, binding := range []client.Object{&rbacv1.ClusterRoleBinding{}, &rbacv1.RoleBinding{}} {
@@ -93,6 +94,32 @@ func install(t *testing.T, folders ...string) *world {
 		}
 	})
 	return w
+}
+
+// granted waits until the API server has heard of the bindings of the controller.
+func (w *world) granted() {
+	w.t.Helper()
+	var everywhere rbacv1.ClusterRoleBindingList
+	var somewhere rbacv1.RoleBindingList
+	if err := errors.Join(w.c.List(w.t.Context(), &everywhere), w.c.List(w.t.Context(), &somewhere)); err != nil {
+		w.t.Fatal(err)
+	}
+	wait := func(binding, namespace string, subjects []rbacv1.Subject, role rbacv1.RoleRef) {
+		if !strings.HasPrefix(binding, "sealbridge-") {
+			return
+		}
+		for _, subject := range subjects {
+			if err := w.cp.Granted(w.t.Context(), subject, namespace, role.Kind, role.Name); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	for _, b := range everywhere.Items {
+		wait(b.Name, "", b.Subjects, b.RoleRef)
+	}
+	for _, b := range somewhere.Items {
+		wait(b.Name, b.Namespace, b.Subjects, b.RoleRef)
+	}
 }
 
 // unbind deletes the bindings of the controller.
@@ -175,26 +202,31 @@ func (w *world) noRefusal() {
 	}
 }
 
-// may checks what the controller may do: "verb group/resource namespace" by what is expected.
+// may checks what the controller may do: "verb group/resource namespace" by what is expected. What the install of another test
+// allowed, the API server may take some moments to forget.
 func (w *world) may(want map[string]bool) {
 	w.t.Helper()
 	for what, allowed := range want {
 		fields := strings.Fields(what)
 		group, resource, _ := strings.Cut(fields[1], "/")
 		resource, sub, _ := strings.Cut(resource, "/")
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		spec := authorizationv1.SubjectAccessReviewSpec{
 			User:   "system:serviceaccount:" + system + ":" + account,
 			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + system, "system:authenticated"},
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
 				Verb: fields[0], Group: group, Resource: resource, Subresource: sub, Namespace: strings.Join(fields[2:], ""),
 			},
-		}}
-		if err := w.c.Create(w.t.Context(), review); err != nil {
-			w.t.Fatal(err)
 		}
-		if review.Status.Allowed != allowed {
-			w.t.Errorf("%s: allowed is %t, want %t", what, review.Status.Allowed, allowed)
-		}
+		w.eventually(fmt.Sprintf("%s: allowed is %t", what, allowed), func() error {
+			review := &authorizationv1.SubjectAccessReview{Spec: spec}
+			if err := w.c.Create(w.t.Context(), review); err != nil {
+				return err
+			}
+			if review.Status.Allowed != allowed {
+				return fmt.Errorf("it is %t", review.Status.Allowed)
+			}
+			return nil
+		})
 	}
 }
 

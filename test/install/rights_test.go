@@ -43,8 +43,8 @@ func TestTheRightsOfTheInstallForAllNamespacesAreEnough(t *testing.T) {
 }
 
 func TestTheRightsInSomeNamespacesAreEnoughAndReachNoOther(t *testing.T) {
-	if out, err := controlplane.New(t).Kubectl(t.Context(), "", "create", "namespace", "team-a"); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := controlplane.New(t).Apply(t.Context(), "apiVersion: v1\nkind: Namespace\nmetadata: {name: team-a}\n"); err != nil {
+		t.Fatal(err)
 	}
 	w := install(t, "namespaced")
 	w.may(never())

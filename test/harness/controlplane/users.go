@@ -105,7 +105,8 @@ func ServiceAccount(namespace, name string) rbacv1.Subject {
 	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}
 }
 
-// Allow lets the subject do what the rules say in the namespace, or in the whole cluster when namespace is empty.
+// Allow lets the subject do what the rules say in the namespace, or in the whole cluster when namespace is empty, and returns
+// when the API server has heard of it.
 func (c *ControlPlane) Allow(ctx context.Context, subject rbacv1.Subject, namespace string, rules ...rbacv1.PolicyRule) error {
 	clients, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
@@ -127,7 +128,7 @@ func (c *ControlPlane) Allow(ctx context.Context, subject rbacv1.Subject, namesp
 }
 
 // Bind binds the subject to the role of the kind ("Role" or "ClusterRole") in the namespace, or in the whole cluster
-// when namespace is empty.
+// when namespace is empty, and returns when the API server has heard of it.
 func (c *ControlPlane) Bind(ctx context.Context, subject rbacv1.Subject, namespace, kind, role string) error {
 	clients, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
@@ -146,7 +147,7 @@ func (c *ControlPlane) Bind(ctx context.Context, subject rbacv1.Subject, namespa
 	if err != nil {
 		return fmt.Errorf("bind %s to %s %s: %w", subject.Name, kind, role, err)
 	}
-	return nil
+	return c.Granted(ctx, subject, namespace, kind, role)
 }
 
 // WriteKubeconfig writes a kubeconfig file, mode 0600, with the configuration as its only context.
