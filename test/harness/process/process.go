@@ -122,18 +122,22 @@ func (p *Process) Stop(grace time.Duration) {
 var ErrEnded = errors.New("ended before it was ready")
 
 // Ready calls probe every 50 ms until it returns nil. It fails when the context ends or the child does, with the
-// probe's last error and the end of the child's log.
+// probe's last error and the end of the child's log; also when probe found somebody else on the child's port.
 func (p *Process) Ready(ctx context.Context, probe func(context.Context) error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := probe(ctx)
+		select {
+		case <-p.done:
+			return fmt.Errorf("%s %w; its log ends with:\n%s", p.name, ErrEnded, p.tail())
+		default:
+		}
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s %w; its log ends with:\n%s", p.name, ErrEnded, p.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready in time: %w; its log ends with:\n%s", p.name, err, p.tail())
 		case <-tick.C:
