@@ -30,11 +30,12 @@ import (
 	"github.com/sealbridge/sealbridge/test/harness/gitserver"
 )
 
-// everything are the flags of a controller of all kinds in the namespace, which is quick to give up a lease.
+// everything are the flags of a controller of all kinds in the namespace, which is quick to give up a lease, and so slow to write
+// that it is still at it when a test that has seen it begin ends it.
 func (w *world) everything() []string {
 	return []string{
-		"--controllers=*", "--watch-namespaces=" + w.ns, "--leader-elect", "--leader-election-lease-duration=3s",
-		"--leader-election-renew-deadline=2s", "--leader-election-retry-period=300ms",
+		"--controllers=*", "--watch-namespaces=" + w.ns, "--leader-elect", "--leader-election-lease-duration=8s",
+		"--leader-election-renew-deadline=6s", "--leader-election-retry-period=300ms", "--kubeclient-qps=50", "--kubeclient-burst=20",
 	}
 }
 

@@ -300,7 +300,7 @@ func TestWhatSealedSecretsLeftIsTakenOverAndGivenBack(t *testing.T) {
 		if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "during"}, &obj); err != nil {
 			t.Fatal(err)
 		}
-		return obj.Status.Conditions[0].Status == metav1.ConditionTrue && w.secret("during") == canary
+		return len(obj.Status.Conditions) > 0 && obj.Status.Conditions[0].Status == metav1.ConditionTrue && w.secret("during") == canary
 	})
 	if uid() != was || w.secret("before") != canary {
 		t.Error("the Secret is another one")

@@ -54,7 +54,7 @@ func (s sides) theirs(t *testing.T, stdin string, args ...string) (stdout, stder
 // execute runs a command as a process.
 func execute(t *testing.T, path, stdin string, args ...string) (stdout, stderr string, ok bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = []string{"HOME=/nonexistent", "KUBECONFIG=/nonexistent/config"}
@@ -213,7 +213,7 @@ func TestTheExitCodesAreKubeseals(t *testing.T) {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			fields := strings.Fields(strings.NewReplacer("CERT", s.cert, "DIR", dir).Replace(args))
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			theirs := exec.CommandContext(ctx, s.real, fields...)
 			theirs.Env = []string{"HOME=/nonexistent", "KUBECONFIG=/nonexistent/config"}
