@@ -71,6 +71,7 @@ func TestAnObjectIsWrittenOnceAndReportedOnce(t *testing.T) {
 	w := started(t)
 	w.create(w.object("app", map[string]string{"k": canary}))
 	w.synced("app")
+	w.eventually("the event", func() bool { return len(w.events("app")) > 0 })
 	settle(w)
 	writes := w.requests.with(func(s string) bool { return !strings.HasPrefix(s, "GET ") && strings.Contains(s, "/app") })
 	posts := w.requests.with(func(s string) bool { return strings.HasPrefix(s, "POST ") && strings.HasSuffix(s, "/secrets") })

@@ -50,7 +50,8 @@ func newClient(t *testing.T, cfg *rest.Config) client.Client {
 func replica(t *testing.T, cfg *rest.Config, ns string, elect bool, change ...func(*sealingkey.Deps)) (keeper *sealingkey.Keeper, stop func()) {
 	t.Helper()
 	skip := true
-	lease, renew, retry := 4*time.Second, 3*time.Second, 500*time.Millisecond
+	// Nobody here dies without giving its lease back: long enough for a machine that is busy.
+	lease, renew, retry := time.Minute, 50*time.Second, 500*time.Millisecond
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme(), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller:     config.Controller{SkipNameValidation: &skip},

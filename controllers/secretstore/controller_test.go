@@ -217,7 +217,7 @@ func (w *world) create(obj client.Object) {
 func (w *world) reports(obj client.Object, status metav1.ConditionStatus, reason, text string) *esv1.SecretStoreStatus {
 	w.t.Helper()
 	var got error
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if err := w.c.Get(w.t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
 			w.t.Fatal(err)
 		}
@@ -372,7 +372,7 @@ func TestAStoreThatIsReadyIsQuiet(t *testing.T) {
 		}
 		return reasons
 	}
-	for deadline := time.Now().Add(10 * time.Second); len(events()) == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); len(events()) == 0 && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	w.stop()
@@ -411,7 +411,7 @@ func TestStoresThatAreSlowHoldUpNoOthers(t *testing.T) {
 		return w.vault.held
 	}
 	slow := []*esv1.SecretStore{store("one", "slow"), store("two", "slow")}
-	for deadline := time.Now().Add(20 * time.Second); held() < len(slow); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); held() < len(slow); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d logins are under way", held())
 		}
@@ -446,7 +446,7 @@ func TestAStoreIsCheckedAsOftenAsItAsks(t *testing.T) {
 		w.create(store)
 		w.reports(store, "True", "Valid", "")
 		began := checks()
-		for deadline := time.Now().Add(30 * time.Second); checks() < began+3; time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); checks() < began+3; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: checked %d times more", name, checks()-began)
 			}

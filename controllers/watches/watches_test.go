@@ -199,9 +199,12 @@ func TestWhatChangesBetweenReadingAndFollowingIsTold(t *testing.T) {
 	w.followers.Follow("third", map[watches.Object]watches.Version{w.secret("a"): ""})
 	w.followers.Follow("fourth", map[watches.Object]watches.Version{w.secret("a"): now + "9"}) // a watch that is behind
 	for _, who := range []string{"third", "fourth"} {
-		if _, newer := w.followers.Newer(who); newer || w.told[who] != 0 {
+		_, newer := w.followers.Newer(who)
+		w.mu.Lock()
+		if newer || w.told[who] != 0 {
 			t.Errorf("%s was told %d times that something is newer", who, w.told[who])
 		}
+		w.mu.Unlock()
 	}
 }
 
@@ -214,9 +217,11 @@ func TestOnlyWhatSomebodyFollowsIsWatched(t *testing.T) {
 	}
 	v := w.put("a", "1")
 	time.Sleep(100 * time.Millisecond)
+	w.mu.Lock()
 	if len(w.all) != 0 {
 		t.Errorf("requests though nobody follows anything: %v", w.all)
 	}
+	w.mu.Unlock()
 	cm := watches.Object{Kind: watches.ConfigMap, Namespace: w.ns, Name: "b"}
 	w.followers.Follow("who", map[watches.Object]watches.Version{w.secret("a"): v, cm: ""})
 	w.followers.Follow("other", map[watches.Object]watches.Version{w.secret("a"): v})
