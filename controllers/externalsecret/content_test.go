@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -196,7 +197,8 @@ func TestContentIsRendered(t *testing.T) {
 				Labels:      map[string]string{"own": "l", "argocd.argoproj.io/instance": "x", "gitsync.sealbridge.dev/name": "x"},
 				Annotations: map[string]string{"own": "a", "kubectl.kubernetes.io/last-applied-configuration": "x"}}}
 			es.Spec.Target.Template = tt.template
-			c, err := render(t.Context(), template.Options{}, es, values, nil)
+			// However busy the machine is, no limit is met but those that are meant.
+			c, err := render(t.Context(), template.Options{MaxTime: time.Hour}, es, values, nil)
 			check(t, tt.data, c.data, err, tt.err)
 			if tt.err != "" {
 				return

@@ -77,6 +77,8 @@ type world struct {
 	ahead  atomic.Int64
 	stop   func()
 	limits sessions.Limits
+	// patience is how long a state is waited for.
+	patience time.Duration
 	// templates outlive the controller, so that a test can count.
 	templates *template.Cache
 }
@@ -147,7 +149,7 @@ func prepare(t *testing.T) *world {
 	t.Helper()
 	cp := controlplane.New(t)
 	w := &world{t: t, ns: cp.Namespace(t), backend: &backend{}, logs: &capture.Log{},
-		traffic: &traffic{seen: map[string]int{}}, heartbeat: externalsecret.DefaultHeartbeat, templates: template.NewCache()}
+		traffic: &traffic{seen: map[string]int{}}, heartbeat: externalsecret.DefaultHeartbeat, templates: template.NewCache(), patience: 30 * time.Second}
 	w.class, w.providers = "class-"+w.ns, []providers.Provider{w.backend}
 	cfg := cp.Config()
 	cfg.QPS = -1
@@ -189,7 +191,7 @@ func restricted(t *testing.T, cp *controlplane.ControlPlane, name string) *rest.
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // the API server hears of the roles
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // the API server hears of the roles
 		err := errors.Join(c.List(t.Context(), &esv1.ExternalSecretList{}), c.List(t.Context(), &esv1.ClusterSecretStoreList{}))
 		if err == nil {
 			return cfg
@@ -344,7 +346,7 @@ func change[T client.Object](w *world, obj T, edit func(T)) {
 func (w *world) eventually(what string, check func() error) {
 	w.t.Helper()
 	var err error
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(w.patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if err = check(); err == nil {
 			return
 		}

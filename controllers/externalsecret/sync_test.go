@@ -241,6 +241,19 @@ func TestIdleMeansIdle(t *testing.T) {
 		w.ready(fmt.Sprintf("es-%d", i))
 	}
 	w.ready("busy")
+	w.eventually("all are announced", func() error {
+		for _, name := range []string{"store", "busy"} {
+			if len(w.events(name)) == 0 {
+				return fmt.Errorf("%s is not", name)
+			}
+		}
+		for i := range 20 {
+			if name := fmt.Sprintf("es-%d", i); len(w.events(name)) == 0 {
+				return fmt.Errorf("%s is not", name)
+			}
+		}
+		return nil
+	})
 	time.Sleep(1500 * time.Millisecond) // whatever is on its way arrives
 	w.traffic.reset()
 	before, _ := w.backend.calls()

@@ -186,6 +186,7 @@ func TestWhateverHappensTheSecretComesToWhatTheStoreHolds(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			w := &walk{world: prepare(t), random: rand.New(rand.NewPCG(seed, 1))}
+			w.patience = 2 * time.Minute
 			w.traffic.fault = w.lossy()
 			w.start()
 			w.store("store")
@@ -200,7 +201,7 @@ func TestWhateverHappensTheSecretComesToWhatTheStoreHolds(t *testing.T) {
 				}
 				w.bad.Store(false)
 				w.backend.fail(nil)
-				end := time.Now().Add(time.Minute) // failed runs are repeated with backoff
+				end := time.Now().Add(6 * time.Minute) // failed runs are repeated with a backoff of up to five, the more the longer a busy machine draws the faults out
 				for w.differs() != "" && time.Now().Before(end) {
 					time.Sleep(50 * time.Millisecond)
 				}

@@ -314,7 +314,8 @@ func TestARepositoryOver256MiBIsRefusedAndChangesNothing(t *testing.T) {
 		t.Skip("transfers 256 MiB")
 	}
 	// Not in parallel: the race detector looks at every byte, and the other tests have deadlines.
-	o := newOrigin(t, source.Limits{})
+	const patience = 10 * time.Minute // of the attempt, too, which would end otherwise before it has come to the limit
+	o := newOrigin(t, source.Limits{Time: patience})
 	o.sync(nil)
 	o.ready("app", o.commit(gitserver.Change{Files: map[string]string{"apps/stays.yaml": configMap("stays", "1")}}))
 	before := o.object("v1", "ConfigMap", "stays").GetResourceVersion()
@@ -324,7 +325,7 @@ func TestARepositoryOver256MiBIsRefusedAndChangesNothing(t *testing.T) {
 	}
 	o.request("app")
 	var ready metav1.Condition
-	o.within(3*time.Minute, "the repository is refused", func() bool {
+	o.within(patience, "the repository is refused", func() bool {
 		ready = condition(o.get("app"), v1alpha1.ConditionReady)
 		return ready.Reason == v1alpha1.ReasonRepositoryTooLarge
 	})

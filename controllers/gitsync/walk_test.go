@@ -167,7 +167,7 @@ func TestWhateverHappensTheClusterComesToWhatGitHolds(t *testing.T) {
 				}
 				w.git.fail(w.url("app"), nil)
 				w.request("app")
-				if !w.comes(time.Minute, func() bool {
+				if !w.comes(5*time.Minute, func() bool {
 					ready := condition(w.get("app"), v1alpha1.ConditionReady)
 					return ready.Status == metav1.ConditionTrue && w.agrees() == ""
 				}) {

@@ -188,7 +188,7 @@ func (w *world) get(name string) *v1alpha1.GitSync {
 // eventually waits until what is true; it says what it waited for when that does not come.
 func (w *world) eventually(what string, is func() bool) {
 	w.Helper()
-	w.within(30*time.Second, what, is)
+	w.within(2*time.Minute, what, is)
 }
 
 // within is eventually for what takes its time.

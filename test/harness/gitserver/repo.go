@@ -206,9 +206,11 @@ func (r *Repo) Tag(ctx context.Context, name, revision, message string) error {
 // Grow commits n files of size bytes each, which do not compress, below the folder, and returns the last commit's id. It makes
 // repositories that are too big.
 func (r *Repo) Grow(ctx context.Context, folder string, n, size int) (string, error) {
-	// Not even tried to compress, which would take most of the time.
-	if _, err := r.git(ctx, nil, "config", "core.compression", "0"); err != nil {
-		return "", err
+	// Nobody even tries to compress, or looks for what two files have in common, which would take most of the time.
+	for name, value := range map[string]string{"core.compression": "0", "core.bigFileThreshold": "1"} {
+		if _, err := r.git(ctx, nil, "config", name, value); err != nil {
+			return "", err
+		}
 	}
 	var id string
 	for i := range n {
