@@ -22,7 +22,7 @@ func TestWrongInputSaysWhatToDo(t *testing.T) {
 		"a log level that is none":                      {[]string{"--log-level", "loud"}, "use debug, info, warn or error"},
 		"a log format that is none":                     {[]string{"--log-format", "xml"}, "use json or text"},
 		"a kubeconfig that is not there":                {[]string{"--kubeconfig", filepath.Join(dir, "none")}, "run inside a cluster, or give --kubeconfig or KUBECONFIG"},
-		"no cluster at all":                             {nil, "run inside a cluster, or give --kubeconfig or KUBECONFIG"},
+		"no cluster at all":                             {[]string{}, "run inside a cluster, or give --kubeconfig or KUBECONFIG"},
 		"an unknown flag":                               {[]string{"--leader"}, "unknown flag: --leader"},
 		"a flag of the operator without a meaning here": {[]string{"--enable-secrets-caching"}, "which External Secrets Operator has: remove it: no cache holds the data of Secrets"},
 		"a flag of the operator with another name":      {[]string{"--enable-secret-store-reconciler=false"}, "--controllers=*,-secretstore"},

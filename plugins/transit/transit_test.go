@@ -49,7 +49,7 @@ func newWorld(t *testing.T, kind string) *world {
 		t.Fatal(err)
 	}
 	err = server.KubernetesRole(ctx, w.auth, "r", vault.KubernetesRole{
-		ServiceAccounts: []string{"sealbridge"}, Namespaces: []string{w.name}, Audience: "vault", Policies: []string{w.name}, TTL: 30 * time.Second})
+		ServiceAccounts: []string{"sealbridge"}, Namespaces: []string{w.name}, Audience: "vault", Policies: []string{w.name}, TTL: 30 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,12 +168,12 @@ func TestALoginThatEndsOrIsRevokedIsMadeAnew(t *testing.T) {
 	})
 	ring, to := newest(t, c)
 	login := "auth/" + w.auth + "/login"
-	// 30 seconds is what the role gives.
-	ahead.Store(int64(15 * time.Second))
+	// 30 minutes are what the role gives.
+	ahead.Store(int64(15 * time.Minute))
 	if err := opened(t.Context(), ring, sealed(t, to)); err != nil || w.requests(login) != 1 {
 		t.Errorf("in the middle of its life: %v, %d logins", err, w.requests(login))
 	}
-	ahead.Store(int64(25 * time.Second))
+	ahead.Store(int64(25 * time.Minute))
 	if err := opened(t.Context(), ring, sealed(t, to)); err != nil || w.requests(login) != 2 {
 		t.Errorf("before its end: %v, %d logins", err, w.requests(login))
 	}
@@ -337,7 +337,8 @@ func TestARefusalNamesTheRightThatIsMissing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	w.policy("read")
-	ring, to := newest(t, w.client())
+	moment := time.Now()
+	ring, to := newest(t, w.client(func(o *transit.Options) { o.Now = func() time.Time { return moment } }))
 	text := sealed(t, to)
 	want := `the policies of role "r" must grant "update" on ` + w.mount + "/decrypt/k"
 	for range 20 {
