@@ -72,9 +72,10 @@ func (r *Reconciler) search(ctx context.Context, s *scope) error {
 			return failed(err)
 		}
 		s.visit.to(laneOf(s.stores[e.origin.store]))
+		interval := intervalOf(&s.es.Spec)
 		doc, err := r.deps.Sessions.Find(ctx, sessions.Finding{
 			Store: store, Namespace: s.es.Namespace, Query: query,
-			MaxAge: sessions.MaxAge(intervalOf(&s.es.Spec)), Forced: s.plan.forced,
+			MaxAge: sessions.MaxAge(interval), Interval: interval, Forced: s.plan.forced,
 		})
 		s.documents[e.origin] = providers.Result{Document: doc, Err: err}
 	}

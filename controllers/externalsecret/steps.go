@@ -268,9 +268,10 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 			return failed(err)
 		}
 		s.visit.to(laneOf(s.stores[ref]))
+		interval := intervalOf(&s.es.Spec)
 		results, err := r.deps.Sessions.Fetch(ctx, sessions.Request{
 			Store: store, Namespace: s.es.Namespace, Refs: wanted[ref],
-			MaxAge: sessions.MaxAge(intervalOf(&s.es.Spec)), Since: s.since, Forced: s.plan.forced,
+			MaxAge: sessions.MaxAge(interval), Interval: interval, Since: s.since, Forced: s.plan.forced,
 		})
 		if err != nil {
 			r.answered(s, err)

@@ -22,6 +22,9 @@ type Request struct {
 	Refs []providers.Ref
 	// MaxAge is how old a document may be that was fetched for somebody else; see MaxAge.
 	MaxAge time.Duration
+	// Interval is how often the object asks; 0 for one that does not mean to ask again. What is known of a document is kept
+	// for as long as somebody can be expected to ask for it.
+	Interval time.Duration
 	// Since is a time before which no document may have been asked for, because something is known to have changed then.
 	Since time.Time
 	// Forced asks the store whatever was asked before, and joins no call that is under way.
@@ -29,6 +32,8 @@ type Request struct {
 
 	// query is what Find asks instead of Refs.
 	query *providers.Query
+	// keep is for how long what is known of the answers is kept.
+	keep time.Duration
 }
 
 // MaxAge returns how old a reused document may be for an object that is refreshed every interval: a tenth of it, a
@@ -81,8 +86,8 @@ type kept struct {
 	breaker breaker
 	docs    map[question]document
 	flights map[question]*flight
-	// prints tell what the documents were when they were fetched last, and matched what searches found (notice.go).
-	prints  map[question]uint64
+	// known is what is remembered of each question that somebody still asks, and matched what searches found (notice.go).
+	known   map[question]memory
 	matched map[question]map[string]uint64
 	seed    maphash.Seed
 }
@@ -131,6 +136,7 @@ func (k *kept) take(req Request, questions []question, now, deadline time.Time, 
 		if _, ok := have[ref]; ok || waits[ref] != nil {
 			continue
 		}
+		k.rememberLocked(ref, now.Add(req.keep))
 		doc, ok := k.docs[ref]
 		switch under := k.flights[ref]; {
 		case !req.Forced && ok && now.Sub(doc.asked) < maxAge && !doc.asked.Before(req.Since):
@@ -185,14 +191,15 @@ func (k *kept) land(f *flight) (changed []question, down bool) {
 	return changed, down
 }
 
-func (k *kept) sweep(before time.Time) {
+// sweep drops the documents that were asked for before a time, and what is known of questions that nobody asks any more.
+func (k *kept) sweep(before, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for ref, doc := range k.docs {
-		if doc.asked.Before(before) {
-			delete(k.docs, ref)
-		}
-	}
+	maps.DeleteFunc(k.docs, func(_ question, doc document) bool { return doc.asked.Before(before) })
+	maps.DeleteFunc(k.known, func(_ question, m memory) bool { return m.until.Before(now) })
+	forgotten := func(q question) bool { _, ok := k.known[q]; return !ok }
+	maps.DeleteFunc(k.matched, func(q question, _ map[string]uint64) bool { return forgotten(q) })
+	maps.DeleteFunc(k.breaker.bad, func(q question, _ bool) bool { return forgotten(q) })
 }
 
 func (k *kept) drop() {
@@ -206,6 +213,7 @@ func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Re
 	now := time.Now()
 	deadline := now.Add(p.patience(e.store))
 	questions := questionsFor(e.session, req)
+	req.keep = p.keep(req.Interval)
 	have, waits, own, err := e.kept.take(req, questions, now, deadline, min(req.MaxAge, p.limits.Reuse))
 	if err != nil {
 		return nil, err

@@ -18,16 +18,18 @@ type Finding struct {
 	// Namespace is that of the object that asks.
 	Namespace string
 	Query     providers.Query
-	// MaxAge and Forced are as in Request.
-	MaxAge time.Duration
-	Forced bool
+	// MaxAge, Interval and Forced are as in Request.
+	MaxAge, Interval time.Duration
+	Forced           bool
 }
 
 // Find returns one document, a Found, whose fields are the documents that match: by their names, their whole content. What is found
 // is shared and kept as what is fetched is. It fails with an error of a class of package providers, ErrInvalid for a store
 // whose provider finds nothing.
 func (p *Pool) Find(ctx context.Context, f Finding) (providers.Document, error) {
-	results, err := p.Fetch(ctx, Request{Store: f.Store, Namespace: f.Namespace, MaxAge: f.MaxAge, Forced: f.Forced, query: &f.Query})
+	results, err := p.Fetch(ctx, Request{
+		Store: f.Store, Namespace: f.Namespace, MaxAge: f.MaxAge, Interval: f.Interval, Forced: f.Forced, query: &f.Query,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,46 @@ package sessions
 import (
 	"hash/maphash"
 	"maps"
+	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
 )
+
+// memory is what is remembered of a question: much longer than the document, so that a change is noticed by all who ask, also
+// by those who do so once a day.
+type memory struct {
+	// until is when nobody is expected to ask any more.
+	until time.Time
+	// print tells what the document was when it was fetched last, once it was.
+	print   uint64
+	printed bool
+}
+
+// keepIntervals is after how many of its intervals nobody is expected to ask any more, and maxKept an interval of which no
+// process lives to see several.
+const (
+	keepIntervals = 3
+	maxKept       = 365 * 24 * time.Hour
+)
+
+// keep returns for how long what is known of a document is kept for somebody who asks each interval, and at least as long as a
+// session that nobody uses.
+func (p *Pool) keep(interval time.Duration) time.Duration {
+	return max(p.limits.Idle, keepIntervals*min(interval, maxKept))
+}
+
+// rememberLocked makes what is known of a question be kept until a time, or longer for others who ask. The caller holds k.mu.
+func (k *kept) rememberLocked(q question, until time.Time) {
+	m := k.known[q]
+	if !m.until.Before(until) {
+		return
+	}
+	if k.known == nil {
+		k.known = map[question]memory{}
+	}
+	m.until = until
+	k.known[q] = m
+}
 
 // noticeLocked compares what a call brought with what the same question was answered before, and returns the questions that
 // have another answer now: this one, and those that concern a document that has changed, whose kept answers are too old.
@@ -19,11 +56,13 @@ func (k *kept) noticeLocked(q question, r providers.Result, order int) []questio
 	if !ok {
 		return nil
 	}
-	was, known := k.prints[q]
-	if k.prints == nil {
-		k.prints = map[question]uint64{}
+	m, asked := k.known[q]
+	if !asked { // it was forgotten while it was asked for
+		return nil
 	}
-	k.prints[q] = now
+	was, known := m.print, m.printed
+	m.print, m.printed = now, true
+	k.known[q] = m
 	if !known || was == now {
 		return nil
 	}
@@ -55,8 +94,8 @@ func (k *kept) noticeFoundLocked(q question, f Found, order int) []question {
 			continue
 		}
 		changed = append(changed, k.findersLocked(q, name, after, order)...)
-		for other, has := range k.prints {
-			if other.ref.Key == name && current(other) && (has != after || other.ref.Property != "") {
+		for other, m := range k.known {
+			if m.printed && other.ref.Key == name && current(other) && (m.print != after || other.ref.Property != "") {
 				k.outdateLocked(other, order)
 				changed = append(changed, other)
 			}
@@ -90,8 +129,7 @@ func (k *kept) outdateLocked(q question, order int) {
 	}
 }
 
-// print tells the contents of documents apart. It is known for as long as the session lives, while the documents are soon
-// dropped.
+// print tells the contents of documents apart.
 func (k *kept) print(q question, r providers.Result) (uint64, bool) {
 	var whole providers.Value
 	err := safely(func() (err error) {

@@ -298,7 +298,7 @@ func (p *Pool) sweep(now time.Time) {
 			p.retireLocked(e)
 			continue
 		}
-		e.kept.sweep(now.Add(-p.limits.Reuse))
+		e.kept.sweep(now.Add(-p.limits.Reuse), now)
 	}
 	p.forgetCredentials(func(k key, c *credentials) bool { return p.entries[k] == nil && now.Sub(c.used) >= p.limits.Idle })
 }
