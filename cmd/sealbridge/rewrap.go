@@ -124,7 +124,7 @@ func (r *rewrapRun) summary() {
 }
 
 // holdsSealed finds SealedSecrets in a file that cannot be read.
-var holdsSealed = regexp.MustCompile(`\bkind["']?:[ \t]*["']?SealedSecret\b`)
+var holdsSealed = regexp.MustCompile(`\bkind["']?:[ \t]*["']?SealedSecret(List)?\b`)
 
 // file seals the SealedSecrets of a file anew and says what became of them, once that is certain. What is wrong with one
 // file stands in the way of no other.

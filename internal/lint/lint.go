@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/crypto/sopsdoc"
 	"github.com/sealbridge/sealbridge/internal/manifest"
+	"github.com/sealbridge/sealbridge/internal/yamledit"
 )
 
 // Severity says how bad a finding is.
@@ -107,7 +108,7 @@ func File(name string, data []byte, o Options) []Finding {
 }
 
 // concerned says whether a file that cannot be read may hold what is looked for.
-var concerned = regexp.MustCompile(`(?m)^[ \t-]*["']?kind["']?:[ \t]*["']?(SealedSecret|Secret)\b`)
+var concerned = regexp.MustCompile(`(?m)(?:^|[{,])[ \t-]*["']?kind["']?[ \t]*:[ \t]*["']?(SealedSecret|Secret)(List)?\b`)
 
 func (f *file) manifests(data []byte) {
 	documents, err := manifest.Read(bytes.NewReader(data), manifest.Limits{})
@@ -133,29 +134,21 @@ func (f *file) manifests(data []byte) {
 		return
 	}
 	for _, d := range documents {
+		lines := yamledit.NewLines(d.Raw, d.RawLine())
 		items, err := manifest.Items(d)
-		if err != nil {
-			continue // no object of Kubernetes
+		var bad *manifest.Error
+		if errors.As(err, &bad) && concerned.Match(d.Raw) {
+			f.add(Error, d.Line, "unreadable", "", "correct it; Kubernetes cannot read it either", "the list has a secret and not all of it can be read: %s", bad.Problem)
 		}
-		for i, item := range items {
-			var path []string
-			if _, isList := d.Object["items"].([]any); isList && len(item.Object) > 0 && !sameObject(d, item) {
-				path = []string{"items", fmt.Sprint(i)}
-			}
-			f.object(newObject(d, item, path))
+		for _, item := range items {
+			f.object(&object{item: item, lines: lines})
 		}
 	}
 }
 
-func sameObject(a, b manifest.Document) bool {
-	apiVersion, kind := a.Kind()
-	otherVersion, other := b.Kind()
-	return apiVersion == otherVersion && kind == other
-}
-
 func (f *file) object(o *object) {
 	switch apiVersion, kind := o.item.Kind(); {
-	case kind == "Secret" && apiVersion == "v1":
+	case kind == "Secret" && (apiVersion == "v1" || apiVersion == ""): // which kubeseal takes
 		f.secret(o)
 	case kind == "SealedSecret" && strings.HasPrefix(apiVersion, "bitnami.com/"):
 		f.sealedSecret(o)

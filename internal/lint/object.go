@@ -11,12 +11,7 @@ import (
 // object reads the fields of an object leniently: what has another type is not there.
 type object struct {
 	item  manifest.Document
-	path  []string
 	lines yamledit.Lines
-}
-
-func newObject(d, item manifest.Document, path []string) *object {
-	return &object{item: item, path: path, lines: yamledit.NewLines(d.Raw, d.RawLine())}
 }
 
 func (o *object) at(path ...string) any {
@@ -38,7 +33,7 @@ func (o *object) text(path ...string) string {
 	return text
 }
 
-func (o *object) line(path ...string) int { return o.lines.Of(slices.Concat(o.path, path)...) }
+func (o *object) line(path ...string) int { return o.lines.Of(slices.Concat(o.item.Path, path)...) }
 
 // name returns kind and name for people.
 func (o *object) name() string {

@@ -2,11 +2,15 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	kjson "sigs.k8s.io/json"
@@ -44,6 +48,8 @@ type Document struct {
 	Object map[string]any
 	// Raw is the document's text without the separator lines around it, comments and order kept.
 	Raw []byte
+	// Path leads from the top of Raw to the object, where that is an item of a list: items, 3.
+	Path []string
 }
 
 // Kind returns the document's apiVersion and kind; each is "" when it is missing or no string.
@@ -140,26 +146,53 @@ func newStream(r io.Reader, limits Limits) (*stream, []byte, error) {
 	return &stream{limits: limits, skipped: len(whole) - len(data)}, data, nil
 }
 
-// Items returns the objects of a v1 List (kubectl get -o yaml) as documents of their own, which keep the place of the
-// list, and other documents as they are. Lists in lists are not opened.
-func Items(d Document) ([]Document, error) {
-	apiVersion, kind := d.Kind()
-	items, isList := d.Object["items"].([]any)
-	if apiVersion != "v1" || !isList || (kind != "List" && kind != "SecretList") {
-		return []Document{d}, nil
+// Items returns the objects of a List (kubectl get -o yaml), a SecretList or a SealedSecretList as documents of their own, which
+// keep the place of the list, and other documents as they are. Lists in lists are opened too. With the error, which is of the
+// first item that cannot be read, come the items that can.
+func Items(d Document) ([]Document, error) { return items(nil, d) }
+
+// maxNesting bounds lists in lists, which nobody writes by hand.
+const maxNesting = 16
+
+// itemsOf returns which apiVersion and kind the items of a list have that name none; false for what is no list.
+func itemsOf(apiVersion, kind string) (itemVersion, itemKind string, isList bool) {
+	switch {
+	case apiVersion == "v1" && kind == "List":
+		return "", "", true
+	case apiVersion == "v1" && kind == "SecretList":
+		return "v1", "Secret", true
+	case strings.HasPrefix(apiVersion, "bitnami.com/") && kind == "SealedSecretList":
+		return apiVersion, "SealedSecret", true
 	}
-	out := make([]Document, 0, len(items))
-	for _, item := range items {
+	return "", "", false
+}
+
+func items(out []Document, d Document) ([]Document, error) {
+	apiVersion, kind, isList := itemsOf(d.Kind())
+	list, ok := d.Object["items"].([]any)
+	if !isList || !ok && d.Object["items"] != nil {
+		return append(out, d), nil
+	}
+	if len(d.Path) >= 2*maxNesting {
+		return out, &Error{Document: d.Index, Line: d.Line, Problem: problemNesting}
+	}
+	var wrong error
+	for i, item := range list {
 		object, ok := item.(map[string]any)
 		if !ok {
-			return nil, &Error{Document: d.Index, Line: d.Line, Problem: problemItem}
+			wrong = cmp.Or(wrong, error(&Error{Document: d.Index, Line: d.Line, Problem: problemItem}))
+			continue
 		}
-		if kind == "SecretList" && object["kind"] == nil {
-			object["apiVersion"], object["kind"] = "v1", "Secret"
+		if kind != "" && object["kind"] == nil {
+			object["apiVersion"], object["kind"] = apiVersion, kind
 		}
-		out = append(out, Document{Index: d.Index, Line: d.Line, Offset: d.Offset, Object: object, Raw: d.Raw})
+		var err error
+		out, err = items(out, Document{
+			Index: d.Index, Line: d.Line, Offset: d.Offset, Object: object, Raw: d.Raw, Path: append(slices.Clip(d.Path), "items", strconv.Itoa(i)),
+		})
+		wrong = cmp.Or(wrong, err)
 	}
-	return out, nil
+	return out, wrong
 }
 
 type stream struct {

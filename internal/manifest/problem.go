@@ -19,6 +19,7 @@ const (
 	problemTwice   = "a key is set twice"
 	problemObject  = "not an object with fields"
 	problemItem    = "an item of the list is not an object with fields"
+	problemNesting = "lists in lists in lists, deeper than is read"
 	problemAliases = "the aliases expand to more than is allowed"
 	problemAnchor  = "an alias names an anchor that does not exist"
 	problemLoop    = "an anchor contains itself"

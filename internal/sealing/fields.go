@@ -18,7 +18,11 @@ type object struct {
 }
 
 func newObject(d manifest.Document) *object {
-	return &object{where: fmt.Sprintf("document %d, line %d", d.Index, d.Line), fields: d.Object}
+	where := fmt.Sprintf("document %d, line %d", d.Index, d.Line)
+	if len(d.Path) > 0 {
+		where += ", " + dotted(d.Path)
+	}
+	return &object{where: where, fields: d.Object}
 }
 
 // fail keeps the first fault.

@@ -8,8 +8,8 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/manifest"
@@ -39,7 +39,6 @@ type Object struct {
 	Line int
 
 	document manifest.Document
-	path     []string // of the object in its document: a List's items, 3
 	fields   map[string]any
 	edits    []yamledit.Edit
 }
@@ -62,8 +61,8 @@ func readFile(text []byte, other func(manifest.Document) error) (*File, error) {
 		if err != nil {
 			return nil, inputError(err)
 		}
-		_, isList := d.Object["items"].([]any)
-		for i, item := range items {
+		lines := sync.OnceValue(func() yamledit.Lines { return yamledit.NewLines(d.Raw, d.RawLine()) })
+		for _, item := range items {
 			if apiVersion, kind := item.Kind(); kind != Kind || apiVersion != APIVersion {
 				if err := other(item); err != nil {
 					return nil, err
@@ -74,9 +73,8 @@ func readFile(text []byte, other func(manifest.Document) error) (*File, error) {
 			if err != nil {
 				return nil, err
 			}
-			if _, kind := d.Kind(); isList && kind != Kind {
-				object.path = []string{"items", strconv.Itoa(i)}
-				object.Line = yamledit.NewLines(d.Raw, d.RawLine()).Of(object.path...)
+			if len(item.Path) > 0 {
+				object.Line = lines().Of(item.Path...)
 			}
 			f.objects = append(f.objects, object)
 		}
@@ -166,7 +164,7 @@ func (o *Object) Remove(key string) {
 
 func (o *Object) edit(edits ...yamledit.Edit) {
 	for _, e := range edits {
-		e.Path = slices.Concat(o.path, e.Path)
+		e.Path = slices.Concat(o.document.Path, e.Path)
 		o.edits = append(o.edits, e)
 	}
 }

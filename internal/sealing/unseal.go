@@ -169,7 +169,11 @@ func unseal(ctx context.Context, d manifest.Document, keys seal.Keys) (*Recovere
 func requireSealedSecret(o *object, d manifest.Document) {
 	apiVersion, kind := d.Kind()
 	if kind != Kind {
-		o.fail("", "is a %s, not a SealedSecret", readable(kind))
+		hint := "give a SealedSecret, as sealbridge seal makes it"
+		if strings.HasSuffix(kind, "List") {
+			hint = "sealbridge set, unset, edit, rewrap and seal --update change SealedSecrets in lists"
+		}
+		o.fail(hint, "is a %s, not a SealedSecret", readable(kind))
 	} else if apiVersion != APIVersion {
 		o.fail("", "the apiVersion is not "+APIVersion)
 	}
