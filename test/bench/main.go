@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	fs.StringVar(&set.dir, "out", "bin/bench", "folder for the JSON files and profiles")
 	fs.BoolVar(&set.profile, "profile", false, "also keep CPU and heap profiles of the controller")
 	fs.BoolVar(&set.strict, "strict", false, "fail when a bound is missed")
-	fs.StringVar(&set.beside, "beside", "", "comma-separated other tools to measure too: eso (its defaults), eso-tuned, sealed-secrets (its defaults), sealed-secrets-tuned")
+	fs.StringVar(&set.beside, "beside", "", "comma-separated other tools to measure too: sealbridge-v1 (ours without v1beta1), eso (its defaults), eso-tuned, sealed-secrets (its defaults), sealed-secrets-tuned")
 	fs.StringVar(&set.instead, "instead", "", "other tools to measure without ours")
 	fs.StringVar(&set.eso, "eso", "bin/external-secrets", "binary of External Secrets Operator for -beside and -instead")
 	fs.StringVar(&set.esoCRDs, "eso-crds", "bin/external-secrets-crds.yaml", "its CustomResourceDefinitions")

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
@@ -57,6 +62,8 @@ func subjectOf(name string, set settings) (subject, error) {
 	case sealbridge:
 		path, err := process.Binary("sealbridge-controller")
 		return subject{name: sealbridge, path: path, crds: filepath.Join(root, "config/crd"), args: ourArgs}, err
+	case "sealbridge-v1":
+		return oneVersion(name, root, set)
 	case "eso":
 		return esoSubject(name, set, nil)
 	case "eso-tuned":
@@ -67,8 +74,35 @@ func subjectOf(name string, set settings) (subject, error) {
 	case "sealed-secrets-tuned":
 		return sealedSecrets(name, root, []string{"--kubeclient-qps=-1"})
 	default:
-		return subject{}, fmt.Errorf("no tool %q: use eso, eso-tuned, sealed-secrets or sealed-secrets-tuned", name)
+		return subject{}, fmt.Errorf("no tool %q: use sealbridge-v1, eso, eso-tuned, sealed-secrets or sealed-secrets-tuned", name)
 	}
+}
+
+// oneVersion is our own controller where ExternalSecrets are served as v1 alone, as External Secrets Operator serves them: what
+// docs/operations.md tells those to do who have no manifest of v1beta1.
+func oneVersion(name, root string, set settings) (subject, error) {
+	const file = "external-secrets.io_externalsecrets.yaml"
+	raw, err := os.ReadFile(filepath.Join(root, "config/crd", file))
+	if err != nil {
+		return subject{}, fmt.Errorf("read the definition of ExternalSecrets: %w", err)
+	}
+	var crd apiextensionsv1.CustomResourceDefinition
+	if err := yaml.Unmarshal(raw, &crd); err != nil {
+		return subject{}, fmt.Errorf("read the definition of ExternalSecrets: %w", err)
+	}
+	crd.Spec.Versions = slices.DeleteFunc(crd.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return !v.Storage })
+	if raw, err = yaml.Marshal(crd); err != nil {
+		return subject{}, fmt.Errorf("encode the definition of ExternalSecrets: %w", err)
+	}
+	crds := filepath.Join(set.dir, name)
+	if err := errors.Join(os.RemoveAll(crds), os.CopyFS(crds, os.DirFS(filepath.Join(root, "config/crd")))); err != nil {
+		return subject{}, fmt.Errorf("copy the definitions: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(crds, file), raw, 0o600); err != nil {
+		return subject{}, fmt.Errorf("write the definition of ExternalSecrets: %w", err)
+	}
+	path, err := process.Binary("sealbridge-controller")
+	return subject{name: name, other: true, path: path, crds: crds, args: ourArgs}, err
 }
 
 func ourArgs(w *world, metrics, pprof int) []string {

@@ -3,7 +3,9 @@ package crd_test
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +42,74 @@ func TestDefinitionsInstallWithPlainKubectlApply(t *testing.T) {
 			t.Errorf("%s is not installed:\n%s", name, out)
 		}
 	}
+}
+
+// What docs/operations.md says about leaving v1beta1 out, word by word.
+func TestTheOldVersionCanBeTakenAwayAndBroughtBackAndObjectsStay(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.Own(t)
+	manual, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubectl := func(stdin string, args ...string) (string, error) {
+		t.Helper()
+		return cp.Kubectl(t.Context(), stdin, args...)
+	}
+	works := func(stdin string, args ...string) string {
+		t.Helper()
+		out, err := kubectl(stdin, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	// The API server takes a while to serve what a definition says.
+	eventually := func(right func(error) bool, stdin string, args ...string) {
+		t.Helper()
+		var err error
+		for range 300 {
+			if _, err = kubectl(stdin, args...); right(err) {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Fatalf("kubectl %s: %v", strings.Join(args, " "), err)
+	}
+	object := func(version, name string) string {
+		return "apiVersion: external-secrets.io/" + version + "\nkind: ExternalSecret\nmetadata: {name: " + name + ", namespace: default}\n" +
+			"spec: {secretStoreRef: {name: s}, data: [{secretKey: a, remoteRef: {key: k}}]}\n"
+	}
+	patches := regexp.MustCompile(`kubectl (patch crd [^ ]+) ([^']*) -p '([^']*)'`).FindAllStringSubmatch(string(manual), -1)
+	if len(patches) != 2 {
+		t.Fatalf("%d commands that patch a definition in docs/operations.md, want 2", len(patches))
+	}
+	patch := func(i int) []string {
+		return append(strings.Fields(patches[i][1]+" "+patches[i][2]), "-p", patches[i][3])
+	}
+	folder := filepath.Join("..", "..", "config", "crd")
+
+	works(object("v1beta1", "old"), "apply", "-f", "-")
+	works("", append(patch(0), "--warnings-as-errors")...)
+	eventually(func(err error) bool { return err != nil }, object("v1beta1", "refused"), "apply", "-f", "-")
+	if got := works("", "get", "externalsecret", "old", "-n", "default", "-o", "jsonpath={.apiVersion} {.spec.data[0].remoteRef.key}"); got != "external-secrets.io/v1 k" {
+		t.Errorf("the object of before is %q", got)
+	}
+	works(object("v1", "new"), "apply", "-f", "-")
+	if _, err := kubectl("", patch(0)...); err == nil {
+		t.Error("what is second when v1beta1 is gone was taken away")
+	}
+	works("", "apply", "--server-side=false", "-f", folder)
+	eventually(func(err error) bool { return err == nil }, object("v1beta1", "again"), "apply", "-f", "-")
+
+	// Objects that were stored as v1beta1, as an operator of before 0.17 left them.
+	works("", "patch", "crd", "externalsecrets.external-secrets.io", "--subresource=status", "--type=merge", "-p", `{"status": {"storedVersions": ["v1beta1", "v1"]}}`)
+	if _, err := kubectl("", patch(0)...); err == nil || !strings.Contains(err.Error(), "status.storedVersions") {
+		t.Errorf("taken away where it was stored: %v", err)
+	}
+	works(works("", "get", "externalsecrets", "-A", "-o", "json"), "replace", "-f", "-")
+	works("", patch(1)...)
+	works("", patch(0)...)
 }
 
 func TestKubectlGetShowsTheColumnsThatPeopleKnow(t *testing.T) {
