@@ -66,8 +66,10 @@ func reviews(rule rbacv1.PolicyRule, namespace string) []authorizationv1.Subject
 	}
 	var out []authorizationv1.SubjectAccessReviewSpec
 	for _, verb := range rule.Verbs {
-		for _, path := range rule.NonResourceURLs {
-			out = append(out, authorizationv1.SubjectAccessReviewSpec{NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: verb, Path: path}})
+		if namespace == "" { // a binding in a namespace grants no paths
+			for _, path := range rule.NonResourceURLs {
+				out = append(out, authorizationv1.SubjectAccessReviewSpec{NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: verb, Path: path}})
+			}
 		}
 		for _, group := range rule.APIGroups {
 			for _, full := range rule.Resources {
