@@ -58,13 +58,13 @@ type Reconciler struct {
 	// written is what our last runs left, by name: an older object from the cache is not acted on.
 	written map[string]flow.Last
 	// freed are the objects whose finalizer this process has removed once, so that it does not fight with an operator that
-	// runs beside it.
-	freed map[types.UID]bool
+	// runs beside it: by the name of the ClusterExternalSecret, itself and the namespaces that exist.
+	freed map[string]map[types.UID]bool
 }
 
 // New returns a Reconciler.
 func New(d Deps) *Reconciler {
-	return &Reconciler{deps: d, written: map[string]flow.Last{}, freed: map[types.UID]bool{}}
+	return &Reconciler{deps: d, written: map[string]flow.Last{}, freed: map[string]map[types.UID]bool{}}
 }
 
 // ownerIndex finds ExternalSecrets by the UID of the ClusterExternalSecret that controls them.
@@ -182,6 +182,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if apierrors.IsNotFound(err) {
 		engine.Gone(ces, req.NamespacedName)
 		r.remember(req.Name, flow.Last{})
+		r.keepFreed(req.Name, nil)
 		return reconcile.Result{}, r.free(ctx, &scope{name: req.Name, gone: true})
 	}
 	if err != nil {

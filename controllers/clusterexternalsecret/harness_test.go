@@ -60,6 +60,8 @@ type world struct {
 	// fault stands in the way of the controller's requests, when there is one.
 	fault atomic.Pointer[weather]
 	stop  func()
+	// reconciler is the one that was started last.
+	reconciler *clusterexternalsecret.Reconciler
 }
 
 // roles are what the controller needs, and what it needs to take over.
@@ -176,6 +178,7 @@ func (w *world) start() {
 		cancel()
 		w.t.Fatal(err)
 	}
+	w.reconciler = r
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
 	w.stop = sync.OnceFunc(func() {

@@ -44,7 +44,7 @@ func (r *Reconciler) release(ctx context.Context, s *scope) error {
 		}
 		return nil
 	}
-	if !s.gone && r.isFreed(s.ces.UID) {
+	if !s.gone && r.isFreed(s.name, s.ces.UID) {
 		return nil
 	}
 	if s.gone {
@@ -61,10 +61,10 @@ func (r *Reconciler) release(ctx context.Context, s *scope) error {
 	if err := r.deps.Client.Patch(ctx, changed, patch); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("remove the finalizer of External Secrets Operator: %w", redact.API(err))
 	}
-	r.setFreed(s.ces.UID)
 	if s.gone {
 		return flow.Done()
 	}
+	r.setFreed(s.name, s.ces.UID)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package clusterexternalsecret
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,14 +26,22 @@ func (r *Reconciler) free(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
+	exist := make(map[types.UID]bool, len(all)+1)
+	for i := range all {
+		exist[all[i].UID] = true
+	}
+	if s.ces != nil {
+		exist[s.ces.UID] = true
+	}
+	r.keepFreed(s.name, exist)
 	forbidden := false
 	for i := range all {
 		namespace := &all[i]
 		if !slices.Contains(namespace.Finalizers, esv1.FinalizerNamespacePrefix+s.name) {
 			continue
 		}
-		id, urgent := namespace.UID+types.UID("/"+s.name), s.gone || !namespace.DeletionTimestamp.IsZero()
-		if r.isFreed(id) && !urgent {
+		urgent := s.gone || !namespace.DeletionTimestamp.IsZero()
+		if !urgent && r.isFreed(s.name, namespace.UID) {
 			continue
 		}
 		if forbidden {
@@ -45,8 +54,8 @@ func (r *Reconciler) free(ctx context.Context, s *scope) error {
 			s.held++
 		case client.IgnoreNotFound(err) != nil:
 			return fmt.Errorf("remove the finalizer of External Secrets Operator from namespace %s: %w", namespace.Name, redact.API(err))
-		default:
-			r.setFreed(id)
+		case !urgent:
+			r.setFreed(s.name, namespace.UID)
 		}
 	}
 	if s.held > 0 && s.ces == nil {
@@ -55,16 +64,30 @@ func (r *Reconciler) free(ctx context.Context, s *scope) error {
 	return nil
 }
 
-func (r *Reconciler) isFreed(id types.UID) bool {
+// isFreed reports whether the finalizer for the ClusterExternalSecret of that name was removed from an object before.
+func (r *Reconciler) isFreed(name string, uid types.UID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.freed[id]
+	return r.freed[name][uid]
 }
 
-func (r *Reconciler) setFreed(id types.UID) {
+func (r *Reconciler) setFreed(name string, uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.freed[id] = true
+	if r.freed[name] == nil {
+		r.freed[name] = map[types.UID]bool{}
+	}
+	r.freed[name][uid] = true
+}
+
+// keepFreed forgets what of it concerns objects that do not exist any more.
+func (r *Reconciler) keepFreed(name string, exist map[types.UID]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.freed[name], func(uid types.UID, _ bool) bool { return !exist[uid] })
+	if len(r.freed[name]) == 0 {
+		delete(r.freed, name)
+	}
 }
 
 // unhold removes a finalizer from a namespace, as the cache has it, or as it is when somebody else has changed it since: each

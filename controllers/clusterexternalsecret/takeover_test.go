@@ -146,6 +146,37 @@ func TestNoNamespaceIsStuckOnAFinalizerOfTheOperator(t *testing.T) {
 	w.provisioned()
 }
 
+func TestOfWhatIsGoneItIsForgottenThatItsFinalizersWereRemoved(t *testing.T) {
+	w := prepare(t, role, takeover)
+	finalizer := esv1.FinalizerNamespacePrefix + w.name
+	stays, goes := w.namespace(w.mine(), finalizer), w.namespace(w.mine(), finalizer)
+	ces := w.ces(func(ces *esv1.ClusterExternalSecret) { ces.Finalizers = []string{esv1.FinalizerClusterExternalSecret} })
+	w.create(ces)
+	w.start()
+	remembers := func(n int) {
+		t.Helper()
+		w.eventually(fmt.Sprintf("%d objects are remembered", n), func() error {
+			if got := w.reconciler.Freed(); got != n {
+				return fmt.Errorf("there are %d", got)
+			}
+			return nil
+		})
+	}
+	remembers(3) // the object and two namespaces
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: goes}}
+	if err := w.c.Delete(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	w.gone(namespace)
+	w.provisioned(stays)
+	remembers(2)
+	if err := w.c.Delete(t.Context(), ces); err != nil {
+		t.Fatal(err)
+	}
+	w.gone(ces)
+	remembers(0)
+}
+
 func TestWithoutTheRightItIsSaidWhatHoldsNamespaces(t *testing.T) {
 	w := prepare(t, role)
 	ces, es := operated(w)
