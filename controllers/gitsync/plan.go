@@ -183,9 +183,14 @@ func pause(tries int) time.Duration {
 }
 
 // digestOf identifies a build: the files as they are in Git, and all of the spec and keys that shape it. No decrypted
-// value goes into it.
+// value goes into it. Where values lie in Git in plain text the revision stands in for the files, because whoever may read a
+// status could test guesses of them with a digest of the files alone.
 func digestOf(b *Built, in input, spec *v1alpha1.GitSyncSpec) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", b.Digest, spec.Path, spec.TargetNamespace, in.keys))
+	of := b.Digest
+	if b.Plaintext != nil {
+		of = in.revision
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", of, spec.Path, spec.TargetNamespace, in.keys))
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 

@@ -266,6 +266,25 @@ func TestPlaintextIsAppliedWhereItIsAllowed(t *testing.T) {
 	o.ready("app", o.commit(gitserver.Change{Files: map[string]string{"apps/db.yaml": plainSecret}}))
 }
 
+// TestNobodyTestsAGuessOfAPlaintextValueWithAStatus: whoever may read GitSyncs may not read their Secrets, and can build
+// whatever files they think of.
+func TestNobodyTestsAGuessOfAPlaintextValueWithAStatus(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, repository := range []string{"theirs", "one that guesses the value"} {
+		o := newOrigin(t, source.Limits{})
+		o.sync(func(s *v1alpha1.GitSyncSpec) { s.PlaintextSecrets, s.Decryption = v1alpha1.PlaintextAllow, nil })
+		for _, other := range []string{"", "the next revision, which changes nothing of the path"} {
+			o.ready("app", o.commit(gitserver.Change{Files: map[string]string{"apps/db.yaml": plainSecret, "other": repository + other}}))
+			digest := o.get("app").Status.BuildDigest
+			if seen[digest] || digest == "" {
+				t.Errorf("%s has a digest %q like another repository or revision with the same value", repository, digest)
+			}
+			seen[digest] = true
+		}
+	}
+}
+
 func TestAKeyThatComesLateOpensWhatWasRefused(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t, source.Limits{})

@@ -136,6 +136,7 @@ func (r *Reconciler) build(ctx context.Context, s *scope) error {
 	}
 	if r.unchanged(s) {
 		st.settled, s.idle, st.checkout = s.input(), true, st.applied
+		s.digest = digestOf(st.built, s.input(), &s.sync.Spec)
 		return nil
 	}
 	keys, err := r.secret(ctx, s.sync.Namespace, keysRef(s.sync), "spec.decryption.secretRef", v1alpha1.ReasonDecryptionFailed)

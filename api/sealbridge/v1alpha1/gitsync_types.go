@@ -182,7 +182,7 @@ type GitSyncStatus struct {
 	AttemptedRevision string `json:"attemptedRevision,omitempty"`
 
 	// BuildDigest identifies what was built of the revision, such as "sha256:...". It is made from the files as they are in
-	// Git, and never from a decrypted value.
+	// Git, and never from a decrypted value; where values of Secrets lie in Git in plain text, from the revision instead.
 	// +optional
 	BuildDigest string `json:"buildDigest,omitempty"`
 
