@@ -17,6 +17,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/test/harness/countingstore"
 )
 
@@ -30,16 +31,14 @@ func (w *world) deal() []act {
 	for range 2 {
 		end = append(end, (*world).killLeader, (*world).pauseLeader)
 		other = append(other, (*world).healStore, (*world).deleteTarget, (*world).forceSync, (*world).toggleRival, (*world).toggleSealed,
-			(*world).reseal, (*world).toggleNamespace, (*world).toggleStore, (*world).rotate)
+			(*world).reseal, (*world).toggleNamespace, (*world).toggleStore, (*world).rotate, (*world).loseDocument)
 	}
 	for range 3 {
-		other = append(other, (*world).toggleExternal, (*world).moveExternal, (*world).changeDocument, (*world).changeDocument)
-	}
-	for range 4 {
-		other = append(other, (*world).breakStore, (*world).editTarget)
+		other = append(other, (*world).toggleExternal, (*world).moveExternal, (*world).changeDocument, (*world).breakStore, (*world).editTarget)
 	}
 	end = append(end, (*world).endLeader, (*world).crashAPIServer)
-	other = append(other, (*world).loseDocument, (*world).restoreDocument, (*world).addKeys)
+	other = append(other, (*world).restoreDocument, (*world).addKeys, (*world).reshape, (*world).redraw,
+		(*world).turn, (*world).toggleSharer, (*world).toggleSpread, (*world).toggleZone, (*world).meddle)
 	w.shuffle(other)
 	third := len(other) / 3
 	first := append(end, other[third:]...)
@@ -85,6 +84,7 @@ func (w *world) pauseLeader() string {
 func (w *world) resume() string {
 	r := w.paused
 	w.paused = nil
+	w.witness.woke()
 	w.fleet.wake(r)
 	return "resume " + r.Name()
 }
@@ -172,8 +172,7 @@ func (w *world) restoreDocument() string {
 func (w *world) editTarget() string {
 	t := w.someone()
 	name := pick(w, t.targets())
-	keys := pick(w, t.claims(name))
-	key := pick(w, keys)
+	key := pick(w, pick(w, t.claims(name)).keys())
 	hand := base64.StdEncoding.EncodeToString([]byte(byHand))
 	edit := pick(w, []string{"value", "foreign", "key", "all", "label", "labels", "owner", "annotations"})
 	var patch any
@@ -326,6 +325,7 @@ func (w *world) toggleNamespace() string {
 		return "recreate namespace " + w.tenants[i].name
 	}
 	t := pick(w, w.tenants)
+	t.unspread()
 	for _, e := range t.externals {
 		w.witness.kill(e.uid)
 		e.uid = ""
@@ -340,6 +340,7 @@ func (w *world) toggleNamespace() string {
 		w.witness.take(list.Items[i].UID)
 	}
 	t.gone, t.stores = true, map[string]bool{}
+	t.shapeless = map[string]bool{watches.ConfigMap: true, watches.Secret: true}
 	w.remove(&corev1.Namespace{ObjectMeta: meta("", t.name)})
 	return "delete namespace " + t.name
 }

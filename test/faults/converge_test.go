@@ -18,6 +18,7 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 )
 
 // recover ends all faults that last: what is missing comes back, and what only a hand can put right is put right.
@@ -46,7 +47,36 @@ func (w *world) recover() {
 				w.open(t, name)
 			}
 		}
+		for _, kind := range []string{watches.ConfigMap, watches.Secret} {
+			if t.shapeless[kind] {
+				w.form(t, kind)
+			}
+		}
+		w.sweep(t)
 		w.clear(t)
+		w.free(t)
+	}
+}
+
+// sweep deletes objects that went with their namespace, and are in the one that was made anew. For some hundred milliseconds after
+// its start the API server names no kinds of custom resources; a namespace that Kubernetes looks at then counts as empty, and goes
+// without them.
+func (w *world) sweep(t *tenant) {
+	w.t.Helper()
+	var ess esv1.ExternalSecretList
+	var sss v1alpha1.SealedSecretList
+	for _, list := range []client.ObjectList{&ess, &sss} {
+		w.do("list what is left", func(ctx context.Context) error { return w.client.List(ctx, list, client.InNamespace(t.name)) })
+	}
+	for i := range ess.Items {
+		if w.witness.isDead(ess.Items[i].UID) {
+			w.remove(&ess.Items[i])
+		}
+	}
+	for i := range sss.Items {
+		if w.witness.isDead(sss.Items[i].UID) {
+			w.remove(&sss.Items[i])
+		}
 	}
 }
 
@@ -60,7 +90,7 @@ func (w *world) clear(t *tenant) {
 	for i := range list.Items {
 		s := &list.Items[i]
 		owner := metav1.GetControllerOf(s)
-		if owner == nil && len(t.claims(s.Name)) > 0 && w.witness.isOurs(s) || owner != nil && w.witness.isDead(owner.UID) && !t.has(owner.Name) {
+		if owner == nil && len(t.claims(s.Name)) > 0 && !t.stays(s.Name) && w.witness.isOurs(s) || owner != nil && w.witness.isDead(owner.UID) && !t.has(owner.Name) {
 			w.witness.take(s.UID)
 			w.remove(s)
 		}
@@ -73,6 +103,7 @@ type cluster struct {
 	externals map[types.UID]*esv1.ExternalSecret
 	sealed    map[types.UID]*v1alpha1.SealedSecret
 	stores    []client.Object
+	spread    *esv1.ClusterExternalSecret
 	// versions are the resource versions of all of these, and texts what statuses and events say.
 	versions map[string]string
 	texts    []string
@@ -90,8 +121,9 @@ func (w *world) look() (*cluster, error) {
 	var sss v1alpha1.SealedSecretList
 	var own esv1.SecretStoreList
 	var shared esv1.ClusterSecretStoreList
+	var spreads esv1.ClusterExternalSecretList
 	var events eventsv1.EventList
-	for _, list := range []client.ObjectList{&secrets, &ess, &sss, &own, &shared, &events} {
+	for _, list := range []client.ObjectList{&secrets, &ess, &sss, &own, &shared, &spreads, &events} {
 		if err := w.client.List(ctx, list); err != nil {
 			return nil, err
 		}
@@ -121,6 +153,10 @@ func (w *world) look() (*cluster, error) {
 	for i := range shared.Items {
 		c.stores = append(c.stores, &shared.Items[i])
 		note(&shared.Items[i], shared.Items[i].Status)
+	}
+	for i := range spreads.Items {
+		c.spread = &spreads.Items[i]
+		note(c.spread, c.spread.Status)
 	}
 	for i := range events.Items {
 		if raw, err := json.Marshal(&events.Items[i]); err == nil {
@@ -165,6 +201,7 @@ func (w *world) wrong() []string {
 	for _, t := range w.tenants {
 		wrong = append(wrong, w.wrongIn(t, c)...)
 	}
+	wrong = append(wrong, w.wrongSpread(c)...)
 	slices.Sort(wrong)
 	return wrong
 }
@@ -188,11 +225,13 @@ func (w *world) wrongIn(t *tenant, c *cluster) []string {
 	var wrong []string
 	add := func(format string, args ...any) { wrong = append(wrong, t.name+": "+fmt.Sprintf(format, args...)) }
 	holder := map[types.UID]bool{}
-	contested := map[string]bool{}
 	for _, name := range t.targets() {
 		wanted := t.wanted(name)
-		contested[name] = len(wanted) > 1
 		s := c.secrets[client.ObjectKey{Namespace: t.name, Name: name}]
+		if len(wanted) == 0 && t.stays(name) {
+			wrong = append(wrong, t.wrongFree(name, s, holder)...)
+			continue
+		}
 		if len(wanted) == 0 {
 			if s != nil {
 				add("Secret %s is left, and nobody wants it", name)
@@ -228,6 +267,9 @@ func (w *world) wrongIn(t *tenant, c *cluster) []string {
 			add("ExternalSecret %s: it has the Secret: %t, and says %s (%s) of generation %d of %d: %s", e.name, holder[e.uid], ready.Status, ready.Reason,
 				es.Status.ObservedGeneration, es.Generation, ready.Message)
 		}
+		if !is && e.policy == esv1.CreationMerge && ready.Reason != esv1.ReasonSecretMissing {
+			add("ExternalSecret %s has no Secret to merge into, and says %s (%s): %s", e.name, ready.Status, ready.Reason, ready.Message)
+		}
 	}
 	for _, s := range t.sealed {
 		if s.uid == "" {
@@ -258,14 +300,14 @@ func syncedOf(obj *v1alpha1.SealedSecret) v1alpha1.Condition {
 // leftovers are objects in a tenant's namespace that the model does not know.
 func leftovers(t *tenant, c *cluster) []string {
 	var wrong []string
-	known := append(t.targets(), "bystander", "blocked", credential)
+	known := append(t.targets(), "bystander", "blocked", credential, shapeName, spreadName)
 	for key := range c.secrets {
 		if key.Namespace == t.name && !slices.Contains(known, key.Name) {
 			wrong = append(wrong, fmt.Sprintf("Secret %s is of nobody", key))
 		}
 	}
 	for uid, es := range c.externals {
-		if es.Namespace == t.name && !slices.ContainsFunc(t.externals, func(e *external) bool { return e.uid == uid }) {
+		if es.Namespace == t.name && es.Name != spreadName && !slices.ContainsFunc(t.externals, func(e *external) bool { return e.uid == uid }) {
 			wrong = append(wrong, fmt.Sprintf("ExternalSecret %s/%s was deleted and is still there", t.name, es.Name))
 		}
 	}
@@ -283,11 +325,17 @@ func differs(s *corev1.Secret, want map[string]string) string {
 		return "belongs to an object that does not want it"
 	}
 	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if key == randomKey {
+			if !isDrawn(string(s.Data[key]), want[key]) {
+				return "has in " + key + " no random value of the spec"
+			}
+			continue
+		}
 		is, _, _ := parse(string(s.Data[key]))
 		shall, _, _ := parse(want[key])
 		if string(s.Data[key]) != want[key] {
-			return fmt.Sprintf("has in %s version %d of %s/%s instead of %d of %s/%s", key,
-				is.version, is.tenant, is.backend, shall.version, shall.tenant, shall.backend)
+			return fmt.Sprintf("has in %s version %d of %s/%s%s instead of %d of %s/%s%s", key,
+				is.version, is.tenant, is.backend, is.shape.mark(), shall.version, shall.tenant, shall.backend, shall.shape.mark())
 		}
 	}
 	if len(s.Data) != len(want) {

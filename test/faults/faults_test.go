@@ -64,7 +64,9 @@ func (w *world) prepare() {
 		w.fleet.keep(slot)
 	}
 	w.openShared()
+	w.spreadOut()
 	for _, t := range w.tenants {
+		t.zoned = true
 		w.settle(t)
 	}
 	w.converged("everything is as it shall be at first")
@@ -115,7 +117,13 @@ func (w *world) converged(what string) {
 func (w *world) worked(r *replica) {
 	w.t.Helper()
 	want := map[string]int{}
+	if w.spread.uid != "" {
+		want["clusterexternalsecret"]++
+	}
 	for _, t := range w.tenants {
+		if t.reached() {
+			want["externalsecret"]++
+		}
 		for _, e := range t.externals {
 			if e.uid != "" {
 				want["externalsecret"]++

@@ -7,9 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/test/harness/countingstore"
 )
 
@@ -36,10 +39,16 @@ const (
 type source struct {
 	tenant, backend, document string
 	version                   int
+	// shape is the template that the value went through; none for most.
+	shape shape
 }
 
 func (s source) value(key string) string {
-	return strings.Join([]string{canary, s.tenant, s.backend, s.document, strconv.Itoa(s.version), key}, "/")
+	out := strings.Join([]string{canary, s.tenant, s.backend, s.document, strconv.Itoa(s.version), key}, "/")
+	if s.shape.kind == "" {
+		return out
+	}
+	return out + s.shape.mark()
 }
 
 // fields are the values of a document by key. The keys of no two documents are the same.
@@ -58,11 +67,18 @@ func keysOf(document string) []string {
 // parse is the inverse of value.
 func parse(value string) (s source, key string, ok bool) {
 	parts := strings.Split(value, "/")
+	if len(parts) == 8 {
+		if s.shape, ok = parseShape(parts[6], parts[7]); !ok {
+			return source{}, "", false
+		}
+		parts = parts[:6]
+	}
 	if len(parts) != 6 || parts[0] != canary {
 		return source{}, "", false
 	}
 	version, err := strconv.Atoi(parts[4])
-	return source{tenant: parts[1], backend: parts[2], document: parts[3], version: version}, parts[5], err == nil
+	s.tenant, s.backend, s.document, s.version = parts[1], parts[2], parts[3], version
+	return s, parts[5], err == nil
 }
 
 // backend is one store of one tenant, and all that it has ever held.
@@ -74,11 +90,16 @@ type backend struct {
 	// newest is the last version of each document, and removed those that it does not hold now.
 	newest  map[string]int
 	removed map[string]bool
+	// restored is when a document that was removed came back last.
+	restored map[string]time.Time
 }
 
 func (b *backend) put(document string) {
 	b.mu.Lock()
 	b.newest[document]++
+	if b.removed[document] {
+		b.restored[document] = time.Now()
+	}
 	delete(b.removed, document)
 	b.mu.Unlock()
 	b.server.Put(document, b.current(document).fields())
@@ -118,8 +139,16 @@ type external struct {
 	// reads from the store "hook".
 	whole, fields []string
 	beside        string
-	// deletes is set for deletionPolicy Delete.
-	deletes bool
+	// shape is the kind of the object with the template that its values go through; empty without one.
+	shape string
+	// random is set when it has a random key as well, and draw is how often that was asked for anew by a change of the spec.
+	random bool
+	draw   int
+	// policy is the creationPolicy; Owner when empty. Turns is set when acts change it.
+	policy esv1.CreationPolicy
+	turns  bool
+	// deletes is set for deletionPolicy Delete, and drops for Merge.
+	deletes, drops bool
 	// interval is how often it is read, in seconds.
 	interval int
 	// rival is set for one that wants the Secret of another object; it does not exist at first.
@@ -136,6 +165,9 @@ func (e *external) keys() []string {
 	}
 	if e.beside != "" {
 		out = append(out, keysOf(e.beside)...)
+	}
+	if e.random {
+		out = append(out, randomKey)
 	}
 	return append(out, e.fields...)
 }
@@ -165,15 +197,21 @@ type tenant struct {
 	sealed    []*sealedSecret
 	// stores tells which of its own stores exist.
 	stores map[string]bool
-	mu     sync.Mutex // guards sealedVersions, which the witness reads
+	// zoned tells whether its namespace is one of those that the ClusterExternalSecret selects.
+	zoned bool
+	mu    sync.Mutex // guards reach, sealedVersions and shapes, which the witness reads
+	reach reach
+	// shapes are the newest versions of its templates, by kind, and shapeless those that do not exist.
+	shapes    map[string]shape
+	shapeless map[string]bool
 	// sealedVersions is the newest version of each SealedSecret.
 	sealedVersions map[string]int
 }
 
 func newTenant(name string, servers map[string]*countingstore.Server) *tenant {
-	t := &tenant{name: name, backends: map[string]*backend{}, stores: map[string]bool{}, sealedVersions: map[string]int{}}
+	t := &tenant{name: name, backends: map[string]*backend{}, stores: map[string]bool{}, sealedVersions: map[string]int{}, shapes: map[string]shape{}, shapeless: map[string]bool{}}
 	for side, server := range servers {
-		b := &backend{tenant: name, name: side, server: server, newest: map[string]int{}, removed: map[string]bool{}}
+		b := &backend{tenant: name, name: side, server: server, newest: map[string]int{}, removed: map[string]bool{}, restored: map[string]time.Time{}}
 		for _, d := range documents() {
 			b.put(d)
 		}
@@ -189,6 +227,16 @@ func newTenant(name string, servers map[string]*countingstore.Server) *tenant {
 		{name: "renamed", target: "another", store: storeVault, whole: []string{"three"}, interval: 3},
 		{name: "rival", target: "whole", store: storeHook, whole: []string{"two"}, interval: 3, rival: true},
 		{name: "usurper", target: "letters", store: storeShared, whole: []string{"three"}, interval: 3, rival: true},
+		{name: "shaped", store: storeVault, whole: []string{"one", "two"}, shape: watches.ConfigMap, interval: 3},
+		{name: "hidden", store: storeHook, whole: []string{"three"}, shape: watches.Secret, interval: 4},
+		{name: "random", store: storeShared, whole: []string{"two"}, random: true, interval: 2},
+		{name: "drawn", store: storeHook, whole: []string{"one"}, shape: watches.ConfigMap, random: true, interval: 3},
+		{name: "founder", target: "common", policy: esv1.CreationCreateOrMerge, store: storeVault, whole: []string{"one"}, interval: 3},
+		{name: "joiner", target: "common", policy: esv1.CreationMerge, drops: true, store: storeHook, whole: []string{"two"}, interval: 3},
+		{name: "orphan", policy: esv1.CreationOrphan, store: storeShared, whole: []string{"three"}, interval: 4},
+		{name: "turning", turns: true, store: storeVault, whole: []string{"two"}, interval: 3},
+		{name: "thin", drops: true, store: storeVault, whole: []string{"one", "three"}, interval: 2},
+		{name: "fleeting", deletes: true, store: storeHook, whole: []string{"two"}, interval: 2},
 	}
 	for i := range *objectsFlag {
 		t.externals = append(t.externals, &external{
@@ -234,7 +282,7 @@ func (t *tenant) had(s source) bool {
 		return s.version <= t.sealedVersions[s.document]
 	}
 	b := t.backends[s.backend]
-	return b != nil && s.version <= b.current(s.document).version
+	return t.hadShape(s.shape) && b != nil && s.version <= b.current(s.document).version
 }
 
 // expected is what the target of an ExternalSecret holds when all is well.
@@ -242,7 +290,12 @@ func (t *tenant) expected(e *external) map[string]string {
 	out := map[string]string{}
 	own := t.backends[sideOf(e.store)]
 	for _, d := range e.whole {
-		maps.Copy(out, own.current(d).fields())
+		from := own.current(d)
+		from.shape = t.shape(e.shape)
+		maps.Copy(out, from.fields())
+	}
+	if e.random {
+		out[randomKey] = drawnMark(e.draw)
 	}
 	for _, key := range e.fields {
 		document, _, _ := strings.Cut(key, "-")
@@ -263,16 +316,21 @@ func sideOf(store string) string {
 }
 
 // claims are the sets of keys that a Secret of the name may hold, one for each object that may ever want it. They never change.
-func (t *tenant) claims(name string) [][]string {
-	var out [][]string
+func (t *tenant) claims(name string) []claim {
+	var out []claim
+	if name == spreadName {
+		for _, d := range spreadDocuments() {
+			out = append(out, claim{groups: []group{{keys: keysOf(d)}}})
+		}
+	}
 	for _, e := range t.externals {
 		if e.target == name {
-			out = append(out, e.keys())
+			out = append(out, e.claim())
 		}
 	}
 	for _, s := range t.sealed {
 		if s.name == name && !s.blocked {
-			out = append(out, s.keys())
+			out = append(out, claim{groups: []group{{keys: s.keys()}}})
 		}
 	}
 	return out
@@ -297,7 +355,7 @@ func (t *tenant) has(name string) bool {
 func (t *tenant) wanted(name string) map[types.UID]map[string]string {
 	out := map[types.UID]map[string]string{}
 	for _, e := range t.externals {
-		if e.target == name && e.uid != "" {
+		if e.target == name && e.uid != "" && e.owns() {
 			out[e.uid] = t.expected(e)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
@@ -24,14 +25,17 @@ func meta(namespace, name string) metav1.ObjectMeta {
 // settle makes a tenant's namespace and all that shall be in it, in any order.
 func (w *world) settle(t *tenant) {
 	w.t.Helper()
-	w.create(&corev1.Namespace{ObjectMeta: meta("", t.name)})
+	w.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: t.name, Labels: t.labels()}})
 	t.gone = false
+	w.respread(t)
 	w.bystand(t, "blocked") // before the SealedSecret of that name
 	parts := []func(){
 		func() { w.lend(t) },
 		func() { w.bystand(t, "bystander") },
 		func() { w.open(t, storeVault) },
 		func() { w.open(t, storeHook) },
+		func() { w.form(t, watches.ConfigMap) },
+		func() { w.form(t, watches.Secret) },
 	}
 	for _, e := range t.externals {
 		if !e.rival {
@@ -131,8 +135,13 @@ func (w *world) ask(t *tenant, e *external) {
 	if e.target != e.name {
 		es.Spec.Target.Name = e.target
 	}
-	if e.deletes {
+	es.Spec.Target.Template = templateOf(e)
+	es.Spec.Target.CreationPolicy = e.policy
+	switch {
+	case e.deletes:
 		es.Spec.Target.DeletionPolicy = esv1.DeletionDelete
+	case e.drops:
+		es.Spec.Target.DeletionPolicy = esv1.DeletionMerge
 	}
 	for _, d := range e.whole {
 		es.Spec.DataFrom = append(es.Spec.DataFrom, esv1.DataFrom{Extract: &esv1.RemoteRef{Key: d}})

@@ -63,12 +63,13 @@ type witness struct {
 	// request of a leader that has just died may be served late, and is repaired.
 	states, back int
 	newest       map[string]int
+	draws        draws
 }
 
 func newWitness(w *world) *witness {
 	return &witness{
 		w: w, known: map[types.NamespacedName]*corev1.Secret{}, hand: map[version]bool{}, taken: map[types.UID]bool{}, dead: map[types.UID]bool{},
-		newest: map[string]int{},
+		newest: map[string]int{}, draws: draws{held: map[types.NamespacedName]*drawn{}},
 	}
 }
 
@@ -95,6 +96,9 @@ func (v *witness) follow(ctx context.Context) {
 	if err := v.w.client.List(ctx, &list); err != nil {
 		return
 	}
+	v.mu.Lock()
+	v.draws.missed() // what the watch did not show may have been an act
+	v.mu.Unlock()
 	present := map[types.NamespacedName]types.UID{}
 	for i := range list.Items {
 		s := &list.Items[i]
@@ -143,6 +147,7 @@ func (v *witness) see(s *corev1.Secret) {
 	}
 	v.known[name] = s
 	v.states++
+	v.draws.see(s)
 	for _, text := range v.judge(s, before) {
 		v.suspects = append(v.suspects, suspicion{version: version{s.UID, s.ResourceVersion}, text: fmt.Sprintf("Secret %s: %s", name, text)})
 	}
@@ -164,11 +169,26 @@ func (v *witness) judge(s, before *corev1.Secret) []string {
 	}
 	var wrong []string
 	data := written(s)
-	if !complete(data, claims) {
+	was := map[string]string{}
+	if before != nil {
+		was = written(before)
+	}
+	if !complete(data, was, claims) {
 		wrong = append(wrong, fmt.Sprintf("it has the keys %v", slices.Sorted(maps.Keys(data))))
+	}
+	if robbed(s, before, claims) {
+		wrong = append(wrong, "the key that a hand put beside those of others is gone")
+	}
+	for _, document := range dropped(data, was, claims) {
+		if before.UID == s.UID && !t.lacked(document, before.CreationTimestamp.Time) {
+			wrong = append(wrong, fmt.Sprintf("the keys of document %s are gone, which the store never lacked", document))
+		}
 	}
 	versions := map[string]source{}
 	for _, key := range slices.Sorted(maps.Keys(data)) {
+		if key == randomKey {
+			continue // the draws are judged by their order
+		}
 		from, of, ok := parse(data[key])
 		if !ok || of != key {
 			wrong = append(wrong, "key "+key+" holds what nobody has written for it")
@@ -184,20 +204,6 @@ func (v *witness) judge(s, before *corev1.Secret) []string {
 	}
 	v.regress(s, versions)
 	return wrong
-}
-
-// complete reports whether there are all keys of an object that may want the Secret, or of several while one takes it over, and
-// no others.
-func complete(data map[string]string, claims [][]string) bool {
-	whole := map[string]bool{}
-	for _, keys := range claims {
-		if !slices.ContainsFunc(keys, func(key string) bool { _, there := data[key]; return !there }) {
-			for _, key := range keys {
-				whole[key] = true
-			}
-		}
-	}
-	return len(whole) > 0 && len(whole) == len(data)
 }
 
 // regress counts the documents that a Secret shows in an older version than before.
@@ -222,6 +228,9 @@ func (v *witness) gone(s *corev1.Secret) {
 	}
 	owner := metav1.GetControllerOf(s)
 	if owner != nil && v.dead[owner.UID] {
+		return
+	}
+	if owner != nil && (v.deletes(s) || v.broke(s)) {
 		return
 	}
 	whose := "nobody"
@@ -273,5 +282,6 @@ func (v *witness) verdict() []string {
 		}
 	}
 	v.suspects = nil
+	v.wrong = append(v.wrong, v.draws.verdict(v.hand)...)
 	return slices.Clone(v.wrong)
 }

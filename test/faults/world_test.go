@@ -43,6 +43,7 @@ type world struct {
 	witness *witness
 	fronts  map[string]*front
 	tenants []*tenant
+	spread  spread
 	// shared tells whether the ClusterSecretStore exists.
 	shared bool
 	paused *replica
@@ -56,6 +57,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	cp := controlplane.Own(t)
 	w := &world{
 		t: t, cp: cp, began: time.Now(), random: mathrand.New(mathrand.NewPCG(seed, seed)),
+		spread: spread{document: spreadDocuments()[0]},
 		fronts: map[string]*front{left: newFront(t), right: newFront(t)},
 	}
 	scheme := runtime.NewScheme()
@@ -89,13 +91,20 @@ func (w *world) store() *countingstore.Server {
 // eventually waits until nothing is wrong.
 func eventually(t *testing.T, what string, wrong func() []string) {
 	t.Helper()
-	for end := time.Now().Add(*patienceFlag); ; time.Sleep(100 * time.Millisecond) {
+	const long = 30 * time.Second
+	begin := time.Now()
+	for said := begin; ; time.Sleep(100 * time.Millisecond) {
 		found := wrong()
 		if len(found) == 0 {
 			return
 		}
-		if time.Now().After(end) {
-			t.Fatalf("not within %s: %s:\n  %s", *patienceFlag, what, strings.Join(found, "\n  "))
+		text := what + ":\n  " + strings.Join(found, "\n  ")
+		if time.Since(begin) > *patienceFlag {
+			t.Fatalf("not within %s: %s", *patienceFlag, text)
+		}
+		if time.Since(said) > long {
+			said = time.Now()
+			t.Logf("waiting for %s: %s", time.Since(begin).Round(time.Second), text)
 		}
 	}
 }
@@ -128,7 +137,7 @@ func (w *world) create(obj client.Object) client.Object {
 		}
 		switch dead := w.witness.isDead(made.GetUID()); {
 		case dead && made.GetDeletionTimestamp() == nil:
-			// Seen once in a namespace that was deleted and made anew around a crash of the API server, and not explained.
+			// What the namespace controller of Kubernetes has left: see sweep.
 			return errors.Join(errors.New("the one before was not deleted"), client.IgnoreNotFound(w.client.Delete(ctx, made)))
 		case dead || made.GetDeletionTimestamp() != nil:
 			return errors.New("the one before is still there")
