@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
-	ssv1 "github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
+	"github.com/sealbridge/sealbridge/internal/privileged"
 	"github.com/sealbridge/sealbridge/internal/rewrite"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -76,22 +76,18 @@ func refuse(spec *esv1.ExternalSecretSpec) error {
 // refuseType says why a Secret of a type is not written: the API server takes it for a credential of the cluster, or
 // makes one of it (CVE-2026-42876 of External Secrets Operator).
 func refuseType(t corev1.SecretType) error {
-	switch t {
-	case corev1.SecretTypeServiceAccountToken, corev1.SecretTypeBootstrapToken:
+	if privileged.Type(t) {
 		return providers.Errorf(providers.ErrInvalid,
 			"type %s is refused: Kubernetes makes or takes credentials of the cluster through it", t)
-	default:
-		return nil
 	}
+	return nil
 }
 
 // refuseLabels says why a Secret with these labels is not written: whoever writes the template of a Secret in the
 // controller's namespace would choose the key that everybody seals to.
 func refuseLabels(labels map[string]string) error {
-	for _, label := range []string{ssv1.LabelSealingKey, ssv1.LabelNativeKey} {
-		if _, ok := labels[label]; ok {
-			return providers.Errorf(providers.ErrInvalid, "label %s is refused: it makes a sealing key of the Secret; remove it", label)
-		}
+	if label := privileged.Label(labels); label != "" {
+		return providers.Errorf(providers.ErrInvalid, "label %s is refused: it makes a sealing key of the Secret; remove it", label)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/privileged"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -53,19 +54,16 @@ func is(live *metav1.PartialObjectMetadata, v v1alpha1.SecretVersion) bool {
 	return live != nil && live.UID == v.UID && live.ResourceVersion == v.ResourceVersion
 }
 
-// checkPrivileges refuses the Secrets by which a template would make a credential of the cluster itself out of nothing: a
-// token of any ServiceAccount of the namespace, one that lets a node join, or a sealing key. Whoever may write a SealedSecret
-// in the controller's namespace would choose with the latter the key that everybody seals to, and could open what they seal.
+// checkPrivileges refuses the Secrets by which a template would make a credential of the cluster itself out of nothing, or a
+// sealing key.
 func checkPrivileges(t corev1.SecretType, labels map[string]string) error {
-	if t == corev1.SecretTypeServiceAccountToken || t == corev1.SecretTypeBootstrapToken {
+	if privileged.Type(t) {
 		return providers.Errorf(providers.ErrInvalid,
 			"a SealedSecret must not make a Secret of type %s, which is a credential of the cluster; use another type", t)
 	}
-	for _, label := range []string{v1alpha1.LabelSealingKey, v1alpha1.LabelNativeKey} {
-		if _, ok := labels[label]; ok {
-			return providers.Errorf(providers.ErrInvalid,
-				"a SealedSecret must not make a sealing key: remove the label %s, and create key Secrets themselves", label)
-		}
+	if label := privileged.Label(labels); label != "" {
+		return providers.Errorf(providers.ErrInvalid,
+			"a SealedSecret must not make a sealing key: remove the label %s, and create key Secrets themselves", label)
 	}
 	return nil
 }

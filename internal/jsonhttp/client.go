@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/sealbridge/sealbridge/internal/cloudmetadata"
 )
 
 // MaxAnswer is the largest body that is read, in bytes: four times what a Kubernetes Secret can hold.
@@ -89,20 +91,10 @@ func (c connectionBound) CloseIdleConnections() { c.transport.CloseIdleConnectio
 
 // refuseMetadata looks at the address that a name led to, so that no second look-up can lead elsewhere.
 func refuseMetadata(_ context.Context, _, address string, _ syscall.RawConn) error {
-	if peer, err := netip.ParseAddrPort(address); err != nil || isMetadata(peer.Addr().Unmap().WithZone("")) {
+	if peer, err := netip.ParseAddrPort(address); err != nil || cloudmetadata.Has(peer.Addr()) {
 		return errMetadata
 	}
 	return nil
-}
-
-// isMetadata says whether clouds give the credentials of a node to whoever asks at the address. Private and loopback
-// addresses are a backend's like any other.
-func isMetadata(address netip.Addr) bool {
-	switch address.String() {
-	case "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192": // AWS, Google, Alibaba, Azure, Oracle
-		return true
-	}
-	return address.IsLinkLocalUnicast()
 }
 
 // Request is one request.

@@ -7,31 +7,26 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"github.com/sealbridge/sealbridge/internal/cloudmetadata"
 )
 
 var errForbiddenAddress = errors.New("address is not allowed")
 
-// forbidden are the addresses that no repository has and that answer with the credentials of the machine itself: whoever
-// may write a GitSync chooses the URL. Private and loopback addresses are allowed, because Git servers live there; their
-// answers never reach a message, and TLS or a known host key is required of them.
+// forbidden are addresses that no repository has.
 //
 //nolint:gochecknoglobals // constants that Go cannot express as such
 var forbidden = []netip.Prefix{
-	netip.MustParsePrefix("169.254.0.0/16"),     // link-local, cloud metadata
-	netip.MustParsePrefix("fe80::/10"),          // link-local
-	netip.MustParsePrefix("fd00:ec2::254/128"),  // AWS metadata
-	netip.MustParsePrefix("fd20:ce::254/128"),   // Google metadata
-	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba metadata
-	netip.MustParsePrefix("168.63.129.16/32"),   // Azure wire server
-	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle metadata
-	netip.MustParsePrefix("0.0.0.0/8"),          // "this host"
-	netip.MustParsePrefix("::/128"),             // "this host"
-	netip.MustParsePrefix("224.0.0.0/4"),        // multicast
-	netip.MustParsePrefix("240.0.0.0/4"),        // reserved, broadcast
-	netip.MustParsePrefix("ff00::/8"),           // multicast
+	netip.MustParsePrefix("0.0.0.0/8"),   // "this host"
+	netip.MustParsePrefix("::/128"),      // "this host"
+	netip.MustParsePrefix("224.0.0.0/4"), // multicast
+	netip.MustParsePrefix("240.0.0.0/4"), // reserved, broadcast
+	netip.MustParsePrefix("ff00::/8"),    // multicast
 }
 
-// allowed says whether a connection to addr may be made.
+// allowed says whether a connection to addr may be made: whoever may write a GitSync chooses the URL, and must not reach what
+// answers with the credentials of the machine itself. Private and loopback addresses are allowed, because Git servers live
+// there; their answers never reach a message, and TLS or a known host key is required of them.
 func allowed(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	for _, prefix := range forbidden {
@@ -39,7 +34,7 @@ func allowed(addr netip.Addr) bool {
 			return false
 		}
 	}
-	return addr.IsValid()
+	return addr.IsValid() && !cloudmetadata.Has(addr)
 }
 
 // dial connects after the name was resolved and the address that will be used was checked, so that no second look-up can
