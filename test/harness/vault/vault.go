@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -18,7 +19,7 @@ import (
 )
 
 // startTimeout bounds one start; on an idle machine it takes half a second.
-const startTimeout = time.Minute
+const startTimeout = 2 * time.Minute
 
 // Options say how to start a server. The zero value is a good start.
 type Options struct {
@@ -148,12 +149,15 @@ func (s *Server) newClient() (*api.Client, error) {
 	cfg.Address = s.address
 	cfg.MaxRetries = 0
 	if caFile := filepath.Join(s.dir, "vault-ca.pem"); s.address[:5] == "https" {
-		pem, err := os.ReadFile(caFile)
+		authority, err := os.ReadFile(caFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the server's authority: %w", err)
 		}
-		s.ca = pem
-		if err := cfg.ConfigureTLS(&api.TLSConfig{CACertBytes: pem}); err != nil {
+		if block, rest := pem.Decode(authority); block == nil || len(rest) > 0 {
+			return nil, errors.New("read the server's authority: it is not written to its end")
+		}
+		s.ca = authority
+		if err := cfg.ConfigureTLS(&api.TLSConfig{CACertBytes: authority}); err != nil {
 			return nil, fmt.Errorf("trust the server's authority: %w", err)
 		}
 	}
