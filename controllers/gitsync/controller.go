@@ -94,7 +94,7 @@ func New(deps Deps) (*Reconciler, error) {
 	states := newStates()
 	return &Reconciler{
 		deps: deps, states: states,
-		watch: &watcher{informers: informers, states: states, now: deps.Now, kinds: make(map[schema.GroupVersionKind]*watched)},
+		watch: &watcher{informers: informers, mapper: deps.Mapper, states: states, now: deps.Now, kinds: make(map[schema.GroupVersionKind]*watched)},
 		identities: &identities{
 			config: deps.Config, mapper: deps.Mapper, clients: make(map[types.NamespacedName]client.Client),
 		},

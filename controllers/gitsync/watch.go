@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -25,6 +26,7 @@ import (
 // GitSync when one of its objects is not what was applied. It never sees an object's content.
 type watcher struct {
 	informers cache.Cache
+	mapper    meta.RESTMapper
 	states    *states
 	now       func() time.Time
 
@@ -59,10 +61,14 @@ func (w *watcher) Start(_ context.Context, queue workqueue.TypedRateLimitingInte
 // use makes sure that the kinds are watched for a GitSync and ends the watches that nobody needs any more. A kind that
 // is not served (yet) is left out: the next run asks again.
 func (w *watcher) use(ctx context.Context, user types.NamespacedName, kinds map[schema.GroupVersionKind]bool) {
+	known := w.lookUp(kinds)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for gvk := range kinds {
 		if w.kinds[gvk] == nil {
+			if !known[gvk] {
+				continue
+			}
 			if err := w.add(ctx, gvk); err != nil {
 				continue
 			}
@@ -79,6 +85,17 @@ func (w *watcher) use(ctx context.Context, user types.NamespacedName, kinds map[
 			_ = w.informers.RemoveInformer(ctx, metadataOf(gvk)) // fails for unknown types only
 		}
 	}
+}
+
+// lookUp returns those of the kinds that are served. The mapper remembers them and asks the API server for nothing any more,
+// so that nobody waits for that while a lock is held, here or in the cache.
+func (w *watcher) lookUp(kinds map[schema.GroupVersionKind]bool) map[schema.GroupVersionKind]bool {
+	known := make(map[schema.GroupVersionKind]bool, len(kinds))
+	for gvk := range kinds {
+		_, err := w.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+		known[gvk] = err == nil
+	}
+	return known
 }
 
 func (w *watcher) add(ctx context.Context, gvk schema.GroupVersionKind) error {
