@@ -180,7 +180,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	err := c.client.Get(ctx, req.NamespacedName, obj)
 	if apierrors.IsNotFound(err) {
 		c.meters.forget(req.NamespacedName)
-		c.memory.forget(req.NamespacedName)
+		c.memory.forget(req.NamespacedName, c.meters.forgetNamespace)
 		c.blockers.forget(req.NamespacedName)
 		c.deps.Handover.forget(req.NamespacedName)
 		return reconcile.Result{}, nil

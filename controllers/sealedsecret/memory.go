@@ -17,6 +17,8 @@ import (
 type memory struct {
 	mu      sync.Mutex
 	objects map[types.NamespacedName]*record
+	// namespaces counts the objects in each.
+	namespaces map[string]int
 }
 
 // record is the memory of one object. The queue hands an object to one worker at a time, so only the map is locked.
@@ -53,13 +55,18 @@ type attempt struct {
 	broken error
 }
 
-func newMemory() *memory { return &memory{objects: map[types.NamespacedName]*record{}} }
+func newMemory() *memory {
+	return &memory{objects: map[types.NamespacedName]*record{}, namespaces: map[string]int{}}
+}
 
 // of returns the record of an object, a new one when another object has had its name.
 func (m *memory) of(name types.NamespacedName, uid types.UID) *record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.objects[name]
+	if r == nil {
+		m.namespaces[name.Namespace]++
+	}
 	if r == nil || r.uid != uid {
 		r = &record{uid: uid}
 		m.objects[name] = r
@@ -67,10 +74,19 @@ func (m *memory) of(name types.NamespacedName, uid types.UID) *record {
 	return r
 }
 
-func (m *memory) forget(name types.NamespacedName) {
+// forget drops the record of an object that is gone, and calls emptied when it was the last of its namespace, before another
+// can come.
+func (m *memory) forget(name types.NamespacedName, emptied func(namespace string)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.objects[name] == nil {
+		return
+	}
 	delete(m.objects, name)
+	if m.namespaces[name.Namespace]--; m.namespaces[name.Namespace] == 0 {
+		delete(m.namespaces, name.Namespace)
+		emptied(name.Namespace)
+	}
 }
 
 // keep takes over the attempts of the values that are still the same and starts the others.

@@ -85,6 +85,11 @@ func (m *meters) observe(obj *v1alpha1.SealedSecret) {
 // forget removes what is shown of an object that is gone.
 func (m *meters) forget(name types.NamespacedName) { m.conditions.remove(name) }
 
+// forgetNamespace removes the failures of a namespace in which no object is left: namespaces come and go.
+func (m *meters) forgetNamespace(namespace string) {
+	m.errors.DeletePartialMatch(prometheus.Labels{"namespace": namespace})
+}
+
 // conditionInfo shows a condition of each object. The series are made when they are asked for: a Prometheus vector would
 // keep half a kilobyte for each.
 type conditionInfo struct {

@@ -106,3 +106,37 @@ func TestTheMetricsOfSealedSecretsAreThereAndGoWithTheirObjects(t *testing.T) {
 	}
 	w.checkCanary()
 }
+
+func TestTheFailuresOfANamespaceAreShownUntilItsLastObjectIsGone(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	var objects []*v1alpha1.SealedSecret
+	for _, name := range []string{"first", "last"} {
+		bad := w.object(name, map[string]string{"k": canary})
+		bad.Spec.EncryptedData["k"] = w.object("elsewhere", map[string]string{"k": canary}).Spec.EncryptedData["k"]
+		w.create(bad)
+		w.failed(name, "no key could decrypt secret (k)")
+		objects = append(objects, bad)
+	}
+	failures := func() int {
+		n := 0
+		for labels, value := range w.series("sealed_secrets_controller_unseal_errors_total") {
+			if strings.HasPrefix(labels, "namespace="+w.ns+",") && value > 0 {
+				n++
+			}
+		}
+		return n
+	}
+	for i, obj := range objects {
+		if failures() == 0 {
+			t.Errorf("no failures are shown though %s is there", obj.Name)
+		}
+		if err := w.client.Delete(t.Context(), obj); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually(obj.Name+" is gone", func() bool {
+			return len(w.series("sealed_secrets_controller_condition_info")) == len(objects)-1-i
+		})
+	}
+	w.eventually("no failures are shown", func() bool { return failures() == 0 })
+}

@@ -280,7 +280,7 @@ func TestMemoryHoldsForTheSameBytesInTheSamePlaceOnly(t *testing.T) {
 	if m.of(name, "1") != r || m.of(name, "2") == r {
 		t.Error("an object made anew has the memory of the old one")
 	}
-	m.forget(name)
+	m.forget(name, func(string) {})
 	if len(m.objects) != 0 {
 		t.Error("not forgotten")
 	}
