@@ -206,6 +206,7 @@ func TestARenamedTargetReplacesTheOldOne(t *testing.T) {
 func TestTwoHundredObjectsThatShareAKeyCostOneRequest(t *testing.T) {
 	t.Parallel()
 	w := prepare(t)
+	w.patience = 2 * time.Minute
 	w.backend.put("db", `{"password":"`+canary+`"}`)
 	w.store("store")
 	for i := range 200 {
