@@ -92,6 +92,10 @@ var privateKey = regexp.MustCompile(`(?m)^[ \t-]*(?:[A-Za-z0-9_."']+:[ \t]*)?["'
 // manifest nor a SOPS file has no findings but for private keys.
 func File(name string, data []byte, o Options) []Finding {
 	f := &file{name: printable(name), options: o}
+	data, isUTF16 := manifest.FromUTF16(data)
+	if isUTF16 && concerned.Match(data) {
+		f.add(Error, 1, "unreadable", "", "save it as UTF-8; Windows PowerShell writes UTF-16 unless -Encoding utf8 is given", "the file has a secret and is UTF-16, which SealBridge does not read")
+	}
 	for _, at := range privateKey.FindAllIndex(data, -1) {
 		f.add(Error, 1+bytes.Count(data[:at[1]], []byte("\n")), "private-key", "", "remove it from the repository and its history, and replace the key",
 			"a private key stands here in plain text")
@@ -157,14 +161,24 @@ func (f *file) object(o *object) {
 
 // secret finds the values of a Secret that stands in plain text.
 func (f *file) secret(o *object) {
-	for _, field := range []string{"data", "stringData"} {
+	for _, field := range []string{"binaryData", "data", "stringData"} {
 		values := o.mapping(field)
+		if o.at(field) != nil && values == nil {
+			f.add(Error, o.line(field), "plaintext", o.name(), "write a map of keys and values, and seal it; then replace the value, because history keeps it", "%s of a Secret is in plain text, and is no map", field)
+		}
 		for _, key := range slices.Sorted(maps.Keys(values)) {
 			if text, ok := values[key].(string); ok && text == "" || values[key] == nil {
 				continue
 			}
 			f.add(Error, o.line(field, key), "plaintext", o.name(), "seal it (sealbridge seal), refer to a store (ExternalSecret), or encrypt the file with SOPS; then replace the value, because history keeps it",
 				"%s[%q] of a Secret is in plain text", field, key)
+		}
+	}
+	for _, field := range slices.Sorted(maps.Keys(o.item.Object)) {
+		known := []string{"apiVersion", "kind", "metadata", "type", "immutable", "binaryData", "data", "stringData", "sops"}
+		if !slices.Contains(known, field) && !strings.HasPrefix(field, "$") { // as in patches of Kustomize
+			// Not named: in a Secret whose indentation slipped it may be a value.
+			f.add(Warning, o.line(field), "plaintext", o.name(), "check the spelling and indentation; if it is a value, replace it, because history keeps it", "here stands a field that a Secret does not have, and which may be a value in plain text")
 		}
 	}
 	f.lastApplied(o, "metadata")

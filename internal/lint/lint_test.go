@@ -3,6 +3,7 @@ package lint_test
 import (
 	"crypto/rsa"
 	"encoding/base64"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -40,6 +41,36 @@ func TestWhatIsNoSecretHasNoFindings(t *testing.T) {
 	} {
 		if found := lint.File(name, []byte(text), lint.Options{}); len(found) > 0 {
 			t.Errorf("%s: %s", name, checks(found))
+		}
+	}
+}
+
+func TestPlaintextIsFoundWhereASecretHasNoPlaceForIt(t *testing.T) {
+	t.Parallel()
+	utf16 := []byte{0xff, 0xfe}
+	for _, c := range "apiVersion: v1\nkind: Secret\nstringData:\n  a: " + canary + "\n" {
+		utf16 = append(utf16, byte(c), 0)
+	}
+	for what, c := range map[string]struct{ text, want string }{
+		"no apiVersion":        {"kind: Secret\nstringData: {a: " + canary + "}\n", "2 plaintext"},
+		"binaryData":           {"apiVersion: v1\nkind: Secret\nbinaryData:\n  a: " + canary + "\n", "4 plaintext"},
+		"data that is a list":  {"apiVersion: v1\nkind: Secret\ndata: [" + canary + "]\n", "3 plaintext"},
+		"data that is a text":  {"apiVersion: v1\nkind: Secret\nstringData: " + canary + "\n", "3 plaintext"},
+		"slipped indentation":  {"apiVersion: v1\nkind: Secret\nstringData:\npassword: " + canary + "\n", "4 plaintext"},
+		"a patch of Kustomize": {"apiVersion: v1\nkind: Secret\n$patch: delete\nmetadata: {name: a}\n", ""},
+		"UTF-16":               {string(utf16), "1 unreadable, 4 plaintext"},
+		"a broken list":        {"apiVersion: v1\nkind: List\nitems: [x, {apiVersion: v1, kind: Secret, data: {a: " + canary + "}}]\n", "1 unreadable, 3 plaintext"},
+		"JSON that is cut off": {`{"apiVersion":"v1","kind":"Secret","data":{"a":"` + canary, "1 unreadable"},
+	} {
+		var got []string
+		for _, f := range lint.File("a.yaml", []byte(c.text), lint.Options{}) {
+			got = append(got, fmt.Sprintf("%d %s", f.Line, f.Check))
+			if strings.Contains(f.Problem+f.Hint+f.Object, canary) || strings.Contains(f.Problem, "password") {
+				t.Errorf("%s: a value is shown: %+v", what, f)
+			}
+		}
+		if strings.Join(got, ", ") != c.want {
+			t.Errorf("%s: got %q, want %q", what, got, c.want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	kjson "sigs.k8s.io/json"
@@ -139,11 +141,32 @@ func newStream(r io.Reader, limits Limits) (*stream, []byte, error) {
 	if len(whole) > limits.Bytes {
 		return nil, nil, fmt.Errorf("the stream has over %d bytes: %w", limits.Bytes, ErrTooLarge)
 	}
+	if _, is := FromUTF16(whole); is {
+		return nil, nil, &Error{Document: 1, Line: 1, Problem: problemUTF16}
+	}
 	data := bytes.TrimPrefix(whole, []byte("\ufeff"))
 	if !utf8.Valid(data) {
 		return nil, nil, &Error{Document: 1, Problem: problemUTF8}
 	}
 	return &stream{limits: limits, skipped: len(whole) - len(data)}, data, nil
+}
+
+// FromUTF16 returns a text whose byte order mark says that it is UTF-16 as UTF-8, and whether it was, for whoever looks for
+// words in what Read refuses.
+func FromUTF16(data []byte) (text []byte, is bool) {
+	var order binary.ByteOrder = binary.LittleEndian
+	switch {
+	case bytes.HasPrefix(data, []byte{0xff, 0xfe}):
+	case bytes.HasPrefix(data, []byte{0xfe, 0xff}):
+		order = binary.BigEndian
+	default:
+		return data, false
+	}
+	units := make([]uint16, 0, len(data)/2)
+	for at := 2; at+1 < len(data); at += 2 {
+		units = append(units, order.Uint16(data[at:]))
+	}
+	return []byte(string(utf16.Decode(units))), true
 }
 
 // Items returns the objects of a List (kubectl get -o yaml), a SecretList or a SealedSecretList as documents of their own, which

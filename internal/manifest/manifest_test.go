@@ -107,7 +107,7 @@ func badStreams() map[string][2]string {
 		"aliases of aliases of aliases": {bomb, "document 1, line 7: the aliases expand to more than is allowed"},
 		"a long value, often":           {"a: &a " + strings.Repeat("x", 1<<20) + "\nb: [" + strings.Repeat("*a,", 100) + "]\n", "document 1, line 2: the aliases expand to more than is allowed"},
 		"bytes that are not UTF-8":      {"a: " + canary + "\xff\n", "document 1: not UTF-8 text"},
-		"UTF-16":                        {"\xff\xfea\x00:\x00", "document 1: not UTF-8 text"},
+		"UTF-16":                        {"\xff\xfea\x00:\x00", "document 1, line 1: not UTF-8 text but UTF-16, as PowerShell writes it"},
 		"a control character":           {"a: " + canary + "\x01\n", "document 1, line 1: not valid YAML: control characters are not allowed"},
 		"a value of the wrong tag":      {"a: !!int " + canary + "\n", "document 1, line 1: a value does not fit its tag"},
 		"a key that is a map":           {"? {" + canary + ": 1}\n: 2\n", "document 1, line 1: not valid YAML"},
@@ -227,7 +227,7 @@ func FuzzRead(f *testing.F) {
 		f.Logf("seed: %s", name)
 		f.Add([]byte(c[0]))
 	}
-	known := []string{problemUTF8, problemYAML, problemJSON, problemTwice, problemObject, problemAliases, problemAnchor, problemLoop, problemMore, problemTag, "more than 50 documents"}
+	known := []string{problemUTF8, problemUTF16, problemYAML, problemJSON, problemTwice, problemObject, problemAliases, problemAnchor, problemLoop, problemMore, problemTag, "more than 50 documents"}
 	for _, e := range explanations() {
 		known = append(known, e[1])
 	}
@@ -271,5 +271,20 @@ func TestTheTextOfADocumentStandsAtItsOffset(t *testing.T) {
 				t.Errorf("%q: document %d is not at %d", stream, d.Index, d.Offset)
 			}
 		}
+	}
+}
+
+func TestUTF16IsNamedAndReadForWords(t *testing.T) {
+	t.Parallel()
+	for order, text := range map[string]string{"little": "\xff\xfea\x00:\x00\xe4\x00", "big": "\xfe\xff\x00a\x00:\x00\xe4"} {
+		if got, is := FromUTF16([]byte(text)); !is || string(got) != "a:ä" {
+			t.Errorf("%s: %v", order, is)
+		}
+		if _, err := Read(strings.NewReader(text), Limits{}); err == nil || !strings.Contains(err.Error(), "UTF-16") {
+			t.Errorf("%s: %v", order, err)
+		}
+	}
+	if got, is := FromUTF16([]byte("a: b")); is || string(got) != "a: b" {
+		t.Error("UTF-8 is taken for UTF-16")
 	}
 }

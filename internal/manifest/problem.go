@@ -14,6 +14,7 @@ import (
 // The texts of an Error. They are fixed, because a parser's own text can quote the Secret that it failed to parse.
 const (
 	problemUTF8    = "not UTF-8 text"
+	problemUTF16   = "not UTF-8 text but UTF-16, as PowerShell writes it"
 	problemYAML    = "not valid YAML"
 	problemJSON    = "not valid JSON"
 	problemTwice   = "a key is set twice"
