@@ -46,10 +46,11 @@ func (c *connection) fetchCertificate(ctx context.Context, reached *cluster, nam
 
 // read returns what a flag names: a file, or a file:, http: or https: URL.
 func read(ctx context.Context, flag, from string) ([]byte, error) {
-	switch {
-	case strings.HasPrefix(from, "http://"), strings.HasPrefix(from, "https://"):
+	scheme, _, _ := strings.Cut(from, ":")
+	switch scheme = strings.ToLower(scheme); {
+	case strings.HasPrefix(from[len(scheme):], "://") && (scheme == "http" || scheme == "https"):
 		return download(ctx, flag, from)
-	case strings.HasPrefix(from, "file:"):
+	case scheme == "file" && len(from) > len(scheme):
 		u, err := url.Parse(from)
 		if err != nil || u.Path == "" || (u.Host != "" && u.Host != "localhost") {
 			return nil, usage("write file:///absolute/path, or the path alone", "%s is no file URL", flag)
@@ -81,7 +82,14 @@ func download(ctx context.Context, flag, from string) ([]byte, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot fetch %q: %s", shown, response.Status), Hint: "check the URL, or give " + flag + " a file"}
 	}
-	return readBounded(response.Body, shown)
+	text, err := readBounded(response.Body, shown)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot fetch %q: the answer has over %d bytes", shown, maxFile), Hint: "check the URL, or give " + flag + " a file", Cause: err}
+	case err != nil:
+		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot fetch %q: %s", shown, transportError(err)), Hint: "check the URL and the network, or give " + flag + " a file", Cause: err}
+	}
+	return text, nil
 }
 
 // transportError returns what went wrong on the way, without the URL.
@@ -92,6 +100,9 @@ func transportError(err error) error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errors.New("no answer in time")
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the connection was closed in the middle of the answer")
 	}
 	if errors.Is(err, io.EOF) {
 		return errors.New("the connection was closed without an answer")

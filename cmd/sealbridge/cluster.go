@@ -72,6 +72,9 @@ func (c *connection) cluster() (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.hasCluster(loaded); err != nil {
+		return nil, err
+	}
 	config, err := loaded.ClientConfig()
 	if err != nil {
 		return nil, kubeconfigError(err)
@@ -85,6 +88,22 @@ func (c *connection) cluster() (*cluster, error) {
 		return nil, kubeconfigError(err)
 	}
 	return &cluster{client: client, base: base, namespace: c.at.controllerNS, name: c.at.controllerName}, nil
+}
+
+// hasCluster says which cluster is asked for that the kubeconfig does not have; client-go takes that for an empty kubeconfig.
+func (c *connection) hasCluster(config clientcmd.ClientConfig) error {
+	raw, err := config.RawConfig()
+	if err != nil {
+		return kubeconfigError(err)
+	}
+	name := c.at.overrides.Context.Cluster
+	if current := raw.Contexts[cmp.Or(c.at.overrides.CurrentContext, raw.CurrentContext)]; name == "" && current != nil {
+		name = current.Cluster
+	}
+	if name == "" || raw.Clusters[name] != nil || c.at.overrides.ClusterInfo.Server != "" {
+		return nil
+	}
+	return &sealing.Error{Problem: fmt.Sprintf("the kubeconfig has no cluster %q", name), Hint: "kubectl config get-clusters lists them; --context and --cluster choose another"}
 }
 
 // kubeconfigError reduces an error about a kubeconfig to what may be shown: the file holds credentials, and parsers quote.
@@ -133,7 +152,7 @@ func (c *cluster) get(ctx context.Context, path, namespace, what string) ([]byte
 	}
 	text, err := c.send(ctx, r)
 	if err != nil {
-		return nil, &sealing.Error{Problem: "cannot fetch " + what + ": " + err.Error(), Hint: "check that the controller runs and that you may get services/proxy in its namespace", Cause: err}
+		return nil, &sealing.Error{Problem: "cannot fetch " + what + ": " + err.Error(), Hint: whatToDo(err, "check that the controller runs and that you may get services/proxy in its namespace"), Cause: err}
 	}
 	return text, nil
 }
@@ -148,7 +167,7 @@ func (c *cluster) proxy(ctx context.Context) (string, error) {
 	path := "/api/v1/namespaces/" + url.PathEscape(c.namespace) + "/services/"
 	data, err := c.do(ctx, http.MethodGet, path+url.PathEscape(c.name), nil)
 	if err != nil {
-		return "", &sealing.Error{Problem: fmt.Sprintf("cannot get sealed secret service %s/%s: %s", c.namespace, c.name, err), Hint: useFlags, Cause: err}
+		return "", &sealing.Error{Problem: fmt.Sprintf("cannot get sealed secret service %s/%s: %s", c.namespace, c.name, err), Hint: whatToDo(err, useFlags), Cause: err}
 	}
 	var service struct {
 		Spec struct {
@@ -160,6 +179,21 @@ func (c *cluster) proxy(ctx context.Context) (string, error) {
 	}
 	c.proxied = path + "http:" + url.PathEscape(c.name) + ":" + url.PathEscape(service.Spec.Ports[0].Name) + "/proxy"
 	return c.proxied, nil
+}
+
+// unreachableError says that the API server was not reached at all, so that neither names nor rights are to blame.
+type unreachableError struct{ err error }
+
+func (e *unreachableError) Error() string { return e.err.Error() }
+func (e *unreachableError) Unwrap() error { return e.err }
+
+// whatToDo is the hint about an answer, unless there was none.
+func whatToDo(err error, hint string) string {
+	var unreachable *unreachableError
+	if errors.As(err, &unreachable) {
+		return "the cluster does not answer: check the network, the kubeconfig, --context and --server (kubectl cluster-info asks it)"
+	}
+	return hint
 }
 
 // answerError is an answer that is not success. Its text is the status and, where the API server gave one, its reason.
@@ -205,7 +239,7 @@ func (c *cluster) send(ctx context.Context, r request) ([]byte, error) {
 	}
 	response, err := c.client.Do(request)
 	if err != nil {
-		return nil, transportError(err)
+		return nil, &unreachableError{transportError(err)}
 	}
 	defer func() { _ = response.Body.Close() }()
 	data, err := readBounded(response.Body, "the answer")

@@ -85,12 +85,16 @@ func newEditing(ctx context.Context, h host) []*cobra.Command {
 }
 
 func fileAndKey(cmd *cobra.Command, args []string) error {
+	const never = "a value is never an argument, because other users can read arguments: give it on standard input or with --from-file"
+	if len(args) == 2 && strings.Contains(args[1], "=") { // which is not quoted: a value stands behind it
+		return usage(never, "%s takes a file and a key, and no key has a = in it", cmd.Name())
+	}
 	if len(args) == 2 && args[1] != "" {
 		return nil
 	}
 	hint := "see " + cmd.CommandPath() + " --help"
 	if len(args) > 2 {
-		hint = "a value is never an argument, because other users can read arguments: give it on standard input or with --from-file"
+		hint = never
 	}
 	return usage(hint, "%s takes a file and a key", cmd.Name())
 }
@@ -233,6 +237,9 @@ func (r *editRun) readValue() ([]byte, error) {
 			return nil, &sealing.Error{Problem: "read --from-file: " + err.Error(), Hint: "check the path", Cause: err}
 		}
 		defer func() { _ = file.Close() }()
+		if info, err := file.Stat(); err == nil && info.IsDir() {
+			return nil, &sealing.Error{Problem: "read --from-file: " + r.flags.fromFile + " is a directory", Hint: "name a file"}
+		}
 		return sealing.ReadValue(file)
 	case r.host.terminal:
 		file, ok := r.host.stdin.(*os.File)

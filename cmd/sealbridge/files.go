@@ -21,7 +21,11 @@ var errTooLarge = errors.New("larger than is read")
 func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, &sealing.Error{Problem: err.Error(), Hint: "check the path", Cause: err}
+		hint := "check the path"
+		if errors.Is(err, fs.ErrPermission) {
+			hint = "check its permissions"
+		}
+		return nil, &sealing.Error{Problem: err.Error(), Hint: hint, Cause: err}
 	}
 	defer func() { _ = file.Close() }()
 	if info, err := file.Stat(); err == nil && info.IsDir() {
@@ -77,6 +81,7 @@ func replace(path string, content []byte, may func(path string) error) error {
 	case err == nil:
 		mode, exists = info.Mode().Perm(), true
 	}
+	defer uninterrupted()()
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:8])
 	err = writeNew(temporary, content, mode)
 	if err == nil && exists {
@@ -93,7 +98,7 @@ func replace(path string, content []byte, may func(path string) error) error {
 		if _, said := asProblem(err); said {
 			return err
 		}
-		return &sealing.Error{Problem: fmt.Sprintf("write %s: %s", path, cause(err)), Hint: "the file is as it was; check the folder and its permissions", Cause: err}
+		return &sealing.Error{Problem: fmt.Sprintf("write %s: %s", path, cause(err)), Hint: "the file is as it was; check the folder, its permissions and the room on the disk", Cause: err}
 	}
 	return nil
 }
@@ -105,15 +110,23 @@ func createPrivateFile(path string, content []byte) error {
 	if errors.Is(err, fs.ErrExist) {
 		return &sealing.Error{Problem: path + " exists; a plain Secret is only written to a new file", Hint: "remove it, or leave --sealed-secret-file out and use the output", Cause: err}
 	}
-	return err
+	if err != nil {
+		return &sealing.Error{Problem: fmt.Sprintf("write %s: %s", path, cause(err)), Hint: "no file was left; check the folder, its permissions and the room on the disk", Cause: err}
+	}
+	return nil
 }
 
+// writeNew leaves no file that it could not write whole.
 func writeNew(path string, content []byte, mode fs.FileMode) (err error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
+	defer func() {
+		if err = errors.Join(err, file.Close()); err != nil {
+			_ = os.Remove(path)
+		}
+	}()
 	if _, err := file.Write(content); err != nil {
 		return err
 	}

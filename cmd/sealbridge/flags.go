@@ -216,7 +216,12 @@ func newSeal(ctx context.Context, name string, h host) *cobra.Command {
 		Example:       "  kubectl create secret generic db --from-file=password --dry-run=client -o yaml | " + example(name) + " --cert cert.pem -o yaml > db.yaml",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          noArguments("give the Secret with --secret-file (-f) or on standard input"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.raw && len(args) > 0 { // which is not quoted: it may be the value
+				return usage("give the value with --from-file or on standard input; other users can read arguments", "--raw takes no argument")
+			}
+			return noArguments("give the Secret with --secret-file (-f) or on standard input")(cmd, args)
+		},
 	}
 	f.bind(cmd.Flags())
 	if name == "seal" {

@@ -105,7 +105,7 @@ func (r *keysRun) keys(ctx context.Context, c *cluster) ([]*sealingkeys.Key, err
 			return err
 		})
 		if err != nil {
-			return nil, &sealing.Error{Problem: fmt.Sprintf("cannot list the key Secrets in %s: %s", c.namespace, err), Hint: "you need the right to list Secrets there; --controller-namespace names another", Cause: err}
+			return nil, &sealing.Error{Problem: fmt.Sprintf("cannot list the key Secrets in %s: %s", c.namespace, err), Hint: whatToDo(err, "you need the right to list Secrets there; --controller-namespace names another"), Cause: err}
 		}
 	}
 	legacy, err := r.legacyKey(ctx, c)
@@ -130,7 +130,7 @@ func (r *keysRun) legacyKey(ctx context.Context, c *cluster) ([]sealingkeys.Secr
 		err = errors.New("the answer is no Secret")
 	}
 	if err != nil {
-		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot read the Secret %s/%s: %s", c.namespace, r.flags.legacy, err), Hint: "you need the right to get Secrets there", Cause: err}
+		return nil, &sealing.Error{Problem: fmt.Sprintf("cannot read the Secret %s/%s: %s", c.namespace, r.flags.legacy, err), Hint: whatToDo(err, "you need the right to get Secrets there"), Cause: err}
 	}
 	if !sealingkeys.Legacy(secret) {
 		return nil, nil // listed by its label, or no key
@@ -147,7 +147,7 @@ func (c *cluster) objects(ctx context.Context) ([]sealingkeys.Object, error) {
 		return err
 	})
 	if err != nil {
-		return nil, &sealing.Error{Problem: "cannot list the SealedSecrets: " + err.Error(), Hint: "you need the right to list them in all namespaces", Cause: err}
+		return nil, &sealing.Error{Problem: "cannot list the SealedSecrets: " + err.Error(), Hint: whatToDo(err, "you need the right to list them in all namespaces"), Cause: err}
 	}
 	return out, nil
 }

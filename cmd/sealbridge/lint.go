@@ -67,6 +67,9 @@ func runLint(f *lintFlags, h host, paths []string) error {
 	options := lint.Options{Now: time.Now()}
 	var findings []lint.Finding
 	if f.cert != "" {
+		if strings.Contains(f.cert, "://") {
+			return usage("lint asks no network: fetch the certificate first, and give its file", "--cert of lint takes a file, not a URL")
+		}
 		text, err := readFile(f.cert)
 		if err != nil {
 			return err
@@ -78,9 +81,12 @@ func runLint(f *lintFlags, h host, paths []string) error {
 		options.Certificate = &lint.Certificate{Key: certificate.Key, NotAfter: certificate.NotAfter}
 		findings = lint.CheckCertificate(f.cert, options)
 	}
-	files, err := walk(paths, ".yaml", ".yml", ".json", ".env", ".ini")
+	files, closed, err := walk(paths, ".yaml", ".yml", ".json", ".env", ".ini")
 	if err != nil {
 		return err
+	}
+	for _, folder := range closed {
+		findings = append(findings, unread(folder.path, lint.Error, "the folder cannot be read: "+cause(folder.err).Error(), "check its permissions"))
 	}
 	for _, path := range files {
 		data, err := readFile(path)
@@ -143,13 +149,13 @@ func printFindings(f *lintFlags, h host, findings []lint.Finding, found *errFoun
 }
 
 // walk returns the files that are named, and those below the folders that are named that have one of the extensions, in
-// the order of their paths. Folders that begin with a dot, which are tools' own, and links are not followed.
-func walk(paths []string, extensions ...string) ([]string, error) {
-	var out []string
+// the order of their paths, and the folders that cannot be read. Folders that begin with a dot, which are tools' own, and links
+// are not followed.
+func walk(paths []string, extensions ...string) (out []string, closed []closedFolder, err error) {
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, &sealing.Error{Problem: err.Error(), Hint: "check the path", Cause: err}
+			return nil, nil, &sealing.Error{Problem: err.Error(), Hint: "check the path", Cause: err}
 		}
 		if !info.IsDir() {
 			out = append(out, path)
@@ -158,7 +164,8 @@ func walk(paths []string, extensions ...string) ([]string, error) {
 		err = filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
-				return &sealing.Error{Problem: err.Error(), Hint: "check the permissions", Cause: err}
+				closed = append(closed, closedFolder{at, err})
+				return nil //nolint:nilerr // it is noted, and what is beside it can be read
 			case d.IsDir() && at != path && strings.HasPrefix(d.Name(), "."):
 				return filepath.SkipDir
 			case !d.Type().IsRegular():
@@ -170,8 +177,14 @@ func walk(paths []string, extensions ...string) ([]string, error) {
 			return nil
 		})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return out, nil
+	return out, closed, nil
+}
+
+// closedFolder is one that cannot be read; what is beside it can.
+type closedFolder struct {
+	path string
+	err  error
 }

@@ -78,7 +78,7 @@ func userFolder(h host, variable, below string) (string, error) {
 	if !ok || !filepath.IsAbs(folder) {
 		home, ok := h.env("HOME")
 		if !ok || !filepath.IsAbs(home) {
-			return "", &sealing.Error{Problem: fmt.Sprintf("neither %s nor HOME is set", variable), Hint: "the memo of what was sealed is kept there"}
+			return "", &sealing.Error{Problem: fmt.Sprintf("neither %s nor HOME is set", variable), Hint: "set one of them to a folder; the memo of what was sealed is kept there"}
 		}
 		folder = filepath.Join(home, below)
 	}

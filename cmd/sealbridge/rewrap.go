@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/manifest"
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
@@ -32,6 +33,7 @@ type rewrapRun struct {
 	flags  *rewrapFlags
 	again  resealer
 	counts struct{ rewrapped, unchanged, failed, files, kept int }
+	unsaid error // why a line of the report could not be written
 }
 
 // resealer seals the values of one object anew in its file, and says what it did. It returns an error that is no
@@ -91,12 +93,15 @@ func newRewrap(ctx context.Context, h host) *cobra.Command {
 }
 
 func (r *rewrapRun) run(ctx context.Context, paths []string) error {
-	files, err := walk(paths, ".yaml", ".yml", ".json")
+	files, closed, err := walk(paths, ".yaml", ".yml", ".json")
 	if err != nil {
 		return err
 	}
 	if r.again, err = r.resealer(ctx); err != nil {
 		return err
+	}
+	for _, folder := range closed {
+		r.unread(folder.path, &sealing.Error{Problem: "the folder cannot be read: " + cause(folder.err).Error(), Hint: "check its permissions", Cause: folder.err})
 	}
 	for _, path := range files {
 		if err := r.file(ctx, path); err != nil {
@@ -108,7 +113,26 @@ func (r *rewrapRun) run(ctx context.Context, paths []string) error {
 	if r.counts.failed > 0 {
 		return &sealing.Error{Problem: fmt.Sprintf("%d SealedSecrets could not be sealed anew", r.counts.failed), Hint: "they are as they were; the lines above say why"}
 	}
+	if r.unsaid != nil {
+		return &sealing.Error{Problem: "write the output: " + cause(r.unsaid).Error(), Hint: "the files are sealed anew all the same; git diff shows them", Cause: r.unsaid}
+	}
 	return nil
+}
+
+// printf writes to the report. A report that cannot be written ends nothing half way.
+func (r *rewrapRun) printf(format string, args ...any) {
+	if _, err := fmt.Fprintf(r.host.stdout, format, args...); err != nil && r.unsaid == nil {
+		r.unsaid = err
+	}
+}
+
+// failed says why something stays as it was, and what to do.
+func (r *rewrapRun) failed(where string, err error) {
+	r.counts.failed++
+	r.printf("%s: failed: %s\n", where, err)
+	if known, ok := asProblem(err); ok && known.Hint != "" {
+		r.printf("  hint: %s\n", known.Hint)
+	}
 }
 
 func (r *rewrapRun) summary() {
@@ -116,10 +140,10 @@ func (r *rewrapRun) summary() {
 	if r.flags.dryRun {
 		verb = "would be sealed anew"
 	}
-	_, _ = fmt.Fprintf(r.host.stdout, "%d SealedSecrets in %d files: %d %s, %d unchanged, %d failed\n",
+	r.printf("%d SealedSecrets in %d files: %d %s, %d unchanged, %d failed\n",
 		r.counts.rewrapped+r.counts.unchanged+r.counts.failed, r.counts.files, r.counts.rewrapped, verb, r.counts.unchanged, r.counts.failed)
 	if r.counts.kept > 0 && !r.flags.force {
-		_, _ = fmt.Fprintf(r.host.stdout, "values that are sealed to the new key already and stay as they are, without --force: %d\n", r.counts.kept)
+		r.printf("values that are sealed to the new key already and stay as they are, without --force: %d\n", r.counts.kept)
 	}
 }
 
@@ -135,12 +159,14 @@ func (r *rewrapRun) file(ctx context.Context, path string) error {
 		return nil
 	}
 	if err != nil {
-		return r.unread(path, err)
+		r.unread(path, err)
+		return nil
 	}
 	file, err := sealing.ReadFile(data)
 	switch {
-	case err != nil && holdsSealed.Match(data) && !bytes.Contains(data, []byte("{{")):
-		return r.unread(path, err)
+	case err != nil && holdsSealedText(data):
+		r.unread(path, err)
+		return nil
 	case err != nil:
 		// A repository has files of other kinds too, and templates of charts.
 		r.note("skipped " + inFile(path, err).Error())
@@ -174,6 +200,12 @@ func (r *rewrapRun) file(ctx context.Context, path string) error {
 	return r.again.done()
 }
 
+// holdsSealedText says whether a text that cannot be read holds SealedSecrets, and is no template.
+func holdsSealedText(data []byte) bool {
+	text, _ := manifest.FromUTF16(data)
+	return holdsSealed.Match(text) && !bytes.Contains(text, []byte("{{"))
+}
+
 // isOfSealed says whether a file that is too large to be read holds SealedSecrets.
 func isOfSealed(path string) bool {
 	file, err := os.Open(path)
@@ -185,11 +217,9 @@ func isOfSealed(path string) bool {
 }
 
 // unread is said of a file that cannot be read, and counted like a SealedSecret that failed.
-func (r *rewrapRun) unread(path string, err error) error {
+func (r *rewrapRun) unread(path string, err error) {
 	r.counts.files++
-	r.counts.failed++
-	_, err = fmt.Fprintf(r.host.stdout, "%s: failed: %s\n", printable(path), err)
-	return err
+	r.failed(printable(path), err)
 }
 
 // write makes the changes of a file, also for a dry run, which keeps them for itself.
@@ -209,15 +239,14 @@ func (r *rewrapRun) say(path string, o *sealing.Object, out outcome, failure err
 	where := fmt.Sprintf("%s:%d: %s", printable(path), o.Line, printable(o.String()))
 	switch {
 	case failure != nil:
-		r.counts.failed++
-		_, _ = fmt.Fprintf(r.host.stdout, "%s: failed: %s\n", where, failure)
+		r.failed(where, failure)
 		return
 	case out.changed == 0:
 		r.counts.unchanged++
-		_, _ = fmt.Fprintf(r.host.stdout, "%s: unchanged (%s)\n", where, out.to)
+		r.printf("%s: unchanged (%s)\n", where, out.to)
 	default:
 		r.counts.rewrapped++
-		_, _ = fmt.Fprintf(r.host.stdout, "%s: %d of %d values (%s -> %s)\n", where, out.changed, len(sealedValues(o)), out.from, out.to)
+		r.printf("%s: %d of %d values (%s -> %s)\n", where, out.changed, len(sealedValues(o)), out.from, out.to)
 	}
 	r.counts.kept += out.kept
 }

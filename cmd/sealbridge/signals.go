@@ -1,0 +1,43 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// uninterrupted holds back the signals that end a command until the returned function is called, which then lets the one that
+// came end it: a file that is being replaced takes milliseconds, and Ctrl-C would leave the temporary one in the repository.
+func uninterrupted() (release func()) {
+	var ending []os.Signal
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) { // as those of a command in the background may be
+			ending = append(ending, s)
+		}
+	}
+	if len(ending) == 0 {
+		return func() {}
+	}
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, ending...)
+	return func() {
+		signal.Stop(came)
+		select {
+		case s := <-came:
+			end(s)
+		default:
+		}
+	}
+}
+
+// end lets the process end as if the signal had come now.
+func end(s os.Signal) {
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return
+	}
+	if err = self.Signal(s); err != nil {
+		_ = self.Kill() // where a process cannot send itself the signal
+	}
+	select {}
+}
