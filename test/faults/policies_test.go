@@ -111,15 +111,15 @@ func complete(data, was map[string]string, claims []claim) bool {
 	return satisfied && len(whole) == len(data)
 }
 
-// dropped are the documents of which a Secret had all keys, and has none.
-func dropped(data, was map[string]string, claims []claim) []string {
-	var out []string
+// dropped are the groups of which a Secret had all keys, and has none.
+func dropped(data, was map[string]string, claims []claim) []group {
+	var out []group
 	for _, c := range claims {
 		for _, g := range c.groups {
 			had, _ := g.count(was, nil)
 			has, _ := g.count(data, nil)
 			if (c.partial || c.shared) && had == len(g.keys) && has == 0 {
-				out = append(out, g.document)
+				out = append(out, g)
 			}
 		}
 	}

@@ -179,9 +179,9 @@ func (v *witness) judge(s, before *corev1.Secret) []string {
 	if robbed(s, before, claims) {
 		wrong = append(wrong, "the key that a hand put beside those of others is gone")
 	}
-	for _, document := range dropped(data, was, claims) {
-		if before.UID == s.UID && !t.lacked(document, before.CreationTimestamp.Time) {
-			wrong = append(wrong, fmt.Sprintf("the keys of document %s are gone, which the store never lacked", document))
+	for _, g := range dropped(data, was, claims) {
+		if before.UID == s.UID && !t.lacked(g.document, before.CreationTimestamp.Time) {
+			wrong = append(wrong, fmt.Sprintf("the keys %v are gone, whose document the store never lacked", g.keys))
 		}
 	}
 	versions := map[string]source{}
