@@ -247,7 +247,9 @@ func (r *editRun) readValue() ([]byte, error) {
 			return sealing.ReadValue(r.host.stdin)
 		}
 		_, _ = fmt.Fprintf(r.host.stderr, "value of %s (not shown): ", r.key)
+		release := restoring(int(file.Fd()))
 		value, err := term.ReadPassword(int(file.Fd()))
+		release()
 		_, _ = fmt.Fprintln(r.host.stderr)
 		if err != nil {
 			return nil, fmt.Errorf("read the value: %w", err)

@@ -35,7 +35,7 @@ type host struct {
 
 func main() {
 	debug.SetGCPercent(200) // a run is short; with more it would save collections and touch new pages instead, which cost as much
-	// No signal handler but while a file is replaced: a command that waits for its input ends at the first Ctrl-C.
+	// No signal handler but while a file is replaced or a value typed: a command that waits for its input ends at the first Ctrl-C.
 	os.Exit(run(context.Background(), os.Args, host{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv,
 		terminal: term.IsTerminal(int(os.Stdin.Fd())),

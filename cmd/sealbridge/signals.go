@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 // uninterrupted holds back the signals that end a command until the returned function is called, which then lets the one that
@@ -27,6 +29,30 @@ func uninterrupted() (release func()) {
 			end(s)
 		default:
 		}
+	}
+}
+
+// restoring lets a signal that ends the command while something is typed unseen give the terminal back as it was, until the
+// returned function is called: whoever types on would not see it otherwise.
+func restoring(terminal int) (release func()) {
+	state, err := term.GetState(terminal)
+	if err != nil {
+		return func() {}
+	}
+	came, over := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(came, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		select {
+		case s := <-came:
+			_ = term.Restore(terminal, state)
+			signal.Stop(came)
+			end(s)
+		case <-over:
+		}
+	}()
+	return func() {
+		signal.Stop(came)
+		close(over)
 	}
 }
 
