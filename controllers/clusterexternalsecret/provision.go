@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -67,14 +69,32 @@ func (r *Reconciler) ensure(ctx context.Context, s *scope, namespace string) err
 	if err != nil {
 		return wrap("read", err)
 	}
-	if owner := ownerOf(have); owner == nil || owner.UID != s.ces.UID {
+	switch owner := ownerOf(have); {
+	case owner == nil || owner.Name != s.ces.Name:
 		return fmt.Errorf("%w: it is not controlled by this ClusterExternalSecret and was left alone; remove it, or set another spec.externalSecretName", errForeign)
+	case owner.UID == s.ces.UID:
+	case !have.DeletionTimestamp.IsZero():
+		return fmt.Errorf("%w: it is being deleted with the ClusterExternalSecret that had this name before, and is made anew when it is gone", errForeign)
+	default:
+		if err := r.inherit(ctx, have, want); err != nil {
+			return wrap("take over", err)
+		}
 	}
 	if !differs(have, want, s.version != s.ces.Status.SyncedResourceVersion) {
 		return nil
 	}
 	want.UID = have.UID
 	return wrap("apply", r.apply(ctx, want))
+}
+
+// inherit makes an ExternalSecret belong to the object that was made anew under the name of its owner, before the garbage collector
+// deletes it, which after a crash of the API server it may never do. It fails with a conflict when have, which it brings up to
+// date, has changed meanwhile.
+func (r *Reconciler) inherit(ctx context.Context, have, want *esv1.ExternalSecret) error {
+	before, predecessor := have.DeepCopy(), ownerOf(have).UID
+	have.OwnerReferences = append(slices.DeleteFunc(have.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == predecessor }),
+		want.OwnerReferences...)
+	return r.deps.Client.Patch(ctx, have, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(fieldOwner))
 }
 
 func wrap(verb string, err error) error {
