@@ -92,11 +92,13 @@ type kept struct {
 	seed    maphash.Seed
 }
 
-// document is a result and when its call was started: its age counts from there.
+// document is a result and when its call was started: its age counts from there. One that is outdated since a time holds no
+// result; it keeps those of calls of before from being taken for current ones for as long as any could be.
 type document struct {
-	result providers.Result
-	asked  time.Time
-	order  int
+	result   providers.Result
+	asked    time.Time
+	order    int
+	outdated time.Time
 }
 
 // question is what a session is asked: for the document of a ref or, when find is not empty, to find documents. Equal
@@ -185,7 +187,7 @@ func (k *kept) land(f *flight) (changed []question, down bool) {
 		if k.docs == nil {
 			k.docs = map[question]document{}
 		}
-		k.docs[ref] = document{r, f.asked, f.order}
+		k.docs[ref] = document{result: r, asked: f.asked, order: f.order}
 		changed = append(changed, k.noticeLocked(ref, r, f.order)...)
 	}
 	return changed, down
@@ -195,7 +197,7 @@ func (k *kept) land(f *flight) (changed []question, down bool) {
 func (k *kept) sweep(before, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	maps.DeleteFunc(k.docs, func(_ question, doc document) bool { return doc.asked.Before(before) })
+	maps.DeleteFunc(k.docs, func(_ question, doc document) bool { return doc.asked.Before(before) && doc.outdated.Before(before) })
 	maps.DeleteFunc(k.known, func(_ question, m memory) bool { return m.until.Before(now) })
 	forgotten := func(q question) bool { _, ok := k.known[q]; return !ok }
 	maps.DeleteFunc(k.matched, func(q question, _ map[string]uint64) bool { return forgotten(q) })

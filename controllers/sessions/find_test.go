@@ -209,6 +209,46 @@ func (l *library) find(_ context.Context, _ string, q providers.Query) ([]provid
 	return out, nil
 }
 
+func TestACallThatWasSlowBringsNothingBackThatIsKnownToHaveChanged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &library{texts: map[string]string{"a": "old"}}
+		var slow atomic.Bool
+		b := &searchable{backend: &backend{}, find: l.find}
+		b.fetch = func(ctx context.Context, identity string, refs []providers.Ref) ([]providers.Result, error) {
+			out, err := l.fetch(ctx, identity, refs)
+			if slow.Load() {
+				time.Sleep(15 * time.Second) // over the moment at which what nobody uses is forgotten
+			}
+			return out, err
+		}
+		p := running(t, cluster())
+		search := finding(b, "team", "team", providers.Query{})
+		search.Forced = true
+		fetch := request(search.Store, "team", "a")
+		mustFetch(t, p, fetch)
+		foundBy(t, p, search)
+		time.Sleep(sweepEvery - 5*time.Second)
+
+		slow.Store(true)
+		late := make(chan []string)
+		go func() {
+			forced := fetch
+			forced.Forced = true
+			late <- mustFetch(t, p, forced)
+		}()
+		synctest.Wait()
+		l.put("a", "new")
+		foundBy(t, p, search)
+		if got := <-late; got[0] != "old" {
+			t.Fatalf("the slow call brought %v", got)
+		}
+		if got := mustFetch(t, p, fetch); got[0] != "new" {
+			t.Errorf("%v is read after the search has seen the new one", got)
+		}
+	})
+}
+
 // TestADocumentThatChangedIsNewsForAllWhoFoundOrFetchedIt says of each way to see a change who is told, and that those who
 // are told get the new document without a request for what is known already.
 func TestADocumentThatChangedIsNewsForAllWhoFoundOrFetchedIt(t *testing.T) {

@@ -125,7 +125,7 @@ func (k *kept) outdateLocked(q question, order int) {
 		delete(k.flights, q)
 	}
 	if k.docs[q].order < order {
-		k.docs[q] = document{order: order}
+		k.docs[q] = document{order: order, outdated: time.Now()}
 	}
 }
 
