@@ -51,6 +51,7 @@ type Client struct {
 	hint   string
 	header http.Header
 	http   http.Client
+	open   *connections
 	// turn holds one token, for clients whose requests go one after the other; else nil.
 	turn chan struct{}
 }
@@ -61,11 +62,12 @@ func New(o Options) *Client {
 	if o.Certificate != nil {
 		conf.Certificates = []tls.Certificate{*o.Certificate}
 	}
+	open := &connections{dialer: newDialer()}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: newDialer().DialContext, TLSClientConfig: conf, ForceAttemptHTTP2: true,
+		Proxy: http.ProxyFromEnvironment, DialContext: open.dial, TLSClientConfig: conf, ForceAttemptHTTP2: true,
 		TLSHandshakeTimeout: 10 * time.Second, MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 256 << 10,
 	}
-	c := &Client{hint: cmp.Or(o.RootsHint, "set caBundle or caProvider"), header: o.Header.Clone(), http: http.Client{
+	c := &Client{hint: cmp.Or(o.RootsHint, "set caBundle or caProvider"), header: o.Header.Clone(), open: open, http: http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -143,6 +145,8 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 			return nil, c.explain(ctx, peer, ctx.Err())
 		}
 	}
+	c.open.use()
+	defer c.open.leave()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.explain(ctx, peer, err)
@@ -226,8 +230,11 @@ func newDialer() *net.Dialer {
 	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: refuseMetadata}
 }
 
-// Close ends the connections that are not in use.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close ends the connections: those of requests that are under way when the last of these has ended.
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.open.end()
+}
 
 // RetryAfter returns how long the answer asks to wait (RFC 9110 section 10.2.3, in seconds); zero when it does not say,
 // or says it as a date.
