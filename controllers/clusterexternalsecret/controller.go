@@ -39,7 +39,7 @@ import (
 type Deps struct {
 	// Client reads ClusterExternalSecrets, ExternalSecrets and the metadata of namespaces (from caches), and writes.
 	Client client.Client
-	// Live reads ExternalSecrets, and the metadata of namespaces, from the API server itself.
+	// Live reads ExternalSecrets, and the metadata of namespaces and ClusterExternalSecrets, from the API server itself.
 	Live client.Reader
 	// Status writes the status.
 	Status flow.StatusWriter

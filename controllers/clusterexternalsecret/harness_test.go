@@ -59,6 +59,8 @@ type world struct {
 	writes     []string
 	// fault stands in the way of the controller's requests, when there is one.
 	fault atomic.Pointer[weather]
+	// stale is what the controller's cache holds of the ClusterExternalSecret, when it is behind.
+	stale atomic.Pointer[esv1.ClusterExternalSecret]
 	stop  func()
 	// reconciler is the one that was started last.
 	reconciler *clusterexternalsecret.Reconciler
@@ -172,7 +174,7 @@ func (w *world) start() {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	r := clusterexternalsecret.New(clusterexternalsecret.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: flow.NewStatuses(mgr), Events: mgr.GetEventRecorder("external-secrets"), Concurrent: 2,
+		Client: behind{mgr.GetClient(), w}, Live: mgr.GetAPIReader(), Status: flow.NewStatuses(mgr), Events: mgr.GetEventRecorder("external-secrets"), Concurrent: 2,
 	})
 	if err := r.SetupWithManager(ctx, mgr); err != nil {
 		cancel()
@@ -187,6 +189,22 @@ func (w *world) start() {
 			w.t.Errorf("manager: %v", err)
 		}
 	})
+}
+
+// behind is a client whose cache may be behind.
+type behind struct {
+	client.Client
+	w *world
+}
+
+func (b behind) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	if ces, ok := obj.(*esv1.ClusterExternalSecret); ok {
+		if stale := b.w.stale.Load(); stale != nil {
+			stale.DeepCopyInto(ces)
+			return nil
+		}
+	}
+	return b.Client.Get(ctx, key, obj, opts...)
 }
 
 // namespace makes a namespace with labels, and returns its name.

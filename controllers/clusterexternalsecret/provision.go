@@ -76,7 +76,7 @@ func (r *Reconciler) ensure(ctx context.Context, s *scope, namespace string) err
 	case !have.DeletionTimestamp.IsZero():
 		return fmt.Errorf("%w: it is being deleted with the ClusterExternalSecret that had this name before, and is made anew when it is gone", errForeign)
 	default:
-		if err := r.inherit(ctx, have, want); err != nil {
+		if err := r.inherit(ctx, s, have, want); err != nil {
 			return wrap("take over", err)
 		}
 	}
@@ -88,9 +88,18 @@ func (r *Reconciler) ensure(ctx context.Context, s *scope, namespace string) err
 }
 
 // inherit makes an ExternalSecret belong to the object that was made anew under the name of its owner, before the garbage collector
-// deletes it, which after a crash of the API server it may never do. It fails with a conflict when have, which it brings up to
-// date, has changed meanwhile.
-func (r *Reconciler) inherit(ctx context.Context, have, want *esv1.ExternalSecret) error {
+// deletes it, which after a crash of the API server it may never do. It fails when have, which it brings up to date, has changed
+// meanwhile, and when it is the one that is given to that is not there any more: the cache of a leader that was paused may hold
+// the predecessor still.
+func (r *Reconciler) inherit(ctx context.Context, s *scope, have, want *esv1.ExternalSecret) error {
+	live := &metav1.PartialObjectMetadata{}
+	live.SetGroupVersionKind(esv1.GroupVersion().WithKind(esv1.KindClusterExternalSecret))
+	if err := r.deps.Live.Get(ctx, client.ObjectKeyFromObject(s.ces), live); err != nil {
+		return err
+	}
+	if live.UID != s.ces.UID {
+		return errors.New("the ClusterExternalSecret has been made anew meanwhile")
+	}
 	before, predecessor := have.DeepCopy(), ownerOf(have).UID
 	have.OwnerReferences = append(slices.DeleteFunc(have.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == predecessor }),
 		want.OwnerReferences...)

@@ -2,7 +2,9 @@ package clusterexternalsecret_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -94,6 +96,38 @@ func TestAClusterExternalSecretThatIsMadeAnewTakesTheExternalSecretsOfItsPredece
 		}
 		return nil
 	})
+}
+
+func TestALeaderWhoseCacheIsBehindTakesNothingFromTheSuccessor(t *testing.T) {
+	w := prepare(t, role)
+	ns := w.namespace(w.mine())
+	old := w.ces()
+	w.create(old)
+	if err := w.c.Delete(t.Context(), old.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	w.gone(old.DeepCopy())
+	anew := w.ces()
+	w.create(anew)
+	es := &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "db", OwnerReferences: []metav1.OwnerReference{{
+		APIVersion: "external-secrets.io/v1", Kind: esv1.KindClusterExternalSecret, Name: anew.Name, UID: anew.UID, Controller: ptr.To(true),
+	}}}, Spec: anew.Spec.ExternalSecretSpec}
+	w.create(es)
+	w.stale.Store(old)
+	w.start()
+	w.eventually("the leader has tried, and cannot write the status of what is gone", func() error {
+		if !strings.Contains(w.logs.String(), "Reconciler error") {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	if got := w.externalSecret(ns, "db"); !metav1.IsControlledBy(got, anew) {
+		t.Errorf("the ExternalSecret belongs to %+v", got.OwnerReferences)
+	}
+	w.stale.Store(nil)
+	if got := w.provisioned(ns); len(got.Status.FailedNamespaces) > 0 {
+		t.Errorf("failed: %+v", got.Status.FailedNamespaces)
+	}
 }
 
 func TestAnExternalSecretThatGoesWithThePredecessorIsMadeAnewWhenItIsGone(t *testing.T) {
