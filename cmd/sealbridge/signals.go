@@ -11,17 +11,8 @@ import (
 // uninterrupted holds back the signals that end a command until the returned function is called, which then lets the one that
 // came end it: a file that is being replaced takes milliseconds, and Ctrl-C would leave the temporary one in the repository.
 func uninterrupted() (release func()) {
-	var ending []os.Signal
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(s) { // as those of a command in the background may be
-			ending = append(ending, s)
-		}
-	}
-	if len(ending) == 0 {
-		return func() {}
-	}
 	came := make(chan os.Signal, 1)
-	signal.Notify(came, ending...)
+	notifyEnd(came)
 	return func() {
 		signal.Stop(came)
 		select {
@@ -40,7 +31,7 @@ func restoring(terminal int) (release func()) {
 		return func() {}
 	}
 	came, over := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(came, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	notifyEnd(came)
 	go func() {
 		select {
 		case s := <-came:
@@ -53,6 +44,16 @@ func restoring(terminal int) (release func()) {
 	return func() {
 		signal.Stop(came)
 		close(over)
+	}
+}
+
+// notifyEnd sends the signals to a channel that would end the command, and not those that it ignores, as one in the background or
+// under nohup may.
+func notifyEnd(came chan<- os.Signal) {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(came, s)
+		}
 	}
 }
 
