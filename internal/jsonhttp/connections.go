@@ -78,7 +78,7 @@ func (s *connections) endLocked() {
 		return
 	}
 	for c := range s.open {
-		_ = c.Conn.Close() // it was ours to begin with; nobody reads or writes any more
+		_ = c.Conn.Close() // the transport, which may still wait for what comes, learns of it and closes its side
 	}
 	clear(s.open)
 }
