@@ -18,5 +18,6 @@
 // object is due is in plan.go, phases.go (objects that read documents in common fall due together) and windows.go.
 //
 // Nothing is read from the API server on the way except caches; a Secret is read live only when the API server refuses a
-// write, once for a Secret that another controller left behind, and to merge into one that it has not written to yet.
+// write, once for a Secret that another controller left behind, and to merge into one that it has not written to yet. Before a Secret
+// is taken from an ExternalSecret of the same name, the API server is asked which of the two there is (successor.go).
 package externalsecret

@@ -63,6 +63,7 @@ type world struct {
 	others []string
 	class  string
 	c      client.Client // the user's
+	admin  *rest.Config  // the user
 	// controller is the configuration of the controller's own user, who may do what config/rbac says.
 	controller *rest.Config
 	backend    *backend
@@ -79,6 +80,8 @@ type world struct {
 	limits sessions.Limits
 	// patience is how long a state is waited for.
 	patience time.Duration
+	// stale is what the controller's cache has of the ExternalSecret of its name, when it is behind.
+	stale atomic.Pointer[esv1.ExternalSecret]
 	// templates outlive the controller, so that a test can count.
 	templates *template.Cache
 }
@@ -153,6 +156,7 @@ func prepare(t *testing.T) *world {
 	w.class, w.providers = "class-"+w.ns, []providers.Provider{w.backend}
 	cfg := cp.Config()
 	cfg.QPS = -1
+	w.admin = cfg
 	var err error
 	if w.c, err = client.New(cfg, client.Options{Scheme: scheme(t)}); err != nil {
 		t.Fatal(err)
@@ -234,7 +238,7 @@ func (w *world) start() {
 		mgr.Add(watcher),
 		secretstore.New(secretstore.Deps{Client: mgr.GetClient(), Status: statuses, Sessions: pool, Events: recorder, Class: w.class}).SetupWithManager(mgr),
 		externalsecret.New(externalsecret.Deps{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: statuses, Sessions: pool, Events: recorder, Class: w.class,
+			Client: behind{mgr.GetClient(), w}, Live: mgr.GetAPIReader(), Status: statuses, Sessions: pool, Events: recorder, Class: w.class,
 			Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), w.ns),
 			Templates: w.templates, Delims: w.delims, Watches: watcher, APIServer: cfg.Host, Namespaces: served, Heartbeat: w.heartbeat, Concurrent: 10,
 			Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
@@ -251,6 +255,22 @@ func (w *world) start() {
 			w.t.Errorf("manager: %v", err)
 		}
 	})
+}
+
+// behind is a client whose cache may be behind.
+type behind struct {
+	client.Client
+	w *world
+}
+
+func (b behind) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	if es, ok := obj.(*esv1.ExternalSecret); ok {
+		if stale := b.w.stale.Load(); stale != nil && key == client.ObjectKeyFromObject(stale) {
+			stale.DeepCopyInto(es)
+			return nil
+		}
+	}
+	return b.Client.Get(ctx, key, obj, opts...)
 }
 
 // searchCanary looks for the canary wherever a value may not be.

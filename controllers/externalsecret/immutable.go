@@ -53,6 +53,9 @@ func holdsContent(live *corev1.Secret, s *scope) bool {
 // patchMetadata writes labels, annotations and the owner of a Secret whose data cannot or shall not change, and makes it
 // immutable where the spec says so. It writes nothing when there is nothing to change.
 func (r *Reconciler) patchMetadata(ctx context.Context, s *scope, live *corev1.Secret, labels, annotations map[string]string) error {
+	if err := r.mayInherit(ctx, s, live); err != nil {
+		return err
+	}
 	want := live.DeepCopy()
 	want.Labels, want.Annotations = merged(live.Labels, labels), merged(live.Annotations, annotations)
 	if theirs := live.Annotations[esv1.AnnotationDataHash]; theirs == dataHash(live.Data) {

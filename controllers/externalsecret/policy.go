@@ -127,7 +127,7 @@ func (r *Reconciler) release(ctx context.Context, s *scope) error {
 			return failed(err)
 		}
 		for i := range owned {
-			if err := r.delete(ctx, &owned[i]); err != nil {
+			if err := r.delete(ctx, s.es, &owned[i]); err != nil {
 				return failed(err)
 			}
 		}
@@ -147,16 +147,6 @@ func (r *Reconciler) patchFinalizer(ctx context.Context, es *esv1.ExternalSecret
 	}
 	patch := client.MergeFromWithOptions(es, client.MergeFromWithOptimisticLock{})
 	return client.IgnoreNotFound(r.deps.Client.Patch(ctx, edited, patch))
-}
-
-// delete deletes a Secret if it still is the object that it was.
-func (r *Reconciler) delete(ctx context.Context, m *metav1.PartialObjectMetadata) error {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name}}
-	err := r.deps.Client.Delete(ctx, secret, client.Preconditions{UID: &m.UID})
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete Secret %s/%s: %w", m.Namespace, m.Name, redact.API(err))
-	}
-	return nil
 }
 
 // empty decides about a target when the stores answered that they hold nothing at all: it is left as it is, deleted, or
@@ -179,8 +169,8 @@ func (r *Reconciler) empty(ctx context.Context, s *scope) error {
 	}
 	s.emptied = true
 	if s.target.belongs(s.es) {
-		m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: s.es.Namespace, Name: targetName(s.es), UID: s.target.uid}}
-		if err := r.delete(ctx, m); err != nil {
+		m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: s.es.Namespace, Name: targetName(s.es), UID: s.target.uid, ResourceVersion: s.lastVersion()}}
+		if err := r.delete(ctx, s.es, m); err != nil {
 			return failed(err)
 		}
 		s.deleted = true

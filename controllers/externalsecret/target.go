@@ -23,7 +23,7 @@ import (
 )
 
 // write makes the target hold the content, with one server-side apply. A target that is known to be owned is applied by
-// force (whoever changed a key of it loses); any other is applied without, which creates it when there is none. Only when
+// force (whoever changed a key of it loses) at the version that is known; any other is applied without, which creates it when there is none. Only when
 // the API server refuses, or when nothing may be created, is the Secret looked at, and taken over if nothing speaks against it.
 func (r *Reconciler) write(ctx context.Context, s *scope) error {
 	if creationOf(&s.es.Spec) == esv1.CreationNone || s.unchanged() {
@@ -91,12 +91,21 @@ func (r *Reconciler) put(ctx context.Context, s *scope) (got *corev1ac.SecretApp
 		got, err = r.takeOver(ctx, s, nil)
 		return got, true, err
 	}
-	if slices.Contains(s.target.updaters, fieldOwner(s.es.Name)) {
-		if err := r.inherit(ctx, s); err != nil {
+	if s.target.predecessor {
+		if err := r.askSuccessor(ctx, s); err != nil {
 			return nil, true, err
 		}
 	}
-	got, err = r.apply(ctx, s, uid, s.content.secretType, uid != "" && owns(&s.es.Spec))
+	to, force := seen{uid: uid}, uid != "" && owns(&s.es.Spec)
+	switch {
+	case slices.Contains(s.target.updaters, fieldOwner(s.es.Name)):
+		if err := r.inherit(ctx, s); err != nil { // which changes its version
+			return nil, true, err
+		}
+	case force:
+		to.version = s.lastVersion()
+	}
+	got, err = r.apply(ctx, s, to, s.content.secretType, force)
 	if !refusedByState(err) {
 		return got, s.target.exists, err
 	}
@@ -109,9 +118,9 @@ func refusedByState(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsInvalid(err)
 }
 
-// apply writes the content. With a UID it writes to that object only.
+// apply writes the content to the target as it was seen.
 func (r *Reconciler) apply(
-	ctx context.Context, s *scope, uid types.UID, t corev1.SecretType, force bool,
+	ctx context.Context, s *scope, to seen, t corev1.SecretType, force bool,
 ) (*corev1ac.SecretApplyConfiguration, error) {
 	secret := corev1ac.Secret(targetName(s.es), s.es.Namespace).
 		WithData(s.content.data).WithLabels(s.content.labels).WithAnnotations(s.content.annotations)
@@ -132,8 +141,11 @@ func (r *Reconciler) apply(
 			WithName(s.es.Name).WithUID(s.es.UID).WithController(true).WithBlockOwnerDeletion(true))
 	}
 	opts := []client.ApplyOption{client.FieldOwner(fieldOwner(s.es.Name))}
-	if uid != "" {
-		secret.WithUID(uid)
+	if to.uid != "" {
+		secret.WithUID(to.uid)
+	}
+	if to.version != "" {
+		secret.WithResourceVersion(to.version)
 	}
 	if force {
 		opts = append(opts, client.ForceOwnership)
@@ -152,6 +164,9 @@ func (r *Reconciler) takeOver(ctx context.Context, s *scope, refused error) (*co
 		return nil, err
 	}
 	live, err := r.read(ctx, s)
+	if err == nil {
+		err = r.mayInherit(ctx, s, live)
+	}
 	switch {
 	case apierrors.IsNotFound(err) && creationOf(&s.es.Spec) == esv1.CreationMerge:
 		return nil, nil //nolint:nilnil // no Secret is what there is to say
@@ -174,7 +189,7 @@ func (r *Reconciler) takeOver(ctx context.Context, s *scope, refused error) (*co
 	if creationOf(&s.es.Spec) == esv1.CreationMerge {
 		t = s.content.secretType // what is not ours to create is not ours to say, the next time either
 	}
-	return r.apply(ctx, s, live.UID, t, true)
+	return r.apply(ctx, s, seen{uid: live.UID}, t, true)
 }
 
 // refuseRival says that another ExternalSecret writes the same field of a target that neither of them owns, when that is what
@@ -276,7 +291,7 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 		if owned[i].Name == targetName(s.es) {
 			continue
 		}
-		if err := r.delete(ctx, &owned[i]); err != nil {
+		if err := r.delete(ctx, s.es, &owned[i]); err != nil {
 			return fmt.Errorf("remove the target before: %w", err)
 		}
 		r.deps.Events.Eventf(s.es, nil, corev1.EventTypeNormal, esv1.ReasonDeleted, "Delete", "secret deleted because it was orphaned")

@@ -97,14 +97,14 @@ func decide(obj *v1alpha1.SealedSecret, live *metav1.PartialObjectMetadata) acti
 }
 
 // isSuccessor reports whether a SealedSecret that had the name of this one before it controls the Secret: that is gone, and the Secret
-// goes to its successor or to the garbage collector, whoever comes first.
+// goes to its successor or to the garbage collector, whoever comes first. Which of the two is gone only the API server knows.
 func isSuccessor(obj *v1alpha1.SealedSecret, live *metav1.PartialObjectMetadata) bool {
 	ref := metav1.GetControllerOfNoCopy(live)
 	if ref == nil {
 		return false
 	}
 	group, _, _ := strings.Cut(ref.APIVersion, "/")
-	return ref.Kind == v1alpha1.KindSealedSecret && group == v1alpha1.GroupVersion().Group && ref.Name == obj.Name
+	return ref.Kind == v1alpha1.KindSealedSecret && group == v1alpha1.GroupVersion().Group && ref.Name == obj.Name && ref.UID != obj.UID
 }
 
 func isManaged(live *metav1.PartialObjectMetadata) bool {

@@ -180,7 +180,13 @@ func (c *Controller) write(ctx context.Context, s *scope) error {
 
 // writeOnce writes by what s.live says and notes the version that it wrote.
 func (c *Controller) writeOnce(ctx context.Context, s *scope) error {
-	switch decide(s.obj, s.live) {
+	how := decide(s.obj, s.live)
+	if how == replace && isSuccessor(s.obj, s.live) {
+		if err := c.askSuccessor(ctx, s.obj); err != nil {
+			return err
+		}
+	}
+	switch how {
 	case refuse:
 		return c.refuse(ctx, s)
 	case merge:
@@ -201,6 +207,22 @@ func (c *Controller) writeOnce(ctx context.Context, s *scope) error {
 		s.written = v1alpha1.SecretVersion{UID: out.UID, ResourceVersion: out.ResourceVersion}
 		return err
 	}
+}
+
+// askSuccessor fails when the SealedSecret is not there any more, or another has its name: the cache of a leader that was paused, and
+// wakes when another has its place, may be behind.
+func (c *Controller) askSuccessor(ctx context.Context, obj *v1alpha1.SealedSecret) error {
+	live := &metav1.PartialObjectMetadata{}
+	live.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(v1alpha1.KindSealedSecret))
+	err := c.live.Get(ctx, client.ObjectKeyFromObject(obj), live)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if live.UID != obj.UID {
+		return flow.Fail(v1alpha1.ReasonUpdateFailed,
+			providers.Errorf(providers.ErrUnavailable, "%s belongs to a SealedSecret that was made anew meanwhile", place(obj)))
+	}
+	return nil
 }
 
 // cachedSecret returns the metadata of the Secret if it bears our label, nil otherwise.
@@ -239,7 +261,7 @@ func secretMetadata() *metav1.PartialObjectMetadata {
 func writeFailure(obj *v1alpha1.SealedSecret, err error) error {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
-		if errors.Is(err, providers.ErrInvalid) {
+		if errors.Is(err, providers.ErrInvalid) || errors.Is(err, providers.ErrUnavailable) {
 			return err
 		}
 		return flow.Fail(v1alpha1.ReasonUpdateFailed, providers.Errorf(providers.ErrUnavailable, "write %s: %w", place(obj), redact.API(err)))
