@@ -196,16 +196,7 @@ func (r *editRun) object() (*sealing.File, *sealing.Object, error) {
 	if err != nil {
 		return nil, nil, inFile(r.path, err)
 	}
-	namespace := r.at.overrides.Context.Namespace
-	object, err := file.Choose(r.flags.name, namespace)
-	if err != nil && namespace != "" {
-		// A SealedSecret without a namespace is in the one that it is applied to.
-		for _, o := range file.Objects() {
-			if o.Namespace == "" && (r.flags.name == "" || o.Name == r.flags.name) && len(file.Objects()) == 1 {
-				return file, o, nil
-			}
-		}
-	}
+	object, err := file.Choose(r.flags.name, r.at.overrides.Context.Namespace)
 	if err != nil {
 		return nil, nil, inFile(r.path, err)
 	}

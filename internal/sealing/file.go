@@ -98,26 +98,52 @@ func (f *File) Objects() []*Object { return f.objects }
 // Before returns the file as it was read.
 func (f *File) Before() []byte { return f.text }
 
-// Choose returns the one SealedSecret of this name and namespace, of which each may be "" for any.
+// Choose returns the one SealedSecret of this name and namespace, of which each may be "" for any. A SealedSecret without a
+// namespace is in the one that it is applied to: it is meant by any that no other is in, by its name where the file has several.
 func (f *File) Choose(name, namespace string) (*Object, error) {
-	var found []*Object
-	var all []string
-	for _, o := range f.objects {
-		all = append(all, o.String())
-		if (name == "" || o.Name == name) && (namespace == "" || o.Namespace == namespace) {
-			found = append(found, o)
-		}
+	if len(f.objects) == 0 {
+		return nil, problem("sealbridge seal makes one", "the file has no SealedSecret")
+	}
+	found := f.fitting(name, namespace)
+	if len(found) == 0 && (name != "" || len(f.objects) == 1) {
+		found = slices.DeleteFunc(f.fitting(name, ""), func(o *Object) bool { return o.Namespace != "" })
 	}
 	switch {
-	case len(f.objects) == 0:
-		return nil, problem("sealbridge seal makes one", "the file has no SealedSecret")
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) == 0:
-		return nil, problem("it has: "+strings.Join(all, ", "), "the file has no SealedSecret of this name and namespace")
-	default:
-		return nil, problem("choose one with --name and --namespace: "+strings.Join(all, ", "), "the file has %d SealedSecrets that fit", len(found))
+		return nil, problem("it has: "+list(f.objects), "the file has no SealedSecret of this name and namespace")
 	}
+	hint := "choose one with --name and --namespace: "
+	if !slices.ContainsFunc(found, func(o *Object) bool { return o.Name != found[0].Name }) {
+		hint = "choose one with --namespace: "
+		if !slices.ContainsFunc(found, func(o *Object) bool { return o.Namespace != found[0].Namespace }) {
+			hint = "no flag tells them apart, and only one of them can be in a cluster; remove the others: "
+		}
+	}
+	return nil, problem(hint+list(found), "the file has %d SealedSecrets that fit", len(found))
+}
+
+func (f *File) fitting(name, namespace string) []*Object {
+	var out []*Object
+	for _, o := range f.objects {
+		if (name == "" || o.Name == name) && (namespace == "" || o.Namespace == namespace) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// list names objects and where they stand.
+func list(objects []*Object) string {
+	texts := make([]string, len(objects))
+	for i, o := range objects {
+		texts[i] = fmt.Sprintf("%s (line %d)", o, o.Line)
+		if o.Namespace == "" {
+			texts[i] = fmt.Sprintf("%s (line %d, in the namespace that it is applied to)", o, o.Line)
+		}
+	}
+	return strings.Join(texts, ", ")
 }
 
 // String names the object for people: namespace/name.

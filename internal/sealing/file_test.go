@@ -1,6 +1,7 @@
 package sealing_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -65,7 +66,8 @@ func TestTheSealedSecretThatIsMeantIsChosen(t *testing.T) {
 	}
 	for _, c := range []struct{ name, namespace, want, problem string }{
 		{"a", "", "ns/a", ""}, {"", "ns", "ns/a", ""}, {"c", "", "c", ""},
-		{"", "", "", "the file has 4 SealedSecrets that fit"}, {"b", "ns", "", "the file has no SealedSecret of this name and namespace"},
+		{"", "", "", "the file has 4 SealedSecrets that fit"}, {"a", "other", "", "the file has no SealedSecret of this name and namespace"},
+		{"b", "ns", "b", ""}, {"b", "other", "b", ""}, {"", "other", "", "the file has no SealedSecret of this name and namespace"},
 	} {
 		o, err := file.Choose(c.name, c.namespace)
 		if c.problem != "" {
@@ -76,6 +78,38 @@ func TestTheSealedSecretThatIsMeantIsChosen(t *testing.T) {
 	}
 	if got := file.Objects()[2].Line; got != 21 {
 		t.Errorf("the third stands on line %d", got)
+	}
+}
+
+func TestSealedSecretsOfOneNameAreToldApartByTheirNamespace(t *testing.T) {
+	t.Parallel()
+	const one = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: db}\n---\n" +
+		"apiVersion: bitnami.com/v1alpha1\nkind: SealedSecretList\nitems:\n- metadata: {name: db, namespace: a}\n- metadata: {name: db, namespace: b}\n- metadata: {name: web, namespace: b}\n"
+	const twice = "---\napiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: db, namespace: a}\n"
+	const all = "db (line 1, in the namespace that it is applied to), a/db (line 8), b/db (line 9)"
+	for _, c := range []struct{ text, name, namespace, want, hint string }{
+		{one, "db", "a", "a/db", ""}, {one, "db", "b", "b/db", ""}, {one, "", "a", "a/db", ""},
+		{one, "db", "c", "db", ""}, // whoever applies it to c means this one
+		{one, "db", "", "", "choose one with --namespace: " + all},
+		{one, "", "", "", "choose one with --name and --namespace: " + all + ", b/web (line 10)"},
+		{one, "", "b", "", "choose one with --name and --namespace: b/db (line 9), b/web (line 10)"},
+		{one, "web", "a", "", "it has: " + all + ", b/web (line 10)"},
+		{one + twice, "db", "a", "", "no flag tells them apart, and only one of them can be in a cluster; remove the others: a/db (line 8), a/db (line 12)"},
+	} {
+		file, err := sealing.ReadFile([]byte(c.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := file.Choose(c.name, c.namespace)
+		var fault *sealing.Error
+		switch {
+		case c.hint != "":
+			if !errors.As(err, &fault) || fault.Hint != c.hint {
+				t.Errorf("%q in %q: %v, hint %+v", c.name, c.namespace, o, fault)
+			}
+		case err != nil || o.String() != c.want:
+			t.Errorf("%q in %q: %v, %v", c.name, c.namespace, o, err)
+		}
 	}
 }
 
