@@ -123,8 +123,8 @@ const (
 
 // Query says which documents to find.
 type Query struct {
-	// Path is where to look, in the backend's own spelling; empty means everywhere. A backend without paths ignores it.
-	Path string
+	// Path is where to look, in the backend's own spelling; nil means everywhere. A backend without paths ignores it.
+	Path *string
 	// Name is found somewhere in the document's name; nil means any name.
 	Name *regexp.Regexp
 	// Tags are all among what the backend records about the document; empty means any.

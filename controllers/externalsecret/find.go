@@ -27,10 +27,7 @@ const maxExpression = 1024
 
 // queryOf reads what an entry looks for.
 func queryOf(find *esv1.Find) (providers.Query, error) {
-	q := providers.Query{Tags: maps.Clone(find.Tags)}
-	if find.Path != nil {
-		q.Path = *find.Path
-	}
+	q := providers.Query{Path: find.Path, Tags: maps.Clone(find.Tags)}
 	if find.Name == nil || find.Name.RegExp == "" {
 		return q, nil
 	}

@@ -42,10 +42,7 @@ func Canonical(q providers.Query) string {
 	if q.Name != nil {
 		name = q.Name.String()
 	}
-	out, err := json.Marshal([]any{q.Path, name, q.Tags}) // maps have their keys sorted
-	if err != nil {
-		return q.Path + name
-	}
+	out, _ := json.Marshal([]any{q.Path, name, q.Tags}) // maps have their keys sorted, and text is always encoded
 	return string(out)
 }
 

@@ -72,7 +72,7 @@ func TestEqualSearchesAreOneAndNeverAcrossIdentities(t *testing.T) {
 	b := &searchable{backend: &backend{credential: providers.ObjectRef{Name: "cred", Key: "token"}}}
 	p := running(t, cluster(credentialSecret("a", "cred", "of-a"), credentialSecret("b", "cred", "of-b")))
 	query := func(expr, tag string) providers.Query {
-		return providers.Query{Path: "p", Name: regexp.MustCompile(expr), Tags: map[string]string{"x": tag, "y": "z"}}
+		return providers.Query{Path: new("p"), Name: regexp.MustCompile(expr), Tags: map[string]string{"x": tag, "y": "z"}}
 	}
 	for range 3 {
 		for _, ns := range []string{"a", "b"} {

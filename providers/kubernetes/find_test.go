@@ -34,7 +34,7 @@ func TestSecretsAreFoundByNameAndLabels(t *testing.T) {
 		"by name":          {providers.Query{Name: regexp.MustCompile("^app-0")}, 10},
 		"by label":         {providers.Query{Tags: map[string]string{"tier": "gold", "n": "3"}}, 7},
 		"by both":          {providers.Query{Name: regexp.MustCompile("-1"), Tags: map[string]string{"n": "3"}}, 1},
-		"a path is none":   {providers.Query{Path: "x", Name: regexp.MustCompile("other")}, 1},
+		"a path is none":   {providers.Query{Path: new("x"), Name: regexp.MustCompile("other")}, 1},
 		"nothing has that": {providers.Query{Tags: map[string]string{"tier": "lead"}}, 0},
 	} {
 		got, err := finder.Find(t.Context(), tc.query)

@@ -20,7 +20,7 @@ func (s suite) discreet(ctx context.Context, t *testing.T, session providers.Ses
 	_, err := session.Fetch(ctx, []providers.Ref{{Key: asked, Property: asked}, {Key: asked + "-too", Version: "7"}})
 	wantDiscreet(t, "Fetch", err)
 	if f, ok := providers.As[providers.Finder](session); ok {
-		_, err = f.Find(ctx, providers.Query{Path: asked, Name: regexp.MustCompile(asked)})
+		_, err = f.Find(ctx, providers.Query{Path: new(asked), Name: regexp.MustCompile(asked)})
 		if throttled := new(providers.ThrottledError); errors.Is(err, providers.ErrUnavailable) || errors.As(err, &throttled) {
 			wantDiscreet(t, "Find", err)
 		}

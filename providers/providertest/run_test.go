@@ -261,8 +261,8 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 	if err := s.ask(ctx); err != nil {
 		return nil, err
 	}
-	if s.store == "mute" && s.b.fault == "path in the outage" {
-		return nil, providers.Errorf(providers.ErrUnavailable, "no answer for %s", q.Path)
+	if s.store == "mute" && s.b.fault == "path in the outage" && q.Path != nil {
+		return nil, providers.Errorf(providers.ErrUnavailable, "no answer for %s", *q.Path)
 	}
 	s.b.mu.Lock()
 	defer s.b.mu.Unlock()

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -24,19 +23,20 @@ const (
 )
 
 // Find implements providers.Finder: folders are listed all the way down, then each secret whose name matches is read, and
-// before it its metadata when tags are asked for. Names begin with the path as it was asked for.
+// before it its metadata when tags are asked for. Names begin with the path as it was asked for, so with a slash when that
+// is empty.
 func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Found, error) {
 	switch {
 	case len(q.Tags) > 0 && s.engine.v1:
 		return nil, s.api.errorf(providers.ErrInvalid, "find.tags: KV version v1 has no metadata; find by name")
-	case !safePath(q.Path):
+	case q.Path != nil && !safePath(*q.Path):
 		return nil, s.api.errorf(providers.ErrInvalid, "find.path must not hold . or .. as a part of the path, or control characters")
-	case clean(q.Path) == "" && clean(s.engine.mount) == "":
+	case (q.Path == nil || clean(*q.Path) == "") && clean(s.engine.mount) == "":
 		return nil, s.api.errorf(providers.ErrInvalid, "find.path is required, because the store names no path; begin it with the mount")
 	}
 	prefix := ""
-	if q.Path != "" {
-		prefix = q.Path + "/"
+	if q.Path != nil {
+		prefix = *q.Path + "/"
 	}
 	search := &search{session: s, query: q}
 	if err := search.list(ctx, prefix, 0); err != nil {
@@ -130,12 +130,12 @@ func (s *search) read(ctx context.Context) ([]providers.Found, error) {
 // match returns a secret that has the tags, else nil.
 func (s *search) match(ctx context.Context, name string) (*providers.Found, error) {
 	if len(s.query.Tags) > 0 {
-		has, err := s.tagged(ctx, s.engine.metadataPath(name))
+		has, err := s.tagged(ctx, s.engine.below(partMetadata, name))
 		if err != nil || !has {
 			return nil, err
 		}
 	}
-	result, err := s.readRef(ctx, providers.Ref{Key: name})
+	result, err := s.readData(ctx, s.engine.below(partData, name), "")
 	if err != nil {
 		return nil, err
 	}
@@ -143,22 +143,14 @@ func (s *search) match(ctx context.Context, name string) (*providers.Found, erro
 	return &providers.Found{Name: name, Value: value, Version: result.Version}, err
 }
 
-// tagged reports whether the custom metadata of a secret holds all tags.
+// tagged reports whether the metadata of a secret, as a document of metadata holds them, have all tags.
 func (s *search) tagged(ctx context.Context, path string) (bool, error) {
-	r, err := s.api.do(ctx, http.MethodGet, path, nil, nil)
+	data, err := s.metadata(ctx, path)
 	if err != nil {
 		return false, err
 	}
-	if err := s.refused(r, path, ""); err != nil {
-		return false, err
-	}
-	all, ok := property.Object(r.Data)
-	if !ok {
-		return false, s.api.unexpected(r)
-	}
-	custom, _ := all["custom_metadata"].(map[string]any)
 	for name, want := range s.query.Tags {
-		if got, ok := custom[name].(string); !ok || got != want {
+		if got, ok := data[name]; !ok || got != want {
 			return false, nil
 		}
 	}

@@ -49,11 +49,14 @@ func TestSecretsAreFoundByPathNameAndTags(t *testing.T) {
 		put("apps/db/replica", "2")
 		put("apps/web/tls", "3")
 		put("other/db", "4")
+		put(mount+"/own", "6") // a folder of the mount's name
+		put("own", "7")
 		if version == stores.VaultKVv2 {
 			put("apps/gone", "5")
 			if err := server.Delete(ctx, mount, "apps/gone"); err != nil {
 				t.Fatal(err)
 			}
+			put("other/db", "4") // once more
 			write(t, server, mount+"/metadata/apps/db", map[string]any{"custom_metadata": map[string]string{"env": "prod", "team": "a"}})
 			write(t, server, mount+"/metadata/other/db", map[string]any{"custom_metadata": map[string]string{"env": "prod"}})
 		}
@@ -71,10 +74,13 @@ func TestSecretsAreFoundByPathNameAndTags(t *testing.T) {
 			query providers.Query
 			want  map[string]string
 		}{
-			"everything":       {providers.Query{}, doc("top", "0", "apps/db", "1", "apps/db/replica", "2", "apps/web/tls", "3", "other/db", "4")},
-			"below a path":     {providers.Query{Path: "apps"}, doc("apps/db", "1", "apps/db/replica", "2", "apps/web/tls", "3")},
+			"everything":       {providers.Query{}, doc("top", "0", "apps/db", "1", "apps/db/replica", "2", "apps/web/tls", "3", "other/db", "4", mount+"/own", "6", "own", "7")},
+			"an empty path":    {providers.Query{Path: new(""), Name: regexp.MustCompile("^/(top|apps/db$)")}, doc("/top", "0", "/apps/db", "1")}, // as External Secrets Operator names them
+			"a slash too many": {providers.Query{Path: new("apps/"), Name: regexp.MustCompile("web")}, doc("apps//web/tls", "3")},
+			"the mount's name": {providers.Query{Path: &mount}, doc(mount+"/own", "6")},
+			"below a path":     {providers.Query{Path: new("apps")}, doc("apps/db", "1", "apps/db/replica", "2", "apps/web/tls", "3")},
 			"by name":          {providers.Query{Name: regexp.MustCompile("db$")}, doc("apps/db", "1", "other/db", "4")},
-			"by path and name": {providers.Query{Path: "apps", Name: regexp.MustCompile("^apps/db")}, doc("apps/db", "1", "apps/db/replica", "2")},
+			"by path and name": {providers.Query{Path: new("apps"), Name: regexp.MustCompile("^apps/db")}, doc("apps/db", "1", "apps/db/replica", "2")},
 			"nothing":          {providers.Query{Name: regexp.MustCompile("nope")}, doc()},
 		}
 		if version == stores.VaultKVv2 {
@@ -82,10 +88,14 @@ func TestSecretsAreFoundByPathNameAndTags(t *testing.T) {
 				query providers.Query
 				want  map[string]string
 			}{providers.Query{Tags: map[string]string{"env": "prod"}}, doc("apps/db", "1", "other/db", "4")}
+			tests["by what Vault records itself"] = struct {
+				query providers.Query
+				want  map[string]string
+			}{providers.Query{Tags: map[string]string{"current_version": "2", "delete_version_after": "0s"}}, doc("other/db", "4")}
 			tests["by all"] = struct {
 				query providers.Query
 				want  map[string]string
-			}{providers.Query{Path: "apps", Name: regexp.MustCompile("db"), Tags: map[string]string{"env": "prod", "team": "a"}}, doc("apps/db", "1")}
+			}{providers.Query{Path: new("apps"), Name: regexp.MustCompile("db"), Tags: map[string]string{"env": "prod", "team": "a"}}, doc("apps/db", "1")}
 		}
 		for name, tc := range tests {
 			got, err := found(t, session, tc.query)
@@ -93,7 +103,7 @@ func TestSecretsAreFoundByPathNameAndTags(t *testing.T) {
 				t.Errorf("%s, %s: %v %s", version, name, err, diff)
 			}
 		}
-		if _, err := found(t, session, providers.Query{Path: "nowhere"}); !errors.Is(err, providers.ErrNotFound) || !strings.Contains(err.Error(), "nowhere") {
+		if _, err := found(t, session, providers.Query{Path: new("nowhere")}); !errors.Is(err, providers.ErrNotFound) || !strings.Contains(err.Error(), "nowhere") {
 			t.Errorf("%s: a path that does not exist: %v", version, err)
 		}
 		if version == stores.VaultKVv1 {
@@ -102,7 +112,7 @@ func TestSecretsAreFoundByPathNameAndTags(t *testing.T) {
 			}
 		}
 		for _, path := range []string{"../sys", "apps/../..", "a\x00b"} {
-			if _, err := found(t, session, providers.Query{Path: path}); !errors.Is(err, providers.ErrInvalid) {
+			if _, err := found(t, session, providers.Query{Path: new(path)}); !errors.Is(err, providers.ErrInvalid) {
 				t.Errorf("path %q: %v", path, err)
 			}
 		}
@@ -117,14 +127,26 @@ func TestAMountInThePathIsSearchedWithoutOneInTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	session := open(t, tokenStore(server.Address(), ""), tokenEnv(reader(t, server, mount)))
-	for path, want := range map[string]string{mount: mount + "/a/b", mount + "/a": mount + "/a/b", mount + "/data/a": mount + "/data/a/b"} {
-		got, err := found(t, session, providers.Query{Path: path})
+	for path, want := range map[string]string{mount: mount + "/a/b", mount + "/a": mount + "/a/b", mount + "/data/a": mount + "/data/a/b", mount + "/data": mount + "/data/a/b"} {
+		got, err := found(t, session, providers.Query{Path: new(path)})
 		if err != nil || got[want] != `{"k":"v"}` {
 			t.Errorf("%s: %v, %v", path, got, err)
 		}
 	}
-	if _, err := found(t, session, providers.Query{}); !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "find.path is required") {
-		t.Error(err)
+	for _, nowhere := range []*string{nil, new(""), new("/")} {
+		if _, err := found(t, session, providers.Query{Path: nowhere}); !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "find.path is required") {
+			t.Error(err)
+		}
+	}
+	first := server.KV(t, 1)
+	if err := server.PutV1(t.Context(), first, "a/b", map[string]any{"k": "v"}); err != nil {
+		t.Fatal(err)
+	}
+	spec := tokenStore(server.Address(), "")
+	spec.Version = stores.VaultKVv1
+	session = open(t, spec, tokenEnv(reader(t, server, first)))
+	if got, err := found(t, session, providers.Query{Path: new(first + "/a")}); err != nil || got[first+"/a/b"] != `{"k":"v"}` {
+		t.Errorf("version 1: %v, %v", got, err)
 	}
 }
 
@@ -148,16 +170,16 @@ path "%[1]s/data/*" { capabilities = ["read"] }`, mount)
 		t.Fatal(err)
 	}
 	session := open(t, tokenStore(server.Address(), mount), tokenEnv(token))
-	if got, err := found(t, session, providers.Query{Path: "open"}); err != nil || len(got) != 1 {
+	if got, err := found(t, session, providers.Query{Path: new("open")}); err != nil || len(got) != 1 {
 		t.Errorf("what is granted: %v", err)
 	}
 	for name, tc := range map[string]struct {
 		query providers.Query
 		want  string
 	}{
-		"a folder":       {providers.Query{Path: "closed"}, `must grant "list" on that path`},
+		"a folder":       {providers.Query{Path: new("closed")}, `must grant "list" on that path`},
 		"one of several": {providers.Query{}, mount + `/metadata/closed: the policies of the token must grant "list"`},
-		"tags":           {providers.Query{Path: "open", Tags: map[string]string{"a": "b"}}, mount + `/metadata/open/a: the policies of the token must grant "read"`},
+		"tags":           {providers.Query{Path: new("open"), Tags: map[string]string{"a": "b"}}, mount + `/metadata/open/a: the policies of the token must grant "read"`},
 	} {
 		got, err := found(t, session, tc.query)
 		if len(got) > 0 || !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), tc.want) {

@@ -108,15 +108,20 @@ func (s *session) readRef(ctx context.Context, ref providers.Ref) (providers.Res
 	case ref.Metadata:
 		return s.readMetadata(ctx, s.engine.metadataPath(ref.Key))
 	}
+	return s.readData(ctx, path, ref.Version)
+}
+
+// readData reads the content at a path of the API.
+func (s *session) readData(ctx context.Context, path, version string) (providers.Result, error) {
 	var query url.Values
-	if ref.Version != "" {
-		query = url.Values{"version": {ref.Version}}
+	if version != "" {
+		query = url.Values{"version": {version}}
 	}
 	r, err := s.api.do(ctx, http.MethodGet, path, query, nil)
 	if err != nil {
 		return providers.Result{}, err
 	}
-	if err := s.refused(r, path, ref.Version); err != nil {
+	if err := s.refused(r, path, version); err != nil {
 		return providers.Result{}, err
 	}
 	if s.engine.v1 {
@@ -202,18 +207,28 @@ func systemMetadata() []string {
 	return []string{"created_time", "current_version", "delete_version_after"}
 }
 
-// readMetadata reads what Vault records about a secret: the custom metadata and systemMetadata, as text.
+// readMetadata reads what Vault records about a secret as a document.
 func (s *session) readMetadata(ctx context.Context, path string) (providers.Result, error) {
-	r, err := s.api.do(ctx, http.MethodGet, path, nil, nil)
+	data, err := s.metadata(ctx, path)
 	if err != nil {
 		return providers.Result{}, err
 	}
+	doc, err := newDocument(s.api.store+": "+path, data)
+	return providers.Result{Document: doc}, err
+}
+
+// metadata reads what Vault records about a secret: the custom metadata and systemMetadata, as text.
+func (s *session) metadata(ctx context.Context, path string) (map[string]any, error) {
+	r, err := s.api.do(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.refused(r, path, ""); err != nil {
-		return providers.Result{}, err
+		return nil, err
 	}
 	all, ok := property.Object(r.Data)
 	if !ok {
-		return providers.Result{}, s.api.unexpected(r)
+		return nil, s.api.unexpected(r)
 	}
 	data := map[string]any{}
 	add := func(name string, value any) {
@@ -230,9 +245,5 @@ func (s *session) readMetadata(ctx context.Context, path string) (providers.Resu
 	for name, v := range custom {
 		add(name, v)
 	}
-	doc, err := newDocument(s.api.store+": "+path, data)
-	if err != nil {
-		return providers.Result{}, s.api.unexpected(r)
-	}
-	return providers.Result{Document: doc}, nil
+	return data, nil
 }

@@ -27,7 +27,17 @@ func TestAPathIsBuiltFromMountAndKey(t *testing.T) {
 			key: "secret/test/data/not/the/first/and/data/twice", data: "secret/test/data/not/the/first/and/data/twice",
 			wantMetadata: "secret/test/metadata/not/the/first/and/data/twice",
 		},
-		"superfluous slashes":       {mount: "/secret/", key: "/a//b/", data: "secret/data/a/b", wantMetadata: "secret/metadata/a/b"},
+		"superfluous slashes": {mount: "/secret/", key: "/a//b/", data: "secret/data/a/b", wantMetadata: "secret/metadata/a/b"},
+		// What follows was read by External Secrets Operator 2.9 from a real Vault.
+		"a slash before the mount in the key": {mount: "secret", key: "/secret/app", data: "secret/data/secret/app", wantMetadata: "secret/metadata/secret/app"},
+		"a slash after the mount":             {mount: "secret/", key: "secret/app", data: "secret/data/secret/app", wantMetadata: "secret/metadata/secret/app"},
+		"two slashes after the mount":         {mount: "secret/", key: "secret//app", data: "secret/data/app", wantMetadata: "secret/metadata/app"},
+		"a slash before the mount":            {mount: "/secret", key: "secret/app", data: "secret/data/secret/app", wantMetadata: "secret/metadata/secret/app"},
+		"the same slash before both":          {mount: "/secret", key: "/secret/app", data: "secret/data/app", wantMetadata: "secret/metadata/app"},
+		"no mount, and a secret named data":   {key: "secret/data", data: "secret/data/data", wantMetadata: "secret/metadata/data"},
+		"version 1, a slash before the mount": {v1: true, mount: "one", key: "/one/app", data: "one/one/app"},
+		"version 1, a slash after the mount":  {v1: true, mount: "one/", key: "one/app", data: "one/one/app"},
+
 		"version 1":                 {v1: true, mount: "secret/path", key: "test", data: "secret/path/test"},
 		"version 1 with the mount":  {v1: true, mount: "secret/path", key: "secret/path/test", data: "secret/path/test"},
 		"version 1 with a data key": {v1: true, mount: "secret", key: "secret/data/test", data: "secret/data/test"},
@@ -43,6 +53,31 @@ func TestAPathIsBuiltFromMountAndKey(t *testing.T) {
 				t.Errorf("metadata path is %s, want %s", got, tc.wantMetadata)
 			}
 		})
+	}
+}
+
+func TestAFolderIsListedBelowTheMount(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		mount, folder string
+		v1            bool
+		want          string
+	}{
+		"everything":                     {mount: "kv", want: "kv/metadata"},
+		"a slash alone":                  {mount: "kv", folder: "/", want: "kv/metadata"},
+		"a folder":                       {mount: "kv/", folder: "/apps//web/", want: "kv/metadata/apps/web"},
+		"a folder of the mount's name":   {mount: "kv", folder: "kv/", want: "kv/metadata/kv"},
+		"no mount":                       {folder: "kv/apps/", want: "kv/metadata/apps"},
+		"no mount and data":              {folder: "kv/data/apps/", want: "kv/metadata/apps"},
+		"no mount, all of it":            {folder: "kv/", want: "kv/metadata"},
+		"no mount, all of it below data": {folder: "kv/data/", want: "kv/metadata"},
+		"no mount, a mount of two parts": {folder: "team/kv/data/", want: "team/kv/metadata"},
+		"version 1":                      {v1: true, mount: "kv", folder: "kv/", want: "kv/kv"},
+		"version 1 without a mount":      {v1: true, folder: "kv/apps/", want: "kv/apps"},
+	} {
+		if got := (engine{mount: tc.mount, v1: tc.v1}).listPath(tc.folder); got != tc.want {
+			t.Errorf("%s: %s is listed, want %s", name, got, tc.want)
+		}
 	}
 }
 
@@ -123,7 +158,7 @@ func FuzzAPathStaysBelowItsMount(f *testing.F) {
 			if !strings.HasPrefix(data, below) || !safePath(data) {
 				t.Errorf("mount %q and key %q lead to %q", mount, key, data)
 			}
-			if again := e.dataPath(data); again != data && !strings.HasPrefix(data, below+clean(mount)+"/") {
+			if again := e.dataPath(data); mount == clean(mount) && again != data && !strings.HasPrefix(data, below+mount+"/") {
 				t.Errorf("mount %q and key %q: %q leads to %q", mount, key, data, again)
 			}
 		}
