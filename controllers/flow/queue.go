@@ -20,6 +20,8 @@ const (
 	PriorityDue = handler.LowPriority
 	// PriorityNews is for what something else has changed: a store, or a value that another object has just read.
 	PriorityNews = PriorityDue / 2
+	// priorityAhead is for what has to go before all that nobody made or changed.
+	priorityAhead = PriorityNews + 1
 )
 
 // MergeFor is how long a change waits for more of the same: a burst of changes is one reconciliation.
@@ -61,6 +63,21 @@ func (q *Queue) Start(_ context.Context, queue workqueue.TypedRateLimitingInterf
 	defer q.mu.Unlock()
 	q.queue = queue
 	return nil
+}
+
+// Ahead makes the controller look at objects now, before all others but those that somebody made or changed.
+func (q *Queue) Ahead(names ...types.NamespacedName) {
+	q.mu.Lock()
+	queue := q.queue
+	q.mu.Unlock()
+	if queue == nil {
+		return
+	}
+	requests := make([]reconcile.Request, len(names))
+	for i, name := range names {
+		requests[i].NamespacedName = name
+	}
+	Enqueue(queue, priorityAhead, requests...)
 }
 
 // Enqueue makes the controller look at an object, once for all calls within MergeFor.

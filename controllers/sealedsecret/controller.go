@@ -72,6 +72,7 @@ type Controller struct {
 	memory   *memory
 	turn     turn
 	lane     *lane
+	together *together
 	recent   *recency
 	blockers *blockers
 	// client reads SealedSecrets from the manager's cache and writes, marked reads the metadata of the Secrets that bear
@@ -88,7 +89,7 @@ func New(deps Deps) (*Controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the SealedSecret controller: %w", err)
 	}
-	return &Controller{deps: deps, meters: meters, memory: newMemory(), turn: newTurn(), lane: newLane(deps.Concurrent), recent: &recency{}}, nil
+	return &Controller{deps: deps, meters: meters, memory: newMemory(), turn: newTurn(), lane: newLane(deps.Concurrent), recent: &recency{}, together: newTogether()}, nil
 }
 
 // +kubebuilder:rbac:groups=bitnami.com,resources=sealedsecrets,verbs=get;list;watch
@@ -114,6 +115,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(&keyWatch{keys: c.deps.Keys, objects: mgr.GetClient()}).
 		WatchesRawSource(c.blockers).
 		WatchesRawSource(c.lane).
+		WatchesRawSource(c.together).
 		WithOptions(flow.Options(c.deps.Concurrent))
 	if !c.deps.SkipRecreate {
 		marked, err := c.markedCache(mgr)
@@ -230,24 +232,6 @@ func (c *Controller) materialize(ctx context.Context, req reconcile.Request, loo
 	return c.end(s, result, err)
 }
 
-// whole returns an object with its values, of which our cache has the rest. What was not handed over is read from the API
-// server's cache, which costs it half of what reading from etcd does. When that cache is behind ours, as that of another API server
-// may be, what is stored counts.
-func (c *Controller) whole(ctx context.Context, seen *v1alpha1.SealedSecret) (*v1alpha1.SealedSecret, error) {
-	if spec, ok := c.deps.Handover.take(seen); ok {
-		obj := seen.DeepCopy()
-		obj.Spec = spec
-		return obj, nil
-	}
-	name, obj := client.ObjectKeyFromObject(seen), &v1alpha1.SealedSecret{}
-	err := c.live.Get(ctx, name, obj, &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: "0"}})
-	if apierrors.IsNotFound(err) || err == nil && !follows(obj, seen) {
-		obj = &v1alpha1.SealedSecret{}
-		err = c.live.Get(ctx, name, obj)
-	}
-	return obj, err
-}
-
 // rest is how long an object rests that has been retried as often as it may be: the longest pause of all that are retried. Without
 // an end to it, what was down for a moment would need a restart.
 const rest = 5 * time.Minute
@@ -329,7 +313,7 @@ func (k *keyWatch) enqueue(ctx context.Context, queue workqueue.TypedRateLimitin
 	}
 	for i := range list.Items {
 		if !upToDate(&list.Items[i]) {
-			queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+			flow.Enqueue(queue, flow.PriorityNews, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 		}
 	}
 }

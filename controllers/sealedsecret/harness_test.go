@@ -70,6 +70,7 @@ type world struct {
 	namespaces []string
 	native     bool // whether the cluster has keys of the native format
 	held       sealingkey.Holder
+	handover   *sealedsecret.Handover // a new one without it
 }
 
 func newWorld(t *testing.T) *world {
@@ -113,7 +114,10 @@ func (w *world) start() {
 	for _, ns := range w.namespaces {
 		watched[ns] = cache.Config{}
 	}
-	skip, handover := true, &sealedsecret.Handover{}
+	skip, handover := true, w.handover
+	if handover == nil {
+		handover = &sealedsecret.Handover{}
+	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme(), Cache: cache.Options{DefaultNamespaces: watched, DefaultTransform: handover.Cached},
 		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",

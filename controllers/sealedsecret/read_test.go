@@ -2,6 +2,7 @@ package sealedsecret_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -109,6 +110,31 @@ func TestACacheOfAnAPIServerThatIsBehindIsNotBelieved(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestThoseThatFindNoRoomInAFirstSyncAreReadTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.handover = &sealedsecret.Handover{Bytes: 50_000} // room for the large one and half of the others, and for the other half then
+	w.start()
+	w.stop()
+	values := map[string]string{"a-large": strings.Repeat(canary, 22_000/len(canary))}
+	for i := range 20 {
+		values[fmt.Sprint("app-", i)] = canary
+	}
+	for name, value := range values {
+		w.create(w.object(name, map[string]string{"k": value}))
+	}
+	w.start()
+	for name := range values {
+		w.synced(name)
+	}
+	alone := w.requests.with(func(s string) bool { return strings.Contains(s, "GET ") && strings.Contains(s, "/sealedsecrets/") })
+	lists := w.requests.with(func(s string) bool { return strings.HasPrefix(s, "GET ") && strings.HasSuffix(s, "/sealedsecrets") })
+	if len(alone) > 0 || len(lists) > 4 { // the cache's own are among them
+		t.Errorf("%d were read alone, %d lists and watches", len(alone), len(lists))
+	}
+	w.checkCanary()
 }
 
 func TestTheAnswerToAStatusHoldsNoValue(t *testing.T) {

@@ -131,6 +131,9 @@ func (o *SealedOptions) cached(own string, handover *sealedsecret.Handover) (cac
 	if err != nil {
 		return cache.ByObject{}, fmt.Errorf("--label-selector: %w", err)
 	}
+	if handover != nil {
+		handover.Selector = selector
+	}
 	out := cache.ByObject{Label: selector, Transform: handover.Cached}
 	for _, namespace := range o.namespaces(own) {
 		if out.Namespaces == nil {
