@@ -285,6 +285,44 @@ func TestNobodyTestsAGuessOfAPlaintextValueWithAStatus(t *testing.T) {
 	}
 }
 
+// TestAnUpgradeThatMakesDigestsOtherwiseWritesOneStatus: what is applied does not depend on what an earlier version called it.
+func TestAnUpgradeThatMakesDigestsOtherwiseWritesOneStatus(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, source.Limits{})
+	revision := o.commit(gitserver.Change{Files: map[string]string{"apps/db.yaml": plainSecret, "apps/x.yaml": configMap("x", "1")}})
+	o.sync(func(s *v1alpha1.GitSyncSpec) { s.PlaintextSecrets, s.Decryption = v1alpha1.PlaintextAllow, nil })
+	s := o.ready("app", revision)
+	o.quiet()
+	o.halt()
+	digest, old := s.Status.BuildDigest, "sha256:"+strings.Repeat("0", 64)
+	before := s.DeepCopy()
+	s.Status.BuildDigest, s.Status.History[0].Digest = old, old
+	if err := o.Status().Patch(t.Context(), s, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	versions := func() string {
+		return o.object("v1", "Secret", "db").GetResourceVersion() + " " + o.object("v1", "ConfigMap", "x").GetResourceVersion()
+	}
+	were := versions()
+	for _, start := range []struct {
+		what   string
+		writes int
+	}{{"the one after the upgrade", 1}, {"the next", 0}} {
+		asked := len(o.server.Requests())
+		o.traffic.reset()
+		o.start()
+		o.eventually("Git is asked", func() bool { return len(o.server.Requests()) > asked })
+		o.quiet()
+		if seen, writes := o.traffic.since(); writes != start.writes || versions() != were {
+			t.Errorf("%s wrote %d times, want %d; the objects were at %s and are at %s: %q", start.what, writes, start.writes, were, versions(), seen)
+		}
+		if got := o.ready("app", revision).Status; got.BuildDigest != digest {
+			t.Errorf("buildDigest %s after %s, want %s", got.BuildDigest, start.what, digest)
+		}
+		o.halt()
+	}
+}
+
 func TestAKeyThatComesLateOpensWhatWasRefused(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t, source.Limits{})
