@@ -231,6 +231,11 @@ func (s *stream) read(c chunk) ([]Document, error) {
 	if len(text) == 0 {
 		return nil, nil
 	}
+	if line, ended := endsOnly(c.text); ended && line == 0 {
+		return nil, nil
+	} else if ended {
+		return nil, &Error{Document: s.before + 1, Line: c.line + line - 1, Problem: problemMore}
+	}
 	if text[0] != '{' {
 		return s.readYAML(c)
 	}
@@ -243,6 +248,29 @@ func (s *stream) read(c chunk) ([]Document, error) {
 		return documents, nil
 	}
 	return nil, err
+}
+
+// endsOnly reports whether a part begins with the end mark of a document that is none, "...", which the converter does not take and
+// kubeseal passes over, and the line of the part on which something follows; 0 when nothing does.
+func endsOnly(text []byte) (line int, ended bool) {
+	n := 0
+	for l := range bytes.Lines(text) {
+		n++
+		l = bytes.TrimRight(l, " \t\r\n")
+		rest, isEnd := bytes.CutPrefix(l, []byte("..."))
+		blank := bytes.TrimLeft(l, " \t")
+		if isEnd {
+			blank = bytes.TrimLeft(rest, " \t")
+			isEnd = len(rest) == 0 || len(blank) < len(rest) && blank[0] == '#'
+		}
+		switch {
+		case isEnd:
+			ended = true
+		case len(blank) > 0 && blank[0] != '#':
+			return n, ended
+		}
+	}
+	return 0, ended
 }
 
 // readJSON returns the values of the part, and says whether they are JSON at all.
