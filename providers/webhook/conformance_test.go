@@ -104,7 +104,7 @@ func TestWebhookConforms(t *testing.T) {
 			"headers":                       config(&stores.Webhook{URL: "https://x", Headers: map[string]string{"a b": canary}}),
 			"headers.X":                     config(&stores.Webhook{URL: "https://x", Headers: map[string]string{"X": "{{ ." + canary}}),
 			"body":                          config(&stores.Webhook{URL: "https://x", Body: `{{ getHostByName "x" }}`}),
-			"result.jsonPath":               config(&stores.Webhook{URL: "https://x", Result: stores.WebhookResult{JSONPath: "data"}}),
+			"result.jsonPath":               config(&stores.Webhook{URL: "https://x", Result: stores.WebhookResult{JSONPath: "[0]"}}),
 			"timeout":                       config(&stores.Webhook{URL: "https://x", Timeout: &metav1.Duration{Duration: -time.Second}}),
 			"secrets[0].name":               config(&stores.Webhook{URL: "https://x", Secrets: []stores.WebhookSecret{{Name: "remoteRef", SecretRef: stores.SecretKeySelector{Name: "s"}}}}),
 			"secrets[0].secretRef.name":     config(&stores.Webhook{URL: "https://x", Secrets: []stores.WebhookSecret{{Name: "s"}}}),

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/theory/jsonpath"
 	"github.com/theory/jsonpath/spec"
@@ -30,7 +32,7 @@ var (
 // list of all, in the order of arrays and of the sorted names of objects, so that the same answer gives the same result.
 // It fails with errNothing, errPath or errComplex.
 func follow(path string, root any) (any, error) {
-	if tooComplex(path) {
+	if path = rooted(path); tooComplex(path) {
 		return nil, errComplex
 	}
 	parsed, err := jsonpath.Parse(path)
@@ -51,6 +53,15 @@ func follow(path string, root any) (any, error) {
 		return nil, errNothing
 	}
 	return nodes[0], nil
+}
+
+// rooted puts the root before a path that begins with a name ("data.password"), which External Secrets Operator follows as well.
+func rooted(path string) string {
+	first, _ := utf8.DecodeRuneInString(path)
+	if first == '_' || unicode.IsLetter(first) {
+		return "$." + path
+	}
+	return path
 }
 
 // tooComplex counts in the text what multiplies the work of filters.
@@ -91,13 +102,19 @@ type walk struct {
 }
 
 func (w *walk) segment(nodes []any, segment *spec.Segment) ([]any, error) {
+	selectors := slices.Clone(segment.Selectors())
+	for i, selector := range selectors {
+		if filter, ok := selector.(*spec.FilterSelector); ok {
+			selectors[i] = strict(filter)
+		}
+	}
 	var out []any
 	for _, node := range nodes {
 		var err error
 		if segment.IsDescendant() {
-			out, err = w.descend(out, node, segment.Selectors())
+			out, err = w.descend(out, node, selectors)
 		} else {
-			out, err = w.children(out, node, segment.Selectors())
+			out, err = w.children(out, node, selectors)
 		}
 		if err != nil {
 			return nil, err

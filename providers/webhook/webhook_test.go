@@ -129,7 +129,8 @@ func TestTheNamespaceIsAskedForOnlyWhenATemplateReadsIt(t *testing.T) {
 func TestThePathSelectsAsTheOperatorDoes(t *testing.T) {
 	t.Parallel()
 	const answer = `{"s":"x\"y","i":42,"big":9007199254740993,"f":1.5,"e":1e3,"z":null,"b":true,"o":{"b":1.0,"a":"<"},
-		"l":["first","second"],"ll":[["deep"],"x"],"none":[],"inner":"{\"k\":\"v\",\"n\":2}","list":[{"name":"a","v":"1"},{"name":"b","v":"2"}],"m":{"z":"last","y":"early"}}`
+		"l":["first","second"],"ll":[["deep"],"x"],"none":[],"inner":"{\"k\":\"v\",\"n\":2}","list":[{"name":"a","v":"1"},{"name":"b","v":"2"}],"m":{"z":"last","y":"early"},
+		"typed":[{"w":"none"},{"type":"x","w":"x","a":1},{"type":"y","w":"y","a":1,"b":1,"x \" != @.w":1},{"type":null,"w":"null"}]}`
 	for path, want := range map[string]string{
 		"":                           answer,
 		"  ":                         answer,
@@ -156,6 +157,33 @@ func TestThePathSelectsAsTheOperatorDoes(t *testing.T) {
 		"$.l[7]":                     "missing",
 		"$.list[?(@.name==\"c\")].v": "missing",
 		"$.s.below":                  "missing",
+		// What follows was selected by External Secrets Operator 2.9, which follows a name without a root, and whose filters pass
+		// over what lacks a field that they compare.
+		"s":                            `x"y`,
+		"list[1].v":                    "2",
+		` o["a"]`:                      "<",
+		"l":                            "first",
+		`$.typed[?(@.type!="x")].w`:    "y",
+		`$.typed[?@.type != "x"].w`:    "y",
+		`$.typed[?("x"!=@.type)].w`:    "y",
+		`$..[?(@["type"]!="x")].w`:     "y",
+		`$.typed[?(@.type!=null)].w`:   "x",
+		`$.typed[?(@.type==null)].w`:   "null",
+		`$.typed[?(@.type!=@.w)].w`:    "null",
+		`$.typed[?(@.a==@.b)].w`:       "y",
+		`$.typed[?(@.a!=@.b)].w`:       "missing",
+		`$.typed[?(@.no==@.none)].w`:   "missing",
+		`$.typed[?(@.type.no!="x")].w`: "missing",
+		// The operator knows no other filters: these are those of RFC 9535.
+		`$.typed[?@.type!="x" && @.w!="y"].w`:  "none",
+		`$.typed[?@.type!="x" || @.a==1].w`:    "none",
+		`$.typed[?!(@.type=="x")].w`:           "none",
+		`$.typed[?@.a<2].w`:                    "x",
+		`$.typed[?length(@.type)==1].w`:        "x",
+		`$.typed[?(@["x \" != @.w"]!="no")].w`: "y", // the operator in a quoted name is none
+		// Nothing is there, of which the operator makes an empty value.
+		"nope":         "missing",
+		"list[0].nope": "missing",
 	} {
 		spec := answering(t, answer)
 		spec.Result.JSONPath = path
