@@ -1,7 +1,10 @@
 package template
 
 import (
+	"crypto/sha1" //nolint:gosec // of htpasswd, where the template asks for it
+	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -24,6 +27,9 @@ func allowed() template.FuncMap {
 		delete(all, name)
 	}
 	all["fail"] = fail
+	if bcrypted, ok := all["htpasswd"].(func(user, password string) string); ok {
+		all["htpasswd"] = htpasswd(bcrypted)
+	}
 	// In sprig these two return another order each time, and with it the Secret would change at each refresh.
 	all["keys"], all["values"] = keys, values
 	maps.Copy(all, operators())
@@ -85,6 +91,24 @@ var words = regexp.MustCompile(`[A-Za-z0-9_]+`)
 
 // fail ends the template. Its message is dropped on purpose: `fail .password` must not show the password.
 func fail(string) (string, error) { return "", errFail }
+
+// htpasswd returns a line of an htpasswd file. As External Secrets Operator has it the last argument names the algorithm: "sha", or
+// anything else for bcrypt, which is also what there is without it, as in sprig.
+func htpasswd(bcrypted func(user, password string) string) any {
+	return func(user, password string, algorithm ...string) (string, error) {
+		switch {
+		case len(algorithm) > 1:
+			return "", errArguments
+		case slices.Equal(algorithm, []string{"sha"}) && !strings.Contains(user, ":"):
+			sum := sha1.Sum([]byte(password)) //nolint:gosec // what the template asks for
+			return user + ":{SHA}" + base64.StdEncoding.EncodeToString(sum[:]), nil
+		default:
+			return bcrypted(user, password), nil
+		}
+	}
+}
+
+var errArguments = errors.New("there are too many arguments")
 
 // hexdec returns the bytes that hexadecimal digits stand for.
 func hexdec(text string) (string, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -64,30 +65,40 @@ func filterPEM(blockType, text string) (string, error) {
 
 // certSANs returns the alternative names of the first certificate: DNS names, addresses, mail addresses, URIs.
 func certSANs(text string) ([]string, error) {
-	certs, err := certificatesOf(text)
+	cert, err := certificateOf(text)
 	if err != nil {
 		return nil, err
 	}
-	if len(certs) == 0 {
-		return nil, errNoPEM
-	}
-	names := append([]string{}, certs[0].DNSNames...)
-	for _, ip := range certs[0].IPAddresses {
+	names := append([]string{}, cert.DNSNames...)
+	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
 	}
-	names = append(names, certs[0].EmailAddresses...)
-	for _, uri := range certs[0].URIs {
+	names = append(names, cert.EmailAddresses...)
+	for _, uri := range cert.URIs {
 		names = append(names, uri.String())
 	}
 	return names, nil
 }
 
-// certificatesOf reads all blocks of a text, each of which must be a certificate.
+// certificateOf reads the first block of a text, which must be a certificate; what follows is not looked at.
+func certificateOf(text string) (*x509.Certificate, error) {
+	block, _ := pem.Decode(fromFirstBlock(text))
+	if block == nil {
+		return nil, errNoPEM
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
+
+// certificatesOf reads all blocks of a text, each of which must be a certificate, and nothing may follow the last.
 func certificatesOf(text string) ([]*x509.Certificate, error) {
 	blocks, rest := blocksOf(text)
 	if len(bytes.TrimSpace(rest)) > 0 {
 		return nil, errAfterPEM
 	}
+	return certificatesIn(blocks)
+}
+
+func certificatesIn(blocks []*pem.Block) ([]*x509.Certificate, error) {
 	certs := make([]*x509.Certificate, 0, len(blocks))
 	for _, block := range blocks {
 		cert, err := x509.ParseCertificate(block.Bytes)
@@ -115,7 +126,8 @@ func encodePEM(blockType string, der []byte) string {
 // filterCertChain returns the leaf, the intermediate or the root certificates of one chain in any order; nothing when it
 // has none of these, or when kind is none of "leaf", "intermediate" and "root". It verifies nothing.
 func filterCertChain(kind, text string) (string, error) {
-	certs, err := certificatesOf(text)
+	blocks, _ := blocksOf(text) // what follows the last one is no certificate
+	certs, err := certificatesIn(blocks)
 	if err != nil {
 		return "", err
 	}
@@ -131,8 +143,8 @@ func filterCertChain(kind, text string) (string, error) {
 		return encodeCertificates(last), nil
 	case kind == "intermediate":
 		between := chain[1:]
-		if len(between) > 0 && isRoot(last) {
-			between = between[:len(between)-1]
+		if i := slices.IndexFunc(between, isRoot); i >= 0 {
+			between = between[:i]
 		}
 		return encodeCertificates(between...), nil
 	default:

@@ -57,12 +57,12 @@ func openPKCS12(password, file string) (any, []*x509.Certificate, error) {
 func pemToPkcs12(cert, key string) (string, error) { return pemToPkcs12Pass(cert, key, "") }
 
 // pemToPkcs12Pass returns a PKCS#12 file in base64 with the first certificate and the key.
-func pemToPkcs12Pass(cert, key, password string) (string, error) {
-	certs, err := certificatesOf(cert)
+func pemToPkcs12Pass(certText, key, password string) (string, error) {
+	cert, err := certificateOf(certText)
 	if err != nil {
 		return "", err
 	}
-	return encodePKCS12(certs[:min(1, len(certs))], key, password)
+	return encodePKCS12([]*x509.Certificate{cert}, key, password)
 }
 
 func fullPemToPkcs12(certs, key string) (string, error) { return fullPemToPkcs12Pass(certs, key, "") }
