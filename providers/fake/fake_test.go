@@ -81,8 +81,8 @@ func TestAVersionMustMatchExactly(t *testing.T) {
 
 func TestADocumentThatIsNotJSONHasNoParts(t *testing.T) {
 	t.Parallel()
-	session := open(t, stores.Fake{Data: []stores.FakeData{{Key: "k", Value: "not json"}, {Key: "o", Value: `{"a":{"b":1.50},"l":[1]}`}}})
-	results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "k"}, {Key: "o"}})
+	session := open(t, stores.Fake{Data: []stores.FakeData{{Key: "k", Value: "not json"}, {Key: "o", Value: `{"a":{"b":1.50},"l":[1]}`}, {Key: "n", Value: "null"}}})
+	results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "k"}, {Key: "o"}, {Key: "n"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +90,9 @@ func TestADocumentThatIsNotJSONHasNoParts(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := results[0].Document.Fields(""); err == nil || err.Error() != `SecretStore a/b: key "k" has no fields to extract: it is not a JSON object` {
+		t.Error(err)
+	}
+	if _, err := results[2].Document.Fields(""); err == nil || err.Error() != `SecretStore a/b: key "n" has no fields to extract: it is not a JSON object` {
 		t.Error(err)
 	}
 	fields, err := results[1].Document.Fields("a")

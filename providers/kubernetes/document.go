@@ -3,6 +3,9 @@ package kubernetes
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sealbridge/sealbridge/internal/property"
@@ -47,6 +50,9 @@ func (d document) Fields(path string) (map[string]providers.Value, error) {
 		return out, nil
 	}
 	part, err := d.Value(path)
+	if key, ok := d.named(path); err != nil && ok {
+		part, err = providers.NewValue(d.data[key]), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +61,27 @@ func (d document) Fields(path string) (map[string]providers.Value, error) {
 		return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields to extract at property %q: it is not a JSON object", d.name, path)
 	}
 	return jsonFields(d.name, object)
+}
+
+// named returns the data key that path is as a gjson path over them all, its dots escaped or not ("file\.json"): the first that
+// a wildcard matches. External Secrets Operator reads the property of extract like this.
+func (d document) named(path string) (string, bool) {
+	keys := slices.Sorted(maps.Keys(d.data))
+	index := make(map[string]int, len(keys))
+	for i, key := range keys {
+		index[key] = i
+	}
+	all, err := json.Marshal(index)
+	if err != nil {
+		return "", false
+	}
+	for _, spelled := range []string{strings.ReplaceAll(path, ".", `\.`), path} {
+		text, ok := property.Get(all, spelled)
+		if i, err := strconv.Atoi(string(text)); ok && err == nil && i >= 0 && i < len(keys) {
+			return keys[i], true
+		}
+	}
+	return "", false
 }
 
 // The parts of a Secret's metadata that are a document.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -51,4 +53,107 @@ func FuzzAPropertyIsThereOrIsMissing(f *testing.F) {
 		}
 		_, _ = doc.Fields(path)
 	})
+}
+
+// TestPropertiesAreReadAsTheOperatorReadsThem: each value is what External Secrets Operator 2.9 read from the same document of a
+// real Vault, for data and for dataFrom.extract.
+func TestPropertiesAreReadAsTheOperatorReadsThem(t *testing.T) {
+	t.Parallel()
+	const missing = "there is no such part"
+	data, _ := property.Object([]byte(`{"s":"<a&b>","n":42,"f":1.50,"e":1e21,"small":1.5e-7,"t":true,"z":null,"empty":"","u":"ü😀","o":{"a":{"b":[1,2.50,{"c":"d"}],"x.y":"in"},"h":"<>","z":null},"l":["x","y",{"k":"<v>"}],"el":[],"a.b":"dotted","a":{"b":"nested"},"js":"{\"in\":{\"k\":1},\"t\":true,\"s\":\"v\"}","sp ace":"sp","back\\slash":"bs","nl":"a\nb","1":"one","@this":"at"}`))
+	doc, err := newDocument("doc", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		`s`:                `<a&b>`,
+		`f`:                `1.50`,
+		`e`:                `1e21`,
+		`small`:            `1.5e-7`,
+		`z`:                ``,
+		`u`:                `ü😀`,
+		`o`:                `{"a":{"b":[1,2.50,{"c":"d"}],"x.y":"in"},"h":"\u003c\u003e","z":null}`,
+		`o.a.b`:            `[1,2.50,{"c":"d"}]`,
+		`o.a.b.1`:          `2.5`,
+		`o.a.b.2.c`:        `d`,
+		`o.a.b.#`:          `3`,
+		`o.a.x\.y`:         `in`,
+		`o.a.x.y`:          missing,
+		`o.h`:              `<>`,
+		`o.z`:              ``,
+		`l`:                `["x","y",{"k":"\u003cv\u003e"}]`,
+		`l.0`:              `x`,
+		`l.#`:              `3`,
+		`l.2`:              `{"k":"\u003cv\u003e"}`,
+		`l.2.k`:            `<v>`,
+		`l.#.k`:            `["\u003cv\u003e"]`,
+		`el`:               `[]`,
+		`a.b`:              `dotted`,
+		`a\.b`:             `dotted`,
+		`a`:                `{"b":"nested"}`,
+		`js`:               `{"in":{"k":1},"t":true,"s":"v"}`,
+		`js.in`:            missing,
+		`js|@fromstr|in.k`: `1`,
+		`sp ace`:           `sp`,
+		`back\slash`:       `bs`,
+		`back\\slash`:      `bs`,
+		`@this`:            `at`,
+		`@this|n`:          `42`,
+		`o.@keys`:          `["a","h","z"]`,
+		`{n,t}`:            `{"n":42,"t":true}`,
+		`?`:                `one`,
+		`sp*`:              `sp`,
+		`.s`:               missing,
+		`*.b`:              `nested`,
+		``:                 `{"1":"one","@this":"at","a":{"b":"nested"},"a.b":"dotted","back\\slash":"bs","e":1e21,"el":[],"empty":"","f":1.50,"js":"{\"in\":{\"k\":1},\"t\":true,\"s\":\"v\"}","l":["x","y",{"k":"\u003cv\u003e"}],"n":42,"nl":"a\nb","o":{"a":{"b":[1,2.50,{"c":"d"}],"x.y":"in"},"h":"\u003c\u003e","z":null},"s":"\u003ca\u0026b\u003e","small":1.5e-7,"sp ace":"sp","t":true,"u":"ü😀","z":null}`,
+	} {
+		got, err := doc.Value(path)
+		if want == missing {
+			if !errors.Is(err, providers.ErrPropertyNotFound) {
+				t.Errorf("%s: %q, %v", path, got.Bytes(), err)
+			}
+			continue
+		}
+		if err != nil || string(got.Bytes()) != want {
+			t.Errorf("%s: got %s, %v; want %s", path, got.Bytes(), err, want)
+		}
+	}
+	for path, want := range map[string]map[string]string{
+		`o`:     {`a`: `{"b":[1,2.5,{"c":"d"}],"x.y":"in"}`, `h`: `<>`, `z`: ``},
+		`l.2`:   {`k`: `<v>`},
+		`a`:     {`b`: `nested`},
+		`js`:    {`in`: `{"k":1}`, `s`: `v`, `t`: `true`},
+		`{n,t}`: {`n`: `42`, `t`: `true`},
+		``:      {`1`: `one`, `@this`: `at`, `a`: `{"b":"nested"}`, `a.b`: `dotted`, `back\slash`: `bs`, `e`: `1000000000000000000000`, `el`: `[]`, `empty`: ``, `f`: `1.5`, `js`: `{"in":{"k":1},"t":true,"s":"v"}`, `l`: `["x","y",{"k":"\u003cv\u003e"}]`, `n`: `42`, `nl`: "a\nb", `o`: `{"a":{"b":[1,2.5,{"c":"d"}],"x.y":"in"},"h":"\u003c\u003e","z":null}`, `s`: `<a&b>`, `small`: `0.00000015`, `sp ace`: `sp`, `t`: `true`, `u`: `ü😀`, `z`: ``},
+		`s`:     nil, `z`: nil, `o.a.b`: nil, `l.#.k`: nil, `el`: nil, `js.in`: nil, `@this`: nil,
+	} {
+		fields, err := doc.Fields(path)
+		if want == nil {
+			if !errors.Is(err, providers.ErrInvalid) && !errors.Is(err, providers.ErrPropertyNotFound) {
+				t.Errorf("%s: %d fields, %v", path, len(fields), err)
+			}
+			continue
+		}
+		got := map[string]string{}
+		for name, value := range fields {
+			got[name] = string(value.Bytes())
+		}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", path, err, diff)
+		}
+	}
+}
+
+// TestAnExtractedNullIsNoObject: the operator takes it for one without fields, so that nothing is extracted and nothing is wrong.
+func TestAnExtractedNullIsNoObject(t *testing.T) {
+	t.Parallel()
+	doc, err := newDocument("doc", map[string]any{"text": "null", "null": nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"text", "null"} {
+		if _, err := doc.Fields(path); !errors.Is(err, providers.ErrInvalid) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 }
