@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,31 +26,12 @@ import (
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
-// sealedSecrets starts the controller of Sealed Secrets, unmodified, for the world's namespace, and returns where it serves. It
-// reads its credentials from where a Pod has them and from nowhere else, so it gets a mount namespace of its own.
+// sealedSecrets starts the controller of Sealed Secrets, unmodified, for the world's namespace, and returns where it serves.
 func (w *world) sealedSecrets() *replica {
 	w.t.Helper()
 	path := process.Require(w.t, "sealed-secrets-controller")
-	if out, err := exec.CommandContext(w.t.Context(), "unshare", "--map-root-user", "--mount", "true").CombinedOutput(); err != nil {
-		process.Missing(w.t, fmt.Errorf("%w: mount namespaces, which unshare makes: %w: %s", process.ErrMissing, err, out))
-	}
-	var token string
-	w.eventually("the namespace has its default account", func() (ok bool) {
-		var err error
-		token, err = w.cp.ServiceAccountToken(w.t.Context(), w.ns, "default")
-		return err == nil
-	})
-	if err := w.cp.Bind(w.t.Context(), controlplane.ServiceAccount(w.ns, "default"), w.ns, "ClusterRole", "cluster-admin"); err != nil {
-		w.t.Fatal(err)
-	}
-	credentials := w.t.TempDir()
-	for name, content := range map[string][]byte{"token": []byte(token), "ca.crt": w.cp.CA(), "namespace": []byte(w.ns)} {
-		if err := os.WriteFile(filepath.Join(credentials, name), content, 0o600); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	server, err := url.Parse(w.cp.URL())
-	if err != nil {
+	const account = "sealed-secrets"
+	if err := w.cp.Bind(w.t.Context(), controlplane.ServiceAccount(w.ns, account), w.ns, "ClusterRole", "cluster-admin"); err != nil {
 		w.t.Fatal(err)
 	}
 	free, err := net.Listen("tcp", net.JoinHostPort(ownAddress(w.t), "0"))
@@ -62,14 +42,14 @@ func (w *world) sealedSecrets() *replica {
 	if err := free.Close(); err != nil {
 		w.t.Fatal(err)
 	}
-	const inPod = `mount -t tmpfs none /run && mkdir -p /var/run/secrets/kubernetes.io && ln -s "$1" /var/run/secrets/kubernetes.io/serviceaccount && shift && exec "$@"`
-	r.Process, err = process.Start(w.t.Context(), process.Spec{
-		Name: "sealed-secrets", Path: "/usr/bin/unshare", Dir: w.t.TempDir(),
-		Args: []string{"--map-root-user", "--mount", "sh", "-c", inPod, "sh", credentials, path,
-			"--all-namespaces=false", "--key-size=2048", "--listen-addr=" + r.url, "--listen-metrics-addr=127.0.0.1:0"},
-		Env: []string{"KUBERNETES_SERVICE_HOST=" + server.Hostname(), "KUBERNETES_SERVICE_PORT=" + server.Port(), "POD_NAMESPACE=" + w.ns},
+	program, err := w.cp.InPod(w.t.Context(), w.ns, account, process.Spec{
+		Name: "sealed-secrets", Path: path, Dir: w.t.TempDir(),
+		Args: []string{"--all-namespaces=false", "--key-size=2048", "--listen-addr=" + r.url, "--listen-metrics-addr=127.0.0.1:0"},
 	})
 	if err != nil {
+		process.Missing(w.t, err)
+	}
+	if r.Process, err = process.Start(w.t.Context(), program); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(r.Kill)

@@ -29,11 +29,9 @@ type world struct {
 	audit      audit
 	plane      *controlplane.ControlPlane
 	kubeconfig string // the controller's
-	// environment is what it finds the API server by.
-	environment []string
-	store       *countingstore.Server
-	client      client.WithWatch
-	log         io.Writer
+	store      *countingstore.Server
+	client     client.WithWatch
+	log        io.Writer
 
 	scenario string
 	// earlier are the reports of this run so far.
@@ -90,9 +88,6 @@ func newWorld(ctx context.Context, s subject, set settings, log io.Writer) (_ *w
 	if w.store, err = countingstore.Start(ctx); err != nil {
 		return nil, err
 	}
-	if w.environment, err = w.environmentOf(ctx); err != nil {
-		return nil, err
-	}
 	w.client, err = newClient(w.plane.Config())
 	return w, err
 }
@@ -142,11 +137,13 @@ func (w *world) start(ctx context.Context) error {
 	}
 	w.ports = port
 	w.started++
-	w.running, err = process.Start(ctx, process.Spec{
+	program, err := w.program(ctx, process.Spec{
 		Name: fmt.Sprintf("controller-%d", w.started), Path: w.subject.path, Args: append(w.subject.args(w, port, port+1), w.args...), Dir: w.dir,
-		Env: w.environment,
 	})
 	if err != nil {
+		return err
+	}
+	if w.running, err = process.Start(ctx, program); err != nil {
 		return err
 	}
 	w.profile(ctx, "start", 15*time.Second)
