@@ -211,7 +211,7 @@ func TestASecretOfSomebodyElseIsLeftAloneUntilItsOwnerAgrees(t *testing.T) {
 		t.Errorf("three Secrets that got out of the way took %d private-key operations", n)
 	}
 	w.eventually("the event", func() bool {
-		return slices.ContainsFunc(w.events("taken"), func(e string) bool { return strings.HasPrefix(e, "Warning ErrUpdateFailed failed update: Resource") })
+		return slices.ContainsFunc(w.events("taken"), func(e string) bool { return strings.HasPrefix(e, "Warning ErrUpdateFailed Resource") })
 	})
 	w.checkCanary()
 }

@@ -1,6 +1,7 @@
 package sealedsecret
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,9 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
-	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
-	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/seal"
@@ -208,33 +208,51 @@ func replacement(secret *corev1.Secret, live *metav1.PartialObjectMetadata, repa
 	out := secret.DeepCopy()
 	out.UID, out.ResourceVersion = live.UID, live.ResourceVersion
 	out.Finalizers = union(live.Finalizers, secret.Finalizers)
+	out.OwnerReferences = ownersOf(secret, live, repair)
 	if !repair {
 		return out
 	}
 	out.Labels = overlay(live.Labels, secret.Labels)
 	out.Annotations = overlay(live.Annotations, secret.Annotations)
-	for _, owner := range live.OwnerReferences {
-		isController := owner.Controller != nil && *owner.Controller
-		if !isController && !slices.ContainsFunc(out.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == owner.UID }) {
-			out.OwnerReferences = append(out.OwnerReferences, owner)
-		}
-	}
 	return out
 }
 
-// mergePatch returns what is applied onto a Secret whose owner lets us add to it: data, labels and annotations, and the
-// owner only when it may be taken over too. Its type stays.
-func mergePatch(secret *corev1.Secret, live *metav1.PartialObjectMetadata) *applycorev1.SecretApplyConfiguration {
-	patch := applycorev1.Secret(secret.Name, secret.Namespace).WithUID(live.UID).
-		WithLabels(secret.Labels).WithAnnotations(secret.Annotations).WithData(secret.Data)
-	if !isManaged(live) {
-		return patch
+// ownersOf returns the owners that the Secret shall have: ours, and in a repair those of others that control nothing.
+func ownersOf(secret *corev1.Secret, live *metav1.PartialObjectMetadata, repair bool) []metav1.OwnerReference {
+	owners := slices.Clone(secret.OwnerReferences)
+	for _, owner := range live.OwnerReferences {
+		isController := owner.Controller != nil && *owner.Controller
+		if repair && !isController && !hasOwner(owners, owner.UID) {
+			owners = append(owners, owner)
+		}
 	}
-	for _, owner := range secret.OwnerReferences {
-		patch.WithOwnerReferences(applymetav1.OwnerReference().WithAPIVersion(owner.APIVersion).WithKind(owner.Kind).
-			WithName(owner.Name).WithUID(owner.UID).WithController(true))
+	return owners
+}
+
+func hasOwner(owners []metav1.OwnerReference, uid types.UID) bool {
+	return slices.ContainsFunc(owners, func(o metav1.OwnerReference) bool { return o.UID == uid })
+}
+
+// mergePatch returns the patch of a Secret whose owner lets us add to it: data, labels and annotations, of which it takes none away,
+// and our owners in the place of all others only when it may be taken over too. Its type stays.
+func mergePatch(secret *corev1.Secret, live *metav1.PartialObjectMetadata, repair bool) ([]byte, error) {
+	metadata := map[string]any{"uid": live.UID, "labels": added(secret.Labels), "annotations": added(secret.Annotations)}
+	if isManaged(live) {
+		metadata["resourceVersion"], metadata["ownerReferences"] = live.ResourceVersion, ownersOf(secret, live, repair)
 	}
-	return patch
+	data := make(map[string]string, len(secret.Data))
+	for key, value := range secret.Data {
+		data[key] = base64.StdEncoding.EncodeToString(value)
+	}
+	return json.Marshal(map[string]any{"metadata": metadata, "data": data})
+}
+
+// added returns a map that is not nil: in a merge patch a null takes away.
+func added(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
 }
 
 func union(a, b []string) []string {

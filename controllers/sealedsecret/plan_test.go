@@ -292,3 +292,34 @@ func TestMemoryHoldsForTheSameBytesInTheSamePlaceOnly(t *testing.T) {
 		t.Error("a value in another scope counts as the same")
 	}
 }
+
+// In a merge patch a null takes away what is there.
+func TestWhatIsAddedToASecretTakesNothingAway(t *testing.T) {
+	t.Parallel()
+	owners := []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "theirs"}}
+	for name, test := range map[string]struct {
+		secret      *corev1.Secret
+		annotations map[string]string
+		want        string
+	}{
+		"nothing": {
+			&corev1.Secret{}, map[string]string{v1alpha1.AnnotationPatch: "true"},
+			`{"data":{},"metadata":{"annotations":{},"labels":{},"uid":"secret-1"}}`,
+		},
+		"an empty value": {
+			&corev1.Secret{Data: map[string][]byte{"a": nil, "b": {}, "c": []byte("1")}}, nil,
+			`{"data":{"a":"","b":"","c":"MQ=="},"metadata":{"annotations":{},"labels":{},"uid":"secret-1"}}`,
+		},
+		"an owner that is not set": {
+			&corev1.Secret{}, map[string]string{v1alpha1.AnnotationPatch: "true", v1alpha1.AnnotationManaged: "true"},
+			`{"data":{},"metadata":{"annotations":{},"labels":{},"ownerReferences":null,"resourceVersion":"7","uid":"secret-1"}}`,
+		},
+	} {
+		got, err := mergePatch(test.secret, metadata(func(m *metav1.PartialObjectMetadata) {
+			m.Annotations, m.OwnerReferences = test.annotations, owners
+		}), false)
+		if err != nil || string(got) != test.want {
+			t.Errorf("%s: %v\n%s\n%s", name, err, got, test.want)
+		}
+	}
+}

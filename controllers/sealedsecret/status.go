@@ -1,6 +1,7 @@
 package sealedsecret
 
 import (
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,11 +51,14 @@ func reasonFor(out flow.Outcome) string {
 	}
 }
 
-// failureEvent announces a failure under the two reasons that Sealed Secrets has.
+// failedUpdate begins messages of the condition, and none of the events.
+const failedUpdate = "failed update: "
+
+// failureEvent announces a failure under the two reasons that Sealed Secrets has, in its words.
 func failureEvent(reason, message string) *flow.Event {
 	switch reason {
 	case v1alpha1.ReasonUpdateFailed, v1alpha1.ReasonNotManaged:
-		return &flow.Event{Reason: v1alpha1.ReasonUpdateFailed, Action: actionUnseal, Message: message, Warning: true}
+		return &flow.Event{Reason: v1alpha1.ReasonUpdateFailed, Action: actionUnseal, Message: strings.TrimPrefix(message, failedUpdate), Warning: true}
 	default:
 		return &flow.Event{Reason: v1alpha1.ReasonUnsealFailed, Action: actionUnseal, Message: "Failed to unseal: " + message, Warning: true}
 	}

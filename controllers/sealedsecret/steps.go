@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
@@ -190,15 +191,23 @@ func (c *Controller) writeOnce(ctx context.Context, s *scope) error {
 	case refuse:
 		return c.refuse(ctx, s)
 	case merge:
-		patch := mergePatch(s.secret, s.live)
-		if err := c.client.Apply(ctx, patch, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
-			return err
+		patch, err := mergePatch(s.secret, s.live, s.repair)
+		if err != nil {
+			return fmt.Errorf("add to %s: %w", place(s.obj), err)
 		}
-		s.written = v1alpha1.SecretVersion{UID: *patch.UID, ResourceVersion: *patch.ResourceVersion}
-		return nil
+		out := s.live.DeepCopy()
+		err = c.client.Patch(ctx, out, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(fieldOwner))
+		s.written = v1alpha1.SecretVersion{UID: out.UID, ResourceVersion: out.ResourceVersion}
+		return err
 	case replace:
 		out := replacement(s.secret, s.live, s.repair)
 		err := c.client.Update(ctx, out, client.FieldOwner(fieldOwner))
+		if refusesMutation(err) && (out.Immutable == nil || !*out.Immutable) {
+			// It cannot be made mutable again, and if it holds what it shall nobody misses that.
+			immutable := true
+			out.Immutable = &immutable
+			err = c.client.Update(ctx, out, client.FieldOwner(fieldOwner))
+		}
 		s.written = v1alpha1.SecretVersion{UID: out.UID, ResourceVersion: out.ResourceVersion}
 		return err
 	default:
@@ -268,7 +277,7 @@ func writeFailure(obj *v1alpha1.SealedSecret, err error) error {
 	}
 	text := fmt.Sprintf("failed update: write %s: %s", place(obj), redact.API(err))
 	switch {
-	case isImmutable(status.Status()):
+	case refusesMutation(err):
 		text = fmt.Sprintf("failed update: the target Secret is immutable: delete %s, it is created again from the SealedSecret", place(obj))
 	case complainsOf(status.Status(), "type"):
 		text = fmt.Sprintf("failed update: the type of a Secret cannot be changed: delete %s, it is created again with the new type", place(obj))
@@ -279,12 +288,13 @@ func writeFailure(obj *v1alpha1.SealedSecret, err error) error {
 	return flow.Stall(v1alpha1.ReasonUpdateFailed, providers.Errorf(providers.ErrInvalid, "%s", text))
 }
 
-// isImmutable says whether the API server refused because the Secret has immutable set.
-func isImmutable(s metav1.Status) bool {
-	if s.Details == nil {
+// refusesMutation says whether the API server refused because the Secret has immutable set.
+func refusesMutation(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
 		return false
 	}
-	for _, cause := range s.Details.Causes {
+	for _, cause := range status.Status().Details.Causes {
 		if cause.Type == "FieldValueForbidden" && (cause.Field == "data" || cause.Field == "immutable") {
 			return true
 		}
