@@ -133,7 +133,10 @@ func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj c
 	}
 	s := &scope{obj: obj, name: name, spec: spec, status: status, places: places, now: time.Now(),
 		interval: intervalOf(spec.RefreshInterval, r.deps.Interval)}
-	last, first := r.seen.first(name, obj.GetUID(), s.now)
+	last, before, first := r.seen.first(name, obj.GetUID(), s.now)
+	if before != "" {
+		r.deps.Sessions.Forget(before)
+	}
 	if last.Behind(obj, s.now) {
 		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
 	}
@@ -156,15 +159,17 @@ type record struct {
 	run flow.Last
 }
 
-// first notes a store, and returns what the last run over it left, or that it was not known.
-func (s *seen) first(name string, uid types.UID, now time.Time) (last flow.Last, first bool) {
+// first notes a store, and returns what the last run over it left, or that it was not known, with the one that had its name before
+// it, which nobody has seen go where it was made anew at once.
+func (s *seen) first(name string, uid types.UID, now time.Time) (last flow.Last, before types.UID, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if was := s.stores[name]; was.uid == uid {
-		return was.run, false
+	was := s.stores[name]
+	if was.uid == uid {
+		return was.run, "", false
 	}
 	s.stores[name] = record{uid: uid, at: now}
-	return flow.Last{}, true
+	return flow.Last{}, was.uid, true
 }
 
 func (s *seen) checked(name string, uid types.UID, now time.Time) {

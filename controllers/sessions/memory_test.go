@@ -83,3 +83,29 @@ func TestWhatNobodyAsksForAnyMoreIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+func TestThatAStoreIsUsedByEachNamespaceForItselfIsForgottenWithIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{}
+		p := running(t, cluster())
+		for i := range 100 {
+			store := storeOf(b, "", fmt.Sprintf("s-%d", i), 1)
+			store.Provider = local{b}
+			mustFetch(t, p, request(store, "team", "k"))
+			switch i % 2 {
+			case 0:
+				p.Forget(store.UID)
+				mustFetch(t, p, request(store, "team", "k")) // by somebody who has not heard that it is gone
+			default: // nobody says that it is gone
+			}
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(time.Hour)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.referent) > 0 {
+			t.Errorf("it remembers %d stores that are gone", len(p.referent))
+		}
+	})
+}

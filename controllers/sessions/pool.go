@@ -301,6 +301,12 @@ func (p *Pool) sweep(now time.Time) {
 		e.kept.sweep(now.Add(-p.limits.Reuse), now)
 	}
 	p.forgetCredentials(func(k key, c *credentials) bool { return p.entries[k] == nil && now.Sub(c.used) >= p.limits.Idle })
+	used := map[identity]bool{}
+	for k := range p.entries {
+		used[k.identity] = true
+	}
+	// Of a store that is used again it is learned again, without a call; one that is gone may have been learned after Forget.
+	maps.DeleteFunc(p.referent, func(id identity, _ bool) bool { return !used[id] })
 }
 
 func (p *Pool) close() {
