@@ -26,6 +26,10 @@ func (t turn) take() bool {
 
 func (t turn) give() { <-t }
 
+// maxRecent is how many keys are remembered to have been useful. One that is forgotten, as those are in the end that are gone, is tried
+// after them.
+const maxRecent = 500
+
 // recency is the order in which sealing keys were useful last, over all objects. Most objects of a cluster are sealed to
 // few keys, so that one that nothing is known of costs one operation a value, however many keys there are.
 type recency struct {
@@ -43,6 +47,7 @@ func (r *recency) used(fingerprint string) {
 	}
 	rest := slices.DeleteFunc(r.fingerprints, func(f string) bool { return f == fingerprint })
 	r.fingerprints = slices.Insert(rest, 0, fingerprint)
+	r.fingerprints = r.fingerprints[:min(len(r.fingerprints), maxRecent)]
 }
 
 // sort puts the keys that were useful first, the last of them foremost, and the one that a hint names before all. Others

@@ -171,3 +171,15 @@ func TestATurnIsGivenBackWhateverHappens(t *testing.T) {
 		o.turn.give()
 	}
 }
+
+func TestTheKeysThatWereUsefulAreRememberedWithinABound(t *testing.T) {
+	t.Parallel()
+	var r recency
+	for i := range 10 * maxRecent {
+		r.used(fmt.Sprint(i))
+		r.used("often")
+	}
+	if len(r.fingerprints) != maxRecent || r.fingerprints[0] != "often" || r.fingerprints[1] != fmt.Sprint(10*maxRecent-1) {
+		t.Errorf("it remembers %d keys, the last are %q", len(r.fingerprints), r.fingerprints[:2])
+	}
+}

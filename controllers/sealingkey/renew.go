@@ -111,6 +111,7 @@ func (c *Controller) dueIn(kind *kind, line *lineage, k keys) (time.Duration, bo
 func (c *Controller) renew(ctx context.Context, k keys) (reconcile.Result, error) {
 	var out reconcile.Result
 	for _, kind := range c.kinds {
+		maps.DeleteFunc(kind.made, func(id string, _ time.Time) bool { return k.lineages[id] == nil })
 		for _, id := range slices.Sorted(maps.Keys(k.lineages)) {
 			next, err := c.renewOne(ctx, kind, id, k)
 			if err != nil {

@@ -1,9 +1,28 @@
 package sealingkey
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/sealbridge/sealbridge/crypto/keyring"
 )
+
+func TestWhenAKeyWasMadeIsForgottenWithTheNamespacesThatHadIt(t *testing.T) {
+	t.Parallel()
+	k := compatKind()
+	now := time.Now()
+	k.made = map[string]time.Time{"": now, "team-a": now, "gone": now}
+	c := &Controller{kinds: []*kind{k}}
+	empty := &lineage{ring: (&keyring.Ring{}).With()}
+	if _, err := c.renew(t.Context(), keys{lineages: map[string]*lineage{"": empty, "team-a": empty}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := slices.Sorted(maps.Keys(k.made)); !slices.Equal(got, []string{"", "team-a"}) {
+		t.Errorf("it knows of %q", got)
+	}
+}
 
 func TestAKeyIsFollowedWhenItIsOldOrFromBeforeTheCutoff(t *testing.T) {
 	t.Parallel()
