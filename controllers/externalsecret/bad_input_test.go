@@ -250,6 +250,9 @@ func TestASecretOfTheSameNameIsTakenOverOrLeftAlone(t *testing.T) {
 			s.Annotations = map[string]string{"kubernetes.io/service-account.name": "account"}
 		}),
 		"bootstrap": secret("bootstrap", func(s *corev1.Secret) { s.Type = corev1.SecretTypeBootstrapToken; s.Data = nil }),
+		"needs-keys": secret("needs-keys", func(s *corev1.Secret) {
+			s.Type, s.Data = corev1.SecretTypeTLS, map[string][]byte{corev1.TLSCertKey: []byte("old"), corev1.TLSPrivateKeyKey: []byte("old")}
+		}),
 		"controlled": secret("controlled", func(s *corev1.Secret) {
 			s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ServiceAccount", Name: "account", UID: account.UID, Controller: ptr.To(true)}}
 		}),
@@ -267,6 +270,7 @@ func TestASecretOfTheSameNameIsTakenOverOrLeftAlone(t *testing.T) {
 	for name, says := range map[string]string{
 		"immutable": "is immutable", "account-token": "type kubernetes.io/service-account-token is refused",
 		"bootstrap": "type bootstrap.kubernetes.io/token is refused", "controlled": "is controlled by ServiceAccount account",
+		"needs-keys": "type kubernetes.io/tls, which needs the key tls.crt",
 	} {
 		w.notReady(name, says)
 		if got := w.secret(name); len(got.Data["password"]) > 0 && string(got.Data["password"]) == canary || got.Labels[esv1.LabelManaged] != "" {

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
@@ -246,6 +248,35 @@ func TestDeletionPolicyMergeKeepsTheTarget(t *testing.T) {
 	w.holds("owned", map[string]string{})
 	w.holds("merged", map[string]string{"theirs": "x"})
 	w.reason("owned", esv1.ReasonSecretSynced, "secret synced")
+}
+
+// TestKeysThatNobodyOwnsAreNotOursToRemove: whoever applies stringData owns none of the keys that come of it.
+func TestKeysThatNobodyOwnsAreNotOursToRemove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"`+canary+`"}`)
+	w.store("store")
+	for _, creation := range []esv1.CreationPolicy{esv1.CreationMerge, esv1.CreationCreateOrMerge} {
+		name := strings.ToLower(string(creation))
+		secret := corev1ac.Secret(name, w.ns).WithStringData(map[string]string{"theirs": "x"})
+		if err := w.c.Apply(t.Context(), secret, client.FieldOwner("gitops")); err != nil {
+			t.Fatal(err)
+		}
+		w.create(w.externalSecret(name, policies(creation, esv1.DeletionMerge)))
+		w.ready(name)
+		w.holds(name, map[string]string{"theirs": "x", "password": canary})
+	}
+	w.backend.remove("db")
+	for _, name := range []string{"merge", "createormerge"} {
+		w.sync(name)
+		w.holds(name, map[string]string{"theirs": "x"})
+		w.reason(name, esv1.ReasonSecretSynced, "secret synced")
+	}
+	w.backend.put("db", `{"password":"`+canary+`"}`)
+	for _, name := range []string{"merge", "createormerge"} {
+		w.sync(name)
+		w.holds(name, map[string]string{"theirs": "x", "password": canary})
+	}
 }
 
 func TestAStoreThatFailsDeletesNothingWhateverThePolicy(t *testing.T) {

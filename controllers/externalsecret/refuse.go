@@ -2,6 +2,7 @@ package externalsecret
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -105,6 +106,39 @@ func refuseTarget(live *corev1.Secret, es *esv1.ExternalSecret, wants corev1.Sec
 	case wants != "" && live.Type != wants:
 		return providers.Errorf(providers.ErrInvalid,
 			"%s has type %s and the template asks for %s: the type of a Secret cannot change; delete it, and it is written anew", name, live.Type, wants)
+	default:
+		return nil
+	}
+}
+
+// refuseLack says which key of a Secret that exists would go although the Secret's type needs it: the API server refuses that,
+// after the rest has been written.
+func refuseLack(live *corev1.Secret, s *scope) error {
+	if shares(&s.es.Spec) {
+		return nil
+	}
+	for _, keys := range neededKeys(live.Type) {
+		if !slices.ContainsFunc(keys, func(key string) bool { _, ok := s.content.data[key]; return ok }) {
+			return providers.Errorf(providers.ErrInvalid, "Secret %s/%s has type %s, which needs the key %s: add it, or delete the Secret, and it is written anew",
+				live.Namespace, live.Name, live.Type, strings.Join(keys, " or "))
+		}
+	}
+	return nil
+}
+
+// neededKeys are the keys without which the API server takes no Secret of a type; of those together one is enough.
+func neededKeys(t corev1.SecretType) [][]string {
+	switch t {
+	case corev1.SecretTypeBasicAuth:
+		return [][]string{{corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey}}
+	case corev1.SecretTypeSSHAuth:
+		return [][]string{{corev1.SSHAuthPrivateKey}}
+	case corev1.SecretTypeTLS:
+		return [][]string{{corev1.TLSCertKey}, {corev1.TLSPrivateKeyKey}}
+	case corev1.SecretTypeDockercfg:
+		return [][]string{{corev1.DockerConfigKey}}
+	case corev1.SecretTypeDockerConfigJson:
+		return [][]string{{corev1.DockerConfigJsonKey}}
 	default:
 		return nil
 	}

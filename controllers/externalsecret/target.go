@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -47,7 +49,7 @@ func (r *Reconciler) write(ctx context.Context, s *scope) error {
 	}
 	version := ptr.Deref(got.ResourceVersion, "")
 	s.written = version != s.target.resourceVersion && version != s.es.Status.Target.ResourceVersion
-	s.created = s.written && !found && ptr.Deref(got.UID, "") != s.es.Status.Target.UID
+	s.created = s.written && !found && !s.content.lessThan(got) && ptr.Deref(got.UID, "") != s.es.Status.Target.UID
 	if err := r.removeForeignKeys(ctx, s, got); err != nil {
 		return err
 	}
@@ -67,6 +69,11 @@ func (s *scope) unchanged() bool {
 	return s.es.Spec.Target.Immutable || (shares(&s.es.Spec) || s.content.hasHash(s.target.dataHash)) &&
 		s.target.inputs == s.content.annotations[inputsAnnotation(s.es)] &&
 		(!s.dynamic || s.memo.content == s.content.fingerprint())
+}
+
+// lessThan reports whether a Secret holds more than the content: somebody made it before.
+func (c *content) lessThan(secret *corev1ac.SecretApplyConfiguration) bool {
+	return len(secret.Data) > len(c.data) || len(secret.Labels) > len(c.labels) || len(secret.Annotations) > len(c.annotations)
 }
 
 // hasHash reports whether an annotation data-hash is that of the content: ours, or External Secrets Operator's.
@@ -150,10 +157,37 @@ func (r *Reconciler) apply(
 	if force {
 		opts = append(opts, client.ForceOwnership)
 	}
-	if err := r.deps.Client.Apply(ctx, secret, opts...); err != nil {
+	if err := r.applySecret(ctx, s, secret, opts); err != nil {
 		return nil, fmt.Errorf("write Secret %s/%s: %w", s.es.Namespace, targetName(s.es), redact.API(err))
 	}
 	return secret, nil
+}
+
+// applySecret applies. Where the content has no key and others may have some, it says so with an empty map: whoever owned the
+// last key and does not name the map any more removes all of it, also keys that have no owner, such as those of a Secret that was
+// applied with stringData. A map that is empty on both sides would be a conflict of those who say so.
+func (r *Reconciler) applySecret(ctx context.Context, s *scope, secret *corev1ac.SecretApplyConfiguration, opts []client.ApplyOption) error {
+	if len(secret.Data) > 0 || !shares(&s.es.Spec) {
+		return r.deps.Client.Apply(ctx, secret, opts...)
+	}
+	live, err := r.read(ctx, s)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if err != nil || len(live.Data) == 0 {
+		return r.deps.Client.Apply(ctx, secret, opts...)
+	}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(secret)
+	if err != nil {
+		return fmt.Errorf("encode it: %w", err)
+	}
+	fields["data"] = map[string]any{}
+	object := &unstructured.Unstructured{Object: fields}
+	if err := r.deps.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), opts...); err != nil {
+		return err
+	}
+	secret.UID, secret.ResourceVersion = ptr.To(object.GetUID()), ptr.To(object.GetResourceVersion())
+	return nil
 }
 
 // takeOver looks at the Secret that the API server refused to change, and applies the content to it by force unless it
@@ -180,6 +214,9 @@ func (r *Reconciler) takeOver(ctx context.Context, s *scope, refused error) (*co
 		return nil, r.patchMetadata(ctx, s, live, s.content.labels, s.content.annotations)
 	}
 	if err := refuseTarget(live, s.es, s.content.secretType); err != nil {
+		return nil, err
+	}
+	if err := refuseLack(live, s); err != nil {
 		return nil, err
 	}
 	if err := r.inheritFrom(ctx, s, live); err != nil {
