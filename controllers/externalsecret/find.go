@@ -28,7 +28,7 @@ const maxExpression = 1024
 // queryOf reads what an entry looks for.
 func queryOf(find *esv1.Find) (providers.Query, error) {
 	q := providers.Query{Path: find.Path, Tags: maps.Clone(find.Tags)}
-	if find.Name == nil || find.Name.RegExp == "" {
+	if find.Name == nil {
 		return q, nil
 	}
 	if len(find.Name.RegExp) > maxExpression {

@@ -72,6 +72,18 @@ func newEntry(path, secretKey string, store esv1.StoreRef, remote esv1.RemoteRef
 	return e
 }
 
+// askedStores returns the stores that the entries of a spec read, each once. spec.secretStoreRef is none of them where all entries
+// name their own.
+func askedStores(spec *esv1.ExternalSecretSpec) []esv1.StoreRef {
+	var out []esv1.StoreRef
+	for _, e := range entriesOf(spec) {
+		if store := e.origin.store; store.Name != "" && !slices.Contains(out, store) {
+			out = append(out, store)
+		}
+	}
+	return out
+}
+
 // storesOf returns the stores that a spec names, each once, also in entries that are not supported.
 func storesOf(spec *esv1.ExternalSecretSpec) []esv1.StoreRef {
 	refs := []esv1.StoreRef{spec.SecretStoreRef}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -63,15 +64,19 @@ func failing(do func(context.Context, *scope) error) func(context.Context, *scop
 	}
 }
 
-// resolve finds the stores, and ends the run for an object that another controller serves.
+// resolve finds the stores that are asked, and ends the run for an object that another controller serves, whatever it is that the
+// object names the other's store for.
 func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	s.stores = map[esv1.StoreRef]client.Object{}
+	asked := askedStores(&s.es.Spec)
 	for _, ref := range storesOf(&s.es.Spec) {
 		obj, err := r.store(ctx, s.es.Namespace, ref)
 		if err != nil {
 			return failed(err)
 		}
-		s.stores[ref] = obj
+		if slices.Contains(asked, ref) {
+			s.stores[ref] = obj
+		}
 		if obj == nil {
 			continue
 		}
@@ -150,7 +155,7 @@ func (r *Reconciler) skipFresh(ctx context.Context, s *scope) error {
 // admit sets Ready=False when a store does not exist, is not ready or does not admit the namespace. It waits for an event
 // of the store, and looks again after storeWait for what has none.
 func (r *Reconciler) admit(ctx context.Context, s *scope) error {
-	for _, ref := range storesOf(&s.es.Spec) {
+	for _, ref := range askedStores(&s.es.Spec) {
 		name := sessions.Name(ref.Kind, s.es.Namespace, ref.Name)
 		obj := s.stores[ref]
 		if r.unseen(ref) {
@@ -230,7 +235,7 @@ func usable(name string, generation int64, status *esv1.SecretStoreStatus) error
 // findRoom ends the run when as many objects ask one of the stores as may. Nobody has been asked then, nothing is reported, and
 // the object is called when there is room.
 func (r *Reconciler) findRoom(_ context.Context, s *scope) error {
-	refs := storesOf(&s.es.Spec)
+	refs := askedStores(&s.es.Spec)
 	keys := make([]laneKey, len(refs))
 	for i, ref := range refs {
 		keys[i] = laneOf(s.stores[ref])
@@ -259,7 +264,7 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 			wanted[e.origin.store] = append(wanted[e.origin.store], e.origin.ref)
 		}
 	}
-	for _, ref := range storesOf(&s.es.Spec) {
+	for _, ref := range askedStores(&s.es.Spec) {
 		if len(wanted[ref]) == 0 {
 			continue
 		}

@@ -38,7 +38,7 @@ func (p *Pool) Find(ctx context.Context, f Finding) (providers.Document, error) 
 
 // Canonical returns one text for all equal queries.
 func Canonical(q providers.Query) string {
-	name := ""
+	var name any // any name is not the same as one in which nothing is looked for: some backends ask for one of the two
 	if q.Name != nil {
 		name = q.Name.String()
 	}

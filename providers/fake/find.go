@@ -16,6 +16,9 @@ func (s *session) Find(_ context.Context, q providers.Query) ([]providers.Found,
 	if len(q.Tags) > 0 {
 		return nil, providers.Errorf(providers.ErrInvalid, "%s: fake documents have no tags; find them by name", s.store)
 	}
+	if q.Name == nil {
+		return nil, providers.Errorf(providers.ErrInvalid, "%s: find.name is required: fake documents have nothing else that they are found by", s.store)
+	}
 	newest := map[string]string{}
 	for at := range s.documents {
 		if version, ok := newest[at.key]; q.Matches(at.key) && (!ok || at.version > version) {
