@@ -1,0 +1,201 @@
+package externalsecrets_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/process"
+)
+
+// world is a cluster with one controller.
+type world struct {
+	cp     *controlplane.ControlPlane
+	client client.Client
+	// cache is what all cases look at, so that looking costs nothing.
+	cache   cache.Cache
+	running *process.Process
+}
+
+// besideOurs starts a cluster and our own program.
+func besideOurs(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, controlplane.Own(t))
+	w.start(t, process.Spec{Path: process.Require(t, "sealbridge-controller"), Args: []string{
+		"--kubeconfig=" + w.cp.Kubeconfig(), "--namespace=default", "--controllers=externalsecret,secretstore,clusterexternalsecret",
+		"--metrics-bind-address=0", "--health-probe-bind-address=0",
+	}})
+	return w
+}
+
+// besideTheOperator starts a cluster with the operator's definitions, and the operator.
+func besideTheOperator(t *testing.T) *world {
+	t.Helper()
+	root, err := process.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(root, *operatorFlag)
+	cp, err := controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{program + "-crds.yaml"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cp.Stop() })
+	w := newWorld(t, cp)
+	port, err := process.FreePorts(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.start(t, process.Spec{Path: program, Env: []string{"KUBECONFIG=" + cp.Kubeconfig()}, Args: []string{
+		"--metrics-addr=127.0.0.1:" + strconv.Itoa(port), "--live-addr=127.0.0.1:" + strconv.Itoa(port+1), "--client-qps=1000", "--client-burst=2000",
+	}})
+	return w
+}
+
+func newWorld(t *testing.T, cp *controlplane.ControlPlane) *world {
+	t.Helper()
+	ctrl.SetLogger(logr.Discard())
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientscheme.AddToScheme, esv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := &world{cp: cp}
+	var err error
+	if w.client, err = client.New(cp.Config(), client.Options{Scheme: scheme}); err != nil {
+		t.Fatal(err)
+	}
+	if w.cache, err = cache.New(cp.Config(), cache.Options{Scheme: scheme}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- w.cache.Start(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	for _, kind := range []client.Object{
+		&esv1.ExternalSecret{}, &esv1.ClusterExternalSecret{}, &esv1.SecretStore{}, &esv1.ClusterSecretStore{}, &corev1.Secret{}, &corev1.Event{},
+	} {
+		if _, err := w.cache.GetInformer(ctx, kind); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+func (w *world) start(t *testing.T, spec process.Spec) {
+	t.Helper()
+	spec.Name, spec.Dir = "controller", t.TempDir()
+	var err error
+	if w.running, err = process.Start(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		select {
+		case <-w.running.Done():
+			text, _ := os.ReadFile(w.running.Log())
+			t.Errorf("the controller has ended; its log ends with:\n%s", text[max(0, len(text)-4000):])
+		default:
+			w.running.Stop(10 * time.Second)
+		}
+	})
+}
+
+// prepare makes the namespace of a case.
+func (w *world) prepare(t *testing.T, c *conformanceCase) {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.namespace, Labels: map[string]string{"case": c.namespace}}}
+	if err := w.client.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// do does what a step says: first what ExternalSecrets depend on, and when the stores are judged, the ExternalSecrets.
+func (w *world) do(t *testing.T, s step) {
+	t.Helper()
+	for _, o := range s.Delete {
+		if err := w.client.Delete(t.Context(), o.DeepCopy()); err != nil {
+			t.Fatalf("delete %s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+	}
+	for _, last := range []bool{false, true} {
+		for _, o := range s.Apply {
+			if strings.HasSuffix(o.GetKind(), "ExternalSecret") == last {
+				w.apply(t, o.DeepCopy())
+			}
+		}
+		w.judged(t, s)
+	}
+}
+
+func (w *world) apply(t *testing.T, o *unstructured.Unstructured) {
+	t.Helper()
+	if texts, _, _ := unstructured.NestedStringMap(o.Object, "stringData"); texts != nil { // whoever applies stringData owns no key
+		for key, text := range texts {
+			if err := unstructured.SetNestedField(o.Object, base64.StdEncoding.EncodeToString([]byte(text)), "data", key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		delete(o.Object, "stringData")
+	}
+	if err := w.client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(o), client.FieldOwner("test"), client.ForceOwnership); err != nil {
+		t.Fatalf("apply %s %s: %v", o.GetKind(), o.GetName(), err)
+	}
+}
+
+// judged waits until the stores of a step have a condition; those of another class never have.
+func (w *world) judged(t *testing.T, s step) {
+	t.Helper()
+	const long = 5 * time.Second
+	for _, o := range s.Apply {
+		class, _, _ := unstructured.NestedString(o.Object, "spec", "controller")
+		if !strings.HasSuffix(o.GetKind(), "SecretStore") || class != "" {
+			continue
+		}
+		for begin := time.Now(); time.Since(begin) < long; time.Sleep(50 * time.Millisecond) {
+			now := o.DeepCopy()
+			if err := w.client.Get(t.Context(), client.ObjectKeyFromObject(o), now); err != nil {
+				t.Fatal(err)
+			}
+			if conditions, _, _ := unstructured.NestedSlice(now.Object, "status", "conditions"); len(conditions) > 0 {
+				break
+			}
+		}
+	}
+}
+
+// messages are what the conditions of the case say, for a failure.
+func (w *world) messages(t *testing.T, l *looker) string {
+	t.Helper()
+	var b strings.Builder
+	for _, namespace := range l.namespaces {
+		var all esv1.ExternalSecretList
+		if err := w.cache.List(t.Context(), &all, client.InNamespace(namespace)); err != nil {
+			t.Fatal(err)
+		}
+		for _, es := range all.Items {
+			for _, c := range es.Status.Conditions {
+				fmt.Fprintf(&b, "%s: %s: %s\n", es.Name, c.Status, c.Message)
+			}
+		}
+	}
+	return b.String()
+}
