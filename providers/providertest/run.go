@@ -328,12 +328,10 @@ func (s suite) cancel(t *testing.T) {
 		},
 	} {
 		ctx, cancel := end(t.Context())
-		began := time.Now()
-		results, err := session.Fetch(ctx, []providers.Ref{s.Missing, {Key: "other"}})
+		var results []providers.Result
+		var err error
+		endsSoon(ctx, t, "Fetch ("+name+")", func() { results, err = session.Fetch(ctx, []providers.Ref{s.Missing, {Key: "other"}}) })
 		cancel()
-		if took := time.Since(began); took > 1100*time.Millisecond {
-			t.Errorf("%s: Fetch returned %s after it began", name, took)
-		}
 		if err == nil && (len(results) == 0 || results[0].Err == nil) {
 			t.Errorf("%s: Fetch claims to have an answer", name)
 			continue
