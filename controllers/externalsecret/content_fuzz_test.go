@@ -11,8 +11,8 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// FuzzANameBecomesAKeyOrIsRefused: whatever a store calls its fields, each is a key that the API server takes, none is lost or
-// stands in for another, and what is one already stays as it is.
+// FuzzANameBecomesAKeyOrIsRefused: whatever a store calls its fields, each is a key of letters, digits, '-', '_' and '.', none is
+// lost or stands in for another, and what is one already stays as it is.
 func FuzzANameBecomesAKeyOrIsRefused(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"password", "user"}, {"a b", "a_b"}, {"a/ü", "a_U002f__U00fc_"}, {"", "."}, {"..", "..x"}, {"\xff\xfe", "\u2028"}, {strings.Repeat("a", 253), strings.Repeat("ä", 253)},
@@ -24,10 +24,10 @@ func FuzzANameBecomesAKeyOrIsRefused(f *testing.F) {
 		for _, strategy := range []esv1.ConversionStrategy{"", esv1.ConversionDefault, esv1.ConversionUnicode} {
 			for _, name := range []string{first, second} {
 				key := convertKey(name, strategy)
-				if strings.ContainsFunc(key, func(r rune) bool { return !keyRune(r) }) || (key == "") != (name == "") {
+				if strings.ContainsFunc(key, func(r rune) bool { return !nameRune(r) }) || (key == "") != (name == "") {
 					t.Errorf("%q becomes %q", name, key)
 				}
-				if checkKey(name) == nil && key != name {
+				if checkName(name) == nil && key != name {
 					t.Errorf("%q is a key already and becomes %q", name, key)
 				}
 				if again := convertKey(key, strategy); again != key {
@@ -52,7 +52,7 @@ func FuzzANameBecomesAKeyOrIsRefused(f *testing.F) {
 				t.Errorf("%q and %q become %d keys", first, second, len(got))
 			}
 			for key := range got {
-				if err := checkKey(key); err != nil {
+				if err := checkName(key); err != nil {
 					t.Error(err)
 				}
 			}

@@ -67,24 +67,25 @@ func TestValuesAreAssembledFromDocuments(t *testing.T) {
 		want map[string]string
 		err  string
 	}{
-		"a property":                      {spec: one(esv1.RemoteRef{Property: "a"}), doc: fields{"a": "x"}, want: map[string]string{"k": "x"}},
-		"a property that is missing":      {spec: one(esv1.RemoteRef{Property: "b"}), doc: fields{"a": "x"}, err: `spec.data[0] (k): no property "b"`},
-		"base64":                          {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingBase64}), doc: fields{"a": "+/8="}, want: map[string]string{"k": "\xfb\xff"}},
-		"base64url":                       {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingBase64URL}), doc: fields{"a": "-_8="}, want: map[string]string{"k": "\xfb\xff"}},
-		"auto: base64":                    {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingAuto}), doc: fields{"a": "+/8="}, want: map[string]string{"k": "\xfb\xff"}},
-		"auto: base64url":                 {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingAuto}), doc: fields{"a": "-_8="}, want: map[string]string{"k": "\xfb\xff"}},
-		"auto: neither":                   {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingAuto}), doc: fields{"a": "p@ss"}, want: map[string]string{"k": "p@ss"}},
-		"not what the strategy says":      {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingBase64}), doc: fields{"a": secretValue}, err: "not encoded as decodingStrategy Base64 says"},
-		"a zero byte":                     {spec: one(esv1.RemoteRef{Property: "a"}), doc: fields{"a": "\x00"}, want: map[string]string{"k": "\x00"}},
-		"a zero byte that is refused":     {spec: one(esv1.RemoteRef{Property: "a", NullBytePolicy: esv1.NullByteFail}), doc: fields{"a": secretValue + "\x00"}, err: "zero byte"},
-		"a zero byte after decoding":      {spec: one(esv1.RemoteRef{Property: "a", NullBytePolicy: esv1.NullByteFail, DecodingStrategy: esv1.DecodingBase64}), doc: fields{"a": "AA=="}, err: "zero byte"},
-		"all fields":                      {spec: all(esv1.RemoteRef{}), doc: fields{"a": "1", "b": "2"}, want: map[string]string{"a": "1", "b": "2"}},
-		"names that are no keys":          {spec: all(esv1.RemoteRef{}), doc: fields{"a b/ü": "1", "": "dropped"}, want: map[string]string{"a_b__": "1"}},
-		"names that are no keys, unicode": {spec: all(esv1.RemoteRef{ConversionStrategy: esv1.ConversionUnicode}), doc: fields{"a b/ü": "1"}, want: map[string]string{"a_U0020_b_U002f__U00fc_": "1"}},
-		"names that become the same key":  {spec: all(esv1.RemoteRef{}), doc: fields{"a b": secretValue, "a_b": "2"}, err: `fields "a b" and "a_b" both become key "a_b"`},
-		"a name that is too long":         {spec: all(esv1.RemoteRef{}), doc: fields{strings.Repeat("a", 254): "1"}, err: "has 254 characters"},
-		"a name that is a path":           {spec: all(esv1.RemoteRef{}), doc: fields{"..": "1"}, err: "cannot be a key"},
-		"rewritten names":                 {spec: rewritten(esv1.RemoteRef{}, regexp("^db/", ""), transform("{{ .value | upper }}")), doc: fields{"db/user": "u", "db/pass": "p"}, want: map[string]string{"USER": "u", "PASS": "p"}},
+		"a property":                        {spec: one(esv1.RemoteRef{Property: "a"}), doc: fields{"a": "x"}, want: map[string]string{"k": "x"}},
+		"a property that is missing":        {spec: one(esv1.RemoteRef{Property: "b"}), doc: fields{"a": "x"}, err: `spec.data[0] (k): no property "b"`},
+		"base64":                            {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingBase64}), doc: fields{"a": "+/8="}, want: map[string]string{"k": "\xfb\xff"}},
+		"base64url":                         {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingBase64URL}), doc: fields{"a": "-_8="}, want: map[string]string{"k": "\xfb\xff"}},
+		"auto: base64":                      {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingAuto}), doc: fields{"a": "+/8="}, want: map[string]string{"k": "\xfb\xff"}},
+		"auto: base64url":                   {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingAuto}), doc: fields{"a": "-_8="}, want: map[string]string{"k": "\xfb\xff"}},
+		"auto: neither":                     {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingAuto}), doc: fields{"a": "p@ss"}, want: map[string]string{"k": "p@ss"}},
+		"not what the strategy says":        {spec: one(esv1.RemoteRef{Property: "a", DecodingStrategy: esv1.DecodingBase64}), doc: fields{"a": secretValue}, err: "not encoded as decodingStrategy Base64 says"},
+		"a zero byte":                       {spec: one(esv1.RemoteRef{Property: "a"}), doc: fields{"a": "\x00"}, want: map[string]string{"k": "\x00"}},
+		"a zero byte that is refused":       {spec: one(esv1.RemoteRef{Property: "a", NullBytePolicy: esv1.NullByteFail}), doc: fields{"a": secretValue + "\x00"}, err: "zero byte"},
+		"a zero byte after decoding":        {spec: one(esv1.RemoteRef{Property: "a", NullBytePolicy: esv1.NullByteFail, DecodingStrategy: esv1.DecodingBase64}), doc: fields{"a": "AA=="}, err: "zero byte"},
+		"all fields":                        {spec: all(esv1.RemoteRef{}), doc: fields{"a": "1", "b": "2"}, want: map[string]string{"a": "1", "b": "2"}},
+		"names that are no keys":            {spec: all(esv1.RemoteRef{}), doc: fields{"a b/$": "1", "": "dropped"}, want: map[string]string{"a_b__": "1"}},
+		"names that are no keys, unicode":   {spec: all(esv1.RemoteRef{ConversionStrategy: esv1.ConversionUnicode}), doc: fields{"a b/\u200b😀": "1"}, want: map[string]string{"a_U0020_b_U002f__U200b__U1f600_": "1"}},
+		"letters and digits of all scripts": {spec: all(esv1.RemoteRef{ConversionStrategy: esv1.ConversionUnicode}), doc: fields{"größe": "1", "日本²": "2"}, want: map[string]string{"größe": "1", "日本²": "2"}},
+		"names that become the same key":    {spec: all(esv1.RemoteRef{}), doc: fields{"a b": secretValue, "a_b": "2"}, err: `fields "a b" and "a_b" both become key "a_b"`},
+		"a name that is too long":           {spec: all(esv1.RemoteRef{}), doc: fields{strings.Repeat("a", 254): "1"}, err: "has 254 characters"},
+		"a name that is a path":             {spec: all(esv1.RemoteRef{}), doc: fields{"..": "1"}, want: map[string]string{"..": "1"}},
+		"rewritten names":                   {spec: rewritten(esv1.RemoteRef{}, regexp("^db/", ""), transform("{{ .value | upper }}")), doc: fields{"db/user": "u", "db/pass": "p"}, want: map[string]string{"USER": "u", "PASS": "p"}},
 		"rewritten names that are no keys": {spec: rewritten(esv1.RemoteRef{ConversionStrategy: esv1.ConversionUnicode}, regexp("x", "y")), doc: fields{"a/b": secretValue},
 			err: `spec.dataFrom[0].extract: "a/b" cannot be a key of a Secret`},
 		"a rewritten name that is empty":                           {spec: rewritten(esv1.RemoteRef{}, regexp("^skip.*", "")), doc: fields{"skip/a": "1", "skip/b": "2", "c": "3"}, want: map[string]string{"c": "3"}},
@@ -361,5 +362,28 @@ func TestWhatATemplateCostsGrowsWithItsKeysAndNotWithTheirSquare(t *testing.T) {
 	const few, times = 200, 8
 	if one, many := cost(few), cost(few*times); many > 2*times*one {
 		t.Errorf("%d keys take %d bytes, %d take %d", few, one, few*times, many)
+	}
+}
+
+func TestAValueWhoseNameIsNoKeyOfASecretIsThereForTemplates(t *testing.T) {
+	t.Parallel()
+	values := map[string][]byte{"größe": []byte("1"), "..": []byte("2"), "a": []byte("3")}
+	for name, tt := range map[string]struct {
+		template *esv1.Template
+		want     map[string]string
+		err      string
+	}{
+		"a template of keys of its own": {template: &esv1.Template{Data: map[string]string{"size": `{{ .größe }}{{ index . ".." }}`}}, want: map[string]string{"size": "12"}},
+		"no template":                   {err: `".." cannot be a key of a Secret`},
+		"a template beside the values":  {template: &esv1.Template{MergePolicy: esv1.TemplateMerge, Data: map[string]string{"..": "x"}}, err: "cannot be a key of a Secret"},
+		"a template of labels alone":    {template: &esv1.Template{Metadata: esv1.TemplateMetadata{Labels: map[string]string{"l": "{{ .a }}"}}}, err: "cannot be a key of a Secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			es := &esv1.ExternalSecret{}
+			es.Spec.Target.Template = tt.template
+			c, err := render(t.Context(), template.Options{}, es, values, nil)
+			check(t, tt.want, c.data, err, tt.err)
+		})
 	}
 }

@@ -53,9 +53,10 @@ func render(
 	return c, nil
 }
 
-// newRenderer returns a renderer for the rules of rewrite of one object, whose delimiters are always the usual ones.
+// newRenderer returns a renderer for the rules of rewrite of one object. As in External Secrets Operator their delimiters are
+// always the usual ones, and a key that is missing has no value.
 func newRenderer(cache *template.Cache) *template.Renderer {
-	return template.New(template.Options{MissingKey: template.MissingKeyError, Cache: cache})
+	return template.New(template.Options{MissingKey: template.MissingKeyNoValue, Cache: cache})
 }
 
 // targetTemplates are the options of a renderer for the template of one target.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/internal/rewrite"
@@ -86,7 +87,7 @@ func (f finding) values(ctx context.Context, r *template.Renderer) (map[string][
 		return nil, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(out)) {
-		if err := checkKey(key); err != nil {
+		if err := checkName(key); err != nil {
 			return nil, err
 		}
 		if out[key], err = decodeValue(out[key], f.remote.DecodingStrategy, f.remote.NullBytePolicy); err != nil {
@@ -110,16 +111,18 @@ func named(ctx context.Context, r *template.Renderer, e entry, found map[string]
 	if err != nil {
 		return nil, fmt.Errorf("%w: use rewrite, conversionStrategy Unicode or data", err)
 	}
+	delete(out, "")
 	return out, nil
 }
 
-// convertKey makes a key of a Secret from the name of a field: what a key cannot have becomes an underscore, or with
-// Unicode _U, the code point in four or more hex digits, and an underscore.
+// convertKey makes a key from the name of a field: what is no letter, digit, '-', '_' or '.' becomes an underscore, or with
+// Unicode _U, the code point in four or more hex digits, and an underscore. Letters and digits of all scripts stay, as in
+// External Secrets Operator: templates read them, though a Secret has no such key.
 func convertKey(name string, strategy esv1.ConversionStrategy) string {
 	var b strings.Builder
 	for _, r := range name {
 		switch {
-		case keyRune(r):
+		case nameRune(r):
 			b.WriteRune(r)
 		case strategy == esv1.ConversionUnicode:
 			fmt.Fprintf(&b, "_U%04x_", r)
@@ -130,18 +133,38 @@ func convertKey(name string, strategy esv1.ConversionStrategy) string {
 	return b.String()
 }
 
+func nameRune(r rune) bool { return keyRune(r) || unicode.IsLetter(r) || unicode.IsNumber(r) }
+
 func keyRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
 }
 
+// longestKey is how many bytes a key of a Secret may have.
+const longestKey = 253
+
+func tooLong(key string) error {
+	return providers.Errorf(providers.ErrInvalid, "key %q... has %d characters, a key of a Secret has %d at most", key[:20], len(key), longestKey)
+}
+
+// checkName says why a key cannot be that of a value, which templates may use and a Secret need not have.
+func checkName(key string) error {
+	switch {
+	case len(key) > longestKey:
+		return tooLong(key)
+	case key == "" || strings.ContainsFunc(key, func(r rune) bool { return !nameRune(r) }):
+		return providers.Errorf(providers.ErrInvalid, "%q cannot be a key of a Secret: use letters, digits, '-', '_' and '.'", key)
+	default:
+		return nil
+	}
+}
+
 // checkKey says why a key cannot be one of a Secret (Kubernetes' own rule).
 func checkKey(key string) error {
-	const longest = 253
 	switch {
-	case len(key) > longest:
-		return providers.Errorf(providers.ErrInvalid, "key %q... has %d characters, a key of a Secret has %d at most", key[:20], len(key), longest)
+	case len(key) > longestKey:
+		return tooLong(key)
 	case key == "" || key == "." || strings.HasPrefix(key, "..") || strings.ContainsFunc(key, func(r rune) bool { return !keyRune(r) }):
-		return providers.Errorf(providers.ErrInvalid, "%q cannot be a key of a Secret: use letters, digits, '-', '_' and '.'", key)
+		return providers.Errorf(providers.ErrInvalid, "%q cannot be a key of a Secret: use letters from a to z, digits, '-', '_' and '.'", key)
 	default:
 		return nil
 	}

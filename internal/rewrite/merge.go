@@ -52,7 +52,7 @@ func merge(rule esv1.RewriteMerge, in map[string][]byte) (map[string]any, error)
 			return nil, invalid("there is no field %s, which priority names: remove it there, or set priorityPolicy IgnoreNotFound", shown(name))
 		}
 		object, ok := property.Object(value)
-		if !ok {
+		if !ok && !isNull(value) { // null has no fields
 			return nil, invalid("the value of field %s is not a JSON object", shown(name))
 		}
 		for field, v := range object {
@@ -67,6 +67,8 @@ func merge(rule esv1.RewriteMerge, in map[string][]byte) (map[string]any, error)
 	}
 	return merged, nil
 }
+
+func isNull(value []byte) bool { return string(bytes.Trim(value, " \t\r\n")) == "null" }
 
 func inOrder(priority []string, in map[string][]byte) []string {
 	rank := make(map[string]struct{}, len(priority))
@@ -106,9 +108,7 @@ func extracted(merged map[string]any, _ map[string][]byte) (map[string][]byte, e
 		if err != nil {
 			return nil, invalid("merge: field %s has no text", shown(field)) // the encoder's own error could quote it
 		}
-		if field != "" {
-			out[field] = text
-		}
+		out[field] = text
 	}
 	return out, nil
 }
@@ -125,7 +125,6 @@ func combined(into string, merged map[string]any, in map[string][]byte) (map[str
 	if out == nil {
 		out = map[string][]byte{}
 	}
-	delete(out, "")
 	out[into] = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	return out, nil
 }

@@ -73,7 +73,7 @@ func compile(rule esv1.Rewrite) (step, error) {
 }
 
 // Apply applies the rules in order and returns the values by their new names; in is not changed, and shares the values.
-// A name that becomes empty is left out. Templates are rendered by r, whose limits are for all of them together.
+// A name that is empty in the end is left out. Templates are rendered by r, whose limits are for all of them together.
 // Errors begin with the rule and are ErrInvalid, those of r, or the context's own.
 func (rs Rules) Apply(ctx context.Context, r *template.Renderer, in map[string][]byte) (map[string][]byte, error) {
 	use := &run{renderer: r}
@@ -87,6 +87,10 @@ func (rs Rules) Apply(ctx context.Context, r *template.Renderer, in map[string][
 		}
 		in = out
 	}
+	if _, ok := in[""]; ok {
+		in = maps.Clone(in)
+		delete(in, "")
+	}
 	return in, nil
 }
 
@@ -98,8 +102,8 @@ func size(values map[string][]byte) int {
 	return n
 }
 
-// Rename gives each value the name that to makes of its name, in the order of the names. A name that becomes empty is left
-// out, and two that become the same are an error (ErrInvalid).
+// Rename gives each value the name that to makes of its name, in the order of the names. Two that become the same are an error
+// (ErrInvalid), except that two or more that become empty are left out: there is no telling which of them a later rule means.
 func Rename(in map[string][]byte, to func(name string) (string, error)) (map[string][]byte, error) {
 	out := make(map[string][]byte, len(in))
 	from := make(map[string]string, len(in))
@@ -108,10 +112,10 @@ func Rename(in map[string][]byte, to func(name string) (string, error)) (map[str
 		if err != nil {
 			return nil, err
 		}
-		if key == "" {
+		if other, taken := from[key]; taken && key == "" {
+			delete(out, key)
 			continue
-		}
-		if other, taken := from[key]; taken {
+		} else if taken {
 			return nil, invalid("fields %s and %s both become key %s", shown(other), shown(name), shown(key))
 		}
 		out[key], from[key] = in[name], name

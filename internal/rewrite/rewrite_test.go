@@ -46,7 +46,7 @@ func apply(ctx context.Context, rules []esv1.Rewrite, in names) (names, error) {
 	for k, v := range in {
 		values[k] = []byte(v)
 	}
-	out, err := compiled.Apply(ctx, template.New(template.Options{}), values)
+	out, err := compiled.Apply(ctx, template.New(template.Options{MissingKey: template.MissingKeyNoValue}), values)
 	for k, v := range values {
 		if in[k] != string(v) || len(values) != len(in) {
 			return nil, fmt.Errorf("the values that were passed in were changed")
@@ -78,6 +78,9 @@ func TestNamesAreRewrittenByTheRulesInOrder(t *testing.T) {
 		"a group is followed by a letter":      {[]esv1.Rewrite{re(`(\w+)/(\w+)`, "${2}x${1}")}, names{"a/b": "1"}, names{"bxa": "1"}},
 		"letters of any case":                  {[]esv1.Rewrite{re("(?i)PASS", "word")}, names{"pass": "1"}, names{"word": "1"}},
 		"a name that becomes empty is dropped": {[]esv1.Rewrite{re("^internal.*", "")}, names{"internal-a": "1", "internal-b": "2", "c": "3"}, names{"c": "3"}},
+		"a name that was empty has another":    {[]esv1.Rewrite{re("^app-?", ""), re("^$", "main")}, names{"app": "1", "app-x": "2"}, names{"main": "1", "x": "2"}},
+		"of two that are empty neither has":    {[]esv1.Rewrite{re("^app.*", ""), re("^$", "main")}, names{"app": "1", "app-x": "2", "b": "3"}, names{"b": "3"}},
+		"a template may ask for other keys":    {[]esv1.Rewrite{tpl(`{{ .prefix | default "p_" }}{{ .value }}{{ if .suffix }}_s{{ end }}`)}, names{"a": "1"}, names{"p_a": "1"}},
 		"the next rule sees the result":        {[]esv1.Rewrite{re("^a", "b"), re("^b", "c"), tpl("{{ .value | upper }}")}, names{"a1": "1"}, names{"C1": "1"}},
 		"a template sees the name":             {[]esv1.Rewrite{tpl(`secret_{{ .value | replace "/" "." | lower }}`)}, names{"A/B": "1"}, names{"secret_a.b": "1"}},
 		"a template drops by an empty result":  {[]esv1.Rewrite{tpl(`{{ if hasPrefix "x" .value }}{{ .value }}{{ end }}`)}, names{"a": "1", "b": "2", "x": "3"}, names{"x": "3"}},
@@ -123,6 +126,7 @@ func TestValuesAreMergedByPriority(t *testing.T) {
 		}, two, names{"a": two["a"], "b": two["b"], "all": `{"host":"other","port":1,"user":"u"}`}},
 		"JSON replaces the key that it names": {func(m *esv1.RewriteMerge) { m.Strategy, m.Into = esv1.MergeJSON, "a" },
 			names{"a": `{ "z":"<&>", "b":9007199254740993 }`}, names{"a": `{"b":9007199254740993,"z":"<&>"}`}},
+		"null has no fields":                 {nil, names{"a": `{"x":"1"}`, "b": " null\n"}, names{"x": "1"}},
 		"JSON of nothing is an empty object": {func(m *esv1.RewriteMerge) { m.Strategy, m.Into = esv1.MergeJSON, "a" }, names{}, names{"a": `{}`}},
 		"into has no meaning for Extract":    {func(m *esv1.RewriteMerge) { m.Into = "x" }, names{"a": `{"b":"1"}`}, names{"b": "1"}},
 	} {
@@ -163,7 +167,6 @@ func TestARuleThatCannotBeAppliedIsNamedAndNoValueIs(t *testing.T) {
 		"an empty rule":                    {[]esv1.Rewrite{re("a", "b"), {}}, names{}, "rewrite[1]: is empty"},
 		"a template that is none":          {[]esv1.Rewrite{tpl("{{ .value ")}, names{"a": canary}, `rewrite[0]: transform: field "a": template "transform.template"`},
 		"a template that fails":            {[]esv1.Rewrite{tpl("{{ fail .value }}")}, names{"a": canary}, "called fail"},
-		"a template without its key":       {[]esv1.Rewrite{tpl("{{ .key }}")}, names{"a": canary}, `there is no key "key"`},
 		"a template that runs on":          {[]esv1.Rewrite{tpl("{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}")}, names{"a": canary}, `field "a": template "transform.template"`},
 		"a template that reaches out": {[]esv1.Rewrite{tpl(`{{ env "HOME" }}`)}, names{"a": canary},
 			`function "env" does not exist or is not allowed`},
