@@ -77,15 +77,17 @@ func (s *stall) end(err error) {
 	close(s.over)
 }
 
-// stall holds up what a SecretStore is asked from now on.
-func (b *backend) stall(namespace, name string) *stall {
+// stall holds up what SecretStores are asked from now on.
+func (b *backend) stall(namespace string, names ...string) *stall {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stalls == nil {
 		b.stalls = map[string]*stall{}
 	}
 	s := &stall{over: make(chan struct{})}
-	b.stalls[sessions.Name(esv1.KindSecretStore, namespace, name)] = s
+	for _, name := range names {
+		b.stalls[sessions.Name(esv1.KindSecretStore, namespace, name)] = s
+	}
 	return s
 }
 

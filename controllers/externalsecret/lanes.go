@@ -1,6 +1,7 @@
 package externalsecret
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -14,18 +15,30 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/flow"
 )
 
+const (
+	// slowShare is how many runs may ask stores that are known to be slow, all of them together, as a multiple of the places. It is
+	// less than may wait without a place, so that any number of slow stores leaves runs to the others.
+	slowShare = 2
+	// maxKnown is how many stores are remembered, beyond those that are asked, to have been slow.
+	maxKnown = 1000
+)
+
 // lanes bound how many runs ask one store at once: as many as there are places, also when they have lent them because the store
-// is slow. Who finds no room has asked nobody, waits without a run, and is called in its turn. They are a source of the controller.
+// is slow; and how many ask slow stores. Who finds no room has asked nobody, waits without a run, and is called in its turn. They
+// are a source of the controller.
 type lanes struct {
 	places *flow.Places
 	// patience is how long a run keeps its place while it waits for a store that is not known to be slow.
 	patience time.Duration
+	// share is how many runs may ask slow stores.
+	share int
 
 	mu     sync.Mutex
 	queue  queue
 	stores map[laneKey]*lane
-	// tickets are of the objects that wait, each in one lane.
+	// tickets are of the objects that wait, each in one lane, and drawn is how many there were.
 	tickets map[types.NamespacedName]*ticket
+	drawn   int
 }
 
 // laneKey is one configuration of one store: one that was corrected has a lane of its own at once.
@@ -38,10 +51,25 @@ type laneKey struct {
 type lane struct {
 	// inside is how many runs ask the store, and called for how many objects room is kept until they come.
 	inside, called int
+	// asking is since when each of those waits that have begun to ask.
+	asking map[*visit]time.Time
 	// waiting are the tickets by priority, in the order in which they were drawn. Those that are not valid any more are passed over.
 	waiting map[int][]*ticket
-	// slow is set when the last who asked had to wait.
-	slow bool
+	// answered is set when somebody has had an answer, and slow when the last who had one had to wait for it.
+	answered, slow bool
+}
+
+// isSlow reports whether who asks now has to wait, as far as is known.
+func (in *lane) isSlow(patience time.Duration) bool {
+	if in.slow {
+		return true
+	}
+	for _, since := range in.asking {
+		if time.Since(since) >= patience {
+			return true
+		}
+	}
+	return false
 }
 
 // ticket is what an object has that waits.
@@ -49,12 +77,13 @@ type ticket struct {
 	name     types.NamespacedName
 	lane     laneKey
 	priority int
+	number   int // in the order in which they were drawn
 	// called is set when there is room for the object, and it was called.
 	called bool
 }
 
 func newLanes(places *flow.Places, patience time.Duration) *lanes {
-	return &lanes{places: places, patience: patience, stores: map[laneKey]*lane{}, tickets: map[types.NamespacedName]*ticket{}}
+	return &lanes{places: places, patience: patience, share: slowShare * places.All(), stores: map[laneKey]*lane{}, tickets: map[types.NamespacedName]*ticket{}}
 }
 
 // Start implements source.Source.
@@ -74,10 +103,9 @@ type visit struct {
 	name  types.NamespacedName
 	// called is the ticket with which the run was called, if it was.
 	called *ticket
-	// inside is set while the run counts in the lane at; since is when it came there to ask, and back ends the loan of its place.
+	// inside is set while the run counts in the lane at, and back ends the loan of its place.
 	inside bool
 	at     laneKey
-	since  time.Time
 	back   func()
 }
 
@@ -101,7 +129,7 @@ func (v *visit) enter(stores []laneKey) bool {
 	t := l.tickets[v.name]
 	for _, key := range stores {
 		invited := t != nil && t.called && t.lane == key
-		if in := l.stores[key]; in != nil && !invited && in.inside+in.called >= l.places.All() {
+		if !invited && !l.room(key) {
 			l.draw(v.name, key)
 			return false
 		}
@@ -122,12 +150,12 @@ func (v *visit) to(store laneKey) {
 	if !v.inside || v.at != store {
 		v.goTo(store)
 	}
-	patience := l.patience
-	if l.lane(store).slow {
+	in, patience := l.lane(store), l.patience
+	if in.isSlow(l.patience) {
 		patience = 0
 	}
 	if v.back == nil {
-		v.since, v.back = time.Now(), l.places.Lend(patience)
+		in.asking[v], v.back = time.Now(), l.places.Lend(patience)
 	}
 }
 
@@ -164,7 +192,8 @@ func (v *visit) goOut() {
 	in.inside--
 	if v.back != nil {
 		v.back()
-		in.slow = time.Since(v.since) >= v.lanes.patience
+		in.answered, in.slow = true, time.Since(in.asking[v]) >= v.lanes.patience
+		delete(in.asking, v)
 	}
 	v.inside, v.back = false, nil
 	v.lanes.call(v.at)
@@ -173,10 +202,37 @@ func (v *visit) goOut() {
 func (l *lanes) lane(key laneKey) *lane {
 	in := l.stores[key]
 	if in == nil {
-		in = &lane{waiting: map[int][]*ticket{}}
+		in = &lane{asking: map[*visit]time.Time{}, waiting: map[int][]*ticket{}}
 		l.stores[key] = in
 	}
 	return in
+}
+
+// room reports whether one more may ask a store. While slow stores have as many runs as they may, one of which nothing is known is
+// asked by one run: it may be another of them.
+func (l *lanes) room(key laneKey) bool {
+	in := l.stores[key]
+	switch {
+	case in == nil:
+		return true
+	case in.isSlow(l.patience):
+		return in.inside+in.called < l.places.All() && l.roomForSlow()
+	case in.answered || l.roomForSlow():
+		return in.inside+in.called < l.places.All()
+	default:
+		return in.inside+in.called == 0
+	}
+}
+
+// roomForSlow reports whether one more may ask some store that is slow.
+func (l *lanes) roomForSlow() bool {
+	n := 0
+	for _, in := range l.stores {
+		if in.isSlow(l.patience) {
+			n += in.inside + in.called
+		}
+	}
+	return n < l.share
 }
 
 // draw makes an object wait in a lane. One that waits there already keeps its turn, unless it has become more urgent.
@@ -186,7 +242,8 @@ func (l *lanes) draw(name types.NamespacedName, key laneKey) {
 		return
 	}
 	l.drop(name)
-	t := &ticket{name: name, lane: key, priority: priority}
+	l.drawn++
+	t := &ticket{name: name, lane: key, priority: priority, number: l.drawn}
 	l.tickets[name] = t
 	in := l.lane(key)
 	in.waiting[priority] = append(in.waiting[priority], t)
@@ -212,36 +269,77 @@ func (l *lanes) forget(name types.NamespacedName) {
 	l.drop(name)
 }
 
-// call calls as many objects into a lane as there is room for, the most urgent first, ahead of what is only due: each has had its
-// turn before.
-func (l *lanes) call(key laneKey) {
-	in := l.lane(key)
-	for in.inside+in.called < l.places.All() {
-		t := l.next(in)
-		if t == nil {
+// call calls as many objects as there is room for when one has left a lane, the most urgent first, ahead of what is only due: each has
+// had its turn before.
+func (l *lanes) call(left laneKey) {
+	for called := true; called && l.room(left) && !l.lane(left).isSlow(l.patience); {
+		called = l.invite(left)
+	}
+	for len(l.tickets) > 0 && l.roomForSlow() {
+		key, ok := l.nextSlow()
+		if !ok || !l.invite(key) {
 			break
 		}
-		t.called = true
-		in.called++
-		flow.Enqueue(l.queue, max(t.priority, flow.PriorityNews), reconcile.Request{NamespacedName: t.name})
 	}
-	if in.inside+in.called+len(in.waiting) == 0 {
-		delete(l.stores, key)
+	if in := l.lane(left); l.empty(in) && (!in.slow || len(l.stores) > maxKnown) {
+		delete(l.stores, left)
 	}
 }
 
-// next takes the next valid ticket from those who wait; nil when there is none.
-func (l *lanes) next(in *lane) *ticket {
+// nextSlow returns the lane of a slow store in which somebody waits and has room: who is most urgent first, then where the fewest
+// ask, so that no store takes the room of the others, then who has waited longest.
+func (l *lanes) nextSlow() (next laneKey, ok bool) {
+	var best *ticket
+	for key, in := range l.stores {
+		if in.inside+in.called >= l.places.All() || !in.isSlow(l.patience) {
+			continue
+		}
+		if t := l.first(in); t != nil && (best == nil || l.before(t, best)) {
+			next, best = key, t
+		}
+	}
+	return next, best != nil
+}
+
+// before reports whether one who waits is called before another who does, in the lane of another slow store.
+func (l *lanes) before(a, b *ticket) bool {
+	in, other := l.stores[a.lane], l.stores[b.lane]
+	return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(in.inside+in.called, other.inside+other.called), cmp.Compare(a.number, b.number)) < 0
+}
+
+// invite calls the first who waits in a lane, and reports whether there was one.
+func (l *lanes) invite(key laneKey) bool {
+	in := l.lane(key)
+	t := l.first(in)
+	if t == nil {
+		return false
+	}
+	in.pop(t.priority)
+	t.called = true
+	in.called++
+	flow.Enqueue(l.queue, max(t.priority, flow.PriorityNews), reconcile.Request{NamespacedName: t.name})
+	return true
+}
+
+// first returns the first valid ticket of those who wait in a lane, nil when there is none. What is not valid before it goes.
+func (l *lanes) first(in *lane) *ticket {
 	for len(in.waiting) > 0 {
 		urgent := slices.Max(slices.Collect(maps.Keys(in.waiting)))
-		list := in.waiting[urgent]
-		t := list[0]
-		if in.waiting[urgent] = list[1:]; len(list) == 1 {
-			delete(in.waiting, urgent)
-		}
-		if l.tickets[t.name] == t {
+		if t := in.waiting[urgent][0]; l.tickets[t.name] == t {
 			return t
 		}
+		in.pop(urgent)
 	}
 	return nil
 }
+
+// pop takes the first ticket of a priority away.
+func (in *lane) pop(priority int) {
+	list := in.waiting[priority]
+	if in.waiting[priority] = list[1:]; len(list) == 1 {
+		delete(in.waiting, priority)
+	}
+}
+
+// empty reports whether a lane has nobody in it, nor anybody who waits.
+func (l *lanes) empty(in *lane) bool { return in.inside+in.called == 0 && l.first(in) == nil }

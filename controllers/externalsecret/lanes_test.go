@@ -3,6 +3,7 @@ package externalsecret
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
@@ -82,12 +83,17 @@ func (w *lanesOfTwo) silent() {
 	}
 }
 
-// empty checks that nothing is kept.
+// empty checks that nothing is kept but that stores were slow.
 func (w *lanesOfTwo) empty() {
 	w.t.Helper()
 	w.silent()
-	if len(w.lanes.stores)+len(w.lanes.tickets) > 0 {
-		w.t.Errorf("%d lanes and %d tickets are kept", len(w.lanes.stores), len(w.lanes.tickets))
+	for key, in := range w.lanes.stores {
+		if !w.lanes.empty(in) || !in.slow || len(in.asking) > 0 {
+			w.t.Errorf("the lane of %s is kept: %+v", key.uid, in)
+		}
+	}
+	if n := len(w.lanes.tickets); n > 0 {
+		w.t.Errorf("%d tickets are kept", n)
 	}
 }
 
@@ -161,6 +167,7 @@ func TestWhoIsCalledAndDoesNotComeIsMadeUpForByTheNext(t *testing.T) {
 func TestWhoHasAskedOneStoreIsLetIntoTheOthers(t *testing.T) {
 	t.Parallel()
 	w := newLanesOfTwo(t)
+	w.lanes.share = 100
 	w.comes("both", 0, "s", "t")
 	for _, name := range []string{"t1", "t2"} {
 		if !w.comes(name, 0, "t") {
@@ -182,6 +189,94 @@ func TestWhoHasAskedOneStoreIsLetIntoTheOthers(t *testing.T) {
 		t.Error("who needs both is not called when there is room in both")
 	}
 	for _, name := range []string{"t3", "s1", "both too"} {
+		w.ends(name)
+	}
+	w.empty()
+}
+
+func TestAnyNumberOfSlowStoresIsAskedByAsManyAsTwo(t *testing.T) {
+	t.Parallel()
+	w := newLanesOfTwo(t)
+	for _, name := range []string{"a1", "a2", "b1", "b2"} {
+		if !w.comes(name, flow.PriorityDue, name[:1]) {
+			t.Fatal("there is room for two in each of two stores")
+		}
+	}
+	if !w.comes("c1", flow.PriorityDue, "c") {
+		t.Fatal("nothing is known of this one")
+	}
+	for _, name := range []string{"a3", "b3", "c2", "a4"} {
+		if w.comes(name, flow.PriorityDue, name[:1]) {
+			t.Fatalf("%s: this store is slow, and so are two others", name)
+		}
+	}
+	w.lanes.stores[laneNamed("fast")] = &lane{asking: map[*visit]time.Time{}, waiting: map[int][]*ticket{}, answered: true}
+	if !w.comes("fast", flow.PriorityDue, "fast") {
+		t.Error("a store that is not slow waits for those that are")
+	}
+	if w.comes("new", 0, "a") {
+		t.Fatal("this store is slow")
+	}
+	// Each that leaves one makes room for the most urgent, then where the fewest ask.
+	w.ends("fast")
+	w.ends("c1")
+	w.silent()
+	w.ends("a1")
+	if !w.runs("new", "a") {
+		t.Error("what is urgent is not called first")
+	}
+	w.ends("b1")
+	if !w.runs("c2", "c") {
+		t.Error("a store that nobody asks is not called before others")
+	}
+	w.ends("a2")
+	w.ends("new")
+	if !w.runs("a3", "a") || !w.runs("b3", "b") {
+		t.Error("the others are not called in turn")
+	}
+	w.ends("c2")
+	if !w.runs("a4", "a") {
+		t.Error("the last is not called")
+	}
+	for _, name := range []string{"b2", "a3", "b3", "a4"} {
+		w.ends(name)
+	}
+	w.empty()
+}
+
+func TestOfStoresThatWereSlowAThousandAreRemembered(t *testing.T) {
+	t.Parallel()
+	w := newLanesOfTwo(t)
+	for i := range maxKnown + 10 {
+		w.comes("a", 0, fmt.Sprint("s", i))
+		w.ends("a")
+	}
+	if n := len(w.lanes.stores); n > maxKnown {
+		t.Errorf("%d are", n)
+	}
+	w.empty()
+}
+
+func TestAStoreOfWhichNothingIsKnownIsAskedByOneWhileOthersAreSlow(t *testing.T) {
+	t.Parallel()
+	w := newLanesOfTwo(t)
+	for _, name := range []string{"a1", "a2", "b1", "b2"} {
+		w.comes(name, flow.PriorityDue, name[:1])
+	}
+	w.lanes.patience = time.Hour // that nobody has waited for yet
+	for _, name := range []string{"a", "b"} {
+		w.lanes.lane(laneNamed(name)).slow = true
+	}
+	if !w.comes("new-1", 0, "new") || w.comes("new-2", 0, "new") || w.comes("new-3", 0, "new") {
+		t.Fatal("not one asks the store")
+	}
+	w.silent()
+	w.ends("new-1") // which had its answer at once
+	if !w.runs("new-2", "new") || !w.runs("new-3", "new") {
+		t.Error("the others are not called")
+	}
+	w.silent()
+	for name := range w.visits {
 		w.ends(name)
 	}
 	w.empty()

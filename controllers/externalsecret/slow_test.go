@@ -154,6 +154,29 @@ func TestTwoSlowStoresTogetherHoldUpNoOthers(t *testing.T) {
 	}
 }
 
+func TestAnyNumberOfSlowStoresHoldsUpNoOthers(t *testing.T) {
+	t.Parallel()
+	var stores, names []string
+	for i := range 8 {
+		stores = append(stores, fmt.Sprint("slow-", i))
+	}
+	w := slowWorld(t, stores...)
+	slow := w.backend.stall(w.ns, stores...)
+	for _, store := range stores {
+		names = append(names, w.users(store, store, workers)...)
+	}
+	w.holdsUp(slow, 2*workers)
+	w.othersAreServed(slow)
+	slow.end(nil)
+	for _, name := range names {
+		w.ready(name)
+	}
+	// Of some nobody knew yet, in the first half second, that they would wait.
+	if _, most, _ := slow.counts(); most > 4*workers {
+		t.Errorf("%d requests at once", most)
+	}
+}
+
 func TestObjectsThatHaveWaitedForASlowStoreSayWhenItFails(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -15,8 +15,8 @@ import (
 const Patience = 500 * time.Millisecond
 
 // lentPlaces is how many runs may wait without a place, as a multiple of the places: a backend can keep as many as there are
-// places, and two that are slow at once leave all of them to others.
-const lentPlaces = 2
+// places, and there is room for runs of which it is not known yet that they will wait.
+const lentPlaces = 5
 
 // Places are how many runs of a controller are under way at once. A run that waits for a backend lends its place to another, so
 // that one that answers slowly holds up nobody but its own users (docs/design/0024-slow-stores.md).

@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,17 +84,17 @@ func TestARunThatWaitsLendsItsPlaceAndTakesItBack(t *testing.T) {
 			<-answer
 			back()
 			<-write
-		}, "a", "b", "c", "d", "e", "f", "g", "h")
-		for _, want := range []string{"[a b]", "[c d]", "[e f]", "[]"} { // six workers
+		}, strings.Split("abcdefghijklmn", "")...)
+		for _, want := range []string{"[a b]", "[c d]", "[e f]", "[g h]", "[i j]", "[k l]", "[]"} { // twelve workers
 			if got := fmt.Sprint(r.hasBegun()); got != want {
 				t.Errorf("%s begin, want %s", got, want)
 			}
 			time.Sleep(time.Second)
 		}
-		close(answer) // six have come back to two places
+		close(answer) // twelve have come back to two places
 		synctest.Wait()
 		Enqueue(r.queue, 0, named("new"))
-		for i, want := range []string{"[]", "[]", "[]", "[]", "[new]", "[g]", "[h]", "[]", "[]"} {
+		for i, want := range append(slices.Repeat([]string{"[]"}, 10), "[new]", "[m]", "[n]", "[]", "[]") {
 			write <- struct{}{}
 			if got := fmt.Sprint(r.hasBegun()); got != want {
 				t.Errorf("%s begin when %d have ended, want %s", got, i+1, want)
