@@ -142,7 +142,8 @@ func fromDeprecated(plaintext []byte) (*corev1.Secret, error) {
 	return out, nil
 }
 
-// finish gives the Secret its name, its owner and our label, which nothing in a template or sealed blob can change.
+// finish gives the Secret its name, its owner and our label, which nothing in a sealed blob can change. It takes the whole object: of
+// owners the template decides, also where the Secret is sealed as a whole.
 func finish(obj *v1alpha1.SealedSecret, secret *corev1.Secret) {
 	secret.Namespace, secret.Name = obj.Namespace, obj.Name
 	if secret.Type == "" {
@@ -153,7 +154,7 @@ func finish(obj *v1alpha1.SealedSecret, secret *corev1.Secret) {
 	}
 	secret.Labels[v1alpha1.LabelSealedBy] = string(obj.UID)
 	secret.OwnerReferences = nil
-	if secret.Annotations[v1alpha1.AnnotationSkipSetOwnerReferences] != "true" {
+	if obj.Spec.Template.Metadata.Annotations[v1alpha1.AnnotationSkipSetOwnerReferences] != "true" {
 		controller := true
 		secret.OwnerReferences = []metav1.OwnerReference{{
 			APIVersion: v1alpha1.GroupVersion().String(), Kind: v1alpha1.KindSealedSecret,

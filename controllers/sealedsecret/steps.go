@@ -118,7 +118,7 @@ func (c *Controller) render(ctx context.Context, s *scope) error {
 			return flow.Stall(v1alpha1.ReasonInvalid, err)
 		}
 		s.secret = secret
-		finish(s.obj, s.secret)
+		finish(s.whole, s.secret)
 		return nil
 	}
 	s.secret = fromTemplate(s.whole)
@@ -135,7 +135,7 @@ func (c *Controller) render(ctx context.Context, s *scope) error {
 			s.secret.Data[key] = out
 		}
 	}
-	finish(s.obj, s.secret)
+	finish(s.whole, s.secret)
 	return nil
 }
 

@@ -16,11 +16,11 @@ import (
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
-// DefaultRate is how many requests a second are answered, and how many at once. As in Sealed Secrets 0.40; but its rate is
+// DefaultRate is how many requests a second are answered, and how many more at once. As in Sealed Secrets 0.40; but its rate is
 // for each value of X-Forwarded-For, which the sender chooses, and ours for all senders together.
 const DefaultRate = 2
 
-// maxBody is the bound of Sealed Secrets 0.40 for what anybody may send.
+// maxBody bounds what anybody may send: more than the API server takes for an object.
 const maxBody = 10 << 20
 
 // waitTimeout is how long a request waits for its turn, workTimeout how long the private keys work for it: more values
@@ -42,7 +42,8 @@ type answer func(ctx context.Context, w http.ResponseWriter, r *http.Request, re
 // limited reads one SealedSecret within the bounds; undecryptable is the code for one that cannot be opened. Its answers are
 // fixed texts, which say nothing of what was sent.
 func (s *Server) limited(undecryptable int, give answer) http.Handler {
-	limiter := rate.NewLimiter(rate.Limit(s.options.Rate), s.options.Burst)
+	// The one that the rate allows, and those of the burst, as Sealed Secrets counts.
+	limiter := rate.NewLimiter(rate.Limit(s.options.Rate), 1+s.options.Burst)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !limiter.Allow() {
 			refuse(w, http.StatusTooManyRequests, "too many requests; try again in a second")

@@ -273,7 +273,7 @@ func decode(t *testing.T, text string) map[string]any {
 	return out
 }
 
-// In a bubble, so that the three requests come at one moment however busy the machine is.
+// In a bubble, so that the requests come at one moment however busy the machine is.
 func TestOnlyTwoRequestsASecondAreJudgedWhoeverSendsThem(t *testing.T) {
 	t.Parallel()
 	ring := keyring.New(generate(t, 0))
@@ -287,13 +287,13 @@ func TestOnlyTwoRequestsASecondAreJudgedWhoeverSendsThem(t *testing.T) {
 			return w
 		}
 		for _, path := range []string{"/v1/verify", "/v1/rotate"} {
-			for _, from := range []string{"192.0.2.1", "192.0.2.2"} {
+			for _, from := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} { // two, and the one that the rate allows
 				if w := send(path, from, http.NoBody); w.Code != 500 {
 					t.Errorf("%s: %d", path, w.Code)
 				}
 			}
 			body := &endless{}
-			if w := send(path, "192.0.2.3", body); w.Code != 429 || w.Header().Get("Retry-After") != "1" || body.read {
+			if w := send(path, "192.0.2.4", body); w.Code != 429 || w.Header().Get("Retry-After") != "1" || body.read {
 				t.Errorf("%s: %d, body read: %t", path, w.Code, body.read)
 			}
 			time.Sleep(time.Second)

@@ -41,7 +41,7 @@ type Keys interface {
 type Options struct {
 	// Address to listen on, a host:port with either part empty as in net.Listen.
 	Address string
-	// Rate is how many requests a second each of verify and rotate answers, Burst how many at once; zero means DefaultRate.
+	// Rate is how many requests a second each of verify and rotate answers, Burst how many more at once; zero means DefaultRate.
 	Rate, Burst int
 	// ReadTimeout bounds how long a request takes to arrive, WriteTimeout how long an answer takes to leave; zero means
 	// DefaultTimeout.

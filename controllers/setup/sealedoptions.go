@@ -34,7 +34,7 @@ type SealedOptions struct {
 	AcceptDeprecated bool
 	// OmitNames keeps the names of SealedSecrets out of the metrics.
 	OmitNames bool
-	// Rate and Burst bound the requests to verify and to rotate, in requests a second and requests at once.
+	// Rate and Burst bound the requests to verify and to rotate, in requests a second and those that may come at once beyond it.
 	Rate, Burst int
 	// ReadTimeout and WriteTimeout bound the requests and answers of the HTTP server.
 	ReadTimeout, WriteTimeout time.Duration
@@ -58,7 +58,7 @@ func (o *SealedOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.AcceptDeprecated, "accept-deprecated-v1-data", true, "open spec.data, the deprecated format of SealedSecrets")
 	fs.BoolVar(&o.OmitNames, "metrics-omit-secret-labels", false, "keep the names of SealedSecrets out of the metrics")
 	fs.IntVar(&o.Rate, "rate-limit", sealhttp.DefaultRate, "how many requests a second each of /v1/verify and /v1/rotate answers, for all senders together")
-	fs.IntVar(&o.Burst, "rate-limit-burst", sealhttp.DefaultRate, "how many such requests may come at once")
+	fs.IntVar(&o.Burst, "rate-limit-burst", sealhttp.DefaultRate, "how many more such requests may come at once")
 	fs.DurationVar(&o.ReadTimeout, "read-timeout", sealhttp.DefaultTimeout, "how long a request to the server of the sealing certificate may take to arrive")
 	fs.DurationVar(&o.WriteTimeout, "write-timeout", sealhttp.DefaultTimeout, "how long its answer may take to leave")
 	fs.BoolVar(&o.oldGC, "old-gc-behavior", false, "accepted for Sealed Secrets: Kubernetes collects the Secrets of SealedSecrets that are gone")

@@ -158,15 +158,17 @@ func (c *controller) apply(ctx context.Context, kind, name string, content map[s
 // resolve gives the owner references, of objects of this side, their uids.
 func (c *controller) resolve(ctx context.Context, content map[string]any) (map[string]any, error) {
 	obj := (&unstructured.Unstructured{Object: content}).DeepCopy()
-	owners, _, _ := unstructured.NestedFieldNoCopy(obj.Object, "metadata", "ownerReferences")
-	list, _ := owners.([]any)
-	for _, owner := range list {
-		ref, _ := owner.(map[string]any)
-		of := &unstructured.Unstructured{Object: map[string]any{"apiVersion": ref["apiVersion"], "kind": ref["kind"]}}
-		if err := c.client.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: fmt.Sprint(ref["name"])}, of); err != nil {
-			return nil, err
+	for _, path := range [][]string{{"metadata", "ownerReferences"}, {"spec", "template", "metadata", "ownerReferences"}} {
+		owners, _, _ := unstructured.NestedFieldNoCopy(obj.Object, path...)
+		list, _ := owners.([]any)
+		for _, owner := range list {
+			ref, _ := owner.(map[string]any)
+			of := &unstructured.Unstructured{Object: map[string]any{"apiVersion": ref["apiVersion"], "kind": ref["kind"]}}
+			if err := c.client.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: fmt.Sprint(ref["name"])}, of); err != nil {
+				return nil, err
+			}
+			ref["uid"] = string(of.GetUID())
 		}
-		ref["uid"] = string(of.GetUID())
 	}
 	return obj.Object, nil
 }
@@ -186,7 +188,11 @@ func (c *controller) act(ctx context.Context, s *sealer, name string, st step) (
 		more, err = c.apply(ctx, "sealed", name, st.Sealed)
 		refusal += more
 	}
-	if st.Delete != "" && err == nil {
+	switch {
+	case err != nil || st.Delete == "":
+	case st.Delete == "orphan":
+		err = c.client.Delete(ctx, c.object("sealed", name), client.PropagationPolicy(metav1.DeletePropagationOrphan))
+	default:
 		err = c.client.Delete(ctx, c.object(st.Delete, name))
 	}
 	return refusal, err

@@ -17,8 +17,8 @@ type suite struct {
 	// Flags of both controllers.
 	Flags []string `json:"flags,omitempty"`
 	Cases []scenario
-	// Metrics are the differences of the metrics at the end.
-	Metrics differences `json:"metrics,omitempty"`
+	// All are the differences of what is not of one case, at the end.
+	All differences `json:"all,omitempty"`
 }
 
 // scenario is what happens to one SealedSecret and the Secret of its name.
@@ -35,7 +35,7 @@ type step struct {
 	// Sealed and Secret are merge patches; the object is made where there is none.
 	Sealed map[string]any `json:"sealed,omitempty"`
 	Secret map[string]any `json:"secret,omitempty"`
-	// Delete is "sealed" or "secret".
+	// Delete is "sealed", "secret", or "orphan" for a SealedSecret whose Secret stays.
 	Delete string `json:"delete,omitempty"`
 	// Keys are sealing keys by name with the value of their label, "" for no label, "deleted" for no key.
 	Keys map[string]string `json:"keys,omitempty"`
@@ -66,7 +66,7 @@ func suites(t *testing.T) []suite {
 			t.Fatalf("%s: %v", file, err)
 		}
 		for _, c := range s.Cases {
-			for _, d := range append(c.differences(), s.Metrics) {
+			for _, d := range append(c.differences(), s.All) {
 				for row := range d {
 					if !rows[row] {
 						t.Errorf("%s: docs/compatibility.md has no row %q of Sealed Secrets", file, row)

@@ -65,8 +65,8 @@ func run(t *testing.T, s suite) {
 			}
 		})
 	}
-	if err := check(original.metrics, ours.metrics, s.Metrics); err != nil {
-		t.Errorf("in the metrics %v", err)
+	if err := check(original.all, ours.all, s.All); err != nil {
+		t.Errorf("in all %v", err)
 	}
 }
 
@@ -112,11 +112,11 @@ type record struct {
 	controller *controller
 	name       string
 	// views are those after each step, and events those of all steps, by case.
-	views   map[string][][]string
-	events  map[string][]string
-	metrics []string
-	lives   lives
-	err     error
+	views  map[string][][]string
+	events map[string][]string
+	all    []string
+	lives  lives
+	err    error
 }
 
 func (r *record) stop() { r.controller.stop() }
@@ -141,10 +141,10 @@ func (r *record) run(ctx context.Context, s suite, seals *sealer) error {
 		}
 	}
 	var err error
-	if r.metrics, err = c.viewMetrics(ctx); err != nil {
+	if r.events, err = c.allEvents(ctx); err != nil {
 		return err
 	}
-	r.events, err = c.allEvents(ctx)
+	r.all, err = c.viewAll(ctx)
 	return err
 }
 
@@ -174,6 +174,13 @@ func (r *record) step(ctx context.Context, s suite, seals *sealer, i int) error 
 	if err != nil {
 		return err
 	}
+	if w.conditions, err = r.controller.conditionInfo(ctx); err != nil {
+		return err
+	}
+	sealingKey, err := r.controller.ask(ctx, seals, "GET /v1/cert.pem", "")
+	if err != nil {
+		return err
+	}
 	for _, one := range s.Cases {
 		if i >= len(one.Steps) {
 			continue
@@ -181,6 +188,9 @@ func (r *record) step(ctx context.Context, s suite, seals *sealer, i int) error 
 		view := w.view(one.Name, r.lives)
 		if refusals[one.Name] != "" {
 			view = append(view, "refused: "+refusals[one.Name])
+		}
+		if len(one.Steps[i].Keys) > 0 || one.Steps[i].Restart {
+			view = append(view, sealingKey...)
 		}
 		slices.Sort(view)
 		r.views[one.Name] = append(r.views[one.Name], view)

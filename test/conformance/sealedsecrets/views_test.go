@@ -1,6 +1,7 @@
 package sealedsecrets_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +24,8 @@ import (
 type world struct {
 	sealed  map[string]*v1alpha1.SealedSecret
 	secrets map[string]*corev1.Secret
+	// conditions are what the metric says of the SealedSecrets.
+	conditions map[string]float64
 	// version changes whenever something of it does.
 	version string
 }
@@ -70,7 +74,23 @@ type lives map[string][]types.UID
 
 // view returns what a side shows of a case.
 func (w world) view(name string, l lives) []string {
-	return append(viewSealed(w.sealed[name]), viewSecret(w.secrets[name], w.sealed[name], name, l)...)
+	lines := append(viewSealed(w.sealed[name]), viewSecret(w.secrets[name], w.sealed[name], name, l)...)
+	if said, ok := w.conditions[name]; ok != (w.sealed[name] != nil) {
+		lines = append(lines, fmt.Sprintf("in the metric: %t", ok))
+	} else if ok && said != conditionValue(w.sealed[name]) {
+		lines = append(lines, fmt.Sprintf("in the metric: %g", said))
+	}
+	return lines
+}
+
+// conditionValue is what the metric says of a condition.
+func conditionValue(obj *v1alpha1.SealedSecret) float64 {
+	for _, c := range obj.Status.Conditions {
+		if c.Type == v1alpha1.ConditionSynced {
+			return map[metav1.ConditionStatus]float64{metav1.ConditionTrue: 1, metav1.ConditionFalse: -1}[c.Status]
+		}
+	}
+	return 0
 }
 
 func viewSealed(obj *v1alpha1.SealedSecret) []string {
@@ -132,6 +152,9 @@ func viewSecret(secret *corev1.Secret, sealed *v1alpha1.SealedSecret, name strin
 	if secret.DeletionTimestamp != nil {
 		lines = append(lines, "deletion: begun")
 	}
+	if secret.GenerateName != "" {
+		lines = append(lines, "generateName: "+secret.GenerateName)
+	}
 	if secret.Immutable != nil {
 		lines = append(lines, fmt.Sprintf("immutable: %t", *secret.Immutable))
 	}
@@ -188,8 +211,8 @@ func (c *controller) viewEvents(ctx context.Context) (map[string][]string, error
 	return views, nil
 }
 
-// viewMetrics returns the metrics of Sealed Secrets with their labels; of conditions their values, too.
-func (c *controller) viewMetrics(ctx context.Context) ([]string, error) {
+// scrape returns the metrics.
+func (c *controller) scrape(ctx context.Context) (map[string]*dto.MetricFamily, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.metrics+"/metrics", http.NoBody)
 	if err != nil {
 		return nil, err
@@ -200,11 +223,44 @@ func (c *controller) viewMetrics(ctx context.Context) ([]string, error) {
 	}
 	defer resp.Body.Close()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(resp.Body)
+	return parser.TextToMetricFamilies(resp.Body)
+}
+
+// conditionInfo returns what the metric says of the SealedSecrets, by name.
+func (c *controller) conditionInfo(ctx context.Context) (map[string]float64, error) {
+	families, err := c.scrape(ctx)
+	said := map[string]float64{}
+	for _, metric := range families["sealed_secrets_controller_condition_info"].GetMetric() {
+		for _, label := range metric.GetLabel() {
+			if label.GetName() == "name" {
+				said[label.GetValue()] = metric.GetGauge().GetValue()
+			}
+		}
+	}
+	return said, err
+}
+
+// viewAll returns what is the same for all cases: the columns of kubectl, the sources of events, and the metrics of Sealed Secrets with their labels.
+func (c *controller) viewAll(ctx context.Context) ([]string, error) {
+	table, err := c.plane.Kubectl(ctx, "", "get", "sealedsecrets", "--namespace", c.namespace)
 	if err != nil {
 		return nil, err
 	}
-	var lines []string
+	header, _, _ := strings.Cut(table, "\n")
+	lines := []string{"columns: " + strings.Join(strings.Fields(header), " ")}
+	var events corev1.EventList
+	if err := c.client.List(ctx, &events, client.InNamespace(c.namespace)); err != nil {
+		return nil, err
+	}
+	for _, e := range events.Items {
+		if e.InvolvedObject.Kind == v1alpha1.KindSealedSecret {
+			lines = append(lines, "events from: "+cmp.Or(e.Source.Component, e.ReportingController)) // as kubectl does
+		}
+	}
+	families, err := c.scrape(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for name, family := range families {
 		if !strings.HasPrefix(name, "sealed_secrets_controller_") {
 			continue
