@@ -115,7 +115,7 @@ func specified(t *testing.T) []page {
 	providers := definition(t, "external-secrets.io_secretstores").below("spec", "provider")
 	for _, name := range []string{"fake", "kubernetes", "vault", "webhook"} {
 		out = append(out, page{"docs/providers/" + name + ".md", providers.below(name),
-			[]string{"auth.ldap", "auth.userPass", "auth.jwt", "auth.cert", "auth.iam", "auth.gcp"}[:map[bool]int{true: 6}[name == "vault"]]})
+			[]string{"auth.iam", "auth.gcp"}[:map[bool]int{true: 2}[name == "vault"]]})
 	}
 	return out
 }

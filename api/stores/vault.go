@@ -198,11 +198,11 @@ type VaultServiceAccountToken struct {
 	// ServiceAccountRef is the account that a token is requested for.
 	ServiceAccountRef ServiceAccountSelector `json:"serviceAccountRef"`
 
-	// Audiences of the token; "vault" when neither these nor serviceAccountRef.audiences are set.
+	// Audiences of the token, beside those of serviceAccountRef; "vault" when this field is missing.
 	// +optional
 	Audiences []string `json:"audiences,omitempty"`
 
-	// ExpirationSeconds is how long the token is asked to live; 600 when empty.
+	// ExpirationSeconds has no effect: tokens are asked for that live an hour, and one login uses each.
 	// +optional
 	ExpirationSeconds *int64 `json:"expirationSeconds,omitempty"`
 }

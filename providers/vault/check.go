@@ -8,6 +8,9 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
+// mountsPath is where Vault describes a mount on which a token has rights, whatever its policies say of this path.
+const mountsPath = "sys/internal/ui/mounts/"
+
 // Check implements providers.Checker: a configured token is still accepted, and the mount is a KV engine of the configured
 // version, as far as the identity may see it. A token that this session was given ends only as Expires says or by revocation,
 // which reads show.
@@ -21,8 +24,7 @@ func (s *session) Check(ctx context.Context) error {
 	if mount == "" {
 		return s.alive(ctx)
 	}
-	path := "sys/internal/ui/mounts/" + mount
-	r, err := s.api.do(ctx, http.MethodGet, path, nil, nil)
+	r, err := s.api.do(ctx, http.MethodGet, mountsPath+mount, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -24,19 +24,27 @@ type login struct {
 
 // login gets a token by the first method that auth holds; without auth there is none (a Vault agent adds its own).
 func (a api) login(ctx context.Context, auth *stores.VaultAuth, creds credential.Reader) (login, error) {
-	switch {
-	case auth == nil:
-		return login{}, nil
-	case auth.TokenSecretRef != nil:
+	switch method(auth) {
+	case methodToken:
 		return a.loginToken(ctx, *auth.TokenSecretRef, creds)
-	case auth.AppRole != nil:
+	case methodAppRole:
 		return a.loginAppRole(ctx, auth.AppRole, creds)
-	default:
+	case methodKubernetes:
 		return a.loginKubernetes(ctx, auth.Kubernetes, creds)
+	case methodLDAP:
+		return a.loginUser(ctx, "auth.ldap", "ldap", auth.LDAP, creds)
+	case methodUserPass:
+		return a.loginUser(ctx, "auth.userPass", "userpass", auth.UserPass, creds)
+	case methodJWT:
+		return a.loginJWT(ctx, auth.JWT, creds)
+	case methodCert:
+		return a.loginCert(ctx, auth.Cert)
+	default:
+		return login{}, nil
 	}
 }
 
-// loginToken proves that a token is accepted, and learns when it ends.
+// loginToken proves that a token is accepted, and learns when it ends. It returns the token also when that is refused.
 func (a api) loginToken(ctx context.Context, sel stores.SecretKeySelector, creds credential.Reader) (login, error) {
 	token, err := creds.Text(ctx, "auth.tokenSecretRef", sel, "")
 	if err != nil {
@@ -82,7 +90,7 @@ func (a api) loginAppRole(ctx context.Context, role *stores.VaultAppRole, creds 
 	if err != nil {
 		return login{}, err
 	}
-	return a.loginAt(ctx, mountOr(role.Path, "approle"), map[string]string{"role_id": id, "secret_id": secret}, func(path string, _ *reply) error {
+	return a.loginAt(ctx, mountOr(role.Path, "approle"), "login", map[string]string{"role_id": id, "secret_id": secret}, func(path string, _ *reply) error {
 		return a.errorf(providers.ErrDenied,
 			"vault refuses the AppRole login at %s: the role id or the secret id is wrong, expired or used up, or bound to other addresses, or nothing is mounted there; make a new secret id or correct the mount path", path)
 	})
@@ -93,7 +101,7 @@ func (a api) loginKubernetes(ctx context.Context, auth *stores.VaultKubernetesAu
 	if err != nil {
 		return login{}, err
 	}
-	return a.loginAt(ctx, mountOr(auth.Path, "kubernetes"), map[string]string{"role": auth.Role, "jwt": jwt}, func(path string, r *reply) error {
+	return a.loginAt(ctx, mountOr(auth.Path, "kubernetes"), "login", map[string]string{"role": auth.Role, "jwt": jwt}, func(path string, r *reply) error {
 		if r.says("invalid role name") {
 			return a.errorf(providers.ErrInvalid, "vault has no role %q at %s; create it or correct auth.kubernetes.role", auth.Role, path)
 		}
@@ -107,11 +115,7 @@ func (a api) loginKubernetes(ctx context.Context, auth *stores.VaultKubernetesAu
 func serviceAccountJWT(ctx context.Context, auth *stores.VaultKubernetesAuth, creds credential.Reader) (jwt, who string, err error) {
 	if sel := auth.ServiceAccountRef; sel != nil {
 		token, err := creds.Token(ctx, "auth.kubernetes.serviceAccountRef", *sel)
-		who = "ServiceAccount " + sel.Name
-		if sel.Namespace != "" {
-			who = "ServiceAccount " + sel.Namespace + "/" + sel.Name
-		}
-		return string(token.Value.Bytes()), who, err
+		return string(token.Value.Bytes()), accountName(*sel), err
 	}
 	jwt, err = creds.Text(ctx, "auth.kubernetes.secretRef", *auth.SecretRef, "token")
 	return jwt, "the token in Secret " + auth.SecretRef.Name, err
@@ -125,19 +129,21 @@ func mountOr(mount, usual string) string {
 }
 
 // loginAt logs in at an auth method. refused says what an answer of Vault that refuses means there.
-func (a api) loginAt(ctx context.Context, mount string, body map[string]string, refused func(path string, r *reply) error) (login, error) {
+func (a api) loginAt(ctx context.Context, mount, what string, body map[string]string, refused func(path string, r *reply) error) (login, error) {
 	path := "auth/" + mount
 	began := time.Now()
-	r, err := a.do(ctx, http.MethodPost, path+"/login", nil, body)
+	r, err := a.do(ctx, http.MethodPost, path+"/"+what, nil, body)
 	switch {
 	case err != nil:
 		return login{}, err
 	case r.genuine && (r.status == http.StatusNotFound || r.says("no handler for route") || r.says("unsupported path")):
 		return login{}, a.errorf(providers.ErrInvalid, "vault has no such auth method at %s; enable it or correct the mount path in auth", path)
-	case r.genuine && r.says("could not load backend configuration"):
+	case r.genuine && (r.says("could not load backend configuration") || r.says("could not load configuration") || r.says("backend not configured")):
 		return login{}, a.errorf(providers.ErrUnavailable, "vault's auth method at %s has no configuration yet; write %s/config", path, path)
-	case r.genuine && (r.status == http.StatusBadRequest || r.status == http.StatusForbidden || r.says("invalid secret id")):
-		// Vault 1.13 answers 500 to a wrong secret id.
+	case r.genuine && r.says("error connecting to host"):
+		return login{}, a.errorf(providers.ErrUnavailable, "vault cannot reach the directory of %s", path)
+	case r.genuine && (r.status == http.StatusBadRequest || r.status == http.StatusForbidden || r.says("invalid secret id") || r.says("invalid username or password")):
+		// Vault 1.13 answers 500 to a wrong secret id, and to a wrong password.
 		return login{}, refused(path, r)
 	case r.status != http.StatusOK || r.Auth == nil:
 		return login{}, a.unexpected(r)

@@ -154,6 +154,8 @@ func TestALoginThatGetsNoAnswerIsNoRefusal(t *testing.T) {
 		"a token":          {TokenSecretRef: &credential},
 		"an AppRole":       {AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: credential}},
 		"a ServiceAccount": {Kubernetes: &stores.VaultKubernetesAuth{Role: "r", SecretRef: &credential}},
+		"a user":           {UserPass: &stores.VaultUserAuth{Username: "u", SecretRef: &credential}},
+		"a JWT":            {JWT: &stores.VaultJWTAuth{SecretRef: &credential}},
 	}
 	type wrong struct {
 		status     int

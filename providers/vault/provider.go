@@ -1,7 +1,9 @@
 package vault
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"strconv"
@@ -43,7 +45,7 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 		api:    api{store: cfg.Store, http: client, namespace: spec.Namespace},
 		engine: engine{mount: spec.Path, v1: spec.Version == stores.VaultKVv1},
 		role:   roleOf(spec.Auth),
-		proven: spec.Auth != nil && spec.Auth.TokenSecretRef != nil,
+		proven: method(spec.Auth) == methodToken,
 	}
 	if err := s.logIn(ctx, spec, creds); err != nil {
 		client.Close()
@@ -69,8 +71,8 @@ func connect(ctx context.Context, spec *stores.Vault, creds credential.Reader) (
 	if o.Roots, err = creds.Roots(ctx, "", spec.CABundle, spec.CAProvider); err != nil {
 		return nil, err
 	}
-	if cert, key := spec.ClientTLS.CertSecretRef, spec.ClientTLS.KeySecretRef; cert != nil && key != nil {
-		if o.Certificate, err = creds.KeyPair(ctx, "tls.certSecretRef", *cert, "tls.keySecretRef", *key); err != nil {
+	if certField, cert, keyField, key := certificateOf(spec); cert != nil && key != nil {
+		if o.Certificate, err = creds.KeyPair(ctx, certField, *cert, keyField, *key); err != nil {
 			return nil, err
 		}
 	}
@@ -84,6 +86,9 @@ func (s *session) logIn(ctx context.Context, spec *stores.Vault, creds credentia
 		at.namespace = spec.Auth.Namespace
 	}
 	l, err := at.login(ctx, spec.Auth, creds)
+	if s.proven && errors.Is(err, providers.ErrDenied) && s.reaches(ctx, l.token) {
+		s.proven, err = false, nil // when it ends is not known
+	}
 	if err != nil {
 		return err
 	}
@@ -109,19 +114,39 @@ func (s *session) logIn(ctx context.Context, spec *stores.Vault, creds credentia
 	return nil
 }
 
+// reaches reports whether Vault says that a token has rights on the mount: one that may not look itself up may read all the same.
+func (s *session) reaches(ctx context.Context, token string) bool {
+	mount := clean(s.engine.mount)
+	if mount == "" || token == "" {
+		return false
+	}
+	at := s.api
+	at.header = http.Header{headerToken: {token}}
+	r, err := at.do(ctx, http.MethodGet, mountsPath+mount, nil, nil)
+	return err == nil && r.status == http.StatusOK && r.Data != nil
+}
+
 // endTimeout bounds the last request of a session.
 const endTimeout = 5 * time.Second
 
 // roleOf names the identity for messages that say whose rights are missing.
 func roleOf(auth *stores.VaultAuth) string {
-	switch {
-	case auth == nil:
-		return "of the agent's token"
-	case auth.TokenSecretRef != nil:
+	switch method(auth) {
+	case methodToken:
 		return "of the token"
-	case auth.AppRole != nil:
+	case methodAppRole:
 		return "of the AppRole"
-	default:
+	case methodKubernetes:
 		return "of role " + strconv.Quote(auth.Kubernetes.Role)
+	case methodLDAP:
+		return "of user " + strconv.Quote(auth.LDAP.Username)
+	case methodUserPass:
+		return "of user " + strconv.Quote(auth.UserPass.Username)
+	case methodJWT:
+		return "of role " + strconv.Quote(cmp.Or(auth.JWT.Role, "the default role"))
+	case methodCert:
+		return "of the certificate's role"
+	default:
+		return "of the agent's token"
 	}
 }

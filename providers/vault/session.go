@@ -23,7 +23,7 @@ type session struct {
 	engine engine
 	// role names the identity in messages.
 	role string
-	// proven is set for a configured token, which was looked up when the session was opened.
+	// proven is set for a configured token that was looked up when the session was opened.
 	proven  bool
 	expires time.Time
 	end     func() error

@@ -33,6 +33,9 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 	if spec.Auth != nil {
 		checkAuth(&c, spec.Auth)
 	}
+	if method(spec.Auth) == methodCert && !strings.HasPrefix(spec.Server, "https://") {
+		c.Add("auth.cert", "needs a server that begins with https://: the certificate is shown when it connects")
+	}
 	return c.Problems
 }
 
@@ -88,30 +91,53 @@ func checkClientTLS(c *credential.Checks, tls stores.VaultClientTLS) {
 	}
 }
 
-// checkAuth checks the method that is used: of several, the first in this order, as External Secrets Operator does.
+// checkAuth checks the method that is used.
 func checkAuth(c *credential.Checks, auth *stores.VaultAuth) {
-	const notYet = "is not a login method that this version knows; use tokenSecretRef, appRole or kubernetes"
-	switch {
-	case auth.TokenSecretRef != nil:
+	const known = "tokenSecretRef, appRole, kubernetes, ldap, userPass, jwt or cert"
+	switch used := method(auth); used {
+	case methodToken:
 		c.Selector("auth.tokenSecretRef", auth.TokenSecretRef, false)
-	case auth.AppRole != nil:
+	case methodAppRole:
 		checkAppRole(c, auth.AppRole)
-	case auth.Kubernetes != nil:
+	case methodKubernetes:
 		checkKubernetes(c, auth.Kubernetes)
-	case auth.LDAP != nil:
-		c.Add("auth.ldap", notYet)
-	case auth.UserPass != nil:
-		c.Add("auth.userPass", notYet)
-	case auth.JWT != nil:
-		c.Add("auth.jwt", notYet)
-	case auth.Cert != nil:
-		c.Add("auth.cert", notYet)
-	case auth.IAM != nil:
-		c.Add("auth.iam", notYet)
-	case auth.GCP != nil:
-		c.Add("auth.gcp", notYet)
+	case methodLDAP:
+		checkUser(c, "auth.ldap", auth.LDAP)
+	case methodUserPass:
+		checkUser(c, "auth.userPass", auth.UserPass)
+	case methodJWT:
+		checkJWT(c, auth.JWT)
+	case methodCert:
+		checkMount(c, "auth.cert.path", auth.Cert.Path)
+		c.Selector("auth.cert.clientCert", auth.Cert.ClientCert, true)
+		c.Selector("auth.cert.secretRef", auth.Cert.SecretRef, true)
+	case methodNone:
+		c.Add("auth", "must hold "+known)
 	default:
-		c.Add("auth", "must hold tokenSecretRef, appRole or kubernetes")
+		c.Add("auth."+used, "is not a login method that this version knows; use "+known)
+	}
+}
+
+func checkUser(c *credential.Checks, field string, auth *stores.VaultUserAuth) {
+	checkMount(c, field+".path", auth.Path)
+	switch user := strings.TrimSpace(auth.Username); {
+	case user == "":
+		c.Add(field+".username", "is required")
+	case !safePath(user):
+		c.Add(field+".username", "must not hold . or .. as a part of a path, or control characters")
+	}
+	c.Selector(field+".secretRef", auth.SecretRef, false)
+}
+
+func checkJWT(c *credential.Checks, auth *stores.VaultJWTAuth) {
+	checkMount(c, "auth.jwt.path", auth.Path)
+	switch {
+	case auth.SecretRef != nil:
+		c.Selector("auth.jwt.secretRef", auth.SecretRef, false)
+	case auth.KubernetesServiceAccountToken != nil:
+		c.Account("auth.jwt.kubernetesServiceAccountToken.serviceAccountRef", auth.KubernetesServiceAccountToken.ServiceAccountRef)
+	default:
+		c.Add("auth.jwt", "must hold secretRef or kubernetesServiceAccountToken")
 	}
 }
 

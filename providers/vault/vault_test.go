@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/vault/api"
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
@@ -240,6 +241,38 @@ func TestARevokedTokenIsDenied(t *testing.T) {
 	mustFail(t, fetchOne(t, session, providers.Ref{Key: "app"}), "SecretStore team-a/vault: vault refuses to read "+mount+
 		`/data/app: the policies of the token must grant "read" on that path`)
 	mustCheck(t, session, `SecretStore team-a/vault: vault refuses the token: it is wrong, has expired or was revoked (or may not read auth/token/lookup-self, which the policy "default" grants)`)
+}
+
+func TestATokenThatMayNotLookItselfUpReadsAllTheSame(t *testing.T) {
+	t.Parallel()
+	server := harness.New(t)
+	mount := server.KV(t, 2)
+	if _, err := server.Put(t.Context(), mount, "app", map[string]any{"k": canary}); err != nil {
+		t.Fatal(err)
+	}
+	reader(t, server, mount) // writes the policy
+	token := func(policy string) string {
+		secret, err := server.Client().Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{Policies: []string{policy}, NoDefaultPolicy: true, TTL: "1h"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secret.Auth.ClientToken
+	}
+	session := open(t, tokenStore(server.Address(), mount), tokenEnv(token(mount)))
+	if got := value(t, fetchOne(t, session, providers.Ref{Key: "app"}), "k"); got != canary {
+		t.Error("the value was not read")
+	}
+	mustCheck(t, session, "")
+	for name, tc := range map[string]struct{ mount, token string }{
+		"no rights on the mount":  {mount, token("none")},
+		"no mount to ask for":     {"", token(mount)},
+		"a token that is unknown": {mount, "hvs." + canary},
+	} {
+		_, err := vault.Provider{}.Open(t.Context(), config(tokenStore(server.Address(), tc.mount)), tokenEnv(tc.token))
+		if !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), "may not read auth/token/lookup-self") || strings.Contains(err.Error(), canary) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func TestATokenSaysWhenItEnds(t *testing.T) {
