@@ -30,8 +30,11 @@ type secretList struct {
 }
 
 // Find implements providers.Finder: tags are labels. Namespaces have no paths, so Query.Path has no meaning here, as in
-// External Secrets Operator.
+// External Secrets Operator, and alone is not taken for all Secrets.
 func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Found, error) {
+	if q.Path != nil && q.Name == nil && len(q.Tags) == 0 {
+		return nil, s.errorf(providers.ErrInvalid, "find.path alone finds nothing: namespaces have no paths; find by name or tags")
+	}
 	selector, err := labels.ValidatedSelectorFromSet(q.Tags)
 	if err != nil {
 		return nil, s.errorf(providers.ErrInvalid, "find.tags are not labels of Kubernetes")

@@ -45,6 +45,9 @@ func TestSecretsAreFoundByNameAndLabels(t *testing.T) {
 			t.Errorf("got %s", got[0].Value.Bytes())
 		}
 	}
+	if _, err := finder.Find(t.Context(), providers.Query{Path: new("x")}); !errors.Is(err, providers.ErrInvalid) {
+		t.Errorf("a path alone: %v", err)
+	}
 	if _, err := finder.Find(t.Context(), providers.Query{Tags: map[string]string{"a b": "c"}}); !errors.Is(err, providers.ErrInvalid) {
 		t.Error(err)
 	}

@@ -132,8 +132,10 @@ func objectFields(es *esv1.ExternalSecret, events []corev1.Event) map[string]any
 	}
 }
 
+// storeFields leaves the message out, which is ours too.
 func storeFields(s esv1.SecretStoreStatus) map[string]any {
-	return map[string]any{"ready": ready(s.Conditions)}
+	state, _, _ := strings.Cut(ready(s.Conditions), ":")
+	return map[string]any{"ready": state}
 }
 
 func spreadFields(s esv1.ClusterExternalSecretStatus) map[string]any {
