@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -114,13 +115,36 @@ func (w *walk) segment(nodes []any, segment *spec.Segment) ([]any, error) {
 		if segment.IsDescendant() {
 			out, err = w.descend(out, node, selectors)
 		} else {
-			out, err = w.children(out, node, selectors)
+			before := len(out)
+			if out, err = w.children(out, node, selectors); len(out) == before && len(selectors) == 1 {
+				out = append(out, otherwise(node, selectors[0])...)
+			}
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// otherwise returns the element of an object that is named by an index, or that of an array whose index is a name in quotes,
+// which External Secrets Operator selects as well.
+func otherwise(node any, selector spec.Selector) []any {
+	switch s := selector.(type) {
+	case spec.Index:
+		if object, ok := node.(map[string]any); ok {
+			if value, ok := object[strconv.Itoa(int(s))]; ok {
+				return []any{value}
+			}
+		}
+	case spec.Name:
+		if list, ok := node.([]any); ok {
+			if i, err := strconv.Atoi(string(s)); err == nil && i >= 0 && i < len(list) {
+				return []any{list[i]}
+			}
+		}
+	}
+	return nil
 }
 
 // descend appends what the selectors find in the node and in all below it.

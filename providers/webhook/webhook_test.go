@@ -129,7 +129,7 @@ func TestTheNamespaceIsAskedForOnlyWhenATemplateReadsIt(t *testing.T) {
 func TestThePathSelectsAsTheOperatorDoes(t *testing.T) {
 	t.Parallel()
 	const answer = `{"s":"x\"y","i":42,"big":9007199254740993,"f":1.5,"e":1e3,"z":null,"b":true,"o":{"b":1.0,"a":"<"},
-		"l":["first","second"],"ll":[["deep"],"x"],"none":[],"inner":"{\"k\":\"v\",\"n\":2}","list":[{"name":"a","v":"1"},{"name":"b","v":"2"}],"m":{"z":"last","y":"early"},
+		"l":["first","second"],"ll":[["deep"],"x"],"none":[],"inner":"{\"k\":\"v\",\"n\":2}","list":[{"name":"a","v":"1"},{"name":"b","v":"2"}],"m":{"z":"last","y":"early","7":"seven"},
 		"typed":[{"w":"none"},{"type":"x","w":"x","a":1},{"type":"y","w":"y","a":1,"b":1,"x \" != @.w":1},{"type":null,"w":"null"}]}`
 	for path, want := range map[string]string{
 		"":                           answer,
@@ -150,7 +150,7 @@ func TestThePathSelectsAsTheOperatorDoes(t *testing.T) {
 		"$.list[?(@.name==\"b\")].v": "2",
 		"$.list[?@.name=='b'].v":     "2",
 		"$..v":                       "1",
-		"$.m.*":                      "early",
+		"$.m.*":                      "seven",
 		" $.i\n":                     "42",
 		"$.none":                     "missing",
 		"$.nope":                     "missing",
@@ -167,6 +167,12 @@ func TestThePathSelectsAsTheOperatorDoes(t *testing.T) {
 		`$.typed[?@.type != "x"].w`:    "y",
 		`$.typed[?("x"!=@.type)].w`:    "y",
 		`$..[?(@["type"]!="x")].w`:     "y",
+		`$.m[7]`:                       "seven", // an element of an object whose name is a number
+		`$.l["1"]`:                     "second",
+		`$.l["2"]`:                     "missing",
+		`$.l["x"]`:                     "missing",
+		`$.m[8]`:                       "missing",
+		`$.m[-1]`:                      "missing",
 		`$.typed[?(@.type!=null)].w`:   "x",
 		`$.typed[?(@.type==null)].w`:   "null",
 		`$.typed[?(@.type!=@.w)].w`:    "null",
