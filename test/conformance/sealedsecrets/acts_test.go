@@ -23,7 +23,7 @@ import (
 // firstKey is the sealing key that every suite begins with.
 const firstKey = "first"
 
-// sealer makes the sealing keys of a suite and seals to them.
+// sealer makes the sealing keys of a suite, which are in its namespace, and seals to them.
 type sealer struct {
 	namespace string
 	keys      map[string]*keyring.Pair
@@ -62,7 +62,7 @@ func (s *sealer) secret(name, label string) (*corev1.Secret, error) {
 
 // expand returns a value of a case as it is written to the cluster: "ss/" before a key of a map is the prefix of the annotations of Sealed Secrets,
 // and a text "seal [key=] [scope=] [namespace=] [name=] [as=] VALUE" is the sealed value.
-func (s *sealer) expand(v any, name string) (any, error) {
+func (s *sealer) expand(v any, namespace, name string) (any, error) {
 	var err error
 	switch v := v.(type) {
 	case map[string]any:
@@ -71,27 +71,27 @@ func (s *sealer) expand(v any, name string) (any, error) {
 			if short, ok := strings.CutPrefix(key, "ss/"); ok {
 				key = "sealedsecrets.bitnami.com/" + short
 			}
-			value, e := s.expand(value, name)
+			value, e := s.expand(value, namespace, name)
 			out[key], err = value, errors.Join(err, e)
 		}
 		return out, err
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			value, e := s.expand(v[i], name)
+			value, e := s.expand(v[i], namespace, name)
 			out[i], err = value, errors.Join(err, e)
 		}
 		return out, err
 	case string:
 		if order, ok := strings.CutPrefix(v, "seal "); ok {
-			return s.seal(order, name)
+			return s.seal(order, namespace, name)
 		}
 	}
 	return v, nil
 }
 
-func (s *sealer) seal(order, name string) (string, error) {
-	options := map[string]string{"key": firstKey, "scope": string(seal.Strict), "namespace": s.namespace, "name": name, "as": ""}
+func (s *sealer) seal(order, namespace, name string) (string, error) {
+	options := map[string]string{"key": firstKey, "scope": string(seal.Strict), "namespace": namespace, "name": name, "as": ""}
 	for {
 		word, rest, _ := strings.Cut(order, " ")
 		option, value, ok := strings.Cut(word, "=")

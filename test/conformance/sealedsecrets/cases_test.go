@@ -1,6 +1,7 @@
 package sealedsecrets_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,7 +26,9 @@ type suite struct {
 type scenario struct {
 	// Case says what it is about, Name is that of the objects.
 	Case, Name string
-	Steps      []step
+	// Namespace is where the objects are, if not in that of the suite.
+	Namespace string `json:"namespace,omitempty"`
+	Steps     []step
 	// Events are the differences of all events of the SealedSecret.
 	Events differences `json:"events,omitempty"`
 }
@@ -65,7 +68,9 @@ func suites(t *testing.T) []suite {
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		for _, c := range s.Cases {
+		for i := range s.Cases {
+			c := &s.Cases[i]
+			c.Namespace = cmp.Or(c.Namespace, s.name)
 			for _, d := range append(c.differences(), s.All) {
 				for row := range d {
 					if !rows[row] {
@@ -79,7 +84,23 @@ func suites(t *testing.T) []suite {
 	return all
 }
 
-func (c scenario) differences() []differences {
+// namespaces are those of the suite, its own first.
+func (s suite) namespaces() []string {
+	all := []string{s.name}
+	for _, c := range s.Cases {
+		if !slices.Contains(all, c.Namespace) {
+			all = append(all, c.Namespace)
+		}
+	}
+	return all
+}
+
+// serves says whether the controllers are told of a namespace.
+func (s suite) serves(namespace string) bool {
+	return namespace == s.name || strings.Contains(strings.Join(s.Flags, " "), namespace)
+}
+
+func (c *scenario) differences() []differences {
 	all := []differences{c.Events}
 	for _, s := range c.Steps {
 		all = append(all, s.Differs)

@@ -38,7 +38,7 @@ func run(t *testing.T, s suite) {
 	var records []*record
 	var group sync.WaitGroup
 	for _, side := range sides(t) {
-		r := &record{controller: controllerOf(t, side, s.name, s.Flags)}
+		r := &record{controller: controllerOf(t, side, s.namespaces(), s.Flags)}
 		t.Cleanup(r.stop)
 		records = append(records, r)
 		group.Go(func() { r.err = r.run(t.Context(), s, seals) })
@@ -86,7 +86,7 @@ func (s *sealer) expandAll(in *suite) error {
 				if *content == nil {
 					continue
 				}
-				expanded, err := s.expand(*content, c.Name)
+				expanded, err := s.expand(*content, c.Namespace, c.Name)
 				if err != nil {
 					return fmt.Errorf("case %s: %w", c.Name, err)
 				}
@@ -141,10 +141,14 @@ func (r *record) run(ctx context.Context, s suite, seals *sealer) error {
 		}
 	}
 	var err error
-	if r.events, err = c.allEvents(ctx); err != nil {
+	if r.events, err = c.allEvents(ctx, s.namespaces()); err != nil {
 		return err
 	}
-	r.all, err = c.viewAll(ctx)
+	if r.all, err = c.viewAll(ctx); err != nil {
+		return err
+	}
+	made, err := c.viewKeys(ctx, seals)
+	r.all = append(r.all, made...)
 	return err
 }
 
@@ -159,7 +163,7 @@ func (r *record) step(ctx context.Context, s suite, seals *sealer, i int) error 
 		if i >= len(one.Steps) {
 			continue
 		}
-		refusal, err := r.controller.act(ctx, seals, one.Name, one.Steps[i])
+		refusal, err := r.controller.in(one.Namespace).act(ctx, seals, one.Name, one.Steps[i])
 		if err != nil {
 			return fmt.Errorf("case %s: %w", one.Name, err)
 		}
@@ -170,11 +174,8 @@ func (r *record) step(ctx context.Context, s suite, seals *sealer, i int) error 
 			return err
 		}
 	}
-	w, err := r.controller.rest(ctx, seals, i)
+	worlds, err := r.rest(ctx, s, seals, i)
 	if err != nil {
-		return err
-	}
-	if w.conditions, err = r.controller.conditionInfo(ctx); err != nil {
 		return err
 	}
 	sealingKey, err := r.controller.ask(ctx, seals, "GET /v1/cert.pem", "")
@@ -185,7 +186,7 @@ func (r *record) step(ctx context.Context, s suite, seals *sealer, i int) error 
 		if i >= len(one.Steps) {
 			continue
 		}
-		view := w.view(one.Name, r.lives)
+		view := worlds[one.Namespace].view(one.Name, r.lives)
 		if refusals[one.Name] != "" {
 			view = append(view, "refused: "+refusals[one.Name])
 		}
@@ -196,6 +197,26 @@ func (r *record) step(ctx context.Context, s suite, seals *sealer, i int) error 
 		r.views[one.Name] = append(r.views[one.Name], view)
 	}
 	return nil
+}
+
+// rest waits until all namespaces have come to rest, and returns them.
+func (r *record) rest(ctx context.Context, s suite, seals *sealer, round int) (map[string]world, error) {
+	worlds := map[string]world{}
+	for _, namespace := range s.namespaces() {
+		look := r.controller.in(namespace).look
+		if s.serves(namespace) {
+			look = func(ctx context.Context) (world, error) { return r.controller.in(namespace).rest(ctx, seals, round) }
+		}
+		w, err := look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if w.conditions, err = r.controller.conditionInfo(ctx); err != nil {
+			return nil, err
+		}
+		worlds[namespace] = w
+	}
+	return worlds, nil
 }
 
 // bell is the name of a SealedSecret, and its Secret, by which it is known that a controller has seen what happened before. It has a
@@ -211,7 +232,7 @@ func (c *controller) rest(ctx context.Context, seals *sealer, round int) (world,
 	}
 	const quiet = 600 * time.Millisecond // five retries of the original take 155 ms
 	before, err := c.look(ctx)
-	for since := time.Now(); err == nil && (time.Since(since) < quiet || before.orphans()); {
+	for since := time.Now(); err == nil && (time.Since(since) < quiet || before.orphans() || c.reports() && before.unseen()); {
 		if err = pause(ctx); err != nil {
 			break
 		}
@@ -226,7 +247,7 @@ func (c *controller) rest(ctx context.Context, seals *sealer, round int) (world,
 // ring changes the bell and waits until its Secret follows.
 func (c *controller) ring(ctx context.Context, seals *sealer, round int) error {
 	served := map[string]any{"served": "yes"}
-	sealed, err := seals.seal(fmt.Sprint(round), bell)
+	sealed, err := seals.seal(fmt.Sprint(round), c.namespace, bell)
 	if err != nil {
 		return err
 	}
@@ -256,17 +277,17 @@ func (c *controller) ring(ctx context.Context, seals *sealer, round int) error {
 }
 
 // allEvents waits until no more events are written: ours come late when there are many at once.
-func (c *controller) allEvents(ctx context.Context) (map[string][]string, error) {
+func (c *controller) allEvents(ctx context.Context, namespaces []string) (map[string][]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	const quiet = 1500 * time.Millisecond
-	before, err := c.viewEvents(ctx)
+	before, err := c.viewEvents(ctx, namespaces)
 	for since := time.Now(); err == nil && time.Since(since) < quiet; {
 		if err = pause(ctx); err != nil {
 			break
 		}
 		var now map[string][]string
-		if now, err = c.viewEvents(ctx); !reflect.DeepEqual(now, before) {
+		if now, err = c.viewEvents(ctx, namespaces); !reflect.DeepEqual(now, before) {
 			before, since = now, time.Now()
 		}
 	}

@@ -54,7 +54,7 @@ func TestTheSameRequestsHaveTheSameAnswersOfSealedSecretsAndUs(t *testing.T) {
 	}
 	views := map[string][][]string{}
 	for _, side := range sides(t) {
-		c := controllerOf(t, side, namespace, []string{"--rate-limit=1000", "--rate-limit-burst=1000"})
+		c := controllerOf(t, side, []string{namespace}, []string{"--rate-limit=1000", "--rate-limit-burst=1000"})
 		for _, name := range keys {
 			if err := c.setKey(t.Context(), seals, name, "active"); err != nil {
 				t.Fatal(err)
@@ -110,7 +110,7 @@ func (r request) body(s *sealer) (string, error) {
 	text := r.Text
 	if r.Body != nil {
 		object := map[string]any{"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret"}
-		expanded, err := s.expand(r.Body, sealedName)
+		expanded, err := s.expand(r.Body, s.namespace, sealedName)
 		if err != nil {
 			return "", err
 		}
@@ -185,6 +185,9 @@ func (s *sealer) viewAnswer(answer []byte) []string {
 	if json.Unmarshal(answer, &object) != nil {
 		if len(answer) == 0 {
 			return nil
+		}
+		if bytes.HasPrefix(answer, []byte("-----BEGIN CERTIFICATE")) {
+			return []string{"certificate: one that the controller made"}
 		}
 		return []string{fmt.Sprintf("body: %q", answer)}
 	}

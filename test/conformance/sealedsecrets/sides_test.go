@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -132,13 +134,29 @@ type controller struct {
 	serves, metrics string
 }
 
-// controllerOf makes the namespace and gives it a key; start starts the controller.
-func controllerOf(t *testing.T, s *side, namespace string, flags []string) *controller {
+// controllerOf makes the namespaces, of which the first is the controller's; start starts it.
+func controllerOf(t *testing.T, s *side, namespaces, flags []string) *controller {
 	t.Helper()
-	if err := s.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
-		t.Fatal(err)
+	for _, name := range namespaces {
+		if err := s.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return &controller{side: s, namespace: namespace, flags: flags, dir: t.TempDir()}
+	return &controller{side: s, namespace: namespaces[0], flags: flags, dir: t.TempDir()}
+}
+
+// in is the controller seen from another namespace.
+func (c *controller) in(namespace string) *controller {
+	there := *c
+	there.namespace = namespace
+	return &there
+}
+
+// reports says whether the controller writes a status of each SealedSecret.
+func (c *controller) reports() bool {
+	return !slices.ContainsFunc(c.flags, func(flag string) bool {
+		return flag == "--update-status=false" || strings.HasPrefix(flag, "--label-selector")
+	})
 }
 
 func (c *controller) start(ctx context.Context) error {

@@ -3,7 +3,11 @@ package sealedsecrets_test
 import (
 	"cmp"
 	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -63,6 +67,16 @@ func (w world) orphans() bool {
 			continue
 		}
 		if sealed := w.sealed[owner.Name]; sealed == nil || sealed.UID != owner.UID {
+			return true
+		}
+	}
+	return false
+}
+
+// unseen says whether there is a SealedSecret on which the controller has not reported.
+func (w world) unseen() bool {
+	for _, sealed := range w.sealed {
+		if sealed.DeletionTimestamp == nil && sealed.Status.ObservedGeneration != sealed.Generation {
 			return true
 		}
 	}
@@ -189,14 +203,14 @@ func viewSecret(secret *corev1.Secret, sealed *v1alpha1.SealedSecret, name strin
 }
 
 // viewEvents returns what was announced of each SealedSecret, each once however often.
-func (c *controller) viewEvents(ctx context.Context) (map[string][]string, error) {
+func (c *controller) viewEvents(ctx context.Context, namespaces []string) (map[string][]string, error) {
 	var events corev1.EventList
-	if err := c.client.List(ctx, &events, client.InNamespace(c.namespace)); err != nil {
+	if err := c.client.List(ctx, &events); err != nil {
 		return nil, err
 	}
 	views := map[string][]string{}
 	for _, e := range events.Items {
-		if e.InvolvedObject.Kind != v1alpha1.KindSealedSecret {
+		if e.InvolvedObject.Kind != v1alpha1.KindSealedSecret || !slices.Contains(namespaces, e.InvolvedObject.Namespace) {
 			continue
 		}
 		name := e.InvolvedObject.Name
@@ -279,4 +293,36 @@ func (c *controller) viewAll(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(lines)
 	return slices.Compact(lines), nil
+}
+
+// viewKeys returns the sealing keys that the controller has made.
+func (c *controller) viewKeys(ctx context.Context, s *sealer) ([]string, error) {
+	var secrets corev1.SecretList
+	if err := c.client.List(ctx, &secrets, client.InNamespace(c.namespace), client.HasLabels{v1alpha1.LabelSealingKey}); err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, secret := range secrets.Items {
+		if s.keys[secret.Name] != nil {
+			continue
+		}
+		block, _ := pem.Decode(secret.Data[corev1.TLSCertKey])
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines,
+			fmt.Sprintf("made key: of %s, named %s..., labels %v, annotations %v, owners %v, immutable %t", secret.Type, secret.Name[:min(5, len(secret.Name))],
+				secret.Labels, secret.Annotations, secret.OwnerReferences, secret.Immutable != nil),
+			fmt.Sprintf("made certificate: subject %q, issuer %q, valid %s, a CA %t, usage %d, version %d, %s, names %v",
+				cert.Subject, cert.Issuer, cert.NotAfter.Sub(cert.NotBefore), cert.IsCA, cert.KeyUsage, cert.Version, cert.SignatureAlgorithm, cert.DNSNames))
+		for _, key := range slices.Sorted(maps.Keys(secret.Data)) {
+			kind, _ := pem.Decode(secret.Data[key])
+			lines = append(lines, fmt.Sprintf("made %s: %s", key, kind.Type))
+		}
+		if public, ok := cert.PublicKey.(*rsa.PublicKey); ok {
+			lines = append(lines, fmt.Sprintf("made key: %d bits", public.N.BitLen()))
+		}
+	}
+	return lines, nil
 }
