@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/ptr"
 
 	"github.com/sealbridge/sealbridge/api/stores"
@@ -154,4 +155,55 @@ func TestStoresOfOneNameInTwoNamespacesShareNothing(t *testing.T) {
 		})
 	}
 	many.Wait()
+}
+
+// TestPropertiesAreReadAsTheOperatorReadsThem: the values and fields are those that External Secrets Operator 2.9 took from the same
+// store.
+func TestPropertiesAreReadAsTheOperatorReadsThem(t *testing.T) {
+	t.Parallel()
+	session := open(t, stores.Fake{Data: []stores.FakeData{{Key: "k", Value: `{"s":"<t>","n":42,"f":1.50,"e":1e3,"big":12345678901234567890,"t":true,"z":null,"o":{"a":{"b":[1,"x"]},"x.y":1},"l":[1,{"k":"v"}],"a.b":"dot","a":{"b":"nested"},"js":"{\"k\":1}","sp":{ "w" : 1.50 }}`}}})
+	results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "k"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := results[0].Document
+	for path, want := range map[string]string{
+		`s`:       `<t>`,
+		`n`:       `42`,
+		`f`:       `1.5`,
+		`e`:       `1000`,
+		`big`:     `12345678901234567890`,
+		`t`:       `true`,
+		`z`:       ``,
+		`o`:       `{"a":{"b":[1,"x"]},"x.y":1}`,
+		`o.a.b`:   `[1,"x"]`,
+		`o.a.b.1`: `x`,
+		`o.x\.y`:  `1`,
+		`l.1.k`:   `v`,
+		`l.#`:     `2`,
+		`a.b`:     `nested`,
+		`a\.b`:    `dot`,
+		`js`:      `{"k":1}`,
+		`sp`:      `{ "w" : 1.50 }`,
+		`sp.w`:    `1.5`,
+	} {
+		if got, err := doc.Value(path); err != nil || string(got.Bytes()) != want {
+			t.Errorf("%s: got %s, %v; want %s", path, got.Bytes(), err, want)
+		}
+	}
+	for path, want := range map[string]map[string]string{
+		``:   {`a`: `{"b":"nested"}`, `a.b`: `dot`, `big`: `12345678901234567890`, `e`: `1e3`, `f`: `1.50`, `js`: `{"k":1}`, `l`: `[1,{"k":"v"}]`, `n`: `42`, `o`: `{"a":{"b":[1,"x"]},"x.y":1}`, `s`: `<t>`, `sp`: `{ "w" : 1.50 }`, `t`: `true`, `z`: ``},
+		`o`:  {`a`: `{"b":[1,"x"]}`, `x.y`: `1`},
+		`js`: {`k`: `1`},
+		`sp`: {`w`: `1.50`},
+	} {
+		fields, err := doc.Fields(path)
+		got := map[string]string{}
+		for name, value := range fields {
+			got[name] = string(value.Bytes())
+		}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", path, err, diff)
+		}
+	}
 }

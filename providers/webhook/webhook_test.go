@@ -90,6 +90,37 @@ func TestARequestIsWhatTheTemplatesMake(t *testing.T) {
 	}
 }
 
+// TestKeysArriveAsTheOperatorSendsThem: each address, header and body is what External Secrets Operator 2.9 sent to the same server.
+func TestKeysArriveAsTheOperatorSendsThem(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, strings.Join([]string{r.RequestURI, r.Header.Get("X-Key"), string(body)}, " | "))
+	}))
+	defer server.Close()
+	session := open(t, &stores.Webhook{
+		Method:  "POST",
+		URL:     server.URL + "/{{ .remoteRef.key }}?p={{ .remoteRef.property }}&v={{ .remoteRef.version }}&n={{ .remoteRef.namespace }}",
+		Headers: map[string]string{"X-Key": "{{ .remoteRef.key }}"}, Body: "{{ .remoteRef.key | toJson }}",
+	}, lent("t"))
+	for key, want := range map[string]string{
+		"app/db":  `/app%2Fdb?p=p%2Fq&v=v+1&n=team-a | app/db | "app/db"`,
+		"a b":     `/a+b?p=p%2Fq&v=v+1&n=team-a | a b | "a b"`,
+		"ü":       `/%C3%BC?p=p%2Fq&v=v+1&n=team-a | ü | "ü"`,
+		"a?b&c=d": `/a%3Fb%26c%3Dd?p=p%2Fq&v=v+1&n=team-a | a?b&c=d | "a?b\u0026c=d"`,
+		"a%2Fb":   `/a%252Fb?p=p%2Fq&v=v+1&n=team-a | a%2Fb | "a%2Fb"`,
+		"a+b":     `/a%2Bb?p=p%2Fq&v=v+1&n=team-a | a+b | "a+b"`,
+		"../x":    `/..%2Fx?p=p%2Fq&v=v+1&n=team-a | ../x | "../x"`,
+		"a#b":     `/a%23b?p=p%2Fq&v=v+1&n=team-a | a#b | "a#b"`,
+		`a"b`:     `/a%22b?p=p%2Fq&v=v+1&n=team-a | a"b | "a\"b"`,
+		".":       `/.?p=p%2Fq&v=v+1&n=team-a | . | "."`,
+	} {
+		if got := value(t, fetchOne(t, session, providers.Ref{Key: key, Version: "v 1", Property: "p/q"}), "p/q"); got != want {
+			t.Errorf("key %s\narrives as %s\nwant       %s", key, got, want)
+		}
+	}
+}
+
 func TestWhetherTheRequestDependsOnThePropertyIsKnown(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
