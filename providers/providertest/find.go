@@ -67,20 +67,11 @@ func (s suite) find(t *testing.T) {
 }
 
 func (s suite) findEnds(t *testing.T) {
-	if s.Hang == nil {
-		t.Skip("the provider has no backend that could hang")
-	}
-	cfg, env := s.Hang(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	session, err := s.Provider.Open(ctx, cfg, env)
-	if err != nil {
-		t.Fatalf("open: %v", err)
-	}
-	defer closeSession(t, session)
+	session := s.hanging(t)
 	f := finder(t, session)
-	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
+	var err error
 	endsSoon(ctx, t, "Find", func() { _, err = f.Find(ctx, providers.Query{}) })
 	wantClass(t, err, providers.ErrUnavailable)
 }

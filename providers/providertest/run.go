@@ -305,7 +305,9 @@ func (s suite) identities(t *testing.T) {
 	wg.Wait()
 }
 
-func (s suite) cancel(t *testing.T) {
+// hanging returns a session of a backend that takes requests and answers none.
+func (s suite) hanging(t *testing.T) providers.Session {
+	t.Helper()
 	if s.Hang == nil {
 		t.Skip("the provider has no backend that could hang")
 	}
@@ -316,7 +318,12 @@ func (s suite) cancel(t *testing.T) {
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	defer closeSession(t, session)
+	t.Cleanup(func() { closeSession(t, session) })
+	return session
+}
+
+func (s suite) cancel(t *testing.T) {
+	session := s.hanging(t)
 	for name, end := range map[string]func(context.Context) (context.Context, context.CancelFunc){
 		"canceled": func(ctx context.Context) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(ctx)

@@ -48,22 +48,12 @@ func (s suite) steady(t *testing.T) {
 }
 
 func (s suite) checkEnds(t *testing.T) {
-	if s.Hang == nil {
-		t.Skip("the provider has no backend that could hang")
-	}
-	cfg, env := s.Hang(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	session, err := s.Provider.Open(ctx, cfg, env)
-	if err != nil {
-		t.Fatalf("open: %v", err)
-	}
-	defer closeSession(t, session)
+	session := s.hanging(t)
 	checker, ok := providers.As[providers.Checker](session)
 	if !ok {
 		t.Skip("the provider has no check")
 	}
-	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	endsSoon(ctx, t, "Check", func() {
 		if err := checker.Check(ctx); err != nil { // a check may need no answer of a backend that accepts connections
