@@ -167,7 +167,7 @@ func TestContentIsRendered(t *testing.T) {
 		err      string
 	}{
 		"without a template": {data: map[string]string{"user": "app", "password": secretValue, "n": "1"},
-			labels: map[string]string{"own": "l"}, notes: map[string]string{"own": "a"}},
+			labels: map[string]string{"own": "l", "argocd.argoproj.io/secret-type": "cluster"}, notes: map[string]string{"own": "a"}},
 		"an empty template copies nothing from the object": {template: &esv1.Template{},
 			data: map[string]string{"user": "app", "password": secretValue, "n": "1"}},
 		"data replaces the values": {template: &esv1.Template{Data: map[string]string{"x": "{{ .user | upper }}"}}, data: map[string]string{"x": "APP"}},
@@ -195,8 +195,9 @@ func TestContentIsRendered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			es := &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "es",
-				Labels:      map[string]string{"own": "l", "argocd.argoproj.io/instance": "x", "gitsync.sealbridge.dev/name": "x"},
-				Annotations: map[string]string{"own": "a", "kubectl.kubernetes.io/last-applied-configuration": "x"}}}
+				Labels: map[string]string{"own": "l", "argocd.argoproj.io/instance": "x", "kustomize.toolkit.fluxcd.io/name": "x",
+					"gitsync.sealbridge.dev/name": "x", "argocd.argoproj.io/secret-type": "cluster", esv1.LabelCreatedBy: "x"},
+				Annotations: map[string]string{"own": "a", "kubectl.kubernetes.io/last-applied-configuration": "x", "argocd.argoproj.io/tracking-id": "x"}}}
 			es.Spec.Target.Template = tt.template
 			// However busy the machine is, no limit is met but those that are meant.
 			c, err := render(t.Context(), template.Options{MaxTime: time.Hour}, es, values, nil)

@@ -169,6 +169,7 @@ func (c *content) mark(es *esv1.ExternalSecret, hash string) {
 		c.annotations = map[string]string{}
 	}
 	c.labels[esv1.LabelManaged] = "true"
+	delete(c.labels, esv1.LabelCreatedBy) // of somebody's manifest
 	if owns(&es.Spec) {
 		c.labels[esv1.LabelCreatedBy] = createdBy(es)
 	}
@@ -179,13 +180,19 @@ func (c *content) mark(es *esv1.ExternalSecret, hash string) {
 }
 
 // inherited returns the labels or annotations of an ExternalSecret that its target gets when there is no template: all
-// but those by which other tools recognize the objects that they applied, because they did not apply the Secret.
+// but those by which other tools recognize the objects that they applied, because they did not apply the Secret. Others of theirs
+// stay, such as argocd.argoproj.io/secret-type, by which Argo CD finds its clusters and repositories.
 func inherited(from map[string]string) map[string]string {
 	out := maps.Clone(from)
 	maps.DeleteFunc(out, func(key, _ string) bool {
-		return key == "kubectl.kubernetes.io/last-applied-configuration" ||
-			strings.HasPrefix(key, "argocd.argoproj.io/") || strings.HasPrefix(key, "kustomize.toolkit.fluxcd.io/") ||
-			strings.HasPrefix(key, "sealbridge.dev/") || strings.Contains(key, ".sealbridge.dev/")
+		switch key {
+		case "kubectl.kubernetes.io/last-applied-configuration",
+			"argocd.argoproj.io/instance", "argocd.argoproj.io/tracking-id", "argocd.argoproj.io/installation-id",
+			"kustomize.toolkit.fluxcd.io/name", "kustomize.toolkit.fluxcd.io/namespace":
+			return true
+		default:
+			return strings.HasPrefix(key, "sealbridge.dev/") || strings.Contains(key, ".sealbridge.dev/")
+		}
 	})
 	return out
 }
