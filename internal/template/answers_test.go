@@ -6,14 +6,17 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"math/big"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -93,13 +96,14 @@ func TestWhatFollowsACertificateIsNotLookedAt(t *testing.T) {
 	chain, a := file(t, "pkcs12/chain.pem"), newAuthority(t)
 	data := map[string]string{
 		"junk": chain + "# the end\n", "key": chain + a.key, "leaf": a.leaf + a.key, "k": a.key,
-		"pair": a.leaf + a.between + a.root + "junk\n",
+		"pair": a.leaf + a.between + a.root + "junk\n", "inline": "certificate: " + a.leaf + "issuer: " + a.between,
 	}
 	for text, want := range map[string]string{
 		`{{ certSANs .junk | first }}`:                                       "www.example.com",
 		`{{ certSANs .key | first }}`:                                        "www.example.com",
 		`{{ filterCertChain "leaf" .pair }}`:                                 a.leaf,
 		`{{ filterCertChain "intermediate" .pair }}`:                         a.between,
+		`{{ filterCertChain "leaf" .inline }}`:                               a.leaf,
 		`{{ filterCertChain "root" .pair }}`:                                 a.root,
 		`{{ pemToPkcs12 .leaf .k | b64dec | pkcs12cert }}`:                   a.leaf,
 		`{{ pemToPkcs12Pass .pair .k "pw" | b64dec | pkcs12certPass "pw" }}`: a.leaf,
@@ -112,6 +116,29 @@ func TestWhatFollowsACertificateIsNotLookedAt(t *testing.T) {
 		var fault *template.Error
 		if _, err := apply(t, text, data); !errors.As(err, &fault) || fault.Kind != template.KindFunction {
 			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
+
+func TestAChainEndsWithItsFirstRoot(t *testing.T) {
+	t.Parallel()
+	key := newEC(t)
+	certificate := func(name string, tmpl x509.Certificate) string {
+		tmpl.SerialNumber, tmpl.Subject, tmpl.IsCA, tmpl.BasicConstraintsValid = big.NewInt(1), pkix.Name{CommonName: name}, true, true
+		tmpl.NotBefore, tmpl.NotAfter = time.Unix(0, 0), time.Unix(1<<33, 0)
+		der, err := x509.CreateCertificate(rand.Reader, &tmpl, &tmpl, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
+	of := []byte("root")
+	issued := certificate("issued", x509.Certificate{SubjectKeyId: []byte("issued"), AuthorityKeyId: of})
+	root, again := certificate("root", x509.Certificate{SubjectKeyId: of, AuthorityKeyId: of}), certificate("root", x509.Certificate{SubjectKeyId: of})
+	data := map[string]string{"chain": issued + root + again}
+	for kind, want := range map[string]string{"leaf": issued, "intermediate": "", "root": again} { // as External Secrets Operator 2.9 answers
+		if got := must(t, `{{ filterCertChain "`+kind+`" .chain }}`, data); got != want {
+			t.Errorf("%s: %s", kind, cmp.Diff(want, got))
 		}
 	}
 }
