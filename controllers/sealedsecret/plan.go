@@ -237,7 +237,11 @@ func hasOwner(owners []metav1.OwnerReference, uid types.UID) bool {
 // mergePatch returns the patch of a Secret whose owner lets us add to it: data, labels and annotations, of which it takes none away,
 // and our owners in the place of all others only when it may be taken over too. Its type stays.
 func mergePatch(secret *corev1.Secret, live *metav1.PartialObjectMetadata, repair bool) ([]byte, error) {
-	metadata := map[string]any{"uid": live.UID, "labels": added(secret.Labels), "annotations": added(secret.Annotations)}
+	labels := added(maps.Clone(secret.Labels))
+	metadata := map[string]any{"uid": live.UID, "labels": labels, "annotations": added(secret.Annotations)}
+	if by := labels[v1alpha1.LabelSealedBy]; !isManaged(live) && live.Labels[v1alpha1.LabelSealedBy] != by {
+		labels[v1alpha1.LabelSealedBy] = by + v1alpha1.SharedSuffix // it is theirs, also when they take the annotation away
+	}
 	if isManaged(live) {
 		metadata["resourceVersion"], metadata["ownerReferences"] = live.ResourceVersion, ownersOf(secret, live, repair)
 	}

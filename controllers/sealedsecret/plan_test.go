@@ -71,7 +71,10 @@ func TestWhoseSecretItIsDecidesHowItIsWritten(t *testing.T) {
 		"an owner that does not control it": {metadata(func(m *metav1.PartialObjectMetadata) {
 			m.OwnerReferences = []metav1.OwnerReference{owner("uid-1", false)}
 		}), refuse},
-		"ours by label":      {metadata(func(m *metav1.PartialObjectMetadata) { m.Labels = map[string]string{v1alpha1.LabelSealedBy: "uid-1"} }), replace},
+		"ours by label": {metadata(func(m *metav1.PartialObjectMetadata) { m.Labels = map[string]string{v1alpha1.LabelSealedBy: "uid-1"} }), replace},
+		"added to": {metadata(func(m *metav1.PartialObjectMetadata) {
+			m.Labels = map[string]string{v1alpha1.LabelSealedBy: "uid-1.shared"}
+		}), refuse},
 		"another's by label": {metadata(func(m *metav1.PartialObjectMetadata) { m.Labels = map[string]string{v1alpha1.LabelSealedBy: "uid-0"} }), refuse},
 		"managed":            {metadata(annotated(v1alpha1.AnnotationManaged)), replace},
 		"patch":              {metadata(annotated(v1alpha1.AnnotationPatch)), merge},
@@ -228,6 +231,18 @@ func TestEveryEndHasItsConditionAndEvent(t *testing.T) {
 	}
 }
 
+func TestAFailureThatStaysIsAnnouncedAnewWhenTheObjectHasChanged(t *testing.T) {
+	t.Parallel()
+	s := scope{obj: object(), sealScope: seal.Strict, now: time.Unix(1, 0)}
+	out := flow.Outcome{State: flow.Stalled, Reason: "NotManaged", Message: failedUpdate + "m"}
+	report(&s, out)
+	s.obj.Generation++
+	event := report(&s, out).Event
+	if event == nil || event.Reason != v1alpha1.ReasonUpdateFailed || event.Message != "m" {
+		t.Errorf("got %+v", event)
+	}
+}
+
 func TestWhatTheAPIServerSaysOfASecretIsReduced(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-9"
@@ -297,26 +312,31 @@ func TestMemoryHoldsForTheSameBytesInTheSamePlaceOnly(t *testing.T) {
 func TestWhatIsAddedToASecretTakesNothingAway(t *testing.T) {
 	t.Parallel()
 	owners := []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "theirs"}}
+	ours := map[string]string{v1alpha1.LabelSealedBy: "uid-1"}
+	patch := map[string]string{v1alpha1.AnnotationPatch: "true"}
 	for name, test := range map[string]struct {
-		secret      *corev1.Secret
-		annotations map[string]string
-		want        string
+		data                map[string][]byte
+		labels, annotations map[string]string
+		want                string
 	}{
 		"nothing": {
-			&corev1.Secret{}, map[string]string{v1alpha1.AnnotationPatch: "true"},
-			`{"data":{},"metadata":{"annotations":{},"labels":{},"uid":"secret-1"}}`,
+			nil, nil, patch, `{"data":{},"metadata":{"annotations":{},"labels":{"sealbridge.dev/sealed-by":"uid-1.shared"},"uid":"secret-1"}}`,
 		},
 		"an empty value": {
-			&corev1.Secret{Data: map[string][]byte{"a": nil, "b": {}, "c": []byte("1")}}, nil,
-			`{"data":{"a":"","b":"","c":"MQ=="},"metadata":{"annotations":{},"labels":{},"uid":"secret-1"}}`,
+			map[string][]byte{"a": nil, "b": {}, "c": []byte("1")}, nil, patch,
+			`{"data":{"a":"","b":"","c":"MQ=="},"metadata":{"annotations":{},"labels":{"sealbridge.dev/sealed-by":"uid-1.shared"},"uid":"secret-1"}}`,
+		},
+		"what we made": {
+			nil, ours, patch, `{"data":{},"metadata":{"annotations":{},"labels":{"sealbridge.dev/sealed-by":"uid-1"},"uid":"secret-1"}}`,
 		},
 		"an owner that is not set": {
-			&corev1.Secret{}, map[string]string{v1alpha1.AnnotationPatch: "true", v1alpha1.AnnotationManaged: "true"},
-			`{"data":{},"metadata":{"annotations":{},"labels":{},"ownerReferences":null,"resourceVersion":"7","uid":"secret-1"}}`,
+			nil, nil, map[string]string{v1alpha1.AnnotationPatch: "true", v1alpha1.AnnotationManaged: "true"},
+			`{"data":{},"metadata":{"annotations":{},"labels":{"sealbridge.dev/sealed-by":"uid-1"},"ownerReferences":null,"resourceVersion":"7","uid":"secret-1"}}`,
 		},
 	} {
-		got, err := mergePatch(test.secret, metadata(func(m *metav1.PartialObjectMetadata) {
-			m.Annotations, m.OwnerReferences = test.annotations, owners
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Labels: ours}, Data: test.data}
+		got, err := mergePatch(secret, metadata(func(m *metav1.PartialObjectMetadata) {
+			m.Labels, m.Annotations, m.OwnerReferences = test.labels, test.annotations, owners
 		}), false)
 		if err != nil || string(got) != test.want {
 			t.Errorf("%s: %v\n%s\n%s", name, err, got, test.want)

@@ -20,6 +20,7 @@ func report(s *scope, out flow.Outcome) flow.Verdict {
 		return flow.Verdict{}
 	}
 	st := &s.obj.Status
+	again := st.ObservedGeneration != s.obj.Generation || st.Scope != string(s.sealScope)
 	st.ObservedGeneration = s.obj.Generation
 	st.Scope = string(s.sealScope)
 	if out.State == flow.Ready {
@@ -35,7 +36,7 @@ func report(s *scope, out flow.Outcome) flow.Verdict {
 	}
 	reason := reasonFor(out)
 	s.failure, s.retried = reason, out.State == flow.Failed
-	if !setConditions(st, metav1.ConditionFalse, reason, out.Message, s.now) {
+	if !setConditions(st, metav1.ConditionFalse, reason, out.Message, s.now) && !again {
 		return flow.Verdict{}
 	}
 	return flow.Verdict{Event: failureEvent(reason, out.Message)}

@@ -45,8 +45,10 @@ const (
 	IdentityKey = "identity.txt"
 	// RecipientKey is the key of such a Secret under which the recipient is, which is public.
 	RecipientKey = "recipient.txt"
-	// LabelSealedBy marks each Secret that was made from a SealedSecret with the SealedSecret's UID. The watch for drift
-	// selects by it, it is the ownership of a Secret that was made without an owner reference, and no such Secret counts as
-	// a sealing key from before LabelSealingKey.
+	// LabelSealedBy marks each Secret that was made from a SealedSecret with the SealedSecret's UID, and SharedSuffix after it
+	// where the Secret was only added to. The watch for drift selects by it, the UID alone is the ownership of a Secret that was made
+	// without an owner reference, and no such Secret counts as a sealing key from before LabelSealingKey.
 	LabelSealedBy = "sealbridge.dev/sealed-by"
+	// SharedSuffix ends the value of LabelSealedBy on Secrets of others.
+	SharedSuffix = ".shared"
 )
