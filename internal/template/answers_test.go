@@ -65,6 +65,18 @@ func TestTemplatesPrintWhatExternalSecretsOperatorPrints(t *testing.T) {
 	}
 }
 
+func TestADefinitionHasAnyName(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{ // as External Secrets Operator 2.9 answers
+		`{{ define "template" }}x{{ end }}{{ template "template" }}`: "x", `{{ define "template" }}x{{ end }}`: "", `{{ define "key" }}x{{ end }}`: "",
+		`{{ block "template" .user }}{{ . }}{{ end }}`: "app", `{{ define "root" }}x{{ end }}a`: "a", `{{ define "" }}x{{ end }}{{ template "" }}`: "x",
+	} {
+		if got, err := apply(t, text, sampled()); err != nil || got != want {
+			t.Errorf("%s: got %q, %v", text, got, err)
+		}
+	}
+}
+
 func TestWhatHasNoYAMLIsAnErrorAndNotNothing(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{`{{ .bin | toYaml }}`, `{{ . | toYaml }}`, `{{ dict "key" .bin | toYaml }}`} {

@@ -199,8 +199,9 @@ func compile(text string, d dialect, functions template.FuncMap, guards map[stri
 	return p, nil
 }
 
-// rootName stands for the template inside text/template, whose messages are never shown.
-const rootName = "template"
+// rootName stands for the template inside text/template, whose messages are never shown. It is no name that somebody gives to a
+// definition, which would take the place of the template.
+const rootName = "\x00"
 
 // execute turns a panic of text/template into an error: input must not end the process.
 func execute(tmpl *template.Template, out *output, data any) (err error) {
