@@ -32,7 +32,7 @@ func TestTheCacheHasWhatSaysWhetherAnObjectIsCurrentAndNoValue(t *testing.T) {
 	obj.Status = v1alpha1.SealedSecretStatus{
 		ObservedGeneration: 3, Scope: string(seal.NamespaceWide), SealingKey: "SHA256:k", Secret: v1alpha1.SecretVersion{UID: "s", ResourceVersion: "9"},
 	}
-	setConditions(&obj.Status, metav1.ConditionTrue, v1alpha1.ReasonUnsealed, "", now.Time)
+	setConditions(&obj.Status, metav1.ConditionTrue, v1alpha1.ReasonUnsealed, "", now.Time, false)
 	obj.Status.Conditions = append(obj.Status.Conditions, v1alpha1.Condition{Type: "Foreign", Status: "Maybe", Message: "stays"})
 
 	handover := &Handover{}

@@ -135,7 +135,7 @@ func TestWhatWasWrittenIsKnownFromMemoryAndElseFromTheStatus(t *testing.T) {
 	good := func() *v1alpha1.SealedSecret {
 		o := object()
 		o.Status = v1alpha1.SealedSecretStatus{ObservedGeneration: 3, Scope: "strict", Secret: v1alpha1.SecretVersion{UID: "s", ResourceVersion: "5"}}
-		setConditions(&o.Status, metav1.ConditionTrue, v1alpha1.ReasonUnsealed, "", time.Unix(1, 0))
+		setConditions(&o.Status, metav1.ConditionTrue, v1alpha1.ReasonUnsealed, "", time.Unix(1, 0), false)
 		return o
 	}
 	change := func(f func(*v1alpha1.SealedSecret)) *v1alpha1.SealedSecret { o := good(); f(o); return o }
@@ -154,7 +154,7 @@ func TestWhatWasWrittenIsKnownFromMemoryAndElseFromTheStatus(t *testing.T) {
 			o.Annotations = map[string]string{v1alpha1.AnnotationClusterWide: "true"}
 		}), record{}, "5", false},
 		"a status that failed": {change(func(o *v1alpha1.SealedSecret) {
-			setConditions(&o.Status, metav1.ConditionFalse, "x", "x", time.Unix(1, 0))
+			setConditions(&o.Status, metav1.ConditionFalse, "x", "x", time.Unix(1, 0), false)
 		}), record{}, "5", false},
 		"a status of Sealed Secrets":      {change(func(o *v1alpha1.SealedSecret) { o.Status.Secret = v1alpha1.SecretVersion{} }), record{}, "", false},
 		"no status":                       {object(), record{}, "", false},
@@ -174,13 +174,13 @@ func TestConditionsChangeOnlyWhenSomethingDoes(t *testing.T) {
 	var st v1alpha1.SealedSecretStatus
 	st.Conditions = []v1alpha1.Condition{{Type: "Theirs", Status: "True"}, {Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown}}
 	at := func(s int64) metav1.Time { return metav1.NewTime(time.Unix(s, 0)) }
-	if !setConditions(&st, metav1.ConditionFalse, "R", "m", at(1).Time) {
+	if !setConditions(&st, metav1.ConditionFalse, "R", "m", at(1).Time, false) {
 		t.Error("nothing changed at first")
 	}
-	if setConditions(&st, metav1.ConditionFalse, "R", "m", at(2).Time) {
+	if setConditions(&st, metav1.ConditionFalse, "R", "m", at(2).Time, false) {
 		t.Error("the same again changed something")
 	}
-	if !setConditions(&st, metav1.ConditionFalse, "R", "n", at(3).Time) {
+	if !setConditions(&st, metav1.ConditionFalse, "R", "n", at(3).Time, false) {
 		t.Error("another message changed nothing")
 	}
 	want := []v1alpha1.Condition{
@@ -190,6 +190,9 @@ func TestConditionsChangeOnlyWhenSomethingDoes(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, st.Conditions); diff != "" {
 		t.Error(diff)
+	}
+	if setConditions(&st, metav1.ConditionFalse, "R", "n", at(4).Time, true) || st.Conditions[0].LastUpdateTime != at(4) || st.Conditions[0].LastTransitionTime != at(1) {
+		t.Errorf("the same of an object that has changed: %+v", st.Conditions[0])
 	}
 }
 

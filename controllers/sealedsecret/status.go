@@ -26,7 +26,7 @@ func report(s *scope, out flow.Outcome) flow.Verdict {
 	if out.State == flow.Ready {
 		fresh := st.Secret != s.written
 		st.Secret, st.SealingKey = s.written, s.sealingKey
-		setConditions(st, metav1.ConditionTrue, v1alpha1.ReasonUnsealed, "", s.now)
+		setConditions(st, metav1.ConditionTrue, v1alpha1.ReasonUnsealed, "", s.now, again)
 		if !fresh {
 			return flow.Verdict{}
 		}
@@ -36,7 +36,7 @@ func report(s *scope, out flow.Outcome) flow.Verdict {
 	}
 	reason := reasonFor(out)
 	s.failure, s.retried = reason, out.State == flow.Failed
-	if !setConditions(st, metav1.ConditionFalse, reason, out.Message, s.now) && !again {
+	if !setConditions(st, metav1.ConditionFalse, reason, out.Message, s.now, again) && !again {
 		return flow.Verdict{}
 	}
 	return flow.Verdict{Event: failureEvent(reason, out.Message)}
@@ -66,8 +66,8 @@ func failureEvent(reason, message string) *flow.Event {
 }
 
 // setConditions sets Synced and Ready alike, in this order, and says whether anything changed. Conditions of others stay
-// behind them.
-func setConditions(st *v1alpha1.SealedSecretStatus, status metav1.ConditionStatus, reason, message string, now time.Time) bool {
+// behind them. again says that they are about an object that has changed, and so are updated whatever they say.
+func setConditions(st *v1alpha1.SealedSecretStatus, status metav1.ConditionStatus, reason, message string, now time.Time, again bool) bool {
 	conditions := make([]v1alpha1.Condition, 0, len(st.Conditions)+2)
 	changed := false
 	for _, t := range []v1alpha1.ConditionType{v1alpha1.ConditionSynced, v1alpha1.ConditionReady} {
@@ -76,6 +76,8 @@ func setConditions(st *v1alpha1.SealedSecretStatus, status metav1.ConditionStatu
 		next.LastTransitionTime, next.LastUpdateTime = before.LastTransitionTime, before.LastUpdateTime
 		if before != next {
 			changed = true
+		}
+		if before != next || again {
 			next.LastUpdateTime = metav1.NewTime(now)
 		}
 		if before.Status != status {

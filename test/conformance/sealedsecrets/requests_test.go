@@ -37,7 +37,7 @@ const sealedName = "app"
 func TestTheSameRequestsHaveTheSameAnswersOfSealedSecretsAndUs(t *testing.T) {
 	t.Parallel()
 	const namespace = "requests"
-	requests := readRequests(t)
+	requests, metrics := readRequests(t)
 	seals := &sealer{namespace: namespace, keys: map[string]*keyring.Pair{}}
 	keys := []string{firstKey, "second"}
 	for _, name := range keys {
@@ -74,6 +74,14 @@ func TestTheSameRequestsHaveTheSameAnswersOfSealedSecretsAndUs(t *testing.T) {
 			}
 			views[side.name] = append(views[side.name], view)
 		}
+		all, err := c.viewAll(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		views[side.name] = append(views[side.name], all)
+	}
+	if err := check(views["original"][len(requests)], views["ours"][len(requests)], metrics); err != nil {
+		t.Errorf("in the metrics %v", err)
 	}
 	for i, r := range requests {
 		t.Run(r.Case, func(t *testing.T) {
@@ -84,9 +92,13 @@ func TestTheSameRequestsHaveTheSameAnswersOfSealedSecretsAndUs(t *testing.T) {
 	}
 }
 
-func readRequests(t *testing.T) []request {
+// readRequests returns the requests, and the differences of the metrics after them.
+func readRequests(t *testing.T) ([]request, differences) {
 	t.Helper()
-	var in struct{ Requests []request }
+	var in struct {
+		Requests []request
+		Metrics  differences
+	}
 	raw, err := os.ReadFile("testdata/requests/requests.yaml")
 	if err == nil {
 		err = yaml.UnmarshalStrict(raw, &in)
@@ -94,15 +106,19 @@ func readRequests(t *testing.T) []request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := compatibility(t)
+	all := []differences{in.Metrics}
 	for _, r := range in.Requests {
-		for row := range r.Differs {
+		all = append(all, r.Differs)
+	}
+	rows := compatibility(t)
+	for _, d := range all {
+		for row := range d {
 			if !rows[row] {
-				t.Errorf("%s: docs/compatibility.md has no row %q of Sealed Secrets", r.Case, row)
+				t.Errorf("docs/compatibility.md has no row %q of Sealed Secrets", row)
 			}
 		}
 	}
-	return in.Requests
+	return in.Requests, in.Metrics
 }
 
 // body returns what is sent.
