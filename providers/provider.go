@@ -159,6 +159,12 @@ type Selective interface {
 	Selective() bool
 }
 
+// Patient is an optional capability of a Session whose store says how long one request may take.
+type Patient interface {
+	// Patience returns how long one request may take, zero for as long as any. It is the same during the session's life.
+	Patience() time.Duration
+}
+
 // A session that has a connection or a login to end implements io.Closer. Close is called once, when no Fetch is under
 // way any more; it leaves no goroutine, connection or minted credential behind, and returns within ten seconds.
 

@@ -39,7 +39,7 @@ func (p *Pool) check(ctx context.Context, s Store) (checked Checked, opened bool
 	defer p.release(e)
 	unverified := ""
 	if checker, ok := providers.As[providers.Checker](e.session); ok {
-		bounded, cancel := p.bound(ctx, newCall(time.Time{}))
+		bounded, cancel := p.bound(ctx, newCall(time.Time{}), p.limits.Timeout)
 		defer cancel()
 		started := time.Now()
 		_, err = guard(bounded, s, func() (struct{}, error) { return struct{}{}, checker.Check(bounded) })

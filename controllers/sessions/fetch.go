@@ -213,7 +213,7 @@ func (k *kept) drop() {
 // fetch answers a request from one session.
 func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Result, error) {
 	now := time.Now()
-	deadline := now.Add(p.patience(e.store))
+	deadline := now.Add(p.patience(e))
 	questions := questionsFor(e.session, req)
 	req.keep = p.keep(req.Interval)
 	have, waits, own, err := e.kept.take(req, questions, now, deadline, min(req.MaxAge, p.limits.Reuse))
@@ -265,9 +265,18 @@ func questionsFor(s providers.Session, req Request) []question {
 const maxPatience = 2 * time.Minute
 
 // patience is how long a fetch with all its repetitions may take.
-func (p *Pool) patience(s Store) time.Duration {
-	all := time.Duration(s.Retries+1)*p.limits.Timeout + time.Duration(s.Retries)*s.RetryInterval
-	return max(min(all, maxPatience), p.limits.Timeout)
+func (p *Pool) patience(e *entry) time.Duration {
+	one, s := p.timeout(e), e.store
+	all := time.Duration(s.Retries+1)*one + time.Duration(s.Retries)*s.RetryInterval
+	return max(min(all, maxPatience), one)
+}
+
+// timeout is how long one request of a session may take: longer than any other's where its store says so.
+func (p *Pool) timeout(e *entry) time.Duration {
+	if patient, ok := providers.As[providers.Patient](e.session); ok {
+		return max(min(patient.Patience(), maxPatience), p.limits.Timeout)
+	}
+	return p.limits.Timeout
 }
 
 // fly makes one call of the provider, repeated as the store's retry settings say while the backend is unavailable: for
@@ -285,7 +294,7 @@ func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
 		asked = slices.DeleteFunc(slices.Clone(asked), func(q question) bool {
 			return f.err == nil && (results[q].Err == nil || !unavailable(results[q].Err))
 		})
-		again := time.Now().Add(e.store.RetryInterval + p.limits.Timeout)
+		again := time.Now().Add(e.store.RetryInterval + p.timeout(e))
 		if len(asked) == 0 || f.err != nil && !unavailable(f.err) || attempt >= e.store.Retries || again.After(f.until) {
 			return
 		}
@@ -309,7 +318,7 @@ func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
 
 // ask calls the provider once and checks that it answered what it was asked.
 func (p *Pool) ask(ctx context.Context, e *entry, f *flight, asked []question) (map[question]providers.Result, error) {
-	ctx, cancel := p.bound(ctx, f.call)
+	ctx, cancel := p.bound(ctx, f.call, p.timeout(e))
 	defer cancel()
 	if f.query != nil {
 		started := time.Now()

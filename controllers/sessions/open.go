@@ -95,7 +95,7 @@ func (e *entry) rests(pause time.Duration) time.Duration {
 func (p *Pool) open(ctx context.Context, e *entry) {
 	defer p.opened(ctx, e)
 	defer e.opening.end()
-	bounded, cancel := p.bound(ctx, e.opening)
+	bounded, cancel := p.bound(ctx, e.opening, p.limits.Timeout)
 	defer cancel()
 	started := time.Now()
 	session, err := guard(bounded, e.store, func() (providers.Session, error) {

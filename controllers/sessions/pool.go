@@ -17,7 +17,8 @@ import (
 
 // Limits bound what a Pool keeps and how long it waits. A zero field means the default.
 type Limits struct {
-	// Timeout is how long a provider may take to open a session or to answer one request; default 20 s.
+	// Timeout is how long a provider may take to open a session or to answer one request, unless the session is patient;
+	// default 20 s.
 	Timeout time.Duration
 	// Idle is how long an unused session stays open; default 15 min.
 	Idle time.Duration
@@ -360,9 +361,9 @@ func (p *Pool) drainedLocked() {
 	}
 }
 
-// bound limits one call of a provider to the pool's timeout and life. The id tells calls apart.
-func (p *Pool) bound(ctx context.Context, id *call) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, p.limits.Timeout)
+// bound limits one call of a provider to a time and to the pool's life. The id tells calls apart.
+func (p *Pool) bound(ctx context.Context, id *call, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cancels[id] = cancel

@@ -46,6 +46,7 @@ type session struct {
 var (
 	_ providers.Checker   = (*session)(nil)
 	_ providers.Selective = (*session)(nil)
+	_ providers.Patient   = (*session)(nil)
 )
 
 // Close ends the connections.
@@ -57,6 +58,14 @@ func (s *session) Close() error {
 // Selective implements providers.Selective: requests depend on the property when a template of the request reads it. One
 // of the path to the result does not count: that is followed afterwards.
 func (s *session) Selective() bool { return s.selective }
+
+// Patience implements providers.Patient: the store's timeout.
+func (s *session) Patience() time.Duration {
+	if s.spec.Timeout == nil {
+		return 0
+	}
+	return s.spec.Timeout.Duration
+}
 
 // Check implements providers.Checker: somebody accepts connections where url leads, as far as that is known before it is
 // rendered. A request of its own could not be told from one that means something.

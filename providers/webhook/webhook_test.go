@@ -11,8 +11,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
@@ -374,6 +376,18 @@ func TestTheCheckAsksWhetherSomebodyIsThere(t *testing.T) {
 		checker, _ := providers.As[providers.Checker](open(t, &stores.Webhook{URL: address}, &providertest.Env{}))
 		if got := errText(checker.Check(t.Context())); (want == "") != (got == "") || !strings.Contains(got, want) {
 			t.Errorf("%s: %q", address, got)
+		}
+	}
+}
+
+func TestTheStoreSaysHowLongAnAnswerMayTake(t *testing.T) {
+	t.Parallel()
+	for want, timeout := range map[time.Duration]*metav1.Duration{0: nil, time.Minute: {Duration: time.Minute}} {
+		spec := answering(t, "v")
+		spec.Timeout = timeout
+		patient, ok := providers.As[providers.Patient](open(t, spec, lent("t")))
+		if !ok || patient.Patience() != want {
+			t.Errorf("patience %v, want %s", patient, want)
 		}
 	}
 }
