@@ -77,6 +77,14 @@ func TestADefinitionHasAnyName(t *testing.T) {
 	}
 }
 
+func TestADictionaryIsFilledInALoop(t *testing.T) {
+	t.Parallel()
+	text := `{{ $d := dict }}{{ range $i := until 20000 }}{{ $_ := set $d (print "key" $i) $i }}{{ end }}{{ get $d "key7" }}{{ hasKey $d "key19999" }}{{ $_ := unset $d "key7" }}{{ len $d }}`
+	if got := must(t, text, nil); got != "7true19999" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestWhatHasNoYAMLIsAnErrorAndNotNothing(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{`{{ .bin | toYaml }}`, `{{ . | toYaml }}`, `{{ dict "key" .bin | toYaml }}`} {

@@ -81,6 +81,15 @@ func (m *meter) wrap(name string, fn any, guard guard) any {
 	if f.Type().IsVariadic() {
 		call = f.CallSlice
 	}
+	if constant(name) {
+		return reflect.MakeFunc(f.Type(), func(args []reflect.Value) []reflect.Value {
+			m.calling = name
+			stopOn(m.step())
+			results := call(args)
+			m.calling = ""
+			return results
+		}).Interface()
+	}
 	return reflect.MakeFunc(f.Type(), func(args []reflect.Value) []reflect.Value {
 		m.calling = name
 		stopOn(m.step())
@@ -103,6 +112,18 @@ func (m *meter) wrap(name string, fn any, guard guard) any {
 		m.calling = ""
 		return results
 	}).Interface()
+}
+
+// constant reports whether a function looks at one entry of a dictionary, and gives back nothing that was not there before.
+// Weighing the whole dictionary at each call would let the effort of a loop that fills it grow with the square of its
+// entries. What has grown, or holds itself, is weighed by whoever walks it.
+func constant(name string) bool {
+	switch name {
+	case "set", "unset", "get", "hasKey":
+		return true
+	default:
+		return false
+	}
 }
 
 // stopOn ends the template from inside a function that may have no error to return: text/template recovers.

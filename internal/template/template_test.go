@@ -216,6 +216,8 @@ func TestTemplatesThatGrowOrRunWithoutEndAreStopped(t *testing.T) {
 		"a string that doubles by quoting": `{{ $s := "\\" }}{{ range until 64 }}{{ $s = quote $s }}{{ end }}`,
 		"a list that doubles":              `{{ $s := list 1 }}{{ range until 64 }}{{ $s = concat $s $s }}{{ end }}`,
 		"a list of itself":                 `{{ $s := list 1 }}{{ range until 64 }}{{ $s = list $s $s }}{{ end }}{{ toJson $s }}`,
+		"a dictionary that grows":          `{{ $d := dict }}{{ range $i := until 60000 }}{{ range $j := until 60000 }}{{ $_ := set $d (print $i "-" $j) $d }}{{ end }}{{ end }}`,
+		"a dictionary that grew":           `{{ $d := dict }}{{ range $i := until 60000 }}{{ $_ := set $d (print (repeat 50 "x") $i) $i }}{{ end }}{{ toJson $d }}`,
 		"a dictionary inside itself":       `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`,
 		"a dictionary in its own child":    `{{ $a := dict }}{{ $b := dict "a" $a }}{{ $_ := set $a "b" $b }}{{ print $a }}`,
 		"a container that grows inside":    `{{ $i := dict }}{{ $l := list }}{{ range until 1000 }}{{ $l = append $l $i }}{{ end }}{{ $_ := set $i "x" (repeat 1000000 "a") }}{{ $l }}`,
