@@ -273,6 +273,9 @@ func TestManyFailingSyncsDoNotSlowAnother(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.start()
+	began := time.Now()
+	w.applied("alone", configMap("b", "1"))
+	alone := time.Since(began) // which is long on a busy machine
 	bad := `{apiVersion: v1, kind: Service, metadata: {name: bad%d}, spec: {ports: [{port: 99999}]}}`
 	for i := range 20 {
 		name := fmt.Sprintf("bad%d", i)
@@ -280,10 +283,10 @@ func TestManyFailingSyncsDoNotSlowAnother(t *testing.T) {
 		w.gitSync(name, nil)
 	}
 	w.failing("bad19", v1alpha1.ReasonApplyFailed)
-	began := time.Now()
+	began = time.Now()
 	w.applied("good", configMap("a", "1"))
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %s", took)
+	if took := time.Since(began); took > 10*time.Second+10*alone {
+		t.Errorf("it took %s, and %s before the others were there", took, alone)
 	}
 }
 

@@ -262,7 +262,12 @@ func (e *Engine) prune(ctx context.Context, x Entry) Result {
 		return Result{Ref: x.Ref, Action: Terminating}
 	}
 	e.Memory.forget(x.Ref)
-	err = e.Client.Delete(ctx, live, client.PropagationPolicy(metav1.DeletePropagationBackground), client.Preconditions{UID: &live.UID})
+	// The answer is the object itself while a finalizer keeps it: only as unstructured it is of a kind that the client knows.
+	doomed := &unstructured.Unstructured{}
+	doomed.SetGroupVersionKind(gvk)
+	doomed.SetNamespace(x.Namespace)
+	doomed.SetName(x.Name)
+	err = e.Client.Delete(ctx, doomed, client.PropagationPolicy(metav1.DeletePropagationBackground), client.Preconditions{UID: &live.UID})
 	if apierrors.IsNotFound(err) {
 		return Result{Ref: x.Ref, Action: Gone}
 	}
