@@ -12,16 +12,14 @@ package announce
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -40,34 +38,20 @@ const (
 // Announcer writes events. It is a Runnable of a manager; what is announced before it runs waits.
 type Announcer struct {
 	client  client.Client
-	queue   events.EventBroadcaster
 	backlog *backlog
+	// named is the moment that the last event is named after.
+	named atomic.Int64
 	// Pause is how long to wait before an event that could not be written is tried again; it grows with each try.
 	Pause time.Duration
 }
 
 // New returns an Announcer that writes with a client.
-func New(c client.Client) (*Announcer, error) {
-	a := &Announcer{client: c, queue: events.NewBroadcaster(nil), backlog: newBacklog(), Pause: 5 * time.Second}
-	_, err := a.queue.StartEventWatcher(func(obj runtime.Object) {
-		if event, ok := obj.(*eventsv1.Event); ok {
-			a.backlog.add(event, time.Now())
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("set up events: %w", err)
-	}
-	return a, nil
-}
-
-// Recorder returns a recorder whose events name a component as their source.
-func (a *Announcer) Recorder(component string) events.EventRecorder {
-	return a.queue.NewRecorder(a.client.Scheme(), component)
+func New(c client.Client) *Announcer {
+	return &Announcer{client: c, backlog: newBacklog(), Pause: 5 * time.Second}
 }
 
 // Start implements manager.Runnable: it writes events until the context ends, and those that were announced until then.
 func (a *Announcer) Start(ctx context.Context) error {
-	defer a.queue.Shutdown()
 	var g errgroup.Group
 	g.SetLimit(writers)
 	for ctx.Err() == nil {

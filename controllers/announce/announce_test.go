@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -65,10 +67,7 @@ func (s *server) events() (taken, tries int) {
 func started(t *testing.T, s *server) (a *announce.Announcer, stop func()) {
 	t.Helper()
 	s.got = map[string]eventsv1.Event{}
-	a, err := announce.New(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a = announce.New(s)
 	a.Pause = time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -136,10 +135,7 @@ func TestAnEventIsWrittenAgainUntilTheServerHasTakenOrRefusedIt(t *testing.T) {
 func TestWhatIsAnnouncedBeforeTheStartAndRightBeforeTheEndIsWritten(t *testing.T) {
 	t.Parallel()
 	s := &server{got: map[string]eventsv1.Event{}}
-	a, err := announce.New(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := announce.New(s)
 	announced := func(reason string) {
 		a.Recorder("tests").Eventf(object("a"), nil, corev1.EventTypeNormal, reason, "Sync", "note")
 	}
@@ -195,10 +191,58 @@ func TestAStormIsWrittenToItsLastEventWhenTheProcessEnds(t *testing.T) {
 	}
 }
 
+// A store that goes down fails all who use it at once.
+func TestNoneOfThousandsOfEventsAtOnceIsLost(t *testing.T) {
+	t.Parallel()
+	const objects, workers = 10_000, 8
+	s := &server{forget: true}
+	a, stop := started(t, s)
+	var running sync.WaitGroup
+	for worker := range workers {
+		recorder := a.Recorder("tests")
+		running.Go(func() {
+			for i := worker; i < objects; i += workers {
+				recorder.Eventf(object(fmt.Sprint("app-", i)), nil, corev1.EventTypeWarning, "UpdateFailed", "Sync", "the store does not answer")
+			}
+		})
+	}
+	running.Wait()
+	stop()
+	if taken, _ := s.events(); taken != objects {
+		t.Errorf("%d of %d events were written", taken, objects)
+	}
+}
+
+func TestEventsOfOneMomentAndOfLongNamesHaveNamesThatTheAPIServerTakes(t *testing.T) {
+	t.Parallel()
+	s := &server{}
+	a, stop := started(t, s)
+	long := strings.Repeat("a.", 126) + "a"
+	names := map[string]bool{}
+	for i := range 100 {
+		a.Recorder("tests").Eventf(object(long), nil, corev1.EventTypeNormal, fmt.Sprint(i), "Sync", "%d%%", 100)
+	}
+	a.Recorder("tests").Eventf(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}}, object("a"), corev1.EventTypeNormal, "related", "Sync", "note")
+	stop()
+	for _, e := range s.got {
+		names[e.Name] = true
+		if problems := validation.IsDNS1123Subdomain(e.Name); len(problems) > 0 {
+			t.Errorf("name %q: %v", e.Name, problems)
+		}
+	}
+	if len(names) != 101 {
+		t.Errorf("%d names of 101 events", len(names))
+	}
+	if e := s.got["related"]; e.Namespace != metav1.NamespaceDefault || e.Regarding.Kind != "Namespace" || e.Related == nil || e.Related.Name != "a" || e.ReportingInstance == "" {
+		t.Errorf("%+v", e)
+	}
+	if e := s.got["7"]; e.Note != "100%" {
+		t.Errorf("the note is %q", e.Note)
+	}
+}
+
 // Not parallel: it looks at what the whole process keeps.
 func TestNothingIsKeptOfAnEventThatIsWritten(t *testing.T) {
-	// In portions, because client-go makes a goroutine for each event, of which the runtime keeps what it had at once, and drops
-	// events beyond a thousand that nobody has come to yet.
 	const objects, portion, most = 3000, 500, 200
 	s := &server{forget: true}
 	a, _ := started(t, s)

@@ -83,10 +83,7 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
-	announcer, err := announce.New(mgr.GetClient())
-	if err != nil {
-		return nil, err
-	}
+	announcer := announce.New(mgr.GetClient())
 	if err := mgr.Add(announcer); err != nil {
 		return nil, fmt.Errorf("add the writer of events: %w", err)
 	}
