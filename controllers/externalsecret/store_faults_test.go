@@ -241,8 +241,17 @@ func TestAStoreWhoseCheckFailedIsReadySoonAfterItIsUp(t *testing.T) {
 	for i := range 20 {
 		w.ready(fmt.Sprintf("es-%d", i))
 	}
-	if took := time.Since(up); took > soon {
-		t.Errorf("all were ready %s after the store was up, want %s", took, soon)
+	took := time.Since(up)
+	if took > soon {
+		// A busy machine is late with everything: by as much as with a store and an object that nothing is wrong with.
+		began := time.Now()
+		w.store("healthy", stores.FakeData{Key: "db", Value: `{"password":"x"}`})
+		w.create(w.externalSecret("healthy", func(es *esv1.ExternalSecret) { es.Spec.SecretStoreRef.Name = "healthy" }))
+		w.ready("healthy")
+		late := time.Since(began)
+		if took > soon+2*late {
+			t.Errorf("all were ready %s after the store was up, want %s; anything takes %s here", took, soon, late)
+		}
 	}
 }
 

@@ -44,6 +44,8 @@ import (
 const (
 	canary   = "canary-5e1f77c2"
 	deadline = 60 * time.Second
+	// concurrent is how many objects a controller reconciles at once.
+	concurrent = 4
 )
 
 // world is one namespace with its sealing keys and, while it runs, a controller that sees nothing else.
@@ -135,7 +137,7 @@ func (w *world) start() {
 	})
 	deps := sealedsecret.Deps{
 		Keys: w.keeper, Engine: flow.Engine{Status: flow.NewStatuses(mgr), Events: events}, Metrics: w.metrics, Now: time.Now,
-		Concurrent: 4, Namespaces: w.namespaces, Handover: handover,
+		Concurrent: concurrent, Namespaces: w.namespaces, Handover: handover,
 	}
 	if w.deps != nil {
 		w.deps(&deps)
