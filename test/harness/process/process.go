@@ -60,12 +60,7 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 	p.cmd.Env = append(os.Environ(), spec.Env...)
 	p.cmd.Env = append(p.cmd.Env, "SEALBRIDGE_LIFELINE=stdin", "SEALBRIDGE_LIFELINE_REMOVE="+spec.Remove)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = read, out, out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{
-		// A process group of its own: an interrupt from the terminal reaches the starter, which then stops us in order.
-		Setpgid: true,
-		// For programs that do not watch the lifeline, such as the product's own.
-		Pdeathsig: syscall.SIGTERM,
-	}
+	p.cmd.SysProcAttr = attributes()
 	started := make(chan error)
 	go p.run(started)
 	if err := <-started; err != nil {
