@@ -38,7 +38,7 @@ func (w *world) deal() []act {
 	}
 	end = append(end, (*world).endLeader, (*world).crashAPIServer)
 	other = append(other, (*world).restoreDocument, (*world).addKeys, (*world).reshape, (*world).redraw,
-		(*world).turn, (*world).toggleSharer, (*world).toggleSpread, (*world).toggleZone, (*world).meddle)
+		(*world).editShared, (*world).turn, (*world).toggleSharer, (*world).toggleSpread, (*world).toggleZone, (*world).meddle)
 	w.shuffle(other)
 	third := len(other) / 3
 	first := append(end, other[third:]...)
@@ -171,7 +171,13 @@ func (w *world) restoreDocument() string {
 // editTarget changes a Secret by hand, in one of the ways in which that can be done wrong.
 func (w *world) editTarget() string {
 	t := w.someone()
-	name := pick(w, t.targets())
+	return w.edit(t, pick(w, t.targets()))
+}
+
+// editShared does that with one that several share.
+func (w *world) editShared() string { return w.edit(w.someone(), "common") }
+
+func (w *world) edit(t *tenant, name string) string {
 	key := pick(w, pick(w, t.claims(name)).keys())
 	hand := base64.StdEncoding.EncodeToString([]byte(byHand))
 	edit := pick(w, []string{"value", "foreign", "key", "all", "label", "labels", "owner", "annotations"})
@@ -259,7 +265,7 @@ func (w *world) flip(uid *types.UID, obj client.Object, kind string, create func
 // moveExternal lets an ExternalSecret read from another store.
 func (w *world) moveExternal() string {
 	t := w.someone()
-	e := pick(w, t.externals)
+	e := pick(w, slices.DeleteFunc(slices.Clone(t.externals), func(e *external) bool { return e.stays }))
 	e.store = pick(w, slices.DeleteFunc([]string{storeVault, storeHook, storeShared}, func(s string) bool { return s == e.store }))
 	if e.uid != "" {
 		raw, err := json.Marshal(map[string]any{"spec": map[string]any{"secretStoreRef": storeRef(e.store)}})

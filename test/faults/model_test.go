@@ -151,8 +151,10 @@ type external struct {
 	deletes, drops bool
 	// interval is how often it is read, in seconds.
 	interval int
-	// rival is set for one that wants the Secret of another object; it does not exist at first.
+	// rival is set for one that wants the Secret, or keys, of another object; it does not exist at first.
 	rival bool
+	// stays is set for one that reads from the same store all the time.
+	stays bool
 
 	uid types.UID // empty while it does not exist
 }
@@ -231,7 +233,8 @@ func newTenant(name string, servers map[string]*countingstore.Server) *tenant {
 		{name: "hidden", store: storeHook, whole: []string{"three"}, shape: watches.Secret, interval: 4},
 		{name: "random", store: storeShared, whole: []string{"two"}, random: true, interval: 2},
 		{name: "drawn", store: storeHook, whole: []string{"one"}, shape: watches.ConfigMap, random: true, interval: 3},
-		{name: "founder", target: "common", policy: esv1.CreationCreateOrMerge, store: storeVault, whole: []string{"one"}, interval: 3},
+		{name: "founder", target: "common", policy: esv1.CreationCreateOrMerge, store: storeVault, whole: []string{"one"}, interval: 3, stays: true},
+		{name: "contender", target: "common", policy: esv1.CreationCreateOrMerge, store: storeHook, whole: []string{"one"}, interval: 3, rival: true, stays: true},
 		{name: "joiner", target: "common", policy: esv1.CreationMerge, drops: true, store: storeHook, whole: []string{"two"}, interval: 3},
 		{name: "orphan", policy: esv1.CreationOrphan, store: storeShared, whole: []string{"three"}, interval: 4},
 		{name: "turning", turns: true, store: storeVault, whole: []string{"two"}, interval: 3},

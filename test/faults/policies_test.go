@@ -174,8 +174,8 @@ func (t *tenant) wrongFree(name string, s *corev1.Secret, holder map[types.UID]b
 	if owner := metav1.GetControllerOf(s); owner != nil {
 		add("belongs to %s %s", owner.Kind, owner.Name)
 	}
+	text := map[*external]string{}
 	for _, e := range users {
-		holder[e.uid] = true
 		own := s.DeepCopy()
 		if e.shares() {
 			for key := range own.Data {
@@ -184,8 +184,15 @@ func (t *tenant) wrongFree(name string, s *corev1.Secret, holder map[types.UID]b
 				}
 			}
 		}
-		if text := differs(own, t.expected(e)); text != "" {
-			add("of %s %s", e.name, text)
+		text[e] = differs(own, t.expected(e))
+		holder[e.uid] = text[e] == ""
+	}
+	for _, e := range users {
+		contends := func(other *external) bool {
+			return other != e && text[other] == "" && slices.Equal(other.keys(), e.keys())
+		}
+		if text[e] != "" && !slices.ContainsFunc(users, contends) {
+			add("of %s %s", e.name, text[e])
 		}
 	}
 	return wrong
