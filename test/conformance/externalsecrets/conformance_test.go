@@ -19,7 +19,7 @@ var (
 	recordFlag   = flag.Bool("record", false, "write down what the operator makes of the cases, instead of comparing ours with it")
 	operatorFlag = flag.String("operator", "bin/external-secrets", "the operator's program, below the repository's root; its definitions are beside it: NAME-crds.yaml")
 	settleFlag   = flag.Duration("settle", 6*time.Second, "how long nothing may change before the operator's answer is taken for its last")
-	patienceFlag = flag.Duration("patience", 30*time.Second, "how long our answer may take")
+	patienceFlag = flag.Duration("patience", 2*time.Minute, "how long our answer may take")
 )
 
 // TestMain lets all cases wait at once: what they wait for is one controller. The operator works on one object at a time.
@@ -95,10 +95,9 @@ func (w *world) settled(t *testing.T, l *looker) answer {
 	}
 }
 
-// compare waits until what we make is what the operator made, and stays so.
+// compare holds what we make of each step to what the operator made.
 func (w *world) compare(t *testing.T, c *conformanceCase) {
 	t.Helper()
-	const long = 700 * time.Millisecond
 	if len(c.Answers) != len(c.Steps) {
 		t.Fatalf("%d answers are recorded for %d steps: -record it", len(c.Answers), len(c.Steps))
 	}
@@ -106,22 +105,33 @@ func (w *world) compare(t *testing.T, c *conformanceCase) {
 	for i, s := range c.Steps {
 		want := c.ours(t, i)
 		w.do(t, s)
-		var diff string
-		begin := time.Now()
-		for same := begin; time.Since(same) < long; time.Sleep(100 * time.Millisecond) {
-			got, err := l.look(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff = differences(want, got); diff == "" {
-				continue
-			}
-			if same = time.Now(); time.Since(begin) > *patienceFlag {
-				t.Errorf("step %d: what we make (+) is not what we should (-):\n%s%s", i, diff, w.messages(t, l))
-				break
-			}
+		if diff := w.becomes(t, l, want); diff != "" {
+			t.Errorf("step %d: what we make (+) is not what we should (-):\n%s%s", i, diff, w.messages(t, l))
 		}
 	}
+}
+
+// becomes waits until there is what is wanted, and says what differs when that does not come. It must stay so in some looks.
+func (w *world) becomes(t *testing.T, l *looker, want answer) (diff string) {
+	t.Helper()
+	const looks = 7
+	begin := time.Now()
+	for same := 0; same < looks; time.Sleep(100 * time.Millisecond) {
+		got, err := l.look(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff = differences(want, got)
+		switch {
+		case diff == "":
+			same++
+		case time.Since(begin) > *patienceFlag:
+			return diff
+		default:
+			same = 0
+		}
+	}
+	return ""
 }
 
 func TestEachDifferenceIsARowOfThePage(t *testing.T) {

@@ -164,7 +164,7 @@ func (w *world) apply(t *testing.T, o *unstructured.Unstructured) {
 // judged waits until the stores of a step have a condition; those of another class never have.
 func (w *world) judged(t *testing.T, s step) {
 	t.Helper()
-	const long = 5 * time.Second
+	const long = time.Minute
 	for _, o := range s.Apply {
 		class, _, _ := unstructured.NestedString(o.Object, "spec", "controller")
 		if !strings.HasSuffix(o.GetKind(), "SecretStore") || class != "" {
