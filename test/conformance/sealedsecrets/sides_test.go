@@ -94,7 +94,7 @@ func originalDefinition(ctx context.Context) (string, error) {
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", "github.com/bitnami/sealed-secrets")
-	cmd.Dir = filepath.Join(root, "test", "kubeseal")
+	cmd.Dir, cmd.Env = filepath.Join(root, "test", "kubeseal"), append(os.Environ(), "GOFLAGS=", "GOWORK=off") // as the Makefile builds it
 	out, err := cmd.Output()
 	var module struct{ Dir string }
 	if err == nil {

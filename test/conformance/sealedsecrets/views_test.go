@@ -303,7 +303,7 @@ func (c *controller) viewKeys(ctx context.Context, s *sealer) ([]string, error) 
 	}
 	var lines []string
 	for _, secret := range secrets.Items {
-		if s.keys[secret.Name] != nil {
+		if s.keys[secret.Name] != nil || secret.Type != corev1.SecretTypeTLS {
 			continue
 		}
 		block, _ := pem.Decode(secret.Data[corev1.TLSCertKey])
