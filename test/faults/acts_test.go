@@ -38,7 +38,7 @@ func (w *world) deal() []act {
 	}
 	end = append(end, (*world).endLeader, (*world).crashAPIServer)
 	other = append(other, (*world).restoreDocument, (*world).addKeys, (*world).reshape, (*world).redraw,
-		(*world).editShared, (*world).turn, (*world).toggleSharer, (*world).toggleSpread, (*world).toggleZone, (*world).meddle)
+		(*world).contend, (*world).editShared, (*world).turn, (*world).toggleSharer, (*world).toggleSpread, (*world).toggleZone, (*world).meddle)
 	w.shuffle(other)
 	third := len(other) / 3
 	first := append(end, other[third:]...)
@@ -239,6 +239,13 @@ func (w *world) toggleRival() string {
 		return w.toggleSeal(t, t.sealed[i])
 	}
 	return w.toggle(t, pick(w, slices.DeleteFunc(slices.Clone(t.externals), func(e *external) bool { return !e.rival })))
+}
+
+// contend does that with the one that wants the keys of another in a Secret that several share.
+func (w *world) contend() string {
+	t := w.someone()
+	i := slices.IndexFunc(t.externals, func(e *external) bool { return e.name == "contender" })
+	return w.toggle(t, t.externals[i])
 }
 
 func (w *world) toggle(t *tenant, e *external) string {

@@ -25,7 +25,7 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("seed", 1, "what the order of acts follows from; 0 draws one")
-	stepsFlag   = flag.Int("steps", 51, "how many acts there are; 51 are one round, in which each comes at least once")
+	stepsFlag   = flag.Int("steps", 52, "how many acts there are; 52 are one round, in which each comes at least once")
 	objectsFlag = flag.Int("objects", 10, "how many ExternalSecrets each tenant has beside those of which each is different")
 	binaryFlag  = flag.String("controller", "", "path of the controller; bin/sealbridge-controller when empty")
 	// A slow machine takes what it takes: how long the test waits for a state is no promise of the product.
