@@ -1,6 +1,7 @@
 package externalsecret
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -13,6 +14,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/internal/redact"
@@ -106,4 +108,20 @@ func (r *Reconciler) inheritFrom(ctx context.Context, s *scope, live client.Obje
 		return fmt.Errorf("take over the fields of Secret %s/%s: %w", live.GetNamespace(), live.GetName(), redact.API(err))
 	}
 	return nil
+}
+
+// appliedFields returns the paths of the fields that a manager has applied, as the API server names them in a conflict.
+func appliedFields(entries []metav1.ManagedFieldsEntry, manager string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, e := range entries {
+		if e.Manager != manager || e.Operation != metav1.ManagedFieldsOperationApply || e.FieldsV1 == nil {
+			continue
+		}
+		var fields fieldpath.Set
+		if err := fields.FromJSON(bytes.NewReader(e.FieldsV1.Raw)); err != nil {
+			return nil, fmt.Errorf("decode the fields of %s: %w", manager, err)
+		}
+		fields.Iterate(func(p fieldpath.Path) { out[p.String()] = true })
+	}
+	return out, nil
 }

@@ -197,17 +197,21 @@ func (r *Reconciler) announceMissing(s *scope, missing []string) {
 	s.memo.missing = text
 }
 
-// rival returns the manager of another ExternalSecret that the API server names in a conflict: two that write the same field
-// would take it from each other for ever.
-func rival(err error, es *esv1.ExternalSecret) (manager, field string) {
+// contest is a field that another ExternalSecret writes otherwise.
+type contest struct{ manager, field string }
+
+// contests returns what the API server says of other ExternalSecrets when it refuses a write: two that write the same field would take
+// it from each other for ever.
+func contests(err error, es *esv1.ExternalSecret) []contest {
+	var out []contest
 	for _, cause := range conflicts(err) {
 		_, rest, _ := strings.Cut(cause.Message, `"`)
 		name, _, _ := strings.Cut(rest, `"`)
 		if strings.HasPrefix(name, esv1.FieldOwnerPrefix) && name != fieldOwner(es.Name) {
-			return name, redact.Field(strings.TrimPrefix(cause.Field, "."))
+			out = append(out, contest{name, cause.Field})
 		}
 	}
-	return "", ""
+	return out
 }
 
 func conflicts(err error) []metav1.StatusCause {

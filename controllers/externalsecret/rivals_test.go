@@ -74,6 +74,33 @@ func TestTwoThatWriteOneSecretShareItOrAreTold(t *testing.T) {
 	w.holds("keys", map[string]string{"password": "other-" + canary, "b": canary})
 }
 
+func TestAKeyThatTwoWriteWithOneValueIsRotatedAndWhoHasAnotherIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"`+canary+`"}`)
+	w.backend.put("other", `{"password":"other-`+canary+`"}`)
+	w.store("store")
+	a := w.externalSecret("a", target("keys"), policies(esv1.CreationCreateOrMerge, ""))
+	b := w.externalSecret("b", target("keys"), policies(esv1.CreationMerge, ""))
+	w.create(a)
+	w.ready("a")
+	w.create(b)
+	w.ready("b")
+	w.backend.put("db", `{"password":"`+canary+`-2"}`)
+	for _, es := range []*esv1.ExternalSecret{b, a} {
+		change(w, es, func(es *esv1.ExternalSecret) { es.Annotations = map[string]string{"force-sync": "1"} })
+		w.ready(es.Name)
+		w.holds("keys", map[string]string{"password": canary + "-2"})
+	}
+	w.settled("keys")
+	change(w, b, func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef.Key = "other" })
+	w.ready("b")
+	w.holds("keys", map[string]string{"password": "other-" + canary})
+	change(w, a, func(es *esv1.ExternalSecret) { es.Annotations = map[string]string{"force-sync": "2"} })
+	w.notReady("a", "target is owned by another: ExternalSecret b writes data.password of Secret "+w.ns+"/keys")
+	w.settled("keys")
+}
+
 // operatorLeft creates an ExternalSecret and its Secret as External Secrets Operator writes them: by update, with labels that
 // have left the spec since.
 func (w *world) operatorLeft(name string, creation esv1.CreationPolicy) *esv1.ExternalSecret {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -194,10 +195,10 @@ func (r *Reconciler) applySecret(ctx context.Context, s *scope, secret *corev1ac
 // belongs to somebody else, is privileged or cannot be changed. Without a Secret it returns what was refused; nil for a
 // target that is not ours to create.
 func (r *Reconciler) takeOver(ctx context.Context, s *scope, refused error) (*corev1ac.SecretApplyConfiguration, error) {
-	if err := r.refuseRival(ctx, s, refused); err != nil {
-		return nil, err
-	}
 	live, err := r.read(ctx, s)
+	if err == nil {
+		err = r.refuseRival(ctx, s, refused, live)
+	}
 	if err == nil {
 		err = r.mayInherit(ctx, s, live)
 	}
@@ -230,23 +231,30 @@ func (r *Reconciler) takeOver(ctx context.Context, s *scope, refused error) (*co
 }
 
 // refuseRival says that another ExternalSecret writes the same field of a target that neither of them owns, when that is what
-// the API server refused: the two would take it from each other for ever.
-func (r *Reconciler) refuseRival(ctx context.Context, s *scope, refused error) error {
-	manager, field := rival(refused, s.es)
-	if manager == "" || owns(&s.es.Spec) {
+// the API server refused: the two would take it from each other for ever. A field that both have written with one value until now is
+// nobody's alone: who has a new value first writes it, so that a value that both read is rotated, and the other is told if it has another.
+func (r *Reconciler) refuseRival(ctx context.Context, s *scope, refused error, live *corev1.Secret) error {
+	contested := contests(refused, s.es)
+	if len(contested) == 0 || owns(&s.es.Spec) {
 		return nil
 	}
 	others, err := r.rivals(ctx, s.es)
 	if err != nil {
 		return err
 	}
-	for _, other := range others {
-		if fieldOwner(other.Name) == manager {
-			return providers.Errorf(providers.ErrInvalid, "target is owned by another: ExternalSecret %s writes %s of Secret %s/%s; "+
-				"let the two write different keys or Secrets", other.Name, field, s.es.Namespace, targetName(s.es))
+	ours, err := appliedFields(live.ManagedFields, fieldOwner(s.es.Name))
+	if err != nil {
+		return fmt.Errorf("read the field managers of Secret %s/%s: %w", s.es.Namespace, targetName(s.es), err)
+	}
+	for _, c := range contested {
+		for _, other := range others {
+			if fieldOwner(other.Name) == c.manager && !ours[c.field] {
+				return providers.Errorf(providers.ErrInvalid, "target is owned by another: ExternalSecret %s writes %s of Secret %s/%s; "+
+					"let the two write different keys or Secrets", other.Name, redact.Field(strings.TrimPrefix(c.field, ".")), s.es.Namespace, targetName(s.es))
+			}
 		}
 	}
-	return nil // it is gone, and its fields are anybody's
+	return nil // who else wrote it is gone, and its fields are anybody's
 }
 
 // read reads the target live.
