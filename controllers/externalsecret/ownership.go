@@ -1,7 +1,6 @@
 package externalsecret
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
@@ -118,7 +117,7 @@ func appliedFields(entries []metav1.ManagedFieldsEntry, manager string) (map[str
 			continue
 		}
 		var fields fieldpath.Set
-		if err := fields.FromJSON(bytes.NewReader(e.FieldsV1.Raw)); err != nil {
+		if err := fields.FromJSON(e.FieldsV1.GetRawReader()); err != nil {
 			return nil, fmt.Errorf("decode the fields of %s: %w", manager, err)
 		}
 		fields.Iterate(func(p fieldpath.Path) { out[p.String()] = true })
