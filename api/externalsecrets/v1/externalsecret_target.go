@@ -55,8 +55,9 @@ type Target struct {
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// Template shapes the target; without one it holds the values under their keys.
+	// Template shapes the target; without one, or with null, it holds the values under their keys.
 	// +optional
+	// +nullable
 	Template *Template `json:"template,omitempty"`
 
 	// Manifest makes the target another object than a Secret. The controller must allow it.

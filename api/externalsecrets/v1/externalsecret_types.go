@@ -29,8 +29,10 @@ type ExternalSecretSpec struct {
 	// +optional
 	SecretStoreRef StoreRef `json:"secretStoreRef,omitzero"`
 
-	// Target is what is written; a Secret with the ExternalSecret's name when empty.
+	// Target is what is written; a Secret with the ExternalSecret's name when empty, or null, which server-side apply makes of fields
+	// that were there when there are none now.
 	// +optional
+	// +nullable
 	Target Target `json:"target,omitzero"`
 
 	// RefreshPolicy is when values are read again; Periodic when empty.
