@@ -51,13 +51,20 @@ func (s sides) theirs(t *testing.T, stdin string, args ...string) (stdout, stder
 	return execute(t, s.real, stdin, args...)
 }
 
+// elsewhere is an environment of a process without a home or a cluster. Kubeseal leaves a file where temporary ones go when it fails
+// before it has written its output.
+func elsewhere(t *testing.T) []string {
+	t.Helper()
+	return []string{"HOME=/nonexistent", "KUBECONFIG=/nonexistent/config", "TMPDIR=" + t.TempDir()}
+}
+
 // execute runs a command as a process.
 func execute(t *testing.T, path, stdin string, args ...string) (stdout, stderr string, ok bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = []string{"HOME=/nonexistent", "KUBECONFIG=/nonexistent/config"}
+	cmd.Env = elsewhere(t)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -216,7 +223,7 @@ func TestTheExitCodesAreKubeseals(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			theirs := exec.CommandContext(ctx, s.real, fields...)
-			theirs.Env = []string{"HOME=/nonexistent", "KUBECONFIG=/nonexistent/config"}
+			theirs.Env = elsewhere(t)
 			_ = theirs.Run() // its code is looked at
 			ours := run(t.Context(), append([]string{"kubeseal"}, fields...), host{
 				stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, env: func(string) (string, bool) { return "", false },
