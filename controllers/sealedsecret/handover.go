@@ -114,12 +114,11 @@ func (h *Handover) neighbours(obj *v1alpha1.SealedSecret) int {
 	if _, ok := missed[obj.Name]; !ok {
 		return 0
 	}
-	sum := 0
-	for _, m := range missed {
-		sum += m.size
-	}
-	if sum > min(h.room(), h.limit()/4) {
-		return 0
+	room := min(h.room(), h.limit()/4)
+	for _, m := range missed { // no further than they fit, however many there are: each run that lacks its object asks
+		if room -= m.size; room < 0 {
+			return 0
+		}
 	}
 	return len(missed)
 }
