@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"path/filepath"
 	"time"
 
@@ -178,21 +177,5 @@ func (p *parts) startController(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	return p.controller.Ready(ctx, func(ctx context.Context) error { return answers(ctx, p.certURL) })
-}
-
-func answers(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the sealing certificate is not served yet: %s", resp.Status)
-	}
-	return nil
+	return p.controller.Ready(ctx, func(ctx context.Context) error { return process.Answers(ctx, p.certURL) })
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -181,21 +180,7 @@ func (c *controller) start(ctx context.Context) error {
 	if c.process, err = process.Start(ctx, spec); err != nil {
 		return err
 	}
-	return c.process.Ready(ctx, func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.serves+"/healthz", http.NoBody)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("/healthz is answered with %s", resp.Status)
-		}
-		return nil
-	})
+	return c.process.Ready(ctx, func(ctx context.Context) error { return process.Answers(ctx, "http://"+c.serves+"/healthz") })
 }
 
 func (c *controller) stop() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,6 +139,23 @@ func (p *Process) Ready(ctx context.Context, probe func(context.Context) error) 
 		case <-tick.C:
 		}
 	}
+}
+
+// Answers is a probe for Ready: it fails while a URL is not answered with 200.
+func Answers(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s is answered with %s", url, resp.Status)
+	}
+	return nil
 }
 
 func (p *Process) tail() string {
