@@ -165,6 +165,17 @@ type Patient interface {
 	Patience() time.Duration
 }
 
+// Batcher is an optional capability of a Session whose backend answers several documents in one request. Who keeps the session
+// asks for documents together that would have been asked for one after the other; Fetch takes any number of refs nevertheless,
+// and makes as many requests as they need.
+type Batcher interface {
+	// Batch returns how many documents one request answers now, if they are of the kind that is read together: the current
+	// version (Ref.Version is empty) and its content (Ref.Metadata is not set). It is 1, or less, where each document is a request.
+	// It may change during the session's life: to 1, say, when the identity turns out not to have the right to read several
+	// at once; Fetch has then read the documents one by one before it returns. It does no I/O.
+	Batch() int
+}
+
 // A session that has a connection or a login to end implements io.Closer. Close is called once, when no Fetch is under
 // way any more; it leaves no goroutine, connection or minted credential behind, and returns within ten seconds.
 
