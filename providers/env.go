@@ -22,6 +22,9 @@ type Env interface {
 	Namespace() (string, error)
 	// ConfigMap returns the value under ref.Key of a ConfigMap, for CA bundles. Errors as for Secret.
 	ConfigMap(ctx context.Context, ref ObjectRef) ([]byte, error)
+	// Annotations returns the annotations of a ServiceAccount, by which clouds bind it to an identity of theirs
+	// (eks.amazonaws.com/role-arn, say). Errors as for ServiceAccountToken. The map belongs to the caller.
+	Annotations(ctx context.Context, ref AccountRef) (map[string]string, error)
 	// ServiceAccountToken returns a fresh token of the account for the audiences (TokenRequest API); without audiences
 	// the API server's own, as External Secrets Operator does. It fails with ErrInvalid for an account that the store may
 	// not use, ErrNotFound when it does not exist, ErrDenied when the controller may not mint tokens for it.

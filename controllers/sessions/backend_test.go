@@ -23,6 +23,7 @@ type backend struct {
 	// credential is read when a session is opened; without a name none is.
 	credential providers.ObjectRef
 	account    providers.AccountRef
+	annotated  providers.AccountRef
 	// fetch, when set, stands in for the answer.
 	fetch func(ctx context.Context, identity string, refs []providers.Ref) ([]providers.Result, error)
 	open  func() error
@@ -54,6 +55,13 @@ func (b *backend) Open(ctx context.Context, _ providers.Config, env providers.En
 		if _, err := env.ServiceAccountToken(ctx, b.account); err != nil {
 			return nil, err
 		}
+	}
+	if b.annotated.Name != "" {
+		annotations, err := env.Annotations(ctx, b.annotated)
+		if err != nil {
+			return nil, err
+		}
+		identity = annotations["role"]
 	}
 	s := &backendSession{backend: b, identity: identity}
 	if b.expires > 0 {

@@ -95,6 +95,17 @@ func (e *env) ConfigMap(ctx context.Context, ref providers.ObjectRef) ([]byte, e
 	return valueOf("ConfigMap", &cm, cm.BinaryData, ref.Key)
 }
 
+// Annotations implements providers.Env. They say which identity the account has, so that a change of them replaces the
+// session as a change of a credential does.
+func (e *env) Annotations(ctx context.Context, ref providers.AccountRef) (map[string]string, error) {
+	m := &metav1.PartialObjectMetadata{}
+	m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(watches.ServiceAccount))
+	if err := e.get(ctx, watches.ServiceAccount, providers.ObjectRef{Namespace: ref.Namespace, Name: ref.Name}, m); err != nil {
+		return nil, err
+	}
+	return m.Annotations, nil
+}
+
 // ServiceAccountToken implements providers.Env with the TokenRequest API.
 func (e *env) ServiceAccountToken(ctx context.Context, ref providers.AccountRef, audiences ...string) (providers.Token, error) {
 	namespace, err := e.resolve("ServiceAccount", ref.Namespace, ref.Name)

@@ -22,10 +22,11 @@ func TestNoKindOfObjectIsLentFromAnotherNamespace(t *testing.T) {
 	)
 	ref, account := providers.ObjectRef{Namespace: "b", Name: "x", Key: "k"}, providers.AccountRef{Namespace: "b", Name: "x"}
 	kinds := map[string]func(*env) error{
-		"Secret":         func(e *env) error { _, err := e.Secret(t.Context(), ref); return err },
-		"Secret's data":  func(e *env) error { _, err := e.SecretData(t.Context(), ref, "type", "webhook"); return err },
-		"ConfigMap":      func(e *env) error { _, err := e.ConfigMap(t.Context(), ref); return err },
-		"ServiceAccount": func(e *env) error { _, err := e.ServiceAccountToken(t.Context(), account, "vault"); return err },
+		"Secret":                       func(e *env) error { _, err := e.Secret(t.Context(), ref); return err },
+		"Secret's data":                func(e *env) error { _, err := e.SecretData(t.Context(), ref, "type", "webhook"); return err },
+		"ConfigMap":                    func(e *env) error { _, err := e.ConfigMap(t.Context(), ref); return err },
+		"ServiceAccount":               func(e *env) error { _, err := e.ServiceAccountToken(t.Context(), account, "vault"); return err },
+		"ServiceAccount's annotations": func(e *env) error { _, err := e.Annotations(t.Context(), account); return err },
 	}
 	for kind, ask := range kinds {
 		t.Run(kind, func(t *testing.T) {
@@ -33,8 +34,9 @@ func TestNoKindOfObjectIsLentFromAnotherNamespace(t *testing.T) {
 			of := func(namespace string, confined bool) *env {
 				return &env{store: "the store", reader: c, tokens: c, namespace: namespace, confined: confined}
 			}
+			named, _, _ := strings.Cut(kind, "'s ")
 			err := ask(of("a", true))
-			if !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "the store may not use "+strings.TrimSuffix(kind, "'s data")+" b/x") {
+			if !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "the store may not use "+named+" b/x") {
 				t.Errorf("a SecretStore of another namespace: %v", err)
 			}
 			if err := ask(of("b", true)); err != nil {

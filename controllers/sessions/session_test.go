@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -124,6 +126,36 @@ func TestAReplacedCredentialReplacesTheSession(t *testing.T) {
 		time.Sleep(61 * time.Second)
 		if _, err := p.Fetch(t.Context(), request(s, "team", "a")); !errors.Is(err, providers.ErrNotFound) {
 			t.Errorf("error %v, want not found: the credential is gone", err)
+		}
+	})
+}
+
+func TestAServiceAccountThatIsBoundToAnotherIdentityReplacesTheSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		account := func(role string) *corev1.ServiceAccount {
+			return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "reader", Annotations: map[string]string{"role": role}}}
+		}
+		c := cluster(account("old"))
+		b := &backend{annotated: providers.AccountRef{Name: "reader"}}
+		p := running(t, c)
+		s := storeOf(b, "team", "s", 1)
+		if got := mustFetch(t, p, request(s, "team", "a")); got[0] != "old/a" {
+			t.Fatalf("read %q", got[0])
+		}
+		if err := c.Update(t.Context(), account("new")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(61 * time.Second)
+		if got := mustFetch(t, p, request(s, "team", "a")); got[0] != "new/a" {
+			t.Errorf("read %q, want it with the identity that the account has now", got[0])
+		}
+		if err := c.Delete(t.Context(), account("")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(61 * time.Second)
+		if _, err := p.Fetch(t.Context(), request(s, "team", "a")); !errors.Is(err, providers.ErrNotFound) {
+			t.Errorf("error %v, want not found: the account is gone", err)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-// Package watches tells who depends on a Secret or ConfigMap when it changes, and holds no more of it than its version.
+// Package watches tells who depends on a Secret, ConfigMap or ServiceAccount when it changes, and holds no more of it than its version.
 //
 // It takes the objects that somebody follows, each with the version that he has read, watches the metadata of exactly
 // these objects while anybody follows them, and calls back when one is not as it was read. A controller hands the

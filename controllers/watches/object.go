@@ -8,13 +8,14 @@ import (
 
 // The kinds that can be followed.
 const (
-	Secret    = "Secret"
-	ConfigMap = "ConfigMap"
+	Secret         = "Secret"
+	ConfigMap      = "ConfigMap"
+	ServiceAccount = "ServiceAccount"
 )
 
-// Object names a Secret or ConfigMap.
+// Object names a Secret, ConfigMap or ServiceAccount.
 type Object struct {
-	// Kind is Secret or ConfigMap; an object of any other kind is never seen.
+	// Kind is one of the three; an object of any other kind is never seen.
 	Kind            string
 	Namespace, Name string
 }
@@ -23,8 +24,11 @@ func (o Object) String() string { return o.Kind + " " + o.Namespace + "/" + o.Na
 
 func (o Object) resource() schema.GroupVersionResource {
 	gvr := schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-	if o.Kind == ConfigMap {
+	switch o.Kind {
+	case ConfigMap:
 		gvr.Resource = "configmaps"
+	case ServiceAccount:
+		gvr.Resource = "serviceaccounts"
 	}
 	return gvr
 }

@@ -60,6 +60,8 @@ type Env struct {
 	// User is the namespace of the object that uses the store; empty when there is none.
 	User       string
 	ConfigMaps map[providers.ObjectRef][]byte
+	// Accounts are the annotations of ServiceAccounts.
+	Accounts map[providers.AccountRef]map[string]string
 	// Token mints tokens; nil means that no account exists.
 	Token func(ctx context.Context, ref providers.AccountRef, audiences ...string) (providers.Token, error)
 }
@@ -112,6 +114,14 @@ func (e *Env) find(kind string, in map[providers.ObjectRef][]byte, ref providers
 		return bytes.Clone(v), nil
 	}
 	return nil, providers.Errorf(providers.ErrNotFound, "%s %s has no key %q", kind, ref.Name, ref.Key)
+}
+
+// Annotations implements providers.Env.
+func (e *Env) Annotations(_ context.Context, ref providers.AccountRef) (map[string]string, error) {
+	if annotations, ok := e.Accounts[ref]; ok {
+		return maps.Clone(annotations), nil
+	}
+	return nil, providers.Errorf(providers.ErrNotFound, "ServiceAccount %s does not exist", ref.Name)
 }
 
 // ServiceAccountToken implements providers.Env.

@@ -123,6 +123,7 @@ func TestTheControllerHasTheRightsOfThisListAndNoOther(t *testing.T) {
 		"ClusterRole sealbridge-secretstore": {
 			"/configmaps: get",
 			"/secrets: get",
+			"/serviceaccounts: get list watch",
 			"events.k8s.io/events: create",
 			"external-secrets.io/clustersecretstores/status: patch update",
 			"external-secrets.io/clustersecretstores: get list watch",

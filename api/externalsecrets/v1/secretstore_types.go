@@ -105,9 +105,9 @@ type SecretStoreStatus struct {
 	Credentials []CredentialSource `json:"credentials,omitempty"`
 }
 
-// CredentialSource is a Secret or ConfigMap that a store was opened with, and which of its versions was read.
+// CredentialSource is a Secret, ConfigMap or ServiceAccount that a store was opened with, and which of its versions was read.
 type CredentialSource struct {
-	// Kind is ConfigMap or Secret.
+	// Kind is ConfigMap, Secret or ServiceAccount.
 	Kind string `json:"kind"`
 
 	// Namespace of the object.

@@ -23,6 +23,9 @@ func (r refusing) Namespace() (string, error)                                   
 func (r refusing) SecretData(context.Context, providers.ObjectRef, string, string) (map[string][]byte, error) {
 	return nil, r.err
 }
+func (r refusing) Annotations(context.Context, providers.AccountRef) (map[string]string, error) {
+	return nil, r.err
+}
 func (r refusing) ServiceAccountToken(context.Context, providers.AccountRef, ...string) (providers.Token, error) {
 	return providers.Token{}, r.err
 }
