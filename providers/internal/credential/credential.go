@@ -73,6 +73,15 @@ func (r Reader) Token(ctx context.Context, field string, sel stores.ServiceAccou
 	return token, nil
 }
 
+// Annotations returns the annotations of the ServiceAccount, by which clouds bind it to an identity of theirs.
+func (r Reader) Annotations(ctx context.Context, field string, sel stores.ServiceAccountSelector) (map[string]string, error) {
+	annotations, err := r.Env.Annotations(ctx, providers.AccountRef{Namespace: sel.Namespace, Name: sel.Name})
+	if err != nil {
+		return nil, r.fail(field, err)
+	}
+	return annotations, nil
+}
+
 // Roots returns the CA certificates of caBundle, else of caProvider, else nil for the system's. prefix is the path of the
 // struct that holds the two fields, with a trailing dot, or empty.
 func (r Reader) Roots(ctx context.Context, prefix string, bundle []byte, from *stores.CAProvider) (*x509.CertPool, error) {

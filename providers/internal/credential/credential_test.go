@@ -42,6 +42,7 @@ func TestAMissingCredentialIsNeverAMissingDocument(t *testing.T) {
 			"secret": second(r.Secret(t.Context(), "auth.f", stores.SecretKeySelector{Name: "x"}, "k")),
 			"data":   second(r.Labeled(t.Context(), "auth.f", stores.SecretKeySelector{Name: "x"}, "l", "v")),
 			"text":   second(r.Text(t.Context(), "auth.f", stores.SecretKeySelector{Name: "x"}, "k")),
+			"notes":  second(r.Annotations(t.Context(), "auth.f", stores.ServiceAccountSelector{Name: "x"})),
 			"token":  second(r.Token(t.Context(), "auth.f", stores.ServiceAccountSelector{Name: "x"})),
 		} {
 			if !errors.Is(err, want) || errors.Is(err, providers.ErrNotFound) || err.Error() != "SecretStore a/b: auth.f: Secret a/x is amiss" {
