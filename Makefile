@@ -18,16 +18,20 @@ build := env CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X
 part := env GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false
 
 parts := bin/controlplane bin/kubectl bin/vault bin/kubeseal bin/sealed-secrets-controller bin/age bin/age-keygen
+# Those that only tests run against.
+test-parts := bin/moto
 
 .PHONY: help
 help: ## Show this help
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z.\/-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: require require-cc
+.PHONY: require require-cc require-python
 require:
 	@tools/scripts/require
 require-cc:
 	@tools/scripts/require cc
+require-python:
+	@tools/scripts/require python
 
 ##@ Build
 
@@ -37,7 +41,7 @@ build: require ## Build bin/sealbridge-controller and bin/sealbridge
 	@$(progress) "bin/sealbridge $(VERSION)" $(build) -o bin/sealbridge ./cmd/sealbridge
 
 .PHONY: parts
-parts: require $(parts) ## Build the real Kubernetes, Vault, kubeseal and age that tests and the demo run against
+parts: require-python $(parts) $(test-parts) ## Build the real Kubernetes, Vault, kubeseal, age and AWS server that tests and the demo run against
 
 bin/controlplane: test/controlplane/go.mod test/controlplane/go.sum $(wildcard test/controlplane/*.go) | require
 	@$(progress) "$@: etcd, kube-apiserver, kube-controller-manager and kubectl from source (about 7 minutes on two cores the first time)" \
@@ -59,6 +63,9 @@ bin/age bin/age-keygen: test/age/go.mod test/age/go.sum | require
 	@$(progress) "$@: age v1.3.2 from source (a few seconds)" \
 		env -C test/age $(part) -ldflags "-s -w -X main.Version=v1.3.2" -o ../../$@ filippo.io/age/cmd/$(@F)
 
+bin/moto: test/moto/requirements.txt test/moto/install test/moto/serve.py | require-python
+	@$(progress) "$@: moto 5.2.5, a server of AWS's APIs, from PyPI (about half a minute the first time)" test/moto/install $@
+
 ##@ Check
 
 .PHONY: generate
@@ -75,7 +82,7 @@ lint: require ## Run the linters, which also hold the layers of docs/ARCHITECTUR
 		env CGO_ENABLED=0 GOFLAGS=-trimpath $(tool) golangci-lint run ./... # as make build compiles, so that they share the cache
 
 .PHONY: test
-test: require build $(parts) ## Run all tests on the real parts, with the race detector
+test: require-python build $(parts) $(test-parts) ## Run all tests on the real parts, with the race detector
 	@if tools/scripts/require cc; then race=-race; elif [ "$${CI:-}" = true ]; then exit 1; else \
 		race=; echo "RUNNING WITHOUT THE RACE DETECTOR" >&2; fi; \
 	$(progress) "compile the packages under test" go build $$race $(PKG); \
@@ -116,5 +123,5 @@ bench: require build $(parts) bin/sealed-secrets-controller ## Measure, others b
 	bin/benchmark -beside sealed-secrets-tuned$$eso
 
 .PHONY: clean
-clean: ## Remove bin/ (the real parts build again from Go's cache)
+clean: ## Remove bin/ (the real parts build again from Go's cache, moto from pip's)
 	@rm -rf bin
