@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 )
@@ -180,6 +182,11 @@ func (c *controller) act(ctx context.Context, s *sealer, name string, st step) (
 			return "", err
 		}
 	}
+	if st.Signal {
+		if err := c.askForKey(ctx); err != nil {
+			return "", err
+		}
+	}
 	if st.Secret != nil {
 		refusal, err = c.apply(ctx, "secret", name, st.Secret)
 	}
@@ -196,6 +203,33 @@ func (c *controller) act(ctx context.Context, s *sealer, name string, st step) (
 		err = c.client.Delete(ctx, c.object(st.Delete, name))
 	}
 	return refusal, err
+}
+
+// askForKey asks the controller for a new sealing key, and waits until it has made one.
+func (c *controller) askForKey(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	count := func() (int, error) {
+		var keys corev1.SecretList
+		err := c.client.List(ctx, &keys, client.InNamespace(c.namespace), client.HasLabels{v1alpha1.LabelSealingKey})
+		return len(keys.Items), err
+	}
+	before, err := count()
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(c.process.PID(), syscall.SIGUSR1); err != nil {
+		return err
+	}
+	for {
+		now, err := count()
+		if err != nil || now > before {
+			return err
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("wait for the key that was asked for: %w", err)
+		}
+	}
 }
 
 // setKey makes, labels or deletes the Secret of a sealing key.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
@@ -15,7 +16,7 @@ import (
 // suite is a file of testdata.
 type suite struct {
 	name string
-	// Flags of both controllers.
+	// Flags of both controllers; "AGO" in one is the time half an hour ago, as flags spell it.
 	Flags []string `json:"flags,omitempty"`
 	Cases []scenario
 	// All are the differences of what is not of one case, at the end.
@@ -43,7 +44,9 @@ type step struct {
 	// Keys are sealing keys by name with the value of their label, "" for no label, "deleted" for no key.
 	Keys map[string]string `json:"keys,omitempty"`
 	// Restart has the step, of all cases, happen while the controllers do not run.
-	Restart bool        `json:"restart,omitempty"`
+	Restart bool `json:"restart,omitempty"`
+	// Signal asks the running controllers for a new sealing key, with SIGUSR1.
+	Signal  bool        `json:"signal,omitempty"`
 	Differs differences `json:"differs,omitempty"`
 }
 
@@ -67,6 +70,9 @@ func suites(t *testing.T) []suite {
 		}
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
+		}
+		for i, flag := range s.Flags {
+			s.Flags[i] = strings.Replace(flag, "AGO", time.Now().Add(-30*time.Minute).Format(time.RFC1123Z), 1)
 		}
 		for i := range s.Cases {
 			c := &s.Cases[i]

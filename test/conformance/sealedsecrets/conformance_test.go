@@ -190,7 +190,7 @@ func (r *record) step(ctx context.Context, s suite, seals *sealer, i int) error 
 		if refusals[one.Name] != "" {
 			view = append(view, "refused: "+refusals[one.Name])
 		}
-		if len(one.Steps[i].Keys) > 0 || one.Steps[i].Restart {
+		if len(one.Steps[i].Keys) > 0 || one.Steps[i].Restart || one.Steps[i].Signal {
 			view = append(view, sealingKey...)
 		}
 		slices.Sort(view)
