@@ -50,13 +50,21 @@ func (a api) loginJWT(ctx context.Context, auth *stores.VaultJWTAuth, creds cred
 		body["role"] = role
 	}
 	return a.loginAt(ctx, mountOr(auth.Path, "jwt"), "login", body, func(path string, r *reply) error {
-		name := cmp.Or(role, "the default role")
+		name := roleNamed(role)
 		if r.says("could not be found") || r.says("missing role") {
-			return a.errorf(providers.ErrInvalid, "vault has no role %q at %s; create it or correct auth.jwt.role", name, path)
+			return a.errorf(providers.ErrInvalid, "vault has no %s at %s; create it or correct auth.jwt.role", name, path)
 		}
-		return a.errorf(providers.ErrDenied, "vault role %q at %s refuses %s; check the role's bound_audiences, bound_subject and bound_claims, "+
+		return a.errorf(providers.ErrDenied, "vault %s at %s refuses %s; check the role's bound_audiences, bound_subject and bound_claims, "+
 			"the keys and the issuer of the method, and the mount path", name, path, who)
 	})
+}
+
+// roleNamed names a role of the method jwt, which has one for those who name none.
+func roleNamed(role string) string {
+	if role == "" {
+		return "default role"
+	}
+	return "role " + strconv.Quote(role)
 }
 
 // jsonWebToken returns the token to log in with, and whose it is. One of a ServiceAccount is for all audiences that are named

@@ -198,6 +198,9 @@ func TestAJSONWebTokenLogsIn(t *testing.T) {
 	refusedLogin(t, spec("app", stores.VaultJWTAuth{SecretRef: &stores.SecretKeySelector{Name: "jwt", Key: "elsewhere"}}), env, providers.ErrDenied,
 		`vault role "app" at auth/`+mount+" refuses the token in Secret jwt; check the role's bound_audiences")
 
+	write(t, server, "auth/"+mount+"/config", map[string]any{"jwt_validation_pubkeys": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))})
+	refusedLogin(t, spec("", inSecret), env, providers.ErrInvalid, "vault has no default role at auth/"+mount+"; create it or correct auth.jwt.role")
+
 	// The audiences that External Secrets Operator asks for: those of both places, and Vault's unless the token names some.
 	account := stores.ServiceAccountSelector{Name: "app"}
 	withOwn := stores.ServiceAccountSelector{Name: "app", Namespace: "ops", Audiences: []string{"own"}}

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -143,7 +142,7 @@ func roleOf(auth *stores.VaultAuth) string {
 	case methodUserPass:
 		return "of user " + strconv.Quote(auth.UserPass.Username)
 	case methodJWT:
-		return "of role " + strconv.Quote(cmp.Or(auth.JWT.Role, "the default role"))
+		return "of the " + roleNamed(auth.JWT.Role)
 	case methodCert:
 		return "of the certificate's role"
 	default:
