@@ -60,19 +60,11 @@ func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start control plane: %w", err)
 	}
-	// A port that was free may be taken by another starter before the server binds it.
-	const tries = 3
-	for range tries {
-		var cp *ControlPlane
-		cp, err = start(ctx, binary, opts)
-		if err == nil {
-			return cp, nil
-		}
-		if !errors.Is(err, process.ErrEnded) {
-			break
-		}
+	cp, err := process.OnFreePorts(func() (*ControlPlane, error) { return start(ctx, binary, opts) })
+	if err != nil {
+		return nil, fmt.Errorf("start control plane: %w", err)
 	}
-	return nil, fmt.Errorf("start control plane: %w", err)
+	return cp, nil
 }
 
 func start(ctx context.Context, binary string, opts Options) (_ *ControlPlane, err error) {

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,26 +18,13 @@ import (
 // shared is the control plane of this test binary.
 //
 //nolint:gochecknoglobals // one control plane per test binary is the point, and tests have no other place in common
-var shared struct {
-	once sync.Once
-	cp   *ControlPlane
-	err  error
-}
+var shared process.Shared[*ControlPlane]
 
 // New returns the control plane of this test binary, with the CRDs of config/crd installed; the first call starts it.
 // Tests share it and isolate by Namespace. Without bin/controlplane the test is skipped, and fails when CI is "true".
 func New(t testing.TB) *ControlPlane {
 	t.Helper()
-	shared.once.Do(func() {
-		shared.cp, shared.err = startWithCRDs(context.WithoutCancel(t.Context()))
-		if shared.err == nil {
-			process.AtEnd(shared.cp.Stop)
-		}
-	})
-	if shared.err != nil {
-		process.Missing(t, shared.err)
-	}
-	return shared.cp
+	return shared.Get(t, startWithCRDs)
 }
 
 // Own returns a control plane for one test, with the CRDs of config/crd, which the test may stop and break: nobody else uses it.

@@ -186,7 +186,7 @@ const (
 )
 
 // FreePorts returns n consecutive loopback TCP ports on which nothing listens now, the first of them. A server may still
-// lose one to another starter; callers start again with others then.
+// lose one to another starter; see OnFreePorts.
 func FreePorts(ctx context.Context, n int) (int, error) {
 	const tries = 200
 	for range tries {
@@ -196,6 +196,17 @@ func FreePorts(ctx context.Context, n int) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("find %d free loopback ports between %d and %d: none in %d tries", n, portMin, portMax, tries)
+}
+
+// OnFreePorts starts a server that takes what FreePorts gives it, again when it has ended because another starter was faster.
+func OnFreePorts[T any](start func() (T, error)) (part T, err error) {
+	const tries = 3
+	for range tries {
+		if part, err = start(); !errors.Is(err, ErrEnded) {
+			break
+		}
+	}
+	return part, err
 }
 
 func allFree(ctx context.Context, first, n int) bool {

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -38,6 +39,29 @@ func RunTests(m *testing.M) int {
 		return max(code, 1)
 	}
 	return code
+}
+
+// Shared is a real part that all tests of a binary use. The zero value is one that nobody has started.
+type Shared[T interface{ Stop() error }] struct {
+	once sync.Once
+	part T
+	err  error
+}
+
+// Get returns the part, which the first call starts and RunTests stops. Without its program under bin/ the test is skipped, and fails
+// when CI is "true".
+func (s *Shared[T]) Get(t testing.TB, start func(context.Context) (T, error)) T {
+	t.Helper()
+	s.once.Do(func() {
+		s.part, s.err = start(context.WithoutCancel(t.Context()))
+		if s.err == nil {
+			AtEnd(s.part.Stop)
+		}
+	})
+	if s.err != nil {
+		Missing(t, s.err)
+	}
+	return s.part
 }
 
 // Require returns the path of a program under bin/. When it is missing the test is skipped with the make target that

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,26 +15,13 @@ import (
 // shared is the server of this test binary.
 //
 //nolint:gochecknoglobals // one server per test binary is the point, and tests have no other place in common
-var shared struct {
-	once   sync.Once
-	server *Server
-	err    error
-}
+var shared process.Shared[*Server]
 
 // New returns the Vault of this test binary; the first call starts it. Tests share it and isolate by mount. Without
 // bin/vault the test is skipped, and fails when CI is "true".
 func New(t testing.TB) *Server {
 	t.Helper()
-	shared.once.Do(func() {
-		shared.server, shared.err = Start(context.WithoutCancel(t.Context()), Options{})
-		if shared.err == nil {
-			process.AtEnd(shared.server.Stop)
-		}
-	})
-	if shared.err != nil {
-		process.Missing(t, shared.err)
-	}
-	return shared.server
+	return shared.Get(t, func(ctx context.Context) (*Server, error) { return Start(ctx, Options{}) })
 }
 
 // Run runs the tests of a package, then ends what New of this package and of the other harness packages started, and

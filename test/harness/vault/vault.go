@@ -49,19 +49,11 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start vault: %w", err)
 	}
-	// A port that was free may be taken by another starter before the server binds it.
-	const tries = 3
-	for range tries {
-		var s *Server
-		s, err = start(ctx, binary, opts)
-		if err == nil {
-			return s, nil
-		}
-		if !errors.Is(err, process.ErrEnded) {
-			break
-		}
+	s, err := process.OnFreePorts(func() (*Server, error) { return start(ctx, binary, opts) })
+	if err != nil {
+		return nil, fmt.Errorf("start vault: %w", err)
 	}
-	return nil, fmt.Errorf("start vault: %w", err)
+	return s, nil
 }
 
 func start(ctx context.Context, binary string, opts Options) (_ *Server, err error) {
