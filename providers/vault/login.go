@@ -142,8 +142,8 @@ func (a api) loginAt(ctx context.Context, mount, what string, body map[string]st
 		return login{}, a.errorf(providers.ErrUnavailable, "vault's auth method at %s has no configuration yet; write %s/config", path, path)
 	case r.genuine && r.says("error connecting to host"):
 		return login{}, a.errorf(providers.ErrUnavailable, "vault cannot reach the directory of %s", path)
-	case r.genuine && (r.status == http.StatusBadRequest || r.status == http.StatusForbidden || r.says("invalid secret id") || r.says("invalid username or password")):
-		// Vault 1.13 answers 500 to a wrong secret id, and to a wrong password.
+	case r.genuine && (r.status == http.StatusBadRequest || r.status == http.StatusForbidden || r.status == http.StatusNoContent || r.says("invalid secret id") || r.says("invalid username or password")):
+		// Vault 1.13 answers 500 to a wrong secret id and to a wrong password, and nothing at all to a wrong password of a directory.
 		return login{}, refused(path, r)
 	case r.status != http.StatusOK || r.Auth == nil:
 		return login{}, a.unexpected(r)

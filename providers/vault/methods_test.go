@@ -109,8 +109,8 @@ func TestAUserOfVaultLogsIn(t *testing.T) {
 	refusedLogin(t, elsewhere, env, providers.ErrDenied, "nothing is mounted or configured there; correct auth.userPass")
 }
 
-// There is no directory here: what is asked of Vault is what its LDAP method is asked.
-func TestAUserOfADirectoryLogsIn(t *testing.T) {
+// What is asked of Vault is what its LDAP method is asked.
+func TestALoginToADirectoryNamesUserAndMount(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{"": "/v1/auth/ldap/login/Jane Doe", "/corp/ldap/": "/v1/auth/corp/ldap/login/Jane Doe"} {
 		cfg, env := serve(t, func(w http.ResponseWriter, r *http.Request) {
