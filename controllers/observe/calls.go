@@ -16,6 +16,8 @@ func operatorCall(provider string, op sessions.Op) (name, call string) {
 		return "HashiCorp/Vault", map[sessions.Op]string{sessions.OpOpen: "Login", sessions.OpFetch: "ReadSecretData", sessions.OpFind: "ListSecrets", sessions.OpCheck: "LookupSelf"}[op]
 	case "kubernetes":
 		return "Kubernetes", map[sessions.Op]string{sessions.OpFetch: "GetSecret", sessions.OpFind: "ListSecrets", sessions.OpCheck: "CreateSelfSubjectRulesReview"}[op]
+	case "gcpsm":
+		return "GCP/SecretManager", map[sessions.Op]string{sessions.OpFetch: "AccessSecretVersion", sessions.OpFind: "ListSecrets"}[op]
 	case "webhook":
 		return "Webhook", map[sessions.Op]string{sessions.OpFetch: "HTTPRequest"}[op]
 	default:
@@ -44,9 +46,9 @@ func (m *Metrics) Called(c sessions.Call) {
 }
 
 // operatorCounts returns how External Secrets Operator counts what a call brought: a document that does not exist is no error
-// of Vault or a webhook, whose clients take it for an answer, and one of Kubernetes, whose client does not.
+// of Vault or a webhook, whose clients take it for an answer, and one of Kubernetes and Google, whose clients do not.
 func operatorCounts(c sessions.Call) (succeeded, failed int) {
-	if c.Provider == "kubernetes" {
+	if c.Provider == "kubernetes" || c.Provider == "gcpsm" {
 		return c.Succeeded, c.Failed + c.Missing
 	}
 	return c.Succeeded + c.Missing, c.Failed

@@ -194,7 +194,9 @@ func (w *world) start(scheme *runtime.Scheme) (stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	all := slices.DeleteFunc(builtin.All(), func(p providers.Provider) bool { return p.Name() == "vault" })
+	all := slices.DeleteFunc(builtin.All(), func(p providers.Provider) bool {
+		return !slices.Contains([]string{"fake", "kubernetes", "webhook"}, p.Name())
+	})
 	pool := sessions.New(sessions.Deps{Providers: append(all, w.vault), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(),
 		Limits: sessions.Limits{Timeout: 5 * time.Minute}})
 	r := secretstore.New(secretstore.Deps{

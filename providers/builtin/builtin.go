@@ -6,6 +6,7 @@ package builtin
 import (
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/fake"
+	"github.com/sealbridge/sealbridge/providers/gcp"
 	"github.com/sealbridge/sealbridge/providers/kubernetes"
 	"github.com/sealbridge/sealbridge/providers/vault"
 	"github.com/sealbridge/sealbridge/providers/webhook"
@@ -15,6 +16,7 @@ import (
 func All() []providers.Provider {
 	return []providers.Provider{
 		fake.Provider{},
+		gcp.Provider{},
 		kubernetes.Provider{},
 		vault.Provider{},
 		webhook.Provider{},

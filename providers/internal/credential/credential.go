@@ -82,6 +82,15 @@ func (r Reader) Annotations(ctx context.Context, field string, sel stores.Servic
 	return annotations, nil
 }
 
+// ConfigMap returns the value that ref names in a ConfigMap.
+func (r Reader) ConfigMap(ctx context.Context, field string, ref providers.ObjectRef) ([]byte, error) {
+	value, err := r.Env.ConfigMap(ctx, ref)
+	if err != nil {
+		return nil, r.fail(field, err)
+	}
+	return value, nil
+}
+
 // Roots returns the CA certificates of caBundle, else of caProvider, else nil for the system's. prefix is the path of the
 // struct that holds the two fields, with a trailing dot, or empty.
 func (r Reader) Roots(ctx context.Context, prefix string, bundle []byte, from *stores.CAProvider) (*x509.CertPool, error) {

@@ -44,6 +44,7 @@ func TestAMissingCredentialIsNeverAMissingDocument(t *testing.T) {
 			"text":   second(r.Text(t.Context(), "auth.f", stores.SecretKeySelector{Name: "x"}, "k")),
 			"notes":  second(r.Annotations(t.Context(), "auth.f", stores.ServiceAccountSelector{Name: "x"})),
 			"token":  second(r.Token(t.Context(), "auth.f", stores.ServiceAccountSelector{Name: "x"})),
+			"config": second(r.ConfigMap(t.Context(), "auth.f", providers.ObjectRef{Name: "x", Key: "k"})),
 		} {
 			if !errors.Is(err, want) || errors.Is(err, providers.ErrNotFound) || err.Error() != "SecretStore a/b: auth.f: Secret a/x is amiss" {
 				t.Errorf("%s, %v: got %v", name, class, err)

@@ -1,0 +1,140 @@
+package gcp
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	pb "cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/api/iterator"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// The bounds of a search, beside those of the contract: how many secrets are looked at, and how many come in one answer, which
+// with as many labels and annotations as they can have fits in one message.
+const (
+	maxListed = 100_000
+	pageSize  = 200
+)
+
+// Find implements providers.Finder: the secrets of the project and location are listed, by labels and a part of the name where
+// those are asked for, and the latest version of each that matches is read. A path is the beginning of a name.
+func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Found, error) {
+	filter, err := s.filter(q)
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.list(ctx, q, filter)
+	if err != nil {
+		return nil, err
+	}
+	out, size := []providers.Found{}, 0
+	for chunk := range slices.Chunk(names, parallel) {
+		found, err := s.readAll(ctx, chunk)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			out = append(out, f)
+			if size += f.Value.Len(); size > providers.MaxFoundSize || len(out) > providers.MaxFound {
+				return nil, s.errorf(providers.ErrInvalid, "more than %d secrets, or %d MiB of them, match; narrow find", providers.MaxFound, providers.MaxFoundSize>>20)
+			}
+		}
+	}
+	return out, nil
+}
+
+// filter says what Secret Manager is to look for (Secret Manager, "Filter lists of secrets and versions"). What could be more
+// than one term of it is refused.
+func (s *session) filter(q providers.Query) (string, error) {
+	var terms []string
+	for _, name := range slices.Sorted(maps.Keys(q.Tags)) {
+		value := q.Tags[name]
+		switch {
+		case !labelNames.MatchString(name) || !labelValues.MatchString(value):
+			return "", s.errorf(providers.ErrInvalid, "find.tags: %q: %q can be no label: lower-case letters, digits, - and _", name, value)
+		case value == "":
+			terms = append(terms, "labels."+name+":*")
+		default:
+			terms = append(terms, "labels."+name+"="+value)
+		}
+	}
+	if q.Path != nil && *q.Path != "" {
+		if !secretNames.MatchString(*q.Path) {
+			return "", s.errorf(providers.ErrInvalid, "find.path %q can begin no name of a secret: letters, digits, - and _", *q.Path)
+		}
+		terms = append(terms, "name:"+*q.Path)
+	}
+	return strings.Join(terms, " "), nil
+}
+
+// list returns the names that match, in order. The filter finds a path anywhere in a name, and is not relied on for the rest.
+func (s *session) list(ctx context.Context, q providers.Query, filter string) ([]string, error) {
+	at := parent(s.project, s.location)
+	secrets := s.api.ListSecrets(ctx, &pb.ListSecretsRequest{Parent: at, Filter: filter, PageSize: pageSize})
+	var names []string
+	for range maxListed {
+		secret, err := secrets.Next()
+		switch {
+		case errors.Is(err, iterator.Done):
+			slices.Sort(names)
+			return names, nil
+		case err != nil:
+			return nil, s.unlisted(err, at)
+		}
+		if name := lastPart(secret.GetName()); matches(q, name, secret.GetLabels()) {
+			names = append(names, name)
+		}
+	}
+	return nil, s.errorf(providers.ErrInvalid, "more than %d secrets are in %s; narrow find by path or tags", maxListed, at)
+}
+
+// unlisted is the error of a list. What does not exist then is the project or the location, not a secret.
+func (s *session) unlisted(err error, at string) error {
+	err = s.refused(err, request{at, "list the secrets of", "secretmanager.secrets.list", "roles/secretmanager.viewer"})
+	if errors.Is(err, providers.ErrNotFound) {
+		return s.errorf(providers.ErrInvalid, "there is no %s; correct projectID or location", at)
+	}
+	return err
+}
+
+func matches(q providers.Query, name string, labels map[string]string) bool {
+	for tag, want := range q.Tags {
+		if got, ok := labels[tag]; !ok || got != want {
+			return false
+		}
+	}
+	return q.Matches(name) && (q.Path == nil || strings.HasPrefix(name, *q.Path))
+}
+
+// readAll reads the latest versions of a few secrets at once. One that is gone meanwhile, or has no version, is left out.
+func (s *session) readAll(ctx context.Context, names []string) ([]providers.Found, error) {
+	results := make([]providers.Result, len(names))
+	var group errgroup.Group
+	for i, name := range names {
+		group.Go(func() error {
+			results[i] = s.read(ctx, providers.Ref{Key: name})
+			return nil
+		})
+	}
+	_ = group.Wait() // each error is in its result
+	var out []providers.Found
+	for i, r := range results {
+		if errors.Is(r.Err, providers.ErrNotFound) {
+			continue
+		}
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		value, err := r.Document.Value("")
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, providers.Found{Name: names[i], Value: value, Version: r.Version})
+	}
+	return out, nil
+}
