@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -42,7 +44,7 @@ type Role struct {
 }
 
 // bodyLimit is above what any request of a test holds.
-const bodyLimit = 1 << 20
+const bodyLimit = 4 << 20
 
 // front is what stands before moto.
 type front struct {
@@ -52,6 +54,7 @@ type front struct {
 	requests []Request
 	roles    map[string]Role   // by ARN
 	keys     map[string]string // role ARN by access key id
+	private  []string
 }
 
 func newFront(address string) (*front, error) {
@@ -71,6 +74,23 @@ func (f *front) list() []Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.requests)
+}
+
+func (f *front) privates() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.private)
+}
+
+// keep notes what nobody may see but who has asked.
+func (f *front) keep(texts ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, text := range texts {
+		if text != "" && !slices.Contains(f.private, text) {
+			f.private = append(f.private, text)
+		}
+	}
 }
 
 func (f *front) declare(arn string, role Role) {
@@ -93,6 +113,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	seen, form := f.recognize(r, body)
+	f.keep(form.Get("WebIdentityToken"))
 	if seen.Service == "sts" {
 		if no := f.judge(r.Context(), seen, form); no != nil {
 			refuseQuery(w, no)
@@ -173,10 +194,31 @@ func (f *front) judge(ctx context.Context, seen Request, form url.Values) *refus
 	return nil
 }
 
+// motosWords is what moto says of a secret that is scheduled for deletion, and awssWords what AWS says.
+var motosWords = regexp.MustCompile(`(An error occurred \([A-Za-z]+\) when calling the [A-Za-z]+ operation: )?You tried to\s+perform the operation on a secret that's currently marked deleted\.`)
+
+const awssWords = "You can't perform this operation on the secret because it was marked for deletion."
+
+// correct makes AWS's words of moto's.
+func correct(resp *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, bodyLimit))
+	if err != nil {
+		return err
+	}
+	body = motosWords.ReplaceAllLiteral(body, []byte(awssWords))
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.ContentLength = int64(len(body))
+	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	return nil
+}
+
 // learn notes which access keys a role has given.
 func (f *front) learn(resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return correct(resp)
+	}
 	arn := resp.Request.Header.Get(assumed)
-	if arn == "" || resp.StatusCode != http.StatusOK {
+	if arn == "" {
 		return nil
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, bodyLimit))
@@ -188,6 +230,7 @@ func (f *front) learn(resp *http.Response) error {
 	if err != nil {
 		return err
 	}
+	f.keep(credentials.SecretAccessKey, credentials.SessionToken)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.keys[credentials.AccessKeyID] = arn

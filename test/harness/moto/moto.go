@@ -137,3 +137,7 @@ func (s *Server) PID() int { return s.process.PID() }
 // Requests returns all requests since the start in the order in which they came, those of the verbs of this package
 // among them.
 func (s *Server) Requests() []Request { return s.front.list() }
+
+// Private returns what STS has given and was shown that nobody may see: secret keys, session tokens and web identity tokens.
+// Tests look for it where it may not be.
+func (s *Server) Private() []string { return s.front.privates() }

@@ -137,8 +137,13 @@ func TestRequestsAreListedWithTheirRoleAndWithoutValues(t *testing.T) {
 	if !slices.Contains(requests, want) {
 		t.Errorf("%+v is not in %+v", want, requests)
 	}
-	if strings.Contains(fmt.Sprint(requests), canary) {
-		t.Error("the list holds a value")
+	for _, private := range append(server.Private(), canary) {
+		if strings.Contains(fmt.Sprint(requests), private) {
+			t.Error("the list holds a value")
+		}
+	}
+	if !slices.Contains(server.Private(), account.Credentials.SecretAccessKey) {
+		t.Error("the account's key is not among what nobody may see")
 	}
 }
 
@@ -154,6 +159,21 @@ func TestARoleIsRefusedWhatItIsDenied(t *testing.T) {
 	}
 	if err := account.Call(t.Context(), "secretsmanager", "GetSecretValue", map[string]any{"SecretId": "db"}, nil); err != nil {
 		t.Errorf("another action: %v", err)
+	}
+}
+
+func TestASecretThatIsMarkedForDeletionIsRefusedInAWSsWords(t *testing.T) {
+	t.Parallel()
+	account := moto.New(t).Account(t)
+	if err := account.PutSecret(t.Context(), "db", "value"); err != nil {
+		t.Fatal(err)
+	}
+	if err := account.Call(t.Context(), "secretsmanager", "DeleteSecret", map[string]any{"SecretId": "db", "RecoveryWindowInDays": 7}, nil); err != nil {
+		t.Fatal(err)
+	}
+	err := account.Call(t.Context(), "secretsmanager", "GetSecretValue", map[string]any{"SecretId": "db"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "InvalidRequestException") || !strings.Contains(err.Error(), "was marked for deletion") {
+		t.Errorf("%v", err)
 	}
 }
 
