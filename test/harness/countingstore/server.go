@@ -25,6 +25,8 @@ type Kind string
 // The kinds of requests.
 const (
 	Read   Kind = "read"   // a document
+	Batch  Kind = "batch"  // several documents
+	Login  Kind = "login"  // credentials for a token
 	Lookup Kind = "lookup" // the token
 	Probe  Kind = "mount"  // the mount
 	Other  Kind = "other"
@@ -38,6 +40,8 @@ type Request struct {
 	// Key of a Read, and the Version that was given; 0 for a fault or a key that does not exist.
 	Key     string
 	Version int
+	// Keys are those of a Batch.
+	Keys []string
 	// Fault is set when the request was failed on purpose.
 	Fault bool
 }
@@ -126,7 +130,7 @@ func (s *Server) Count() int {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	request := Request{At: time.Now()}
+	at := time.Now()
 	s.mu.Lock()
 	delay, fault := s.delay, s.fault
 	s.mu.Unlock()
@@ -136,8 +140,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 		}
 	}
-	var body any
-	request.Kind, request.Key, body, request.Version = s.answer(r)
+	request, body := s.answer(r)
+	request.At = at
 	if fault != 0 {
 		request.Fault, request.Version = true, 0
 	}
@@ -150,6 +154,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // net/http's own way to break off a connection
 	case fault > 0:
 		http.Error(w, `{"errors":["a fault on purpose"]}`, fault)
+	case isAWS(r):
+		writeAWS(w, body)
 	case body == nil:
 		http.Error(w, `{"errors":[]}`, http.StatusNotFound)
 	default:
@@ -158,31 +164,34 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer returns what a request asked for, and the answer; nil for what does not exist.
-func (s *Server) answer(r *http.Request) (kind Kind, key string, body any, version int) {
+func (s *Server) answer(r *http.Request) (request Request, body any) {
+	if isAWS(r) {
+		return s.answerAWS(r)
+	}
 	if key, ok := strings.CutPrefix(r.URL.Path, "/v1/"+Mount+"/data/"); ok {
 		doc, ok := s.find(key)
 		if !ok {
-			return Read, key, nil, 0
+			return Request{Kind: Read, Key: key}, nil
 		}
-		return Read, key, object{"data": object{"data": doc.fields, "metadata": object{
+		return Request{Kind: Read, Key: key, Version: doc.version}, object{"data": object{"data": doc.fields, "metadata": object{
 			"version": doc.version, "created_time": "2026-01-01T00:00:00Z", "deletion_time": "", "destroyed": false,
-		}}}, doc.version
+		}}}
 	}
 	if key, ok := strings.CutPrefix(r.URL.Path, "/plain/"); ok {
 		doc, ok := s.find(key)
 		if !ok {
-			return Read, key, nil, 0
+			return Request{Kind: Read, Key: key}, nil
 		}
-		return Read, key, doc.fields, doc.version
+		return Request{Kind: Read, Key: key, Version: doc.version}, doc.fields
 	}
 	switch r.URL.Path {
 	case "/v1/auth/token/lookup-self":
 		// Not renewable and without an end: a client has nothing to do about it.
-		return Lookup, "", object{"data": object{"expire_time": nil, "ttl": 0, "type": "service", "renewable": false, "id": "hidden", "policies": []string{"read"}}}, 0
+		return Request{Kind: Lookup}, object{"data": object{"expire_time": nil, "ttl": 0, "type": "service", "renewable": false, "id": "hidden", "policies": []string{"read"}}}
 	case "/v1/sys/internal/ui/mounts/" + Mount:
-		return Probe, "", object{"data": object{"type": "kv", "path": Mount + "/", "options": map[string]string{"version": "2"}}}, 0
+		return Request{Kind: Probe}, object{"data": object{"type": "kv", "path": Mount + "/", "options": map[string]string{"version": "2"}}}
 	default:
-		return Other, r.URL.Path, nil, 0
+		return Request{Kind: Other, Key: r.URL.Path}, nil
 	}
 }
 

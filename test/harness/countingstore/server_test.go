@@ -35,7 +35,7 @@ func start(t *testing.T) *countingstore.Server {
 	return s
 }
 
-func TestADocumentIsServedInBothDialectsAndEachReadIsCounted(t *testing.T) {
+func TestADocumentIsServedInVaultsDialectAndPlainAndEachReadIsCounted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.Put("app", map[string]string{"password": "one"})
@@ -59,6 +59,61 @@ func TestADocumentIsServedInBothDialectsAndEachReadIsCounted(t *testing.T) {
 	if later := s.Requests(4); len(later) != 0 {
 		t.Errorf("requests after the last: %+v", later)
 	}
+}
+
+func TestAWSReadsDocumentsOneByOneAndTogetherAndEachRequestIsCounted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.Put("a", map[string]string{"password": "one"})
+	s.Put("b", map[string]string{"password": "two"})
+	const quoted = `\"password\":\"two\"`
+	for _, test := range []struct {
+		target, body string
+		status       int
+		want         []string
+		kind         countingstore.Kind
+	}{
+		{"", "Action=AssumeRoleWithWebIdentity&RoleArn=x", http.StatusOK, []string{"<AccessKeyId>", "<Expiration>"}, countingstore.Login},
+		{"secretsmanager.GetSecretValue", `{"SecretId":"b"}`, http.StatusOK, []string{quoted}, countingstore.Read},
+		{"secretsmanager.GetSecretValue", `{"SecretId":"c"}`, http.StatusBadRequest, []string{"ResourceNotFoundException"}, countingstore.Read},
+		{"secretsmanager.BatchGetSecretValue", `{"SecretIdList":["a","b","c"]}`, http.StatusOK, []string{quoted, `"SecretId":"c"`}, countingstore.Batch},
+		{"secretsmanager.ListSecrets", `{}`, http.StatusBadRequest, nil, countingstore.Other},
+	} {
+		status, body := post(t, s.Address(), test.target, test.body)
+		for _, want := range test.want {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s %s: the answer is %s, want %s in it", test.target, test.body, body, want)
+			}
+		}
+		all := s.Requests(0)
+		if last := all[len(all)-1]; status != test.status || last.Kind != test.kind {
+			t.Errorf("%s %s: status %d, counted as %s; want %d, %s", test.target, test.body, status, last.Kind, test.status, test.kind)
+		}
+	}
+	if got := s.Requests(3)[0].Keys; len(got) != 3 {
+		t.Errorf("the batch is counted with the keys %v", got)
+	}
+}
+
+func post(t *testing.T, url, target, body string) (status int, answer string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if target != "" {
+		req.Header.Set("X-Amz-Target", target)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(raw)
 }
 
 func TestFaultsAreThoseThatWereAskedFor(t *testing.T) {
