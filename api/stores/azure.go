@@ -50,7 +50,7 @@ type AzureKV struct {
 	// +optional
 	AuthSecretRef *AzureAuthSecretRef `json:"authSecretRef,omitempty"`
 
-	// ServiceAccountRef is the account that WorkloadIdentity requests a token for; the controller's own when empty.
+	// ServiceAccountRef is the account that WorkloadIdentity requests a token for; the controller's own identity when empty.
 	// +optional
 	ServiceAccountRef *ServiceAccountSelector `json:"serviceAccountRef,omitempty"`
 
@@ -58,7 +58,7 @@ type AzureKV struct {
 	// +optional
 	IdentityID string `json:"identityId,omitempty"`
 
-	// UseAzureSDK is accepted and has no effect: SealBridge always uses the current Azure SDK.
+	// UseAzureSDK leaves the times out of metadata and sorts the fields of keys, as that of External Secrets Operator does.
 	// +optional
 	UseAzureSDK *bool `json:"useAzureSDK,omitempty"`
 
@@ -91,15 +91,15 @@ type AzureCustomCloud struct {
 	// ActiveDirectoryEndpoint is where tokens come from.
 	ActiveDirectoryEndpoint string `json:"activeDirectoryEndpoint"`
 
-	// KeyVaultEndpoint is the audience of Key Vault's tokens.
+	// KeyVaultEndpoint is accepted and has no effect: the vault says which tokens it takes.
 	// +optional
 	KeyVaultEndpoint string `json:"keyVaultEndpoint,omitempty"`
 
-	// KeyVaultDNSSuffix is the suffix of vaults' host names.
+	// KeyVaultDNSSuffix is accepted and has no effect.
 	// +optional
 	KeyVaultDNSSuffix string `json:"keyVaultDNSSuffix,omitempty"`
 
-	// ResourceManagerEndpoint is the cloud's management address.
+	// ResourceManagerEndpoint is accepted and has no effect.
 	// +optional
 	ResourceManagerEndpoint string `json:"resourceManagerEndpoint,omitempty"`
 }

@@ -18,6 +18,8 @@ func operatorCall(provider string, op sessions.Op) (name, call string) {
 		return "Kubernetes", map[sessions.Op]string{sessions.OpFetch: "GetSecret", sessions.OpFind: "ListSecrets", sessions.OpCheck: "CreateSelfSubjectRulesReview"}[op]
 	case "gcpsm":
 		return "GCP/SecretManager", map[sessions.Op]string{sessions.OpFetch: "AccessSecretVersion", sessions.OpFind: "ListSecrets"}[op]
+	case "azurekv":
+		return "Azure/KeyVault", map[sessions.Op]string{sessions.OpFetch: "GetSecret", sessions.OpFind: "GetSecrets"}[op]
 	case "webhook":
 		return "Webhook", map[sessions.Op]string{sessions.OpFetch: "HTTPRequest"}[op]
 	default:
@@ -46,9 +48,9 @@ func (m *Metrics) Called(c sessions.Call) {
 }
 
 // operatorCounts returns how External Secrets Operator counts what a call brought: a document that does not exist is no error
-// of Vault or a webhook, whose clients take it for an answer, and one of Kubernetes and Google, whose clients do not.
+// of Vault or a webhook, whose clients take it for an answer, and one of Kubernetes, Google and Azure, whose clients do not.
 func operatorCounts(c sessions.Call) (succeeded, failed int) {
-	if c.Provider == "kubernetes" || c.Provider == "gcpsm" {
+	if c.Provider == "kubernetes" || c.Provider == "gcpsm" || c.Provider == "azurekv" {
 		return c.Succeeded, c.Failed + c.Missing
 	}
 	return c.Succeeded + c.Missing, c.Failed

@@ -189,6 +189,8 @@ func TestCallsOfProvidersHaveTheOperatorsNames(t *testing.T) {
 	m.Called(sessions.Call{Provider: "vault", Op: sessions.OpFetch, Succeeded: 2, Failed: 1})
 	m.Called(sessions.Call{Provider: "kubernetes", Op: sessions.OpCheck, Failed: 1})
 	m.Called(sessions.Call{Provider: "gcpsm", Op: sessions.OpFetch, Succeeded: 1, Missing: 1})
+	m.Called(sessions.Call{Provider: "azurekv", Op: sessions.OpFetch, Succeeded: 1, Missing: 1})
+	m.Called(sessions.Call{Provider: "azurekv", Op: sessions.OpFind, Succeeded: 1})
 	m.Called(sessions.Call{Provider: "fake", Op: sessions.OpFetch, Succeeded: 1})
 	m.Answered(sessions.Answer{Provider: "vault", Fetched: 3, Joined: 2, Reused: 1})
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
@@ -197,6 +199,9 @@ func TestCallsOfProvidersHaveTheOperatorsNames(t *testing.T) {
 externalsecret_provider_api_calls_count{call="AccessSecretVersion",provider="GCP/SecretManager",status="error"} 1
 externalsecret_provider_api_calls_count{call="AccessSecretVersion",provider="GCP/SecretManager",status="success"} 1
 externalsecret_provider_api_calls_count{call="CreateSelfSubjectRulesReview",provider="Kubernetes",status="error"} 1
+externalsecret_provider_api_calls_count{call="GetSecret",provider="Azure/KeyVault",status="error"} 1
+externalsecret_provider_api_calls_count{call="GetSecret",provider="Azure/KeyVault",status="success"} 1
+externalsecret_provider_api_calls_count{call="GetSecrets",provider="Azure/KeyVault",status="success"} 1
 externalsecret_provider_api_calls_count{call="Login",provider="HashiCorp/Vault",status="success"} 1
 externalsecret_provider_api_calls_count{call="ReadSecretData",provider="HashiCorp/Vault",status="error"} 1
 externalsecret_provider_api_calls_count{call="ReadSecretData",provider="HashiCorp/Vault",status="success"} 2
@@ -208,7 +213,7 @@ sealbridge_documents_total{provider="vault",source="reused"} 1
 `), "externalsecret_provider_api_calls_count", "sealbridge_documents_total"); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(m.calls); n != 5 {
+	if n := testutil.CollectAndCount(m.calls); n != 7 {
 		t.Errorf("%d histograms of calls", n)
 	}
 }

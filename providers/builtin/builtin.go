@@ -5,6 +5,7 @@ package builtin
 
 import (
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/azure"
 	"github.com/sealbridge/sealbridge/providers/fake"
 	"github.com/sealbridge/sealbridge/providers/gcp"
 	"github.com/sealbridge/sealbridge/providers/kubernetes"
@@ -15,6 +16,7 @@ import (
 // All returns the providers, sorted by name.
 func All() []providers.Provider {
 	return []providers.Provider{
+		azure.Provider{},
 		fake.Provider{},
 		gcp.Provider{},
 		kubernetes.Provider{},

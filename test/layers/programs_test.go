@@ -70,7 +70,7 @@ func TestTheLinkedPackagesThatCanStartAProgramAreKnown(t *testing.T) {
 		// own key service knows age alone (crypto/sopsfile: TestTheEnvironmentGivesNoKey).
 		"cloud.google.com/go/auth/credentials/internal/externalaccount": "sops",
 		"cloud.google.com/go/auth/internal/transport/cert":              "sops",
-		"github.com/Azure/azure-sdk-for-go/sdk/azidentity":              "sops",
+		"github.com/Azure/azure-sdk-for-go/sdk/azidentity":              "sops, azurekv, which asks it for none of the credentials that do",
 		"github.com/aws/aws-sdk-go-v2/credentials/processcreds":         "sops",
 		"github.com/getsops/sops/v3/age":                                "sops",
 		"github.com/getsops/sops/v3/pgp":                                "sops",
