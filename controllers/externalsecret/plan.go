@@ -199,6 +199,15 @@ func (s *scope) turn() time.Time {
 	return s.windows.turn(nextDue(s.es.UID, s.memo.aim, s.lastRefresh(), interval), s.es.UID, s.memo.aim, interval)
 }
 
+// after returns when the values that are read now are read next because of time alone; zero for never.
+func (s *scope) after() time.Time {
+	interval := intervalOf(&s.es.Spec)
+	if interval == 0 {
+		return time.Time{}
+	}
+	return s.windows.turn(nextDue(s.es.UID, s.memo.aim, s.now, interval), s.es.UID, s.memo.aim, interval)
+}
+
 // lastRefresh returns when the values were read last, as far as the status and this process know.
 func (s *scope) lastRefresh() time.Time {
 	last := s.es.Status.RefreshTime.Time

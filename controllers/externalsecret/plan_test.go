@@ -162,6 +162,28 @@ func TestDueTimesAreSpreadAndObjectsOfAKeyFallDueTogether(t *testing.T) {
 	}
 }
 
+// TestAStoreIsToldWhenItIsAskedNext: what it is told when the values are read is when they are read again.
+func TestAStoreIsToldWhenItIsAskedNext(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		given func(*scope)
+		asks  bool
+	}{
+		"each hour":  {func(*scope) {}, true},
+		"once":       {func(s *scope) { s.es.Spec.RefreshPolicy = esv1.RefreshCreatedOnce }, false},
+		"in windows": {func(s *scope) { s.windows, _ = parseWindows(syncWindows(esv1.SyncWindowDeny, "0 4 * * *", "6h")) }, true},
+	} {
+		s := synced()
+		s.memo.aim = aim{point: 1 << 30} // not when the interval is over
+		tc.given(s)
+		told := s.after()
+		s.memo.refreshed = s.now
+		if told.IsZero() == tc.asks || tc.asks && (!told.After(s.now) || !told.Equal(s.turn())) {
+			t.Errorf("%s: at %s it is told that it is asked at %s, and is at %s", name, s.now, told, s.turn())
+		}
+	}
+}
+
 func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 	t.Parallel()
 	literal := "a: b"

@@ -276,7 +276,7 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 		interval := intervalOf(&s.es.Spec)
 		results, err := r.deps.Sessions.Fetch(ctx, sessions.Request{
 			Store: store, Namespace: s.es.Namespace, Refs: wanted[ref],
-			MaxAge: sessions.MaxAge(interval), Interval: interval, Since: s.since, Forced: s.plan.forced,
+			MaxAge: sessions.MaxAge(interval), Interval: interval, Next: s.after(), Since: s.since, Forced: s.plan.forced,
 		})
 		if err != nil {
 			r.answered(s, err)

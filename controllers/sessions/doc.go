@@ -7,5 +7,10 @@
 // namespace that uses it: nothing that was read under one identity is ever given to another.
 //
 //	Fetch ─► acquire ─► entry (open once, shared, renewed, closed when idle) ─► kept document │ joined call │ new call
-//	             └──► env: credentials and tokens, confined to the namespaces of that identity
+//	             └──► env: credentials and tokens, confined to the namespaces of that identity      ▲            │
+//	                                                                                  and what is   │            ▼
+//	                                                                     expected soon: forecast ─► full ◄─ gather: a call with room waits
+//
+// The last line is for backends that answer several documents in one request: what is asked at once goes into one call, and
+// what is expected to be asked soon fills it (docs/design/0025-batching.md).
 package sessions

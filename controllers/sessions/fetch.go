@@ -25,6 +25,9 @@ type Request struct {
 	// Interval is how often the object asks; 0 for one that does not mean to ask again. What is known of a document is kept
 	// for as long as somebody can be expected to ask for it.
 	Interval time.Duration
+	// Next is when the object expects to ask next; zero for an Interval from now. Where the backend answers several documents in one
+	// request, it may be asked a little earlier, with what others ask.
+	Next time.Time
 	// Since is a time before which no document may have been asked for, because something is known to have changed then.
 	Since time.Time
 	// Forced asks the store whatever was asked before, and joins no call that is under way.
@@ -34,6 +37,10 @@ type Request struct {
 	query *providers.Query
 	// keep is for how long what is known of the answers is kept.
 	keep time.Duration
+	// batch is how many documents one request of the backend answers, and direct keeps the call that is made from being anything
+	// but what was asked for, now.
+	batch  int
+	direct bool
 }
 
 // MaxAge returns how old a reused document may be for an object that is refreshed every interval: a tenth of it, a
@@ -90,6 +97,11 @@ type kept struct {
 	known   map[question]memory
 	matched map[question]map[string]uint64
 	seed    maphash.Seed
+	// making counts the calls that are made now, and waiting is the one that others may join before it is (gather.go).
+	making  int
+	waiting *flight
+	// forecast is shared by all sessions of the same identity (forecast.go).
+	forecast *forecast
 }
 
 // document is a result and when its call was started: its age counts from there. One that is outdated since a time holds no
@@ -118,6 +130,15 @@ type flight struct {
 	until   time.Time
 	results map[question]providers.Result
 	err     error
+
+	// ahead is what is fetched besides, because somebody is expected to ask for it. Whether it can be read says nothing about the call.
+	ahead []question
+	// batch and direct are those of the request, begins is closed when a call that waited for others is made or refused, and begun
+	// says that nobody may join it any more.
+	batch          int
+	direct         bool
+	begins         chan struct{}
+	begun, refused bool
 }
 
 // vain reports whether a call that did not fail brought nothing, because each document could not be read.
@@ -125,46 +146,55 @@ func (f *flight) vain() bool {
 	return f.err == nil && !slices.ContainsFunc(f.refs, func(q question) bool { return !OutOfReach(f.results[q].Err) })
 }
 
-// take sorts the refs of a request into documents that can be reused, calls to wait for, and one new call for the rest
-// (nil when nothing is left), which the caller makes. It fails when a new call is needed and the backend is down.
-func (k *kept) take(req Request, questions []question, now, deadline time.Time, maxAge time.Duration) (
-	have map[question]providers.Result, waits map[question]*flight, own *flight, err error,
-) {
+// taken is where the answers to the questions of a request come from.
+type taken struct {
+	have  map[question]providers.Result
+	waits map[question]*flight
+	// own is the call for which it is left to the caller to make it; nil when there is none.
+	own *flight
+	// asked counts the questions that nobody was asking.
+	asked int
+}
+
+// take sorts the questions of a request into documents that can be reused, calls to wait for, and one new call for the rest.
+// It fails when a new call is needed and the backend is down.
+func (k *kept) take(req Request, questions []question, now, deadline time.Time) (taken, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	have, waits = map[question]providers.Result{}, map[question]*flight{}
-	own = &flight{call: newCall(deadline), asked: now, until: deadline, query: req.query}
+	t := taken{have: map[question]providers.Result{}, waits: map[question]*flight{}}
+	own := &flight{call: newCall(deadline), until: deadline, query: req.query, batch: req.batch, direct: req.direct}
 	for _, ref := range questions {
-		if _, ok := have[ref]; ok || waits[ref] != nil {
+		if _, ok := t.have[ref]; ok || t.waits[ref] != nil {
 			continue
 		}
 		k.rememberLocked(ref, now.Add(req.keep))
 		doc, ok := k.docs[ref]
 		switch under := k.flights[ref]; {
-		case !req.Forced && ok && now.Sub(doc.asked) < maxAge && !doc.asked.Before(req.Since):
-			have[ref] = doc.result
-		case !req.Forced && under != nil && !under.asked.Before(req.Since):
-			waits[ref] = under
+		case !req.Forced && ok && now.Sub(doc.asked) < req.MaxAge && !doc.asked.Before(req.Since):
+			t.have[ref] = doc.result
+		case under.serves(req, ref):
+			t.waits[ref] = under
 		default:
 			own.refs = append(own.refs, ref)
-			waits[ref] = own
+			t.waits[ref] = own
 		}
 	}
-	if len(own.refs) == 0 {
-		return have, waits, nil, nil
+	t.asked = len(own.refs)
+	if k.joinLocked(own, t.waits, now); len(own.refs) == 0 {
+		return t, nil
 	}
 	if err := k.breaker.admit(own, now, len(k.flights)); err != nil {
-		return nil, nil, nil, err
+		return taken{}, err
 	}
 	if k.flights == nil {
 		k.flights = map[question]*flight{}
 	}
-	k.last++
-	own.order = k.last
 	for _, ref := range own.refs {
 		k.flights[ref] = own
 	}
-	return have, waits, own, nil
+	k.enterLocked(own, now)
+	t.own = own
+	return t, nil
 }
 
 // land keeps what a call brought, and returns which questions have another answer now and whether the backend is down.
@@ -172,11 +202,16 @@ func (k *kept) take(req Request, questions []question, now, deadline time.Time, 
 func (k *kept) land(f *flight) (changed []question, down bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.breaker.note(f, k.last, time.Now())
+	if now := time.Now(); !f.refused {
+		k.breaker.note(f, k.last, now)
+		if k.making--; k.making == 0 && k.waiting != nil {
+			k.beginLocked(k.waiting, now)
+		}
+	}
 	if down = k.breaker.failures > 0; down && f.vain() {
 		f.err = k.breaker.cause // which names no document, and is what all others are told
 	}
-	for _, ref := range f.refs {
+	for _, ref := range slices.Concat(f.refs, f.ahead) {
 		if k.flights[ref] == f {
 			delete(k.flights, ref)
 		}
@@ -215,31 +250,62 @@ func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Re
 	now := time.Now()
 	deadline := now.Add(p.patience(e))
 	questions := questionsFor(e.session, req)
-	req.keep = p.keep(req.Interval)
-	have, waits, own, err := e.kept.take(req, questions, now, deadline, min(req.MaxAge, p.limits.Reuse))
+	req.MaxAge, req.keep, req.batch = min(req.MaxAge, p.limits.Reuse), p.keep(req.Interval), batchOf(e.session)
+	have, failed, err := p.answer(ctx, e, req, questions, deadline)
+	if err == nil && len(failed) > 0 {
+		req.direct = true
+		var more map[question]providers.Result
+		more, _, err = p.answer(ctx, e, req, failed, deadline)
+		maps.Copy(have, more)
+	}
 	if err != nil {
 		return nil, err
 	}
-	p.answered(e.store, len(have), waits, own)
-	if own != nil {
-		p.mu.Lock()
-		p.spawn(e, func() { p.fly(context.WithoutCancel(ctx), e, own) })
-		p.mu.Unlock()
-	}
-	for ref, f := range waits {
-		if err := p.wait(ctx, f.call, e.store); err != nil {
-			return nil, err
+	if req.batch > 1 && req.Interval > 0 && req.MaxAge > 0 {
+		next := now.Add(min(req.Interval, maxKept))
+		if req.Next.After(now) {
+			next = req.Next
 		}
-		if f.err != nil {
-			return nil, f.err
-		}
-		have[ref] = f.results[ref]
+		e.kept.forecast.note(have, now, next, req.MaxAge)
 	}
 	out := make([]providers.Result, len(questions))
 	for i, q := range questions {
 		out[i] = have[q]
 	}
 	return out, nil
+}
+
+// answer returns the answers to questions, and those that nobody had asked for when they could not be read: whoever needs them asks
+// himself.
+func (p *Pool) answer(ctx context.Context, e *entry, req Request, questions []question, deadline time.Time) (
+	have map[question]providers.Result, failed []question, err error,
+) {
+	t, err := e.kept.take(req, questions, time.Now(), deadline)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.answered(e.store, t)
+	if t.own != nil {
+		p.mu.Lock()
+		p.spawn(e, func() { p.fly(context.WithoutCancel(ctx), e, t.own) })
+		p.mu.Unlock()
+	}
+	have = t.have
+	for q, f := range t.waits {
+		if err := p.wait(ctx, f.call, e.store); err != nil {
+			return nil, nil, err
+		}
+		r, ok := f.results[q]
+		switch {
+		case (f.err != nil || !ok || r.Err != nil) && slices.Contains(f.ahead, q):
+			failed = append(failed, q)
+		case f.err != nil:
+			return nil, nil, f.err
+		default:
+			have[q] = r
+		}
+	}
+	return have, failed, nil
 }
 
 // questionsFor returns what the session is asked: refs without the property where that makes no difference, so that one
@@ -283,10 +349,14 @@ func (p *Pool) timeout(e *entry) time.Duration {
 // everything, or for those documents for which it was.
 func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
 	defer p.landed(ctx, e, f)
-	asked := f.refs
+	if !e.kept.gather(f) {
+		return
+	}
+	asked, ahead := f.refs, f.ahead
 	for attempt := 0; ; attempt++ {
 		var results map[question]providers.Result
-		results, f.err = p.ask(ctx, e, f, asked)
+		results, f.err = p.askBesides(ctx, e, f, asked, ahead)
+		ahead = nil
 		if f.results == nil {
 			f.results = make(map[question]providers.Result, len(f.refs))
 		}
@@ -335,7 +405,7 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight, asked []question) (
 	}
 	started := time.Now()
 	results, err := guard(ctx, e.store, func() ([]providers.Result, error) { return e.session.Fetch(ctx, refs) })
-	p.fetched(e.store, started, len(refs), results, err)
+	p.fetched(e.store, started, f, len(refs), results, err)
 	if err != nil {
 		return nil, err
 	}

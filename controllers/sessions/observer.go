@@ -30,14 +30,17 @@ type Call struct {
 	// Succeeded, Missing and Failed count the documents of a fetch, and the call itself for everything else. The backend has
 	// answered that it does not have what is missing.
 	Succeeded, Missing, Failed int
-	Took                       time.Duration
+	// Batched counts those of a fetch of several from a backend that answers several in one request, and Ahead those that
+	// nobody had asked for yet.
+	Batched, Ahead int
+	Took           time.Duration
 }
 
 // Answer is how the documents of one request were come by.
 type Answer struct {
 	// Provider is the name of the store's.
 	Provider string
-	// Fetched were asked for, Joined came with a call of another request, Reused had been read a short while before.
+	// Fetched were asked for, Joined were being asked for by another request, Reused had been read a short while before.
 	Fetched, Joined, Reused int
 }
 
@@ -59,7 +62,7 @@ func (p *Pool) called(s Store, op Op, started time.Time, err error) {
 	p.observer.Called(c)
 }
 
-func (p *Pool) fetched(s Store, started time.Time, asked int, results []providers.Result, err error) {
+func (p *Pool) fetched(s Store, started time.Time, f *flight, asked int, results []providers.Result, err error) {
 	c := Call{Provider: s.Provider.Name(), Op: OpFetch, Took: time.Since(started)}
 	if err == nil {
 		for _, r := range results {
@@ -67,6 +70,9 @@ func (p *Pool) fetched(s Store, started time.Time, asked int, results []provider
 		}
 	}
 	c.Failed = max(0, asked-c.Succeeded-c.Missing)
+	if f.batch > 1 && asked > 1 {
+		c.Batched, c.Ahead = asked, max(0, asked-len(f.refs)) // what is asked for again is not ahead
+	}
 	p.observer.Called(c)
 }
 
@@ -81,14 +87,6 @@ func (c *Call) count(err error) {
 	}
 }
 
-func (p *Pool) answered(s Store, reused int, waits map[question]*flight, own *flight) {
-	a := Answer{Provider: s.Provider.Name(), Reused: reused}
-	for _, f := range waits {
-		if f == own {
-			a.Fetched++
-		} else {
-			a.Joined++
-		}
-	}
-	p.observer.Answered(a)
+func (p *Pool) answered(s Store, t taken) {
+	p.observer.Answered(Answer{Provider: s.Provider.Name(), Reused: len(t.have), Fetched: t.asked, Joined: len(t.waits) - t.asked})
 }

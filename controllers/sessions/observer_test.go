@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,4 +61,25 @@ func TestWhatABackendDoesNotHaveIsNotCountedAsAFailure(t *testing.T) {
 	if diff := cmp.Diff(want, seen.seen); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestWhatIsAskedForTogetherAndAheadIsCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		seen := &counts{}
+		p := running(t, cluster())
+		p.observer = seen
+		s := batchStore(newBatching(20, 0), "team", "s")
+		if _, err := foreseen(t, p, s, "a", "b"); err != nil {
+			t.Fatal(err)
+		}
+		mustFetch(t, p, hourly(s, "c", "d"))
+		want := []Call{{Succeeded: 1}, {Succeeded: 1}, {Succeeded: 3, Batched: 3, Ahead: 2}, {Succeeded: 2, Batched: 2}}
+		for i := range want {
+			want[i].Provider, want[i].Op = "backend", OpFetch
+		}
+		if diff := cmp.Diff(want, seen.seen); diff != "" {
+			t.Error(diff)
+		}
+	})
 }

@@ -62,6 +62,10 @@ func (p *Pool) newEntry(k key, s Store, now time.Time) *entry {
 	if !s.cluster() {
 		e.env.namespace, e.env.confined = s.Namespace, true
 	}
+	if p.forecasts[k] == nil {
+		p.forecasts[k] = &forecast{}
+	}
+	e.kept.forecast = p.forecasts[k]
 	return e
 }
 

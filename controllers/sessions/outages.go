@@ -109,10 +109,10 @@ func (p *Pool) askAgain(ctx context.Context, e *entry, ask *flight, hinted bool)
 	if known := e.kept.retry(now, hinted); known != nil {
 		ask = known
 	}
-	_, _, own, err := e.kept.take(Request{query: ask.query}, ask.refs[:1], now, now.Add(p.timeout(e)), 0)
-	if err == nil && own != nil {
-		own.until = now
-		p.fly(ctx, e, own)
+	t, err := e.kept.take(Request{query: ask.query}, ask.refs[:1], now, now.Add(p.timeout(e)))
+	if err == nil && t.own != nil {
+		t.own.until = now
+		p.fly(ctx, e, t.own)
 	}
 }
 

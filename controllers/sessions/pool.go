@@ -85,7 +85,9 @@ type Pool struct {
 	down map[key]*outage
 	// credentials are what is known about the objects that sessions are opened with, also while none is open.
 	credentials map[key]*credentials
-	listeners   []func(Replaced)
+	// forecasts are what is expected to be asked, also while no session is open.
+	forecasts map[key]*forecast
+	listeners []func(Replaced)
 	// running counts the goroutines of the pool, and cancels ends the calls of providers that are under way.
 	running int
 	cancels map[*call]context.CancelFunc
@@ -121,7 +123,7 @@ func New(d Deps) *Pool {
 		providers: known, reader: d.Reader, tokens: d.Tokens, limits: d.Limits.withDefaults(), watcher: d.Watches, observer: d.Observer,
 		closed: make(chan struct{}), drained: make(chan struct{}),
 		entries: map[key]*entry{}, referent: map[identity]bool{}, awaited: map[identity]bool{}, cancels: map[*call]context.CancelFunc{},
-		credentials: map[key]*credentials{}, down: map[key]*outage{},
+		credentials: map[key]*credentials{}, forecasts: map[key]*forecast{}, down: map[key]*outage{},
 	}
 	p.followers = watches.NewFollowers(d.Watches, p.replaced)
 	return p
@@ -253,6 +255,7 @@ func (p *Pool) dropOlder(than identity) {
 	for _, ids := range []map[identity]bool{p.referent, p.awaited} {
 		maps.DeleteFunc(ids, func(id identity, _ bool) bool { return id.uid == than.uid && id.generation < than.generation })
 	}
+	maps.DeleteFunc(p.forecasts, func(k key, _ *forecast) bool { return k.uid == than.uid && k.generation < than.generation })
 	maps.DeleteFunc(p.down, func(k key, _ *outage) bool { return k.uid == than.uid && k.generation < than.generation })
 	p.forgetCredentials(func(k key, _ *credentials) bool { return k.uid == than.uid && k.generation < than.generation })
 }
@@ -269,6 +272,7 @@ func (p *Pool) Forget(uid types.UID) {
 	for _, ids := range []map[identity]bool{p.referent, p.awaited} {
 		maps.DeleteFunc(ids, func(id identity, _ bool) bool { return id.uid == uid })
 	}
+	maps.DeleteFunc(p.forecasts, func(k key, _ *forecast) bool { return k.uid == uid })
 	maps.DeleteFunc(p.down, func(k key, _ *outage) bool { return k.uid == uid })
 	p.forgetCredentials(func(k key, _ *credentials) bool { return k.uid == uid })
 }
@@ -301,6 +305,7 @@ func (p *Pool) sweep(now time.Time) {
 		}
 		e.kept.sweep(now.Add(-p.limits.Reuse), now)
 	}
+	maps.DeleteFunc(p.forecasts, func(k key, f *forecast) bool { return f.sweep(now) && p.entries[k] == nil })
 	p.forgetCredentials(func(k key, c *credentials) bool { return p.entries[k] == nil && now.Sub(c.used) >= p.limits.Idle })
 	used := map[identity]bool{}
 	for k := range p.entries {

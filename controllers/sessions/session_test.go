@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -238,6 +239,13 @@ func TestAStoreOfReferentCredentialsCannotBeCheckedWithoutANamespace(t *testing.
 // credentials are denied, stores change and sessions are forgotten, and looks at whose credential each answer was read with.
 func TestNoIdentityEverReadsWithAnother(t *testing.T) {
 	t.Parallel()
+	for name, size := range map[string]int{"a document in a request": 1, "four documents in a request": 4} {
+		t.Run(name, func(t *testing.T) { noIdentityReadsWithAnother(t, size) })
+	}
+}
+
+func noIdentityReadsWithAnother(t *testing.T, size int) {
+	t.Parallel()
 	namespaces := []string{"a", "b", "c", "d"}
 	var objs []client.Object
 	for _, ns := range append(namespaces, "ops") {
@@ -245,18 +253,31 @@ func TestNoIdentityEverReadsWithAnother(t *testing.T) {
 	}
 	p := running(t, cluster(objs...))
 	p.limits.Reopen, p.limits.Recheck = time.Millisecond, time.Millisecond
-	newBackend := func(namespace string) *backend {
-		b := &backend{credential: providers.ObjectRef{Namespace: namespace, Name: "cred", Key: "token"}}
+	var together atomic.Int64
+	newBackend := func(namespace string) *batching {
+		b := newBatching(size, 0)
+		b.credential = providers.ObjectRef{Namespace: namespace, Name: "cred", Key: "token"}
 		b.fetch = func(_ context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
 			if rand.IntN(20) == 0 {
 				return nil, providers.ErrDenied
+			}
+			if size > 1 {
+				together.Add(int64(len(refs) / 3))                           // there are two in a request
+				time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond) // others join meanwhile
 			}
 			return answer(id, refs), nil
 		}
 		return b
 	}
+	storeOf := func(b *batching, namespace, uid string, generation int64) Store {
+		s := storeOf(b.backend, namespace, uid, generation)
+		if size > 1 {
+			s.Provider = b
+		}
+		return s
+	}
 	referent, shared := newBackend(""), newBackend("ops")
-	own := map[string]*backend{}
+	own := map[string]*batching{}
 	for _, ns := range namespaces {
 		own[ns] = newBackend("")
 	}
@@ -278,6 +299,9 @@ func TestNoIdentityEverReadsWithAnother(t *testing.T) {
 				}
 				req := request(s, ns, fmt.Sprintf("k%d", rand.IntN(3)), "k9")
 				req.Forced = rand.IntN(5) == 0
+				if size > 1 {
+					req.MaxAge, req.Interval = 20*time.Millisecond, 20*time.Millisecond // it will ask again soon
+				}
 				results, err := p.Fetch(t.Context(), req)
 				if errors.Is(err, providers.ErrDenied) {
 					continue
@@ -298,4 +322,7 @@ func TestNoIdentityEverReadsWithAnother(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if n := together.Load(); size > 1 && n == 0 {
+		t.Error("no call holds what several have asked for: the test would say nothing of them")
+	}
 }
