@@ -34,6 +34,12 @@ func (m *Metrics) Called(c sessions.Call) {
 		status = failure
 	}
 	m.calls.WithLabelValues(c.Provider, string(c.Op), status).Observe(c.Took.Seconds())
+	if c.Batched > 0 {
+		m.batched.WithLabelValues(c.Provider).Add(float64(c.Batched))
+	}
+	if c.Ahead > 0 {
+		m.documents.WithLabelValues(c.Provider, "ahead").Add(float64(c.Ahead))
+	}
 	name, call := operatorCall(c.Provider, c.Op)
 	if call == "" {
 		return

@@ -38,6 +38,7 @@ type Metrics struct {
 	apiCalls  *prometheus.CounterVec
 	calls     *prometheus.HistogramVec
 	documents *prometheus.CounterVec
+	batched   *prometheus.CounterVec
 }
 
 // New returns Metrics in a registry, where they go on from an earlier one's. With omit there is no series for single
@@ -52,8 +53,10 @@ func New(registry prometheus.Registerer, omit bool) (*Metrics, error) {
 	}
 	m.apiCalls = counter(externalSecret, "provider_api_calls_count", "Calls of the API of a provider.", "provider", "call", "status")
 	m.documents = counter("sealbridge", "documents_total",
-		"Documents that ExternalSecrets asked for: fetched from the backend, joined to a call that was under way, or reused from a short while before.",
+		"Documents that ExternalSecrets asked for: fetched from the backend, joined to a call that was under way, or reused from a short while before; and those that were fetched ahead.",
 		"provider", "source")
+	m.batched = counter("sealbridge", "batched_documents_total",
+		"Documents that were asked for together with others, of backends that answer several in one request.", "provider")
 	var err error
 	m.calls, err = metrics.Register(registry, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Subsystem: "sealbridge", Name: "provider_call_duration_seconds", Help: "How long calls of a provider took: open (the login), fetch, check.",

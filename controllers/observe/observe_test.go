@@ -192,6 +192,7 @@ func TestCallsOfProvidersHaveTheOperatorsNames(t *testing.T) {
 	m.Called(sessions.Call{Provider: "azurekv", Op: sessions.OpFetch, Succeeded: 1, Missing: 1})
 	m.Called(sessions.Call{Provider: "azurekv", Op: sessions.OpFind, Succeeded: 1})
 	m.Called(sessions.Call{Provider: "fake", Op: sessions.OpFetch, Succeeded: 1})
+	m.Called(sessions.Call{Provider: "fake", Op: sessions.OpFetch, Succeeded: 20, Batched: 20, Ahead: 15})
 	m.Answered(sessions.Answer{Provider: "vault", Fetched: 3, Joined: 2, Reused: 1})
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP externalsecret_provider_api_calls_count Calls of the API of a provider.
@@ -205,12 +206,16 @@ externalsecret_provider_api_calls_count{call="GetSecrets",provider="Azure/KeyVau
 externalsecret_provider_api_calls_count{call="Login",provider="HashiCorp/Vault",status="success"} 1
 externalsecret_provider_api_calls_count{call="ReadSecretData",provider="HashiCorp/Vault",status="error"} 1
 externalsecret_provider_api_calls_count{call="ReadSecretData",provider="HashiCorp/Vault",status="success"} 2
-# HELP sealbridge_documents_total Documents that ExternalSecrets asked for: fetched from the backend, joined to a call that was under way, or reused from a short while before.
+# HELP sealbridge_documents_total Documents that ExternalSecrets asked for: fetched from the backend, joined to a call that was under way, or reused from a short while before; and those that were fetched ahead.
 # TYPE sealbridge_documents_total counter
+sealbridge_documents_total{provider="fake",source="ahead"} 15
 sealbridge_documents_total{provider="vault",source="fetched"} 3
 sealbridge_documents_total{provider="vault",source="joined"} 2
 sealbridge_documents_total{provider="vault",source="reused"} 1
-`), "externalsecret_provider_api_calls_count", "sealbridge_documents_total"); err != nil {
+# HELP sealbridge_batched_documents_total Documents that were asked for together with others, of backends that answer several in one request.
+# TYPE sealbridge_batched_documents_total counter
+sealbridge_batched_documents_total{provider="fake"} 20
+`), "externalsecret_provider_api_calls_count", "sealbridge_documents_total", "sealbridge_batched_documents_total"); err != nil {
 		t.Error(err)
 	}
 	if n := testutil.CollectAndCount(m.calls); n != 7 {
