@@ -10,8 +10,15 @@ const (
 
 // operatorCall returns how External Secrets Operator names a provider and what it is asked, in
 // externalsecret_provider_api_calls_count; empty names for what is no call of an API there.
-func operatorCall(provider string, op sessions.Op) (name, call string) {
+func operatorCall(provider, service string, op sessions.Op) (name, call string) {
 	switch provider {
+	case "aws":
+		calls := map[string]map[sessions.Op]string{
+			"SecretsManager":     {sessions.OpFetch: "GetSecretValue", sessions.OpFind: "ListSecrets"},
+			"ParameterStore":     {sessions.OpFetch: "GetParameter", sessions.OpFind: "GetParametersByPath"},
+			"CertificateManager": {sessions.OpFetch: "ExportCertificate"},
+		}
+		return "AWS/" + service, calls[service][op]
 	case "vault":
 		return "HashiCorp/Vault", map[sessions.Op]string{sessions.OpOpen: "Login", sessions.OpFetch: "ReadSecretData", sessions.OpFind: "ListSecrets", sessions.OpCheck: "LookupSelf"}[op]
 	case "kubernetes":
@@ -40,7 +47,7 @@ func (m *Metrics) Called(c sessions.Call) {
 	if c.Ahead > 0 {
 		m.documents.WithLabelValues(c.Provider, "ahead").Add(float64(c.Ahead))
 	}
-	name, call := operatorCall(c.Provider, c.Op)
+	name, call := operatorCall(c.Provider, c.Service, c.Op)
 	if call == "" {
 		return
 	}
@@ -54,9 +61,10 @@ func (m *Metrics) Called(c sessions.Call) {
 }
 
 // operatorCounts returns how External Secrets Operator counts what a call brought: a document that does not exist is no error
-// of Vault or a webhook, whose clients take it for an answer, and one of Kubernetes, Google and Azure, whose clients do not.
+// of Vault or a webhook, whose clients take it for an answer, and one of Kubernetes, AWS, Google and Azure, whose clients do not.
 func operatorCounts(c sessions.Call) (succeeded, failed int) {
-	if c.Provider == "kubernetes" || c.Provider == "gcpsm" || c.Provider == "azurekv" {
+	switch c.Provider {
+	case "kubernetes", "aws", "gcpsm", "azurekv":
 		return c.Succeeded, c.Failed + c.Missing
 	}
 	return c.Succeeded + c.Missing, c.Failed

@@ -188,6 +188,8 @@ func TestCallsOfProvidersHaveTheOperatorsNames(t *testing.T) {
 	m.Called(sessions.Call{Provider: "vault", Op: sessions.OpOpen, Succeeded: 1})
 	m.Called(sessions.Call{Provider: "vault", Op: sessions.OpFetch, Succeeded: 2, Failed: 1})
 	m.Called(sessions.Call{Provider: "kubernetes", Op: sessions.OpCheck, Failed: 1})
+	m.Called(sessions.Call{Provider: "aws", Service: "SecretsManager", Op: sessions.OpFetch, Succeeded: 1, Missing: 1})
+	m.Called(sessions.Call{Provider: "aws", Service: "ParameterStore", Op: sessions.OpFind, Succeeded: 1})
 	m.Called(sessions.Call{Provider: "gcpsm", Op: sessions.OpFetch, Succeeded: 1, Missing: 1})
 	m.Called(sessions.Call{Provider: "azurekv", Op: sessions.OpFetch, Succeeded: 1, Missing: 1})
 	m.Called(sessions.Call{Provider: "azurekv", Op: sessions.OpFind, Succeeded: 1})
@@ -199,6 +201,9 @@ func TestCallsOfProvidersHaveTheOperatorsNames(t *testing.T) {
 # TYPE externalsecret_provider_api_calls_count counter
 externalsecret_provider_api_calls_count{call="AccessSecretVersion",provider="GCP/SecretManager",status="error"} 1
 externalsecret_provider_api_calls_count{call="AccessSecretVersion",provider="GCP/SecretManager",status="success"} 1
+externalsecret_provider_api_calls_count{call="GetParametersByPath",provider="AWS/ParameterStore",status="success"} 1
+externalsecret_provider_api_calls_count{call="GetSecretValue",provider="AWS/SecretsManager",status="error"} 1
+externalsecret_provider_api_calls_count{call="GetSecretValue",provider="AWS/SecretsManager",status="success"} 1
 externalsecret_provider_api_calls_count{call="CreateSelfSubjectRulesReview",provider="Kubernetes",status="error"} 1
 externalsecret_provider_api_calls_count{call="GetSecret",provider="Azure/KeyVault",status="error"} 1
 externalsecret_provider_api_calls_count{call="GetSecret",provider="Azure/KeyVault",status="success"} 1
@@ -218,7 +223,7 @@ sealbridge_batched_documents_total{provider="fake"} 20
 `), "externalsecret_provider_api_calls_count", "sealbridge_documents_total", "sealbridge_batched_documents_total"); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(m.calls); n != 7 {
+	if n := testutil.CollectAndCount(m.calls); n != 9 {
 		t.Errorf("%d histograms of calls", n)
 	}
 }

@@ -24,9 +24,9 @@ const (
 
 // Call is one call of a provider that ended.
 type Call struct {
-	// Provider is its name.
-	Provider string
-	Op       Op
+	// Provider is its name, and Service the one of its services that the store names, where it has several.
+	Provider, Service string
+	Op                Op
 	// Succeeded, Missing and Failed count the documents of a fetch, and the call itself for everything else. The backend has
 	// answered that it does not have what is missing.
 	Succeeded, Missing, Failed int
@@ -57,13 +57,13 @@ func (nobody) Called(Call)     {}
 func (nobody) Answered(Answer) {}
 
 func (p *Pool) called(s Store, op Op, started time.Time, err error) {
-	c := Call{Provider: s.Provider.Name(), Op: op, Took: time.Since(started)}
+	c := Call{Provider: s.Provider.Name(), Service: serviceOf(s.Config.Spec), Op: op, Took: time.Since(started)}
 	c.count(err)
 	p.observer.Called(c)
 }
 
 func (p *Pool) fetched(s Store, started time.Time, f *flight, asked int, results []providers.Result, err error) {
-	c := Call{Provider: s.Provider.Name(), Op: OpFetch, Took: time.Since(started)}
+	c := Call{Provider: s.Provider.Name(), Service: serviceOf(s.Config.Spec), Op: OpFetch, Took: time.Since(started)}
 	if err == nil {
 		for _, r := range results {
 			c.count(r.Err)

@@ -147,3 +147,11 @@ func admits(c esv1.StoreCondition, namespace metav1.Object) (bool, error) {
 	maps.Copy(set, namespace.GetLabels())
 	return selector.Matches(set), nil
 }
+
+// serviceOf returns which of its services a provider's configuration names; empty where there is but one.
+func serviceOf(spec any) string {
+	if aws, ok := spec.(*stores.AWS); ok && aws != nil {
+		return string(aws.Service)
+	}
+	return ""
+}

@@ -4,7 +4,10 @@
 package builtin
 
 import (
+	"os"
+
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/aws"
 	"github.com/sealbridge/sealbridge/providers/azure"
 	"github.com/sealbridge/sealbridge/providers/fake"
 	"github.com/sealbridge/sealbridge/providers/gcp"
@@ -13,9 +16,10 @@ import (
 	"github.com/sealbridge/sealbridge/providers/webhook"
 )
 
-// All returns the providers, sorted by name.
+// All returns the providers, sorted by name. Where the services of AWS are is read from the environment here and nowhere else.
 func All() []providers.Provider {
 	return []providers.Provider{
+		aws.Provider{Environment: aws.ReadEnvironment(os.LookupEnv)},
 		azure.Provider{},
 		fake.Provider{},
 		gcp.Provider{},

@@ -1,0 +1,194 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/sealbridge/sealbridge/internal/jsonhttp"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// operation is one request, for messages.
+type operation struct {
+	// action is the IAM action that it needs.
+	action string
+	// on is the document as it was asked for; it is left out where everybody is told who uses the store.
+	on string
+	// noun is what the service calls its documents.
+	noun string
+}
+
+// explain reduces an error of the SDK, whose text may quote what AWS or a proxy wrote, to its class and what to do.
+func (a api) explain(err error, o operation) error {
+	var (
+		unreachable *jsonhttp.UnreachableError
+		answer      smithy.APIError
+	)
+	switch {
+	case errors.As(err, &unreachable):
+		return a.errorf(providers.ErrUnavailable, "AWS: %w", unreachable)
+	case errors.Is(err, jsonhttp.ErrTooLarge):
+		return a.errorf(providers.ErrInvalid, "%s: %w", o.on, jsonhttp.ErrTooLarge)
+	case errors.Is(err, context.Canceled):
+		return a.errorf(providers.ErrUnavailable, "AWS: the request was canceled")
+	case errors.Is(err, context.DeadlineExceeded):
+		return a.errorf(providers.ErrUnavailable, "AWS did not answer in time")
+	case errors.As(err, &answer):
+		return a.answered(answer.ErrorCode(), answer.ErrorMessage(), statusOf(err), o)
+	default:
+		return a.answered("", "", statusOf(err), o)
+	}
+}
+
+// status is what HTTP says about an answer.
+type status struct {
+	code int
+	// after is how long it asks to wait; zero when it does not say.
+	after time.Duration
+}
+
+// statusOf returns the status that an error of the SDK came with; zero without an answer.
+func statusOf(err error) status {
+	var r *smithyhttp.ResponseError
+	if !errors.As(err, &r) || r.Response == nil || r.Response.Response == nil {
+		return status{}
+	}
+	answer := jsonhttp.Answer{Header: r.Response.Header}
+	return status{code: r.Response.StatusCode, after: answer.RetryAfter()}
+}
+
+// answered is the error for an error code of AWS. The message is matched against known phrases and never shown.
+func (a api) answered(code, message string, from status, o operation) error {
+	switch {
+	case isThrottle(code) || from.code == http.StatusTooManyRequests:
+		return fmt.Errorf("%s: AWS: %w", a.store, &providers.ThrottledError{After: from.after})
+	case isOutage(code) || from.code >= http.StatusInternalServerError:
+		if from.code >= http.StatusInternalServerError {
+			return a.errorf(providers.ErrUnavailable, "AWS answered %d %s", from.code, http.StatusText(from.code))
+		}
+		return a.errorf(providers.ErrUnavailable, "AWS answered that it cannot answer now")
+	case isSkewed(code, message):
+		return a.errorf(providers.ErrDenied, "AWS refuses the signature of requests because of its time; set the clock of the controller's node")
+	case isExpired(code):
+		return a.errorf(providers.ErrDenied, "the AWS credentials of %s have expired; renew them", a.identity.who)
+	case badCredentials(code):
+		return a.errorf(providers.ErrDenied, "AWS does not accept the credentials of %s: the key id or the key is wrong, inactive, or of another partition; correct or renew them", a.identity.who)
+	case isKeyTrouble(code, message):
+		return a.errorf(providers.ErrDenied,
+			"%s: AWS KMS does not decrypt it for %s: grant kms:Decrypt on its key (in the key's policy, too), and check that the key is enabled", o.on, a.identity.who)
+	case isDenied(code):
+		return a.errorf(providers.ErrDenied, "AWS refuses %s on %s to %s: grant it", o.action, o.on, a.identity.who)
+	case isMissing(code, message):
+		return a.errorf(providers.ErrNotFound, "AWS has no %s in region %s", o.on, a.region)
+	case code == "" || code == unknownCode:
+		return a.strange()
+	case isUnknownOperation(code):
+		return a.errorf(providers.ErrUnavailable, "the endpoint does not know %s; check it", o.action)
+	default:
+		return a.errorf(providers.ErrInvalid, "AWS does not accept the request for %s (%s); correct the %s, its version or the store's region", o.on, printable(code), o.noun)
+	}
+}
+
+// strange is the error for an answer that is none of AWS's.
+func (a api) strange() error {
+	return a.errorf(providers.ErrUnavailable, "the answer is not one of AWS's; check the endpoint and what is between")
+}
+
+// unknownCode is what the SDK calls an error without a code: one that AWS did not write.
+const unknownCode = "UnknownError"
+
+func isThrottle(code string) bool {
+	switch code {
+	case "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException", "TooManyRequestsException",
+		"RequestLimitExceeded", "ProvisionedThroughputExceededException", "BandwidthLimitExceeded", "PriorRequestNotComplete", "SlowDown":
+		return true
+	default:
+		return false
+	}
+}
+
+func isOutage(code string) bool {
+	switch code {
+	case "InternalServiceError", "InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable", "ServiceUnavailableException",
+		"RequestTimeout", "RequestTimeoutException", "InternalServiceErrorException":
+		return true
+	default:
+		return false
+	}
+}
+
+func isExpired(code string) bool {
+	return code == "ExpiredToken" || code == "ExpiredTokenException" || code == "TokenRefreshRequired"
+}
+
+func isSkewed(code, message string) bool {
+	if code == "RequestExpired" || code == "RequestTimeTooSkewed" || code == "RequestInTheFuture" {
+		return true
+	}
+	return (code == "InvalidSignatureException" || code == "SignatureDoesNotMatch") &&
+		(strings.Contains(message, "Signature expired") || strings.Contains(message, "Signature not yet current"))
+}
+
+// badCredentials reports whether a code says that AWS does not know who asks.
+func badCredentials(code string) bool {
+	switch code {
+	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature",
+		"IncompleteSignatureException", "MissingAuthenticationToken", "MissingAuthenticationTokenException", "AuthFailure", "InvalidAccessKeyId",
+		"InvalidToken", "InvalidClientTokenIdException", "OptInRequired":
+		return true
+	default:
+		return isExpired(code)
+	}
+}
+
+func isKeyTrouble(code, message string) bool {
+	switch code {
+	case "DecryptionFailure", "DecryptionFailureException", "InvalidKeyId":
+		return true
+	default:
+		return strings.HasPrefix(code, "KMS") ||
+			code == "AccessDeniedException" && (strings.Contains(message, "Access to KMS") || strings.Contains(message, "to perform: kms:") || strings.Contains(message, "ciphertext refers to"))
+	}
+}
+
+// isMissing reports whether AWS says that there is no such document or version. A secret that is marked for deletion has no
+// content any more that could be read.
+func isMissing(code, message string) bool {
+	switch code {
+	case "ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound", "InvalidResourceId":
+		return true
+	case "InvalidRequestException", "InvalidParameterException":
+		return slices.ContainsFunc([]string{"marked for deletion", "scheduled for deletion", "marked deleted", "was deleted"}, func(phrase string) bool {
+			return strings.Contains(message, phrase)
+		})
+	default:
+		return false
+	}
+}
+
+func isUnknownOperation(code string) bool {
+	return code == "UnknownOperationException" || code == "InvalidAction" || code == "UnknownOperation"
+}
+
+// printable returns a code of AWS as it may be shown: codes are words, and what is none comes from something else.
+func printable(code string) string {
+	other := func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') }
+	if len(code) > 64 || strings.ContainsFunc(code, other) {
+		return "an error of another kind"
+	}
+	return code
+}
+
+// down reports that AWS did not answer, or asks to be left alone.
+func down(err error) bool {
+	throttled := new(providers.ThrottledError)
+	return errors.Is(err, providers.ErrUnavailable) || errors.As(err, &throttled)
+}

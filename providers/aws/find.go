@@ -1,0 +1,85 @@
+package aws
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// checkQuery refuses a search for nothing in particular below a path, which External Secrets Operator does not know either.
+func (s *session) checkQuery(q providers.Query) error {
+	if q.Path != nil && q.Name == nil && len(q.Tags) == 0 {
+		return s.api.errorf(providers.ErrInvalid, "find.path alone finds nothing: find by name (find.name.regexp: .* for all) or tags")
+	}
+	return nil
+}
+
+// collection is what a search has found so far.
+type collection struct {
+	*session
+	// noun is what the service calls its documents.
+	noun  string
+	found []providers.Found
+	size  int
+}
+
+// add adds a document that was found under a name.
+func (c *collection) add(name string, r providers.Result) error {
+	value, err := r.Document.Value("")
+	if err != nil {
+		return err
+	}
+	c.found = append(c.found, providers.Found{Name: name, Value: value, Version: r.Version})
+	c.size += value.Len()
+	return c.fits(len(c.found))
+}
+
+// fits refuses more than a search may find.
+func (c *collection) fits(matches int) error {
+	if matches > providers.MaxFound || c.size > providers.MaxFoundSize {
+		return c.api.errorf(providers.ErrInvalid, "more than %d %s, or %d MiB of them, match; narrow find", providers.MaxFound, c.noun, providers.MaxFoundSize>>20)
+	}
+	return nil
+}
+
+// read reads the documents with these names, all or none of them. One that was deleted since it was listed is left out.
+func (c *collection) read(ctx context.Context, names []string, from reader) error {
+	for chunk := range slices.Chunk(names, 5*max(from.Batch(), parallel)) {
+		refs := make([]providers.Ref, len(chunk))
+		for i, name := range chunk {
+			refs[i].Key = name
+		}
+		results, err := c.fetch(ctx, refs, from)
+		if err != nil {
+			return err
+		}
+		for i, r := range results {
+			switch {
+			case errors.Is(r.Err, providers.ErrNotFound):
+				continue
+			case r.Err != nil:
+				return r.Err
+			}
+			if err := c.add(chunk[i], r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sorted returns what was found in the order of the names.
+func (c *collection) sorted() []providers.Found {
+	slices.SortFunc(c.found, func(a, b providers.Found) int { return cmp.Compare(a.Name, b.Name) })
+	if c.found == nil {
+		return []providers.Found{}
+	}
+	return c.found
+}
+
+// sortedKeys returns the names of tags in a steady order.
+func sortedKeys(tags map[string]string) []string { return slices.Sorted(maps.Keys(tags)) }

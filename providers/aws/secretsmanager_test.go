@@ -1,0 +1,272 @@
+package aws_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/aws"
+	"github.com/sealbridge/sealbridge/test/harness/moto"
+)
+
+func secretsOf(t *testing.T) (*moto.Server, *moto.Account) {
+	t.Helper()
+	server := moto.New(t)
+	return server, server.Account(t)
+}
+
+func TestASecretIsReadInTheVersionThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	server, account := secretsOf(t)
+	for _, v := range []string{canary + "-1", canary + "-2"} {
+		if err := account.PutSecret(t.Context(), "db", v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var old struct{ VersionID string }
+	do(t, account, "secretsmanager", "GetSecretValue", map[string]any{"SecretId": "db", "VersionStage": "AWSPREVIOUS"}, &old)
+	s := openIn(t, server, account, keyStore(stores.AWSSecretsManager))
+	for version, want := range map[string]string{"": canary + "-2", "AWSCURRENT": canary + "-2", "AWSPREVIOUS": canary + "-1", "uuid/" + old.VersionID: canary + "-1"} {
+		if got := value(t, s, providers.Ref{Key: "db", Version: version}, ""); got != want {
+			t.Errorf("version %q is %q", version, got)
+		}
+	}
+	if v := fetch(t, s, providers.Ref{Key: "db", Version: "AWSPREVIOUS"})[0].Version; v != old.VersionID {
+		t.Errorf("the version is %q, want %q", v, old.VersionID)
+	}
+	for _, version := range []string{"NOSTAGE", "uuid/00000000-0000-0000-0000-000000000000"} {
+		if err := fetch(t, s, providers.Ref{Key: "db", Version: version})[0].Err; !errors.Is(err, providers.ErrNotFound) || !strings.Contains(err.Error(), version) {
+			t.Errorf("version %q: %v", version, err)
+		}
+	}
+}
+
+func TestABinarySecretIsReadAsItIsAndItsPropertiesAsJSON(t *testing.T) {
+	t.Parallel()
+	server, account := secretsOf(t)
+	for name, content := range map[string]string{"raw": "\x00\xff" + canary, "json": `{"k":"` + canary + `"}`} {
+		do(t, account, "secretsmanager", "CreateSecret", map[string]any{
+			"Name": name, "SecretBinary": base64.StdEncoding.EncodeToString([]byte(content)), "ClientRequestToken": "00000000-0000-4000-8000-00000000000" + name[:1],
+		}, nil)
+	}
+	s := openIn(t, server, account, keyStore(stores.AWSSecretsManager))
+	if got := value(t, s, providers.Ref{Key: "raw"}, ""); got != "\x00\xff"+canary {
+		t.Errorf("the bytes are %q", got)
+	}
+	if got := value(t, s, providers.Ref{Key: "json"}, "k"); got != canary {
+		t.Errorf("the property is %q", got)
+	}
+	both := fetch(t, s, providers.Ref{Key: "raw"}, providers.Ref{Key: "json"})
+	if v, err := both[0].Document.Value(""); err != nil || string(v.Bytes()) != "\x00\xff"+canary {
+		t.Errorf("read together, the bytes are %q, %v", v.Bytes(), err)
+	}
+	if _, err := both[0].Document.Fields(""); !errors.Is(err, providers.ErrInvalid) || strings.Contains(err.Error(), canary) {
+		t.Errorf("bytes have fields: %v", err)
+	}
+}
+
+func TestTagsAreReadInsteadOfTheContentWhenTheyAreAskedFor(t *testing.T) {
+	t.Parallel()
+	server, account := secretsOf(t)
+	do(t, account, "secretsmanager", "CreateSecret", map[string]any{
+		"Name": "db", "SecretString": canary, "Tags": []map[string]string{{"Key": "team", "Value": "a"}, {"Key": "tier.x", "Value": "1"}},
+	}, nil)
+	role, keys := reader(t, server, account, moto.Role{})
+	s := open(t, at(server.URL()), keyStore(stores.AWSSecretsManager), keyEnv(keys))
+	tags := providers.Ref{Key: "db", Metadata: true, Version: "AWSPREVIOUS"}
+	for property, want := range map[string]string{"": `{"team":"a","tier.x":"1"}`, "team": "a", "tier.x": "1"} {
+		if got := value(t, s, tags, property); got != want {
+			t.Errorf("property %q is %q", property, got)
+		}
+	}
+	if got := actions(server, role); slices.Contains(got, "GetSecretValue") {
+		t.Errorf("the content was read: %v", got)
+	}
+	if err := fetch(t, s, providers.Ref{Key: "nowhere", Metadata: true})[0].Err; !errors.Is(err, providers.ErrNotFound) {
+		t.Errorf("tags of nothing: %v", err)
+	}
+}
+
+func TestASecretThatIsMarkedForDeletionIsNotFound(t *testing.T) {
+	t.Parallel()
+	server, account := secretsOf(t)
+	for _, name := range []string{"kept", "deleted"} {
+		if err := account.PutSecret(t.Context(), name, canary); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(t, account, "secretsmanager", "DeleteSecret", map[string]any{"SecretId": "deleted"}, nil)
+	s := openIn(t, server, account, keyStore(stores.AWSSecretsManager))
+	alone := fetch(t, s, providers.Ref{Key: "deleted"})
+	together := fetch(t, s, providers.Ref{Key: "deleted"}, providers.Ref{Key: "kept"})
+	for _, r := range []providers.Result{alone[0], together[0]} {
+		if !errors.Is(r.Err, providers.ErrNotFound) || !strings.Contains(r.Err.Error(), `"deleted"`) {
+			t.Errorf("got %v", r.Err)
+		}
+	}
+	if together[1].Err != nil {
+		t.Error(together[1].Err)
+	}
+}
+
+func TestThePrefixIsPutBeforeEachKey(t *testing.T) {
+	t.Parallel()
+	server, account := secretsOf(t)
+	for _, name := range []string{"team-a/db", "team-a/web"} {
+		if err := account.PutSecret(t.Context(), name, canary+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spec := keyStore(stores.AWSSecretsManager)
+	spec.Prefix = "team-a/"
+	s := openIn(t, server, account, spec)
+	if got := value(t, s, providers.Ref{Key: "db"}, ""); got != canary+"team-a/db" {
+		t.Errorf("alone: %q", got)
+	}
+	for i, r := range fetch(t, s, providers.Ref{Key: "db"}, providers.Ref{Key: "web"}) {
+		if r.Err != nil {
+			t.Errorf("%d: %v", i, r.Err)
+		}
+	}
+	if err := fetch(t, s, providers.Ref{Key: "team-a/db"})[0].Err; !errors.Is(err, providers.ErrNotFound) || !strings.Contains(err.Error(), "team-a/team-a/db") {
+		t.Errorf("with the prefix in the key, too: %v", err)
+	}
+}
+
+// keysOfSecrets makes n secrets and returns refs to them.
+func keysOfSecrets(t *testing.T, account *moto.Account, n int) []providers.Ref {
+	t.Helper()
+	refs := make([]providers.Ref, n)
+	for i := range refs {
+		refs[i].Key = fmt.Sprintf("s-%02d", i)
+		if err := account.PutSecret(t.Context(), refs[i].Key, canary+refs[i].Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return refs
+}
+
+func wantKeys(t *testing.T, refs []providers.Ref, results []providers.Result) {
+	t.Helper()
+	for i, r := range results {
+		if r.Err != nil {
+			t.Errorf("%s: %v", refs[i].Key, r.Err)
+			continue
+		}
+		if v, err := r.Document.Value(""); err != nil || string(v.Bytes()) != canary+refs[i].Key || r.Version == "" {
+			t.Errorf("%s is %q in version %q, %v", refs[i].Key, v.Bytes(), r.Version, err)
+		}
+	}
+}
+
+func TestSecretsAreReadTwentyAtOnceAndOneByItself(t *testing.T) {
+	t.Parallel()
+	server, account := secretsOf(t)
+	refs := keysOfSecrets(t, account, 41)
+	role, keys := reader(t, server, account, moto.Role{})
+	s := open(t, at(server.URL()), keyStore(stores.AWSSecretsManager), keyEnv(keys))
+	wantKeys(t, refs, fetch(t, s, refs...))
+	fetch(t, s, refs[0])
+	fetch(t, s, providers.Ref{Key: refs[0].Key, Version: "AWSCURRENT"}, providers.Ref{Key: refs[1].Key, Version: "AWSCURRENT"})
+	got := actions(server, role)
+	slices.Sort(got)
+	want := []string{"BatchGetSecretValue", "BatchGetSecretValue", "GetSecretValue", "GetSecretValue", "GetSecretValue", "GetSecretValue"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the requests are %v", got)
+	}
+}
+
+func TestWhoMayNotReadSecretsTogetherReadsThemOneByOne(t *testing.T) {
+	t.Parallel()
+	server, account := secretsOf(t)
+	refs := keysOfSecrets(t, account, 3)
+	role, keys := reader(t, server, account, moto.Role{Deny: []string{"secretsmanager:BatchGetSecretValue"}})
+	s := open(t, at(server.URL()), keyStore(stores.AWSSecretsManager), keyEnv(keys))
+	batch := func() int {
+		b, _ := providers.As[providers.Batcher](s)
+		return b.Batch()
+	}
+	if batch() != 20 {
+		t.Errorf("before: %d at once", batch())
+	}
+	wantKeys(t, refs, fetch(t, s, refs...))
+	wantKeys(t, refs, fetch(t, s, refs...))
+	if batch() != 1 {
+		t.Errorf("after the denial: %d at once", batch())
+	}
+	if n := len(slices.DeleteFunc(actions(server, role), func(a string) bool { return a != "BatchGetSecretValue" })); n != 1 {
+		t.Errorf("it was tried %d times", n)
+	}
+}
+
+func TestEachFormOfASecretsNameFindsItAmongThoseReadTogether(t *testing.T) {
+	t.Parallel()
+	const arn = "arn:aws:secretsmanager:" + region + ":123456789012:secret:"
+	url := serveSecrets(t, "a", "b-AbCdEf", "b")
+	s := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
+	// The ARN of b is also that of b-AbCdEf without what AWS adds to it; AWS takes it for the whole one.
+	refs := []providers.Ref{{Key: "a"}, {Key: arn + "a-AbCdEf"}, {Key: arn + "a"}, {Key: arn + "b-AbCdEf"}, {Key: arn + "b-AbCdEf-AbCdEf"}, {Key: "b-AbCdEf"}}
+	for i, want := range []string{"a", "a", "a", "b", "b-AbCdEf", "b-AbCdEf"} {
+		r := fetch(t, s, refs...)[i]
+		if r.Err != nil {
+			t.Errorf("%s: %v", refs[i].Key, r.Err)
+			continue
+		}
+		if v, err := r.Document.Value("k"); err != nil || string(v.Bytes()) != canary+want {
+			t.Errorf("%s is %q, %v", refs[i].Key, v.Bytes(), err)
+		}
+	}
+}
+
+func TestTheErrorsOfABatchGoToTheirRefs(t *testing.T) {
+	t.Parallel()
+	url := serveSecrets(t, "a", "b", "silent")
+	s := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
+	results := fetch(t, s, providers.Ref{Key: "a"}, providers.Ref{Key: "denied"}, providers.Ref{Key: "nowhere"}, providers.Ref{Key: ""}, providers.Ref{Key: "silent"}, providers.Ref{Key: "b"})
+	for i, class := range []error{nil, providers.ErrDenied, providers.ErrNotFound, providers.ErrInvalid, nil, nil} {
+		if !errors.Is(results[i].Err, class) {
+			t.Errorf("ref %d: got %v, want %v", i, results[i].Err, class)
+		}
+	}
+	if text := results[1].Err.Error(); !strings.Contains(text, "secretsmanager:GetSecretValue") || !strings.Contains(text, `"denied"`) || strings.Contains(text, canary) {
+		t.Errorf("the denial says %q", text)
+	}
+}
+
+func TestABatchThatAWSRefusesIsReadOneByOneAndTriedAgain(t *testing.T) {
+	t.Parallel()
+	url := serveSecrets(t, "a", "b")
+	s := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
+	results := fetch(t, s, providers.Ref{Key: "a"}, providers.Ref{Key: "!"}, providers.Ref{Key: "b"})
+	if results[0].Err != nil || results[2].Err != nil || !errors.Is(results[1].Err, providers.ErrInvalid) {
+		t.Errorf("got %v, %v, %v", results[0].Err, results[1].Err, results[2].Err)
+	}
+	if b, _ := providers.As[providers.Batcher](s); b.Batch() != 20 {
+		t.Errorf("%d at once afterwards", b.Batch())
+	}
+}
+
+func TestPropertiesAreThoseOfTheOperator(t *testing.T) {
+	t.Parallel()
+	server, account := secretsOf(t)
+	if err := account.PutSecret(t.Context(), "db", `{"a.b":"dotted","a":{"b":"nested","c":{"d":9007199254740993}},"l":["x","y"],"t":true}`); err != nil {
+		t.Fatal(err)
+	}
+	s := openIn(t, server, account, keyStore(stores.AWSSecretsManager))
+	for property, want := range map[string]string{"a.b": "dotted", "a.c.d": "9007199254740993", "l.1": "y", "l.#": "2", "a.c": `{"d":9007199254740993}`, "t": "true"} {
+		if got := value(t, s, providers.Ref{Key: "db"}, property); got != want {
+			t.Errorf("%s is %q, want %q", property, got, want)
+		}
+	}
+	fields, err := fetch(t, s, providers.Ref{Key: "db"})[0].Document.Fields("a.c")
+	if err != nil || len(fields) != 1 || string(fields["d"].Bytes()) != "9007199254740993" {
+		t.Errorf("the fields are %v, %v", fields, err)
+	}
+}
+
+var _ providers.Provider = aws.Provider{}
