@@ -20,6 +20,12 @@ import (
 type conformanceCase struct {
 	file, namespace string
 
+	// Account is the case's own AWS account; its keys are in the Secret aws of the case's namespace, which no answer shows.
+	Account string `json:"account"`
+	// Roles are those of the account that may be assumed, by each web identity too.
+	Roles []string `json:"roles"`
+	// AWS is what the account holds.
+	AWS []awsCall `json:"aws"`
 	// Objects are manifests without apiVersion and, but for those elsewhere, without namespace.
 	Objects []*unstructured.Unstructured `json:"objects"`
 	// Steps are what happens after that, each when what came before has settled.
@@ -34,6 +40,14 @@ type step struct {
 	// Apply are objects as they are from now on, Delete those that go; of these, kind and name matter.
 	Apply  []*unstructured.Unstructured `json:"apply"`
 	Delete []*unstructured.Unstructured `json:"delete"`
+	// AWS is what happens in the case's account before that.
+	AWS []awsCall `json:"aws"`
+}
+
+// awsCall is a request of AWS: the service, the action and what it is asked.
+type awsCall struct {
+	Call string         `json:"call"`
+	With map[string]any `json:"with"`
 }
 
 // difference is a merge patch that makes our answer of the operator's.
@@ -77,7 +91,7 @@ func readCases(t *testing.T, server string, ca []byte) []*conformanceCase {
 		if err := yaml.UnmarshalStrict([]byte(values.Replace(string(raw))), c); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		c.Steps = append([]step{{Apply: c.Objects}}, c.Steps...)
+		c.Steps = append([]step{{Apply: c.Objects, AWS: c.AWS}}, c.Steps...)
 		for _, s := range c.Steps {
 			for _, o := range append(s.Apply, s.Delete...) {
 				c.complete(t, o)

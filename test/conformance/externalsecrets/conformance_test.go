@@ -63,7 +63,7 @@ func (w *world) record(t *testing.T, c *conformanceCase) {
 	l := newLooker(w.cache, c)
 	var answers []answer
 	for _, s := range c.Steps {
-		w.do(t, s)
+		w.do(t, c, s)
 		answers = append(answers, w.settled(t, l))
 	}
 	if !t.Failed() {
@@ -104,7 +104,7 @@ func (w *world) compare(t *testing.T, c *conformanceCase) {
 	l := newLooker(w.cache, c)
 	for i, s := range c.Steps {
 		want := c.ours(t, i)
-		w.do(t, s)
+		w.do(t, c, s)
 		if diff := w.becomes(t, l, want); diff != "" {
 			t.Errorf("step %d: what we make (+) is not what we should (-):\n%s%s", i, diff, w.messages(t, l))
 		}

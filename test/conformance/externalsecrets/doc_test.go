@@ -6,6 +6,7 @@
 //	go test ./test/conformance/externalsecrets -record -operator bin/external-secrets
 //
 // writes down (docs/performance.md says how to build that program; `-run 'TestOurAnswersAreThoseOfTheOperator/NAME$'` records one
-// case). The test applies the manifests to a real API server with our own program beside it, and compares. Where we differ on
-// purpose, the case says what we make instead and names the row of docs/compatibility.md that says why.
+// case). The test applies the manifests to a real API server with our own program beside it, and compares. A case may have an
+// account of AWS, which moto emulates for both. Where we differ on purpose, the case says what we make instead and names the
+// row of docs/compatibility.md that says why.
 package externalsecrets_test

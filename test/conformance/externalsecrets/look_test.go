@@ -93,7 +93,7 @@ func (l *looker) lookInto(ctx context.Context, namespace string, a answer) error
 		a.add("SecretStore", name(&stores.Items[i]), storeFields(stores.Items[i].Status))
 	}
 	for i := range secrets.Items {
-		if s := &secrets.Items[i]; s.Type != corev1.SecretTypeServiceAccountToken {
+		if s := &secrets.Items[i]; s.Type != corev1.SecretTypeServiceAccountToken && s.Name != credentialsName {
 			a.add("Secret", name(s), secretFields(s))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/moto"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
@@ -33,13 +35,17 @@ type world struct {
 	// cache is what all cases look at, so that looking costs nothing.
 	cache   cache.Cache
 	running *process.Process
+	// aws is where those cases have their accounts that need one, or why there is none.
+	aws      *moto.Server
+	noAWS    error
+	accounts sync.Map // *moto.Account by the case's namespace
 }
 
 // besideOurs starts a cluster and our own program.
 func besideOurs(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, controlplane.Own(t))
-	w.start(t, process.Spec{Path: process.Require(t, "sealbridge-controller"), Args: []string{
+	w.start(t, process.Spec{Path: process.Require(t, "sealbridge-controller"), Env: w.environment(), Args: []string{
 		"--kubeconfig=" + w.cp.Kubeconfig(), "--namespace=default", "--controllers=externalsecret,secretstore,clusterexternalsecret",
 		"--metrics-bind-address=0", "--health-probe-bind-address=0",
 	}})
@@ -64,7 +70,7 @@ func besideTheOperator(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.start(t, process.Spec{Path: program, Env: []string{"KUBECONFIG=" + cp.Kubeconfig()}, Args: []string{
+	w.start(t, process.Spec{Path: program, Env: append(w.environment(), "KUBECONFIG="+cp.Kubeconfig()), Args: []string{
 		"--metrics-addr=127.0.0.1:" + strconv.Itoa(port), "--live-addr=127.0.0.1:" + strconv.Itoa(port+1), "--client-qps=1000", "--client-burst=2000",
 	}})
 	return w
@@ -80,6 +86,9 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane) *world {
 		}
 	}
 	w := &world{cp: cp}
+	if w.aws, w.noAWS = moto.Start(t.Context(), moto.Options{}); w.noAWS == nil {
+		t.Cleanup(func() { _ = w.aws.Stop() })
+	}
 	var err error
 	if w.client, err = client.New(cp.Config(), client.Options{Scheme: scheme}); err != nil {
 		t.Fatal(err)
@@ -99,6 +108,14 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane) *world {
 		}
 	}
 	return w
+}
+
+// environment is that of the controllers.
+func (w *world) environment() []string {
+	if w.aws == nil {
+		return nil
+	}
+	return w.aws.Environment()
 }
 
 func (w *world) start(t *testing.T, spec process.Spec) {
@@ -126,11 +143,46 @@ func (w *world) prepare(t *testing.T, c *conformanceCase) {
 	if err := w.client.Create(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
+	if c.Account != "" {
+		w.open(t, c)
+	}
 }
 
-// do does what a step says: first what ExternalSecrets depend on, and when the stores are judged, the ExternalSecrets.
-func (w *world) do(t *testing.T, s step) {
+// open opens the account of a case.
+func (w *world) open(t *testing.T, c *conformanceCase) {
 	t.Helper()
+	if w.noAWS != nil {
+		process.Missing(t, w.noAWS)
+	}
+	account, err := w.aws.NewAccount(t.Context(), c.Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.accounts.Store(c.namespace, account)
+	for _, role := range c.Roles {
+		account.Role(role, moto.Role{Verify: func(context.Context, string) (string, error) { return "somebody", nil }})
+	}
+	keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: credentialsName}, StringData: map[string]string{
+		"id": account.Credentials.AccessKeyID, "key": account.Credentials.SecretAccessKey, "token": account.Credentials.SessionToken,
+	}}
+	if err := w.client.Create(t.Context(), keys); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// credentialsName is the name of the Secret with the keys of a case's AWS account.
+const credentialsName = "aws"
+
+// do does what a step says: first what ExternalSecrets depend on, and when the stores are judged, the ExternalSecrets.
+func (w *world) do(t *testing.T, c *conformanceCase, s step) {
+	t.Helper()
+	for _, call := range s.AWS {
+		account, _ := w.accounts.Load(c.namespace)
+		service, action, _ := strings.Cut(call.Call, " ")
+		if err := account.(*moto.Account).Call(t.Context(), service, action, call.With, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, o := range s.Delete {
 		if err := w.client.Delete(t.Context(), o.DeepCopy()); err != nil {
 			t.Fatalf("delete %s %s: %v", o.GetKind(), o.GetName(), err)
