@@ -105,11 +105,17 @@ func (w *world) prepare(ctx context.Context, namespaces int) error {
 	token := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "store-token"},
 		StringData: map[string]string{"token": countingstore.Token}}
 	store := &esv1.ClusterSecretStore{ObjectMeta: metav1.ObjectMeta{Name: storeName}}
+	if w.aws {
+		return w.createPrepared(ctx, namespaces, awsAccount(), awsStore(store))
+	}
 	store.Spec.Provider = stores.Provider{Vault: &stores.Vault{
 		Server: w.store.Address(), Path: countingstore.Mount, Version: "v2",
 		Auth: &stores.VaultAuth{TokenSecretRef: &stores.SecretKeySelector{Name: "store-token", Namespace: "default", Key: "token"}},
 	}}
-	objects := []client.Object{token, store}
+	return w.createPrepared(ctx, namespaces, token, store)
+}
+
+func (w *world) createPrepared(ctx context.Context, namespaces int, objects ...client.Object) error {
 	for i := range namespaces {
 		objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace(i)}})
 	}

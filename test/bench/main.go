@@ -68,6 +68,9 @@ func chains() [][]scenario {
 			{name: "large", about: "10000 objects with five keys of their own each and refreshInterval 1h: a minute in which nothing changes", takes: 230 * time.Second, run: large},
 		},
 		{
+			{name: "aws", about: "1000 objects with five keys of their own each in AWS Secrets Manager, read by the role of a ServiceAccount, refreshInterval 4m: one whole interval in which nothing changes", takes: 360 * time.Second, run: awsSteady},
+		},
+		{
 			{name: "cli", about: "sealbridge seal and kubeseal, in turn: a Secret of 3 keys, and 200 of them in one run", takes: 15 * time.Second, run: commandLine, ours: true, alone: true},
 			{name: "refusals", about: "values that do not open, each for another reason, in turn: what refusing them costs", takes: 20 * time.Second, run: refusals, ours: true, alone: true},
 		},

@@ -30,6 +30,6 @@ func (w *world) program(ctx context.Context, spec process.Spec) (process.Spec, e
 	if w.subject.sealed {
 		return w.plane.InPod(ctx, keyNamespace, controllerUser, spec)
 	}
-	spec.Env = []string{"KUBECONFIG=" + w.kubeconfig}
+	spec.Env = append(spec.Env, "KUBECONFIG="+w.kubeconfig)
 	return spec, nil
 }

@@ -45,8 +45,10 @@ type world struct {
 	running *process.Process
 	ports   int
 	started int
-	// args are further arguments that a scenario gives the controller.
-	args []string
+	// args are further arguments that a scenario gives the controller, and env what it adds to its environment.
+	args, env []string
+	// aws is set where the store is asked as AWS Secrets Manager, and not as Vault.
+	aws bool
 }
 
 // emptyWorld is a folder and nothing else.
@@ -138,7 +140,7 @@ func (w *world) start(ctx context.Context) error {
 	w.ports = port
 	w.started++
 	program, err := w.program(ctx, process.Spec{
-		Name: fmt.Sprintf("controller-%d", w.started), Path: w.subject.path, Args: append(w.subject.args(w, port, port+1), w.args...), Dir: w.dir,
+		Name: fmt.Sprintf("controller-%d", w.started), Path: w.subject.path, Args: append(w.subject.args(w, port, port+1), w.args...), Env: w.env, Dir: w.dir,
 	})
 	if err != nil {
 		return err
