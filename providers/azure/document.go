@@ -107,7 +107,7 @@ type metadata struct {
 }
 
 func newMetadata(name, key string, of object, tags map[string]*string, times attributes) metadata {
-	m := metadata{name: "the metadata of " + name, key: key, of: of, tags: map[string]string{}, missing: map[string]bool{}}
+	m := metadata{name: name, key: key, of: of, tags: map[string]string{}, missing: map[string]bool{}}
 	for tag, v := range tags {
 		if v == nil {
 			m.missing[tag] = true
@@ -144,14 +144,14 @@ func (m metadata) Value(path string) (providers.Value, error) {
 			return providers.NewValue(part), nil
 		}
 	}
-	return providers.Value{}, providers.Errorf(providers.ErrPropertyNotFound, "%s have no tag %q", m.name, path)
+	return providers.Value{}, providers.Errorf(providers.ErrPropertyNotFound, "%s has no tag %q", m.name, path)
 }
 
 // Fields implements providers.Document. Names begin with that of the secret, and a tag that holds a JSON object of texts is one
 // field for each of these. A property is one field, named after the key and the property.
 func (m metadata) Fields(path string) (map[string]providers.Value, error) {
 	if m.of.kind != kindSecret {
-		return nil, providers.Errorf(providers.ErrInvalid, "%s cannot be extracted: read them with data", m.name)
+		return nil, providers.Errorf(providers.ErrInvalid, "%s: its metadata cannot be extracted: read them with data", m.name)
 	}
 	if path != "" {
 		v, err := m.Value(path)

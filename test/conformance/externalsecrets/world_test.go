@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/test/harness/azurecloud"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/moto"
 	"github.com/sealbridge/sealbridge/test/harness/process"
@@ -31,6 +32,7 @@ import (
 // world is a cluster with one controller.
 type world struct {
 	cp     *controlplane.ControlPlane
+	azure  *azurecloud.Cloud
 	client client.Client
 	// cache is what all cases look at, so that looking costs nothing.
 	cache   cache.Cache
@@ -85,7 +87,7 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane) *world {
 			t.Fatal(err)
 		}
 	}
-	w := &world{cp: cp}
+	w := &world{cp: cp, azure: newAzure(t, cp)}
 	if w.aws, w.noAWS = moto.Start(t.Context(), moto.Options{}); w.noAWS == nil {
 		t.Cleanup(func() { _ = w.aws.Stop() })
 	}
@@ -113,9 +115,9 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane) *world {
 // environment is that of the controllers.
 func (w *world) environment() []string {
 	if w.aws == nil {
-		return nil
+		return w.azure.Env()
 	}
-	return w.aws.Environment()
+	return append(w.azure.Env(), w.aws.Environment()...)
 }
 
 func (w *world) start(t *testing.T, spec process.Spec) {

@@ -120,20 +120,24 @@ func (c *Cloud) entra(w http.ResponseWriter, r *http.Request, host string) {
 		writeJSON(w, http.StatusOK, map[string]any{
 			"issuer": base + "/v2.0", "authorization_endpoint": base + "/oauth2/v2.0/authorize", "token_endpoint": base + "/oauth2/v2.0/token",
 		})
-	case path == "oauth2/v2.0/token" && r.Method == http.MethodPost:
+	case (path == "oauth2/v2.0/token" || path == "oauth2/token") && r.Method == http.MethodPost:
 		c.token(w, r, host)
 	default:
 		http.NotFound(w, r)
 	}
 }
 
-// token is the token endpoint for client credentials (RFC 6749 section 4.4, RFC 7523 section 2.2).
+// token is the token endpoint for client credentials (RFC 6749 section 4.4, RFC 7523 section 2.2), in both of its versions: the first
+// asks for a resource, the second for a scope.
 func (c *Cloud) token(w http.ResponseWriter, r *http.Request, host string) {
 	if err := r.ParseForm(); err != nil || r.PostForm.Get("grant_type") != "client_credentials" {
 		(&oauthError{http.StatusBadRequest, "unsupported_grant_type", 70003}).write(w)
 		return
 	}
 	resource, ok := strings.CutSuffix(firstScope(r.PostForm), "/.default")
+	if first := r.PostForm.Get("resource"); first != "" {
+		resource, ok = first, true
+	}
 	if domain := strings.TrimPrefix(resource, "https://"); !ok || !slices.Contains([]string{vaultDomain, governmentDomain, customDomain}, domain) || authorityOf(domain) != host {
 		(&oauthError{http.StatusBadRequest, "invalid_resource", 500011}).write(w)
 		return
@@ -149,8 +153,10 @@ func (c *Cloud) token(w http.ResponseWriter, r *http.Request, host string) {
 		refused.write(w)
 		return
 	}
+	life := time.Now().Add(tokenLife)
 	writeJSON(w, http.StatusOK, map[string]any{
 		"token_type": "Bearer", "expires_in": int(tokenLife.Seconds()), "ext_expires_in": int(tokenLife.Seconds()),
+		"expires_on": fmt.Sprint(life.Unix()), "not_before": fmt.Sprint(time.Now().Unix()), "resource": resource,
 		"access_token": c.issue(grant{client: app.Client, authority: host, resource: resource}),
 	})
 }
