@@ -84,7 +84,7 @@ func TestAProblemNamesTheField(t *testing.T) {
 	t.Parallel()
 	sel := &stores.SecretKeySelector{Name: "keys", Key: "k"}
 	for field, change := range map[string]func(*stores.AWS){
-		"service":                    func(s *stores.AWS) { s.Service = stores.AWSCertificateManager },
+		"service":                    func(s *stores.AWS) { s.Service = "S3" },
 		"region":                     func(s *stores.AWS) { s.Region = "" },
 		"auth.jwt.serviceAccountRef": func(s *stores.AWS) { s.Auth.JWT = &stores.AWSJWTAuth{} },
 		"auth.jwt.serviceAccountRef.name": func(s *stores.AWS) {

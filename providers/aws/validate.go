@@ -17,9 +17,7 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 	}
 	var c credential.Checks
 	switch spec.Service {
-	case stores.AWSSecretsManager, stores.AWSParameterStore:
-	case stores.AWSCertificateManager:
-		c.Add("service", "CertificateManager is not supported by this version of SealBridge; use SecretsManager or ParameterStore")
+	case stores.AWSSecretsManager, stores.AWSParameterStore, stores.AWSCertificateManager:
 	default:
 		c.Add("service", "must be SecretsManager, ParameterStore or CertificateManager")
 	}
