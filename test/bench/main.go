@@ -71,6 +71,9 @@ func chains() [][]scenario {
 			{name: "aws", about: "1000 objects with five keys of their own each in AWS Secrets Manager, read by the role of a ServiceAccount, refreshInterval 4m: one whole interval in which nothing changes", takes: 360 * time.Second, run: awsSteady},
 		},
 		{
+			{name: "google", about: "1000 ExternalSecrets, each reads a secret of its own in Google Cloud Secret Manager, which takes 100 ms for an answer; 50 at once", takes: 25 * time.Second, run: googleSync(1000)},
+		},
+		{
 			{name: "cli", about: "sealbridge seal and kubeseal, in turn: a Secret of 3 keys, and 200 of them in one run", takes: 15 * time.Second, run: commandLine, ours: true, alone: true},
 			{name: "refusals", about: "values that do not open, each for another reason, in turn: what refusing them costs", takes: 20 * time.Second, run: refusals, ours: true, alone: true},
 		},
