@@ -26,6 +26,8 @@ type conformanceCase struct {
 	Roles []string `json:"roles"`
 	// AWS is what the account holds.
 	AWS []awsCall `json:"aws"`
+	// Google are the secrets that it has in Google Cloud Secret Manager.
+	Google []googleSecret `json:"google"`
 	// Objects are manifests without apiVersion and, but for those elsewhere, without namespace.
 	Objects []*unstructured.Unstructured `json:"objects"`
 	// Steps are what happens after that, each when what came before has settled.

@@ -44,7 +44,9 @@ func TestOurAnswersAreThoseOfTheOperator(t *testing.T) {
 	} else {
 		w = besideOurs(t)
 	}
+	w.giveGoogleKey(t)
 	for _, c := range readCases(t, w.cp.URL(), w.cp.CA()) {
+		w.fillGoogle(c)
 		t.Run(c.namespace, func(t *testing.T) {
 			t.Parallel()
 			w.prepare(t, c)

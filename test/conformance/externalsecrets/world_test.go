@@ -25,6 +25,7 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/test/harness/azurecloud"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/gcp"
 	"github.com/sealbridge/sealbridge/test/harness/moto"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
@@ -33,6 +34,7 @@ import (
 type world struct {
 	cp     *controlplane.ControlPlane
 	azure  *azurecloud.Cloud
+	google *gcp.Cloud
 	client client.Client
 	// cache is what all cases look at, so that looking costs nothing.
 	cache   cache.Cache
@@ -88,6 +90,7 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane) *world {
 		}
 	}
 	w := &world{cp: cp, azure: newAzure(t, cp)}
+	w.google = newGoogle(t, w.azure.Env())
 	if w.aws, w.noAWS = moto.Start(t.Context(), moto.Options{}); w.noAWS == nil {
 		t.Cleanup(func() { _ = w.aws.Stop() })
 	}
@@ -114,10 +117,11 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane) *world {
 
 // environment is that of the controllers.
 func (w *world) environment() []string {
+	env := append(w.azure.Env(), w.google.Env()...) // which leads to Azure, too
 	if w.aws == nil {
-		return w.azure.Env()
+		return env
 	}
-	return append(w.azure.Env(), w.aws.Environment()...)
+	return append(env, w.aws.Environment()...)
 }
 
 func (w *world) start(t *testing.T, spec process.Spec) {

@@ -40,6 +40,7 @@ type Cloud struct {
 	hosts    map[string]http.Handler // what answers instead of Google
 	foreign  map[string]bool         // whose certificates are of an unknown authority
 	refused  []string
+	next     string // the proxy for what is not Google's; empty for none
 	requests map[string]int
 	delay    time.Duration
 	state
@@ -120,6 +121,28 @@ func (c *Cloud) caFile() string { return filepath.Join(c.dir, "ca.pem") }
 // Env returns the environment in which a program takes this for Google Cloud.
 func (c *Cloud) Env() []string {
 	return []string{"HTTPS_PROXY=" + c.address, "SSL_CERT_FILE=" + c.caFile(), "GCE_METADATA_HOST=" + c.nodes, "NO_PROXY=127.0.0.1,localhost"}
+}
+
+// Before has what is not Google's be reached as an environment of a program says: through its HTTPS_PROXY, with the certificates
+// of its SSL_CERT_FILE trusted, too. Whoever has Env then reaches both.
+func (c *Cloud) Before(env []string) error {
+	for _, variable := range env {
+		switch name, value, _ := strings.Cut(variable, "="); name {
+		case "HTTPS_PROXY":
+			c.mu.Lock()
+			c.next = strings.TrimPrefix(value, "http://")
+			c.mu.Unlock()
+		case "SSL_CERT_FILE":
+			theirs, err := os.ReadFile(value)
+			if err == nil {
+				err = os.WriteFile(c.caFile(), slices.Concat(c.ours.PEM(), theirs), 0o600)
+			}
+			if err != nil {
+				return fmt.Errorf("trust both authorities: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // Serve has a host, of googleapis.com or any other, be answered by a handler.
@@ -206,7 +229,12 @@ func (c *Cloud) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 func (c *Cloud) connect(w http.ResponseWriter, r *http.Request) {
 	host, _, err := net.SplitHostPort(r.Host)
 	c.mu.Lock()
-	known := c.hosts[host] != nil || c.foreign[host] || ofGoogle(host)
+	known, next := c.hosts[host] != nil || c.foreign[host] || ofGoogle(host), c.next
+	if err == nil && !known && next != "" {
+		c.mu.Unlock()
+		pass(w, r, next)
+		return
+	}
 	if err != nil || r.Method != http.MethodConnect || !known {
 		c.refused = append(c.refused, r.Host)
 		c.mu.Unlock()

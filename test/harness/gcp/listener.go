@@ -4,6 +4,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"sync"
 )
 
@@ -48,3 +49,28 @@ func (l *handedListener) Addr() net.Addr { return l.address }
 
 // discard is the log of servers that are broken on purpose.
 func discard() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// pass hands a connection that is to be made on to another proxy.
+func pass(w http.ResponseWriter, r *http.Request, proxy string) {
+	var dialer net.Dialer
+	there, err := dialer.DialContext(r.Context(), "tcp", proxy)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	defer there.Close()
+	here, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer here.Close()
+	if _, err := io.WriteString(there, "CONNECT "+r.Host+" HTTP/1.1\r\nHost: "+r.Host+"\r\n\r\n"); err != nil {
+		return
+	}
+	go func() { // what the other proxy answers goes back as it is
+		defer here.Close()
+		defer there.Close()
+		_, _ = io.Copy(here, there)
+	}()
+	_, _ = io.Copy(there, buffered)
+}

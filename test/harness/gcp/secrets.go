@@ -200,6 +200,17 @@ func (c *Cloud) find(resource string) (held *secret, parent, version string, err
 	return s, m[1], m[3], nil
 }
 
+// named returns a resource name with the name of the project in the place of its number: both are accepted. The caller holds the lock.
+func (c *Cloud) named(resource string) string {
+	project := projectOf(resource)
+	for name, number := range c.numbers {
+		if number == project {
+			return "projects/" + name + strings.TrimPrefix(resource, "projects/"+project)
+		}
+	}
+	return resource
+}
+
 // numbered returns a resource name with the number of the project in the place of its name. The caller holds the lock.
 func (c *Cloud) numbered(resource string) string {
 	project := projectOf(resource)

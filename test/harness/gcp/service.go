@@ -48,6 +48,7 @@ func (c *Cloud) intercept(ctx context.Context, request any, info *grpc.UnaryServ
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	c.mu.Lock()
+	resource = c.named(resource)
 	fault := c.faults[projectOf(resource)]
 	principal, known := c.principal(strings.TrimPrefix(strings.Join(md.Get("authorization"), ""), "Bearer "))
 	c.mu.Unlock()
@@ -93,15 +94,16 @@ func (c *Cloud) allow(ctx context.Context, resource, permission string) error {
 func (s *secretManager) AccessSecretVersion(ctx context.Context, r *pb.AccessSecretVersionRequest) (*pb.AccessSecretVersionResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.allow(ctx, r.GetName(), "secretmanager.versions.access"); err != nil {
+	asked := s.named(r.GetName())
+	if err := s.allow(ctx, asked, "secretmanager.versions.access"); err != nil {
 		return nil, err
 	}
-	held, _, name, err := s.find(r.GetName())
+	held, _, name, err := s.find(asked)
 	if err != nil {
 		return nil, err
 	}
 	number, err := held.resolve(name)
-	secretName, _, _ := strings.Cut(r.GetName(), "/versions/")
+	secretName, _, _ := strings.Cut(asked, "/versions/")
 	at := s.numbered(secretName)
 	if err != nil && name == "latest" {
 		return nil, status.Errorf(codes.NotFound, "Secret [%s] not found or has no versions.", at)
@@ -116,7 +118,7 @@ func (s *secretManager) AccessSecretVersion(ctx context.Context, r *pb.AccessSec
 	}
 	sum := int64(crc32.Checksum(v.data, crc32.MakeTable(crc32.Castagnoli)))
 	answer := &pb.AccessSecretVersionResponse{Name: at, Payload: &pb.SecretPayload{Data: slices.Clone(v.data), DataCrc32C: &sum}}
-	if tamper := s.tampers[projectOf(r.GetName())]; tamper != nil {
+	if tamper := s.tampers[projectOf(asked)]; tamper != nil {
 		tamper(answer)
 	}
 	return answer, nil
@@ -144,21 +146,23 @@ func (s *secret) resolve(name string) (int, error) {
 func (s *secretManager) GetSecret(ctx context.Context, r *pb.GetSecretRequest) (*pb.Secret, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.allow(ctx, r.GetName(), "secretmanager.secrets.get"); err != nil {
+	asked := s.named(r.GetName())
+	if err := s.allow(ctx, asked, "secretmanager.secrets.get"); err != nil {
 		return nil, err
 	}
-	held, _, _, err := s.find(r.GetName())
+	held, _, _, err := s.find(asked)
 	if err != nil {
 		return nil, err
 	}
-	return &pb.Secret{Name: s.numbered(r.GetName()), Labels: maps.Clone(held.labels), Annotations: maps.Clone(held.annotations)}, nil
+	return &pb.Secret{Name: s.numbered(asked), Labels: maps.Clone(held.labels), Annotations: maps.Clone(held.annotations)}, nil
 }
 
 // ListSecrets implements the service.
 func (s *secretManager) ListSecrets(ctx context.Context, r *pb.ListSecretsRequest) (*pb.ListSecretsResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.allow(ctx, r.GetParent(), "secretmanager.secrets.list"); err != nil {
+	asked := s.named(r.GetParent())
+	if err := s.allow(ctx, asked, "secretmanager.secrets.list"); err != nil {
 		return nil, err
 	}
 	terms, err := parseFilter(r.GetFilter())
@@ -166,10 +170,10 @@ func (s *secretManager) ListSecrets(ctx context.Context, r *pb.ListSecretsReques
 		return nil, err
 	}
 	var all []*pb.Secret
-	for _, name := range slices.Backward(slices.Sorted(maps.Keys(s.secrets[r.GetParent()]))) { // in no order that anybody should rely on
-		held := s.secrets[r.GetParent()][name]
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(s.secrets[asked]))) { // in no order that anybody should rely on
+		held := s.secrets[asked][name]
 		if terms.match(name, held.labels) {
-			all = append(all, &pb.Secret{Name: s.numbered(r.GetParent()) + "/secrets/" + name, Labels: maps.Clone(held.labels), Annotations: maps.Clone(held.annotations)})
+			all = append(all, &pb.Secret{Name: s.numbered(asked) + "/secrets/" + name, Labels: maps.Clone(held.labels), Annotations: maps.Clone(held.annotations)})
 		}
 	}
 	page, next, err := paged(all, r.GetPageToken(), r.GetPageSize())
@@ -180,17 +184,18 @@ func (s *secretManager) ListSecrets(ctx context.Context, r *pb.ListSecretsReques
 func (s *secretManager) ListSecretVersions(ctx context.Context, r *pb.ListSecretVersionsRequest) (*pb.ListSecretVersionsResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.allow(ctx, r.GetParent(), "secretmanager.versions.list"); err != nil {
+	asked := s.named(r.GetParent())
+	if err := s.allow(ctx, asked, "secretmanager.versions.list"); err != nil {
 		return nil, err
 	}
-	held, _, _, err := s.find(r.GetParent())
+	held, _, _, err := s.find(asked)
 	if err != nil {
 		return nil, err
 	}
 	var all []*pb.SecretVersion
 	for i, v := range held.versions {
 		if r.GetFilter() != "state:ENABLED" || v.state == pb.SecretVersion_ENABLED {
-			all = append(all, &pb.SecretVersion{Name: s.numbered(r.GetParent()) + "/versions/" + strconv.Itoa(i+1), State: v.state, CreateTime: timestamppb.New(v.created)})
+			all = append(all, &pb.SecretVersion{Name: s.numbered(asked) + "/versions/" + strconv.Itoa(i+1), State: v.state, CreateTime: timestamppb.New(v.created)})
 		}
 	}
 	page, next, err := paged(all, r.GetPageToken(), r.GetPageSize())
@@ -201,9 +206,10 @@ func (s *secretManager) ListSecretVersions(ctx context.Context, r *pb.ListSecret
 func (s *secretManager) TestIamPermissions(ctx context.Context, r *iampb.TestIamPermissionsRequest) (*iampb.TestIamPermissionsResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	asked := s.named(r.GetResource())
 	answer := &iampb.TestIamPermissionsResponse{}
 	for _, permission := range r.GetPermissions() {
-		if s.allow(ctx, r.GetResource(), permission) == nil {
+		if s.allow(ctx, asked, permission) == nil {
 			answer.Permissions = append(answer.Permissions, permission)
 		}
 	}
