@@ -213,6 +213,13 @@ func faults() map[string]providertest.Fault {
 				w.WriteHeader(http.StatusUnauthorized)
 			})
 		}},
+		"the vault asks for tokens of nobody": {Class: providers.ErrUnavailable, Says: []string{notIts, "status 401"}, Open: func(t *testing.T) (providers.Config, providers.Env) {
+			t.Helper()
+			return vaultThat(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("WWW-Authenticate", `Bearer authorization="x", resource="https://vault.azure.net"`) // the SDK alone would panic
+				w.WriteHeader(http.StatusUnauthorized)
+			})
+		}},
 		"the vault answers without a token": {Class: providers.ErrUnavailable, Says: []string{notIts, "status 200"}, Open: func(t *testing.T) (providers.Config, providers.Env) {
 			t.Helper()
 			return vaultThat(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"value":"x"}`) })
