@@ -36,6 +36,19 @@ func (w *world) google(project, namespace, email string) *gcp.Cloud {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = cloud.Stop() })
+	keys := w.keys()
+	pool := project + ".svc.id.goog"
+	audience := "identitynamespace:" + pool + ":https://container.googleapis.com/v1/projects/" + project + "/locations/" + gcp.Region + "/clusters/main"
+	cloud.Trust(audience, gcp.Issuer{URL: clusterIssuer, Keys: keys, Audience: pool})
+	cloud.LetActAs(gcp.Principal(audience, "system:serviceaccount:"+namespace+":app"), email)
+	cloud.Grant("serviceAccount:"+email, "projects/"+project, "secretmanager.versions.access")
+	cloud.Cluster(project, gcp.Region, "main", "")
+	return cloud
+}
+
+// keys are those by which the tokens of the cluster are verified.
+func (w *world) keys() jose.JSONWebKeySet {
+	w.t.Helper()
 	transport, err := rest.TransportFor(w.cp.Config())
 	if err != nil {
 		w.t.Fatal(err)
@@ -53,13 +66,7 @@ func (w *world) google(project, namespace, email string) *gcp.Cloud {
 	if err := json.NewDecoder(resp.Body).Decode(&keys); err != nil || len(keys.Keys) == 0 {
 		w.t.Fatalf("the API server shows %d keys: %v", len(keys.Keys), err)
 	}
-	pool := project + ".svc.id.goog"
-	audience := "identitynamespace:" + pool + ":https://container.googleapis.com/v1/projects/" + project + "/locations/" + gcp.Region + "/clusters/main"
-	cloud.Trust(audience, gcp.Issuer{URL: clusterIssuer, Keys: keys, Audience: pool})
-	cloud.LetActAs(gcp.Principal(audience, "system:serviceaccount:"+namespace+":app"), email)
-	cloud.Grant("serviceAccount:"+email, "projects/"+project, "secretmanager.versions.access")
-	cloud.Cluster(project, gcp.Region, "main", "")
-	return cloud
+	return keys
 }
 
 // TestAServiceAccountReadsGoogleSecretManager has the program itself, told nothing but where the proxy is, read for a ServiceAccount
