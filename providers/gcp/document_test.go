@@ -160,3 +160,24 @@ func FuzzACredConfigReachesGoogleAlone(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatTheServerFindsIsLookedAtAgain: its filter finds a path anywhere in a name, and may take labels for more than they are.
+func TestWhatTheServerFindsIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	labels := map[string]string{"team": "a"}
+	for _, tc := range []struct {
+		q    providers.Query
+		want bool
+	}{
+		{providers.Query{}, true},
+		{providers.Query{Path: new("app")}, true},
+		{providers.Query{Path: new("db")}, false},
+		{providers.Query{Tags: map[string]string{"team": "a"}}, true},
+		{providers.Query{Tags: map[string]string{"team": "b"}}, false},
+		{providers.Query{Tags: map[string]string{"team": "a", "none": ""}}, false},
+	} {
+		if got := matches(tc.q, "app-db", labels); got != tc.want {
+			t.Errorf("%+v: %v", tc.q, got)
+		}
+	}
+}
