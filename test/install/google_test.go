@@ -97,7 +97,7 @@ func TestAServiceAccountReadsGoogleSecretManager(t *testing.T) {
 		es.Spec.Data[0].RemoteRef.Key = es.Name
 		w.create(es)
 	}
-	log := w.program(cloud.Env())
+	log := w.program(append(cloud.Env(), "GOOGLE_SDK_GO_LOGGING_LEVEL=debug")) // with which Google's libraries log what they send and get
 	for i := range many {
 		w.holds(ns, fmt.Sprint("db-", i))
 	}
