@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func (l login) refused(last *recorder) error {
 	switch {
 	case errors.As(last.err, &unreachable):
 		return providers.Errorf(providers.ErrUnavailable, "%s: entra id: %w", l.store, unreachable)
-	case last.status == 0:
+	case last.err == nil && last.status == 0 || errors.Is(last.err, context.Canceled) || errors.Is(last.err, context.DeadlineExceeded):
 		return providers.Errorf(providers.ErrUnavailable, "%s: entra id did not answer in time", l.store)
 	case last.status == http.StatusTooManyRequests:
 		return fmt.Errorf("%s: entra id: %w", l.store, &providers.ThrottledError{After: last.after})
@@ -61,6 +62,9 @@ func (l login) refused(last *recorder) error {
 	case last.err == nil && last.status >= http.StatusBadRequest && last.oauth.Code != "":
 		cure, class := judgeLogin(last.oauth)
 		return providers.Errorf(class, "%s: entra id refuses the login: %s", l.store, cure)
+	case last.status == 0:
+		return providers.Errorf(providers.ErrUnavailable, "%s: what answers the login is not entra id's: it leads to an address without https, or says what is too long or no text; "+
+			"check the cloud of the store and what is between", l.store)
 	default:
 		return providers.Errorf(providers.ErrUnavailable, "%s: the answer to the login (status %d) is not one of entra id's; check the cloud of the store and what is between",
 			l.store, last.status)

@@ -51,6 +51,8 @@ const (
 	vaultDomain         = "vault.azure.net"
 	governmentDomain    = "vault.usgovcloudapi.net"
 	customDomain        = "vault.azurestack.example"
+	// InStack ends the names of hosts of another cloud.
+	InStack = ".azurestack.example"
 )
 
 func authorityOf(domain string) string {
@@ -73,7 +75,7 @@ func Start(ctx context.Context) (*Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	certPEM, keyPEM, err := authority.Server(Authority, GovernmentAuthority, CustomAuthority, "*."+vaultDomain, "*."+governmentDomain, "*."+customDomain)
+	certPEM, keyPEM, err := authority.Server(Authority, GovernmentAuthority, CustomAuthority, "*."+vaultDomain, "*."+governmentDomain, "*."+customDomain, "*"+InStack)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +118,8 @@ func (c *Cloud) Stop() error {
 	return errors.Join(c.proxy.Close(), c.tls.Close(), os.RemoveAll(c.dir))
 }
 
-// Handle answers what is asked of a host instead of the cloud.
+// Handle answers what is asked of a host instead of the cloud: of a vault, or of an authority of another cloud, whose name ends
+// with InStack.
 func (c *Cloud) Handle(host string, h http.Handler) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
