@@ -194,6 +194,43 @@ func tagsOf(form map[string][]string) string {
 	return strings.Join(tags, " ")
 }
 
+func TestWhatSTSAnswersIsSaidByItsClass(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		code   string
+		class  error
+		says   string
+	}{
+		"an ARN that is none":           {400, "ValidationError", providers.ErrInvalid, "(ValidationError); correct its ARN"},
+		"tags that are too many":        {400, "PackedPolicyTooLarge", providers.ErrInvalid, "session tags"},
+		"a region that is switched off": {403, "RegionDisabledException", providers.ErrInvalid, "not active in region"},
+		"a key that does not exist":     {403, "InvalidClientTokenId", providers.ErrDenied, "the access key in Secret aws-keys"},
+		"an outage":                     {503, "ServiceUnavailable", providers.ErrUnavailable, "503"},
+		"too many requests":             {400, "Throttling", nil, "throttled by the store"},
+		"a proxy":                       {403, "", providers.ErrUnavailable, "not one of AWS's"},
+		"no credentials":                {200, "", providers.ErrUnavailable, "not one of AWS's"},
+	} {
+		url := serve(t, func(w http.ResponseWriter, c call) {
+			switch {
+			case tc.code != "":
+				failsXML(w, tc.status, tc.code, "")
+			case tc.status != 200:
+				w.WriteHeader(tc.status)
+				_, _ = fmt.Fprint(w, "<html>"+canary)
+			default:
+				_, _ = fmt.Fprintf(w, `<%sResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><%sResult></%sResult></%sResponse>`, c.Action, c.Action, c.Action, c.Action)
+			}
+		})
+		spec := keyStore(stores.AWSSecretsManager)
+		spec.Role = "arn:aws:iam::1:role/app"
+		_, err := at(url).Open(t.Context(), config(spec), keyEnv(fakeKeys()))
+		if err == nil || tc.class != nil && !errors.Is(err, tc.class) || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), canary) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestOnlyARoleWithTagsAsksForTheNamespace(t *testing.T) {
 	t.Parallel()
 	spec := keyStore(stores.AWSSecretsManager)

@@ -67,7 +67,7 @@ func (s *certificateManager) refused(err error, name string) error {
 			return s.api.errorf(providers.ErrInvalid, "AWS does not export %s: the key must be the ARN of a certificate that is issued and for which export is enabled", name)
 		}
 	}
-	return s.api.explain(err, operation{"acm:ExportCertificate", name, "key"})
+	return s.api.explain(err, operation{"acm:ExportCertificate", name, cureKey})
 }
 
 // bundle is what External Secrets Operator makes of a certificate: the leaf, the chain and the private key, one below the other.

@@ -186,7 +186,7 @@ func (l login) refused(err error, action, role, field, who, hint string) error {
 			return l.api.errorf(providers.ErrDenied, "%s: AWS refuses %s on role %s to %s: %s", field, action, role, who, hint)
 		}
 	}
-	err = l.api.explain(err, operation{action: action, on: "role " + role, noun: "role"})
+	err = l.api.explain(err, operation{action: action, on: "role " + role, cure: "its ARN, the external id or the session tags"})
 	if errors.Is(err, providers.ErrNotFound) { // that is for documents alone
 		return l.api.errorf(providers.ErrInvalid, "%s: AWS has no role %s", field, role)
 	}

@@ -22,9 +22,12 @@ type operation struct {
 	action string
 	// on is the document as it was asked for; it is left out where everybody is told who uses the store.
 	on string
-	// noun is what the service calls its documents.
-	noun string
+	// cure is what to correct when AWS does not accept the request.
+	cure string
 }
+
+// cureKey is what to correct about the request for one document.
+const cureKey = "the key, its version or the store's region"
 
 // explain reduces an error of the SDK, whose text may quote what AWS or a proxy wrote, to its class and what to do.
 func (a api) explain(err error, o operation) error {
@@ -93,7 +96,7 @@ func (a api) answered(code, message string, from status, o operation) error {
 	case isUnknownOperation(code):
 		return a.errorf(providers.ErrUnavailable, "the endpoint does not know %s; check it", o.action)
 	default:
-		return a.errorf(providers.ErrInvalid, "AWS does not accept the request for %s (%s); correct the %s, its version or the store's region", o.on, printable(code), o.noun)
+		return a.errorf(providers.ErrInvalid, "AWS does not accept the request for %s (%s); correct %s", o.on, printable(code), o.cure)
 	}
 }
 

@@ -4,14 +4,16 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // serveSecrets answers as Secrets Manager does (API reference, BatchGetSecretValue and GetSecretValue): in pages of two, a
 // secret once however often it was asked for, one that is denied or missing among the errors. "silent" is in neither, and a
 // batch with "!" is refused as a whole.
-func serveSecrets(t *testing.T, names ...string) string {
+func serveSecrets(t *testing.T, names ...string) (url string, asked *tally) {
 	t.Helper()
+	asked = &tally{}
 	resolve := func(id string) string {
 		const mark = ":secret:"
 		name := id
@@ -27,6 +29,7 @@ func serveSecrets(t *testing.T, names ...string) string {
 		return name
 	}
 	return serve(t, func(w http.ResponseWriter, c call) {
+		asked.add(c.Action)
 		if c.Action == "GetSecretValue" {
 			id, _ := c.Body["SecretId"].(string)
 			switch name := resolve(id); {
@@ -67,5 +70,26 @@ func serveSecrets(t *testing.T, names ...string) string {
 			answer["NextToken"] = "second"
 		}
 		says(w, 200, answer)
-	})
+	}), asked
+}
+
+// tally counts requests by their action.
+type tally struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (t *tally) add(action string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n == nil {
+		t.n = map[string]int{}
+	}
+	t.n[action]++
+}
+
+func (t *tally) of(action string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.n[action]
 }

@@ -46,7 +46,7 @@ func (s *parameterStore) read(ctx context.Context, ref providers.Ref) (providers
 	out, err := s.client.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name), WithDecryption: aws.Bool(true)})
 	switch {
 	case err != nil:
-		return providers.Result{}, s.api.explain(err, operation{"ssm:GetParameter", parameterName(name), "key"})
+		return providers.Result{}, s.api.explain(err, operation{"ssm:GetParameter", parameterName(name), cureKey})
 	case out.Parameter == nil:
 		return providers.Result{}, s.api.strange()
 	}
@@ -74,7 +74,7 @@ func (s *parameterStore) readTags(ctx context.Context, name string) (providers.R
 	})
 	switch {
 	case err != nil:
-		return providers.Result{}, s.api.explain(err, operation{"ssm:ListTagsForResource", parameterName(name), "key"})
+		return providers.Result{}, s.api.explain(err, operation{"ssm:ListTagsForResource", parameterName(name), cureKey})
 	case out.TagList == nil:
 		return providers.Result{}, s.api.strange()
 	}
@@ -96,7 +96,7 @@ func (s *parameterStore) readAll(ctx context.Context, refs []providers.Ref) ([]p
 	answered, err := s.client.GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: aws.Bool(true)})
 	switch {
 	case err != nil:
-		return nil, s.api.explain(err, operation{"ssm:GetParameters", "what the store is asked for together", "key"})
+		return nil, s.api.explain(err, operation{"ssm:GetParameters", "what the store is asked for together", cureKey})
 	case answered.Parameters == nil && answered.InvalidParameters == nil:
 		return nil, s.api.strange()
 	}

@@ -54,7 +54,7 @@ func (s *parameterStore) readBelow(ctx context.Context, path string, q providers
 		out, err := s.client.GetParametersByPath(ctx, in)
 		switch {
 		case err != nil:
-			return s.api.explain(err, operation{"ssm:GetParametersByPath", "the parameters below " + cmp.Or(path, "find.path"), "search"})
+			return s.api.explain(err, operation{"ssm:GetParametersByPath", "the parameters below " + cmp.Or(path, "find.path"), "find.path and find.tags"})
 		case out.Parameters == nil:
 			return s.api.strange()
 		}
@@ -111,7 +111,7 @@ func (s *parameterStore) describe(ctx context.Context, q providers.Query, c *col
 	for {
 		out, err := s.client.DescribeParameters(ctx, in)
 		if err != nil {
-			err = s.api.explain(err, operation{"ssm:DescribeParameters", "the parameters that find looks for", "search"})
+			err = s.api.explain(err, operation{"ssm:DescribeParameters", "the parameters that find looks for", "find.path and find.tags"})
 			if errors.Is(err, providers.ErrDenied) {
 				return nil, describing{err}
 			}

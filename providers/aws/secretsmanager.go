@@ -68,7 +68,7 @@ func (s *secretsManager) readSecret(ctx context.Context, key, version string) (p
 	}
 	out, err := s.client.GetSecretValue(ctx, in)
 	if err != nil {
-		return providers.Result{}, s.api.explain(err, operation{"secretsmanager:GetSecretValue", secretName(key, version), "key"})
+		return providers.Result{}, s.api.explain(err, operation{"secretsmanager:GetSecretValue", secretName(key, version), cureKey})
 	}
 	return s.result(key, secret{name: out.Name, arn: out.ARN, version: out.VersionId, text: out.SecretString, binary: out.SecretBinary})
 }
@@ -100,7 +100,7 @@ func (s *secretsManager) readTags(ctx context.Context, key string) (providers.Re
 	out, err := s.client.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(key)})
 	switch {
 	case err != nil:
-		return providers.Result{}, s.api.explain(err, operation{"secretsmanager:DescribeSecret", secretName(key, ""), "key"})
+		return providers.Result{}, s.api.explain(err, operation{"secretsmanager:DescribeSecret", secretName(key, ""), cureKey})
 	case out.Name == nil || out.ARN == nil:
 		return providers.Result{}, s.api.strange()
 	}
@@ -132,7 +132,7 @@ func (s *secretsManager) readAll(ctx context.Context, refs []providers.Ref) ([]p
 		}
 		if failure, ok := answered.failed[id]; ok {
 			out[i].Err = s.api.answered(aws.ToString(failure.ErrorCode), aws.ToString(failure.Message), status{},
-				operation{"secretsmanager:GetSecretValue", secretName(id, ""), "key"})
+				operation{"secretsmanager:GetSecretValue", secretName(id, ""), cureKey})
 			continue
 		}
 		out[i] = s.readOne(ctx, refs[i], s)
@@ -154,7 +154,7 @@ func (s *secretsManager) batch(ctx context.Context, ids []string) (answers, erro
 		out, err := s.client.BatchGetSecretValue(ctx, in)
 		switch {
 		case err != nil:
-			return all, s.api.explain(err, operation{"secretsmanager:BatchGetSecretValue", "what the store is asked for together", "key"})
+			return all, s.api.explain(err, operation{"secretsmanager:BatchGetSecretValue", "what the store is asked for together", cureKey})
 		case out.SecretValues == nil && out.Errors == nil && out.NextToken == nil:
 			return all, s.api.strange()
 		}

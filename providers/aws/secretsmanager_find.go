@@ -54,7 +54,7 @@ func (s *secretsManager) list(ctx context.Context, q providers.Query, c *collect
 		out, err := s.client.ListSecrets(ctx, in)
 		switch {
 		case err != nil:
-			return nil, s.api.explain(err, operation{"secretsmanager:ListSecrets", "the secrets that find looks for", "search"})
+			return nil, s.api.explain(err, operation{"secretsmanager:ListSecrets", "the secrets that find looks for", "find.path and find.tags"})
 		case out.SecretList == nil:
 			return nil, s.api.strange()
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -207,12 +208,16 @@ func TestWhoMayNotReadSecretsTogetherReadsThemOneByOne(t *testing.T) {
 func TestEachFormOfASecretsNameFindsItAmongThoseReadTogether(t *testing.T) {
 	t.Parallel()
 	const arn = "arn:aws:secretsmanager:" + region + ":123456789012:secret:"
-	url := serveSecrets(t, "a", "b-AbCdEf", "b")
+	url, asked := serveSecrets(t, "a", "b-AbCdEf", "b")
 	s := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
 	// The ARN of b is also that of b-AbCdEf without what AWS adds to it; AWS takes it for the whole one.
 	refs := []providers.Ref{{Key: "a"}, {Key: arn + "a-AbCdEf"}, {Key: arn + "a"}, {Key: arn + "b-AbCdEf"}, {Key: arn + "b-AbCdEf-AbCdEf"}, {Key: "b-AbCdEf"}}
+	results := fetch(t, s, refs...)
+	if batches, single := asked.of("BatchGetSecretValue"), asked.of("GetSecretValue"); batches != 2 || single != 0 {
+		t.Errorf("two pages cost %d and %d requests", batches, single)
+	}
 	for i, want := range []string{"a", "a", "a", "b", "b-AbCdEf", "b-AbCdEf"} {
-		r := fetch(t, s, refs...)[i]
+		r := results[i]
 		if r.Err != nil {
 			t.Errorf("%s: %v", refs[i].Key, r.Err)
 			continue
@@ -225,7 +230,7 @@ func TestEachFormOfASecretsNameFindsItAmongThoseReadTogether(t *testing.T) {
 
 func TestTheErrorsOfABatchGoToTheirRefs(t *testing.T) {
 	t.Parallel()
-	url := serveSecrets(t, "a", "b", "silent")
+	url, _ := serveSecrets(t, "a", "b", "silent")
 	s := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
 	results := fetch(t, s, providers.Ref{Key: "a"}, providers.Ref{Key: "denied"}, providers.Ref{Key: "nowhere"}, providers.Ref{Key: ""}, providers.Ref{Key: "silent"}, providers.Ref{Key: "b"})
 	for i, class := range []error{nil, providers.ErrDenied, providers.ErrNotFound, providers.ErrInvalid, nil, nil} {
@@ -240,7 +245,7 @@ func TestTheErrorsOfABatchGoToTheirRefs(t *testing.T) {
 
 func TestABatchThatAWSRefusesIsReadOneByOneAndTriedAgain(t *testing.T) {
 	t.Parallel()
-	url := serveSecrets(t, "a", "b")
+	url, _ := serveSecrets(t, "a", "b")
 	s := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
 	results := fetch(t, s, providers.Ref{Key: "a"}, providers.Ref{Key: "!"}, providers.Ref{Key: "b"})
 	if results[0].Err != nil || results[2].Err != nil || !errors.Is(results[1].Err, providers.ErrInvalid) {
@@ -248,6 +253,49 @@ func TestABatchThatAWSRefusesIsReadOneByOneAndTriedAgain(t *testing.T) {
 	}
 	if b, _ := providers.As[providers.Batcher](s); b.Batch() != 20 {
 		t.Errorf("%d at once afterwards", b.Batch())
+	}
+}
+
+func TestABatchThatIsTooLargeIsReadOneByOne(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, c call) {
+		answer := secretAnswer("a")
+		if c.Action == "BatchGetSecretValue" {
+			answer["SecretString"] = strings.Repeat(canary, 5<<20/len(canary))
+			says(w, 200, map[string]any{"SecretValues": []any{answer}})
+			return
+		}
+		says(w, 200, answer)
+	})
+	s := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
+	for i, r := range fetch(t, s, providers.Ref{Key: "a"}, providers.Ref{Key: "b"}) {
+		if r.Err != nil {
+			t.Errorf("%d: %v", i, r.Err)
+		}
+	}
+}
+
+func TestAnOutageOfSomeRequestsFailsTheirRefsAlone(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, c call) {
+		if c.Action == "BatchGetSecretValue" {
+			fails(w, 400, "ThrottlingException", "Rate exceeded")
+			return
+		}
+		says(w, 200, secretAnswer("old"))
+	})
+	s := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
+	results := fetch(t, s, providers.Ref{Key: "a"}, providers.Ref{Key: "old", Version: "AWSPREVIOUS"}, providers.Ref{Key: "b"})
+	for _, i := range []int{0, 2} {
+		if throttled := new(providers.ThrottledError); !errors.As(results[i].Err, &throttled) {
+			t.Errorf("ref %d: %v", i, results[i].Err)
+		}
+	}
+	if results[1].Err != nil {
+		t.Error(results[1].Err)
+	}
+	if _, err := s.Fetch(t.Context(), []providers.Ref{{Key: "a"}, {Key: "b"}}); err == nil || strings.Contains(err.Error(), `"a"`) {
+		t.Errorf("when all fail: %v", err)
 	}
 }
 

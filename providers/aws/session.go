@@ -45,7 +45,7 @@ func (s *session) Check(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	err = s.api.explain(err, operation{action: "sts:GetCallerIdentity", on: "the identity", noun: "identity"})
+	err = s.api.explain(err, operation{action: "sts:GetCallerIdentity", on: "the identity"})
 	if errors.Is(err, providers.ErrDenied) {
 		return err
 	}
