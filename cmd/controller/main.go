@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+
+	azurelog "github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
 )
 
 // garbage is how much garbage may pile up before it is collected, in percent of what is alive; Go's own default is 100. The
@@ -24,6 +26,7 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
+	azurelog.SetListener(nil) // AZURE_SDK_GO_LOGGING would have Azure's library print what it is answered
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go releaseUnused(ctx)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
