@@ -55,7 +55,7 @@ func (s *session) filter(q providers.Query) (string, error) {
 	for _, name := range slices.Sorted(maps.Keys(q.Tags)) {
 		value := q.Tags[name]
 		switch {
-		case !labelNames.MatchString(name) || !labelValues.MatchString(value):
+		case !isLabelName(name) || !isLabelValue(value):
 			return "", s.errorf(providers.ErrInvalid, "find.tags: %q: %q can be no label: lower-case letters, digits, - and _", name, value)
 		case value == "":
 			terms = append(terms, "labels."+name+":*")
@@ -64,7 +64,7 @@ func (s *session) filter(q providers.Query) (string, error) {
 		}
 	}
 	if q.Path != nil && *q.Path != "" {
-		if !secretNames.MatchString(*q.Path) {
+		if !isSecretName(*q.Path) {
 			return "", s.errorf(providers.ErrInvalid, "find.path %q can begin no name of a secret: letters, digits, - and _", *q.Path)
 		}
 		terms = append(terms, "name:"+*q.Path)

@@ -49,7 +49,7 @@ func (l *login) project(ctx context.Context) (string, error) {
 	if wi := l.spec.Auth.WorkloadIdentity; wi != nil && wi.ClusterProjectID != "" {
 		return wi.ClusterProjectID, nil
 	}
-	return l.ask(ctx, "projectID", l.metadata.project, projectNames.MatchString)
+	return l.ask(ctx, "projectID", l.metadata.project, isProjectName)
 }
 
 // ask returns what the metadata server says of a field that the store leaves empty.
@@ -143,7 +143,7 @@ func (l *login) byWorkloadIdentity(ctx context.Context, wi *stores.GCPWorkloadId
 		question func(context.Context) (string, error)
 		valid    func(string) bool
 	}{
-		{&project, "clusterProjectID", l.metadata.project, projectNames.MatchString},
+		{&project, "clusterProjectID", l.metadata.project, isProjectName},
 		{&location, "clusterLocation", l.metadata.attribute("cluster-location"), locations.MatchString},
 		{&cluster, "clusterName", l.metadata.attribute("cluster-name"), locations.MatchString},
 	} {

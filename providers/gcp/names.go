@@ -3,19 +3,50 @@ package gcp
 import (
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // The names that Secret Manager accepts. They become parts of resource names and, for the location, of a host name: nothing
 // that separates parts may be in them.
 var (
-	secretNames  = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,255}$`)
-	versionNames = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,63}$`) // a number, an alias, or latest
-	projectNames = regexp.MustCompile(`^[a-z0-9][a-z0-9.:-]{0,127}$`)
-	locations    = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	labelNames   = regexp.MustCompile(`^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_-]{0,62}$`)
-	labelValues  = regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{N}_-]{0,63}$`)
-	emails       = regexp.MustCompile(`^[a-z0-9-]+@([a-z0-9-]+\.)+gserviceaccount\.com$`)
+	locations = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	emails    = regexp.MustCompile(`^[a-z0-9-]+@([a-z0-9-]+\.)+gserviceaccount\.com$`)
 )
+
+func isSecretName(s string) bool { return consists(s, 1, 255, isWord, isWord) }
+
+// isVersionName accepts a number, an alias and latest.
+func isVersionName(s string) bool { return consists(s, 1, 63, isWord, isWord) }
+
+func isProjectName(s string) bool {
+	return consists(s, 1, 128, isLowerOrDigit, func(r rune) bool { return isLowerOrDigit(r) || strings.ContainsRune(".:-", r) })
+}
+
+func isLabelName(s string) bool { return consists(s, 1, 63, isLetter, isLabel) }
+
+func isLabelValue(s string) bool { return consists(s, 0, 63, isLabel, isLabel) }
+
+// consists reports whether a text has so many characters, and only such. Regular expressions that count characters of whole
+// alphabets take megabytes.
+func consists(s string, least, most int, first, others func(rune) bool) bool {
+	n := 0
+	for i, r := range s {
+		if i == 0 && !first(r) || i > 0 && !others(r) {
+			return false
+		}
+		n++
+	}
+	return n >= least && n <= most
+}
+
+func isLowerOrDigit(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' }
+
+func isWord(r rune) bool { return isLowerOrDigit(r) || r >= 'A' && r <= 'Z' || r == '_' || r == '-' }
+
+// isLetter reports whether a label may begin with a character: lower case, or of an alphabet without case.
+func isLetter(r rune) bool { return unicode.In(r, unicode.Ll, unicode.Lo) }
+
+func isLabel(r rune) bool { return isLetter(r) || unicode.In(r, unicode.N) || r == '_' || r == '-' }
 
 // latest is the version that is read when none is named.
 const latest = "latest"

@@ -95,12 +95,12 @@ func (s *session) read(ctx context.Context, ref providers.Ref) providers.Result 
 
 func (s *session) document(ctx context.Context, ref providers.Ref) (providers.Result, error) {
 	switch {
-	case !secretNames.MatchString(ref.Key):
+	case !isSecretName(ref.Key):
 		return providers.Result{}, s.errorf(providers.ErrInvalid,
 			"key %q is no name of a secret: letters, digits, - and _, without projects/ and what else stands before it", ref.Key)
 	case ref.Metadata:
 		return s.metadata(ctx, ref.Key)
-	case ref.Version != "" && !versionNames.MatchString(ref.Version):
+	case ref.Version != "" && !isVersionName(ref.Version):
 		return providers.Result{}, s.errorf(providers.ErrInvalid, "version %q of key %q is none: a version is a number, an alias or latest", ref.Version, ref.Key)
 	}
 	return s.payload(ctx, ref.Key, ref.Version)

@@ -13,7 +13,7 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 		return []providers.Problem{{Field: "gcpsm", Message: "is required"}}
 	}
 	var c credential.Checks
-	if spec.ProjectID != "" && !projectNames.MatchString(spec.ProjectID) {
+	if spec.ProjectID != "" && !isProjectName(spec.ProjectID) {
 		c.Add("projectID", "must be the ID or number of a project")
 	}
 	if spec.Location != "" && !locations.MatchString(spec.Location) {
@@ -41,7 +41,7 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 func checkWorkloadIdentity(c *credential.Checks, wi *stores.GCPWorkloadIdentity) {
 	const field = "auth.workloadIdentity."
 	c.Account(field+"serviceAccountRef", wi.ServiceAccountRef)
-	if wi.ClusterProjectID != "" && !projectNames.MatchString(wi.ClusterProjectID) {
+	if wi.ClusterProjectID != "" && !isProjectName(wi.ClusterProjectID) {
 		c.Add(field+"clusterProjectID", "must be the ID of a project")
 	}
 	if wi.ClusterLocation != "" && !locations.MatchString(wi.ClusterLocation) {
