@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/aws"
@@ -310,6 +312,39 @@ func TestAStoreWithoutAuthReadsAsTheController(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestTheIdentityOfTheControllerLeavesNoConnectionBehind(t *testing.T) {
+	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, `{"AccessKeyId":"ASIA","SecretAccessKey":"x","Token":"y","Expiration":"2126-01-01T00:00:00Z"}`)
+	}))
+	defer agent.Close()
+	forms := make(chan map[string][]string, 1)
+	url := serve(t, stsAnswers(forms))
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(canary), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, environment := range map[string]map[string]string{
+		"EKS Pod Identity": {"AWS_CONTAINER_CREDENTIALS_FULL_URI": agent.URL},
+		"IRSA":             {"AWS_ROLE_ARN": "arn:aws:iam::1:role/controller", "AWS_WEB_IDENTITY_TOKEN_FILE": token},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := ambient(t, url, environment)
+			before := goleak.IgnoreCurrent()
+			s, err := p.Open(t.Context(), config(&stores.AWS{Service: stores.AWSSecretsManager, Region: region}), &providertest.Env{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			closeNow(t, s)
+			if err := goleak.Find(before); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if form := <-forms; form["RoleSessionName"][0] != "external-secrets-provider-aws" {
+		t.Errorf("the session's name is %v", form["RoleSessionName"])
+	}
 }
 
 func TestOnlyTheProcessLendsItsIdentity(t *testing.T) {

@@ -79,11 +79,12 @@ func (a api) answered(code, message string, from status, o operation) error {
 		}
 		return a.errorf(providers.ErrUnavailable, "AWS answered that it cannot answer now")
 	case isSkewed(code, message):
-		return a.errorf(providers.ErrDenied, "AWS refuses the signature of requests because of its time; set the clock of the controller's node")
+		return unknown{a.errorf(providers.ErrDenied, "AWS refuses the signature of requests because of its time; set the clock of the controller's node")}
 	case isExpired(code):
-		return a.errorf(providers.ErrDenied, "the AWS credentials of %s have expired; renew them", a.identity.who)
+		return unknown{a.errorf(providers.ErrDenied, "the AWS credentials of %s have expired; renew them", a.identity.who)}
 	case badCredentials(code):
-		return a.errorf(providers.ErrDenied, "AWS does not accept the credentials of %s: the key id or the key is wrong, inactive, or of another partition; correct or renew them", a.identity.who)
+		return unknown{a.errorf(providers.ErrDenied,
+			"AWS does not accept the credentials of %s: the key id or the key is wrong, inactive, or of another partition; correct or renew them", a.identity.who)}
 	case isKeyTrouble(code, message):
 		return a.errorf(providers.ErrDenied,
 			"%s: AWS KMS does not decrypt it for %s: grant kms:Decrypt on its key (in the key's policy, too), and check that the key is enabled", o.on, a.identity.who)
@@ -188,6 +189,17 @@ func printable(code string) string {
 		return "an error of another kind"
 	}
 	return code
+}
+
+// unknown is the error of an identity that AWS does not accept: the same for whatever it asks.
+type unknown struct{ error }
+
+// Unwrap returns what it says.
+func (u unknown) Unwrap() error { return u.error }
+
+func isUnknown(err error) bool {
+	var u unknown
+	return errors.As(err, &u)
 }
 
 // down reports that AWS did not answer, or asks to be left alone.

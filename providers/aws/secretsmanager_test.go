@@ -256,6 +256,26 @@ func TestABatchThatAWSRefusesIsReadOneByOneAndTriedAgain(t *testing.T) {
 	}
 }
 
+func TestCredentialsThatAWSDoesNotAcceptAreShownOnce(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"} {
+		asked := &tally{}
+		url := serve(t, func(w http.ResponseWriter, c call) {
+			asked.add(c.Action)
+			fails(w, 400, code, "")
+		})
+		s := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
+		for i, r := range fetch(t, s, providers.Ref{Key: "a"}, providers.Ref{Key: "b"}, providers.Ref{Key: "c"}) {
+			if !errors.Is(r.Err, providers.ErrDenied) {
+				t.Errorf("%s, ref %d: %v", code, i, r.Err)
+			}
+		}
+		if batches, single := asked.of("BatchGetSecretValue"), asked.of("GetSecretValue"); batches != 1 || single != 0 {
+			t.Errorf("%s: %d and %d requests", code, batches, single)
+		}
+	}
+}
+
 func TestABatchThatIsTooLargeIsReadOneByOne(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, c call) {

@@ -34,6 +34,9 @@ func (s *session) Close() error {
 	return nil
 }
 
+// checkTimeout bounds the wait for an STS that may be out of reach for good.
+const checkTimeout = 5 * time.Second
+
 // Check implements providers.Checker. Credentials that AWS gave when the session was opened are good until they end. Others
 // are shown to AWS STS, which needs no right: where it cannot be reached, as in some private networks, they are taken for
 // good, because a store that works must not be called broken.
@@ -41,6 +44,8 @@ func (s *session) Check(ctx context.Context) error {
 	if s.api.identity.proven {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
 	_, err := s.api.sts().GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err == nil {
 		return nil
@@ -130,7 +135,7 @@ func (s *session) ask(ctx context.Context, refs []providers.Ref, from reader) []
 	switch {
 	case err == nil:
 		return out
-	case down(err):
+	case down(err) || isUnknown(err):
 		return slices.Repeat([]providers.Result{{Err: err}}, len(refs))
 	}
 	out = s.readEach(ctx, refs, from)
