@@ -220,6 +220,13 @@ func faults() map[string]providertest.Fault {
 				w.WriteHeader(http.StatusUnauthorized)
 			})
 		}},
+		"the vault asks for tokens of another audience later": {Class: providers.ErrDenied, Says: []string{"another audience than at the login"}, Open: func(t *testing.T) (providers.Config, providers.Env) {
+			t.Helper()
+			return answers(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/t", resource="https://azure.net"`)
+				w.WriteHeader(http.StatusUnauthorized)
+			})
+		}},
 		"the vault answers without a token": {Class: providers.ErrUnavailable, Says: []string{notIts, "status 200"}, Open: func(t *testing.T) (providers.Config, providers.Env) {
 			t.Helper()
 			return vaultThat(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"value":"x"}`) })

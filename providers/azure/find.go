@@ -11,8 +11,12 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// maxNames bounds the secrets that one search looks at.
-const maxNames = 25_000
+// The bounds of a search, beside those of the contract: secrets that are looked at, and pages of them, which may be empty and
+// not the last.
+const (
+	maxNames = 25_000
+	maxPages = 2_500
+)
 
 // Find implements providers.Finder: all secrets are listed, and those that are enabled and match are read. A vault has no
 // paths.
@@ -48,7 +52,7 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 func (s *session) list(ctx context.Context, q providers.Query) ([]string, error) {
 	all := object{kind: kindList}
 	var names []string
-	seen := 0
+	seen, pages := 0, 0
 	for pager := s.secrets.NewListSecretPropertiesPager(nil); pager.More(); {
 		page, err := pager.NextPage(ctx)
 		if err != nil {
@@ -57,9 +61,9 @@ func (s *session) list(ctx context.Context, q providers.Query) ([]string, error)
 		if page.Value == nil {
 			return nil, s.unexpected(200)
 		}
-		// A page may be empty and not the last, so that pages are counted, too.
-		if seen += max(1, len(page.Value)); seen > maxNames {
-			return nil, s.errorf(providers.ErrInvalid, "the vault has more than %d secrets, which is more than a search looks at", maxNames)
+		pages++
+		if seen += len(page.Value); seen > maxNames || pages > maxPages {
+			return nil, s.errorf(providers.ErrInvalid, "the vault has more than %d secrets, or %d pages of them, which is more than a search looks at", maxNames, maxPages)
 		}
 		for _, secret := range page.Value {
 			if secret == nil || secret.ID == nil || secret.Attributes == nil {

@@ -1,0 +1,103 @@
+package azure_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/test/harness/azurecloud"
+)
+
+// busy answers requests when eight of them are under way, and remembers how many that ever were.
+type busy struct {
+	mu        sync.Mutex
+	now, most int
+	full      chan struct{}
+	agents    map[string]bool
+}
+
+func (b *busy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	b.now++
+	b.most = max(b.most, b.now)
+	b.agents[r.Header.Get("User-Agent")] = true
+	if b.now == 8 {
+		close(b.full)
+		b.full = make(chan struct{})
+	}
+	full := b.full
+	last := b.now == 8
+	b.mu.Unlock()
+	if !last {
+		select {
+		case <-full:
+		case <-time.After(10 * time.Second): // too few come at once: the test says so
+		}
+	}
+	b.mu.Lock()
+	b.now--
+	b.mu.Unlock()
+	_, _ = fmt.Fprintf(w, `{"id":"https://x%s/1","value":%q,"attributes":{"enabled":true}}`, r.URL.Path, r.URL.Path)
+}
+
+func TestEightReadsGoAtOnceAndNoMore(t *testing.T) {
+	t.Parallel()
+	b := &busy{full: make(chan struct{}), agents: map[string]bool{}}
+	cfg, env := answers(t, b.ServeHTTP)
+	session := openConfig(t, cfg, env)
+	refs := make([]providers.Ref, 32)
+	for i := range refs {
+		refs[i] = providers.Ref{Key: fmt.Sprint("s-", i)}
+	}
+	results, err := session.Fetch(t.Context(), refs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if r.Err != nil {
+			t.Fatalf("%s: %v", refs[i].Key, r.Err)
+		}
+		if got, _ := value(t, r.Document, ""); !strings.Contains(got, refs[i].Key) {
+			t.Errorf("%s got the answer of another: %q", refs[i].Key, got)
+		}
+	}
+	if b.most != 8 {
+		t.Errorf("%d reads went at once", b.most)
+	}
+	if len(b.agents) != 1 || !b.agents["sealbridge"] {
+		t.Errorf("requests tell more of us than that: %v", b.agents)
+	}
+}
+
+func TestASearchIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newTenant(t, "bounded")
+	for i := range providers.MaxFound + 1 {
+		w.vault.SetSecret(fmt.Sprintf("many-%04d", i), azurecloud.Object{Value: "x"})
+	}
+	large := newTenant(t, "bounded-large")
+	for i := range 5 {
+		large.vault.SetSecret(fmt.Sprint("large-", i), azurecloud.Object{Value: strings.Repeat("x", 1<<20)})
+	}
+	cfg, env := answers(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"value":[],"nextLink":"https://%s/secrets?api-version=7.6"}`, r.Host)
+	})
+	for name, tc := range map[string]struct {
+		session providers.Session
+		says    string
+	}{
+		"more than fit":    {w.open(t), "more than 1000 secrets"},
+		"larger than fits": {large.open(t), "4 MiB of them"},
+		"pages for ever":   {openConfig(t, cfg, env), "more than a search looks at"},
+	} {
+		finder, _ := providers.As[providers.Finder](tc.session)
+		if found, err := finder.Find(t.Context(), providers.Query{}); !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), tc.says) || found != nil {
+			t.Errorf("%s: %d found, %v", name, len(found), err)
+		}
+	}
+}
