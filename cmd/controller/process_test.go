@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -327,5 +329,33 @@ func TestTheVersionHasTheWordsOfSealedSecrets(t *testing.T) {
 	text, err := os.ReadFile(filepath.Clean(p.Log()))
 	if err != nil || string(text) != "controller version: "+version+"\n" {
 		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// What packages compute before main begins is in every controller for ever, twice with the garbage that is allowed beside it.
+func TestNothingOfOursTakesAMegabyteBeforeTheProgramBegins(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := process.Start(context.WithoutCancel(t.Context()), process.Spec{
+		Name: "controller", Path: self, Args: []string{"--version"}, Dir: t.TempDir(), Env: []string{asMain + "=1", "GODEBUG=inittrace=1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	text, err := os.ReadFile(filepath.Clean(p.Log()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^init (github\.com/sealbridge/\S+) .* (\d+) bytes`).FindAllStringSubmatch(string(text), -1)
+	if len(lines) == 0 {
+		t.Fatal("nothing of ours is listed: the check would say nothing")
+	}
+	for _, line := range lines {
+		if n, err := strconv.Atoi(line[2]); err != nil || n > 1<<20 {
+			t.Errorf("package %s takes %s bytes", line[1], line[2])
+		}
 	}
 }
