@@ -325,6 +325,16 @@ func TestASearchFindsEnabledSecretsByNameAndTags(t *testing.T) {
 	}
 }
 
+func TestTheAddressOfAVaultHasManySpellings(t *testing.T) {
+	t.Parallel()
+	w := newTenant(t, "spellings")
+	for _, address := range []string{"https://spellings.vault.azure.net/", "https://Spellings.Vault.azure.net", "https://spellings.vault.azure.net:443", "https://SPELLINGS.vault.azure.net:443/"} {
+		spec, env := w.store()
+		spec.VaultURL = address
+		w.reads(t, spec, env)
+	}
+}
+
 func TestAPageOfAnotherHostIsNotAskedFor(t *testing.T) {
 	t.Parallel()
 	cloud := azurecloud.New(t)

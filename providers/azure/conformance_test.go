@@ -262,6 +262,7 @@ func faults() map[string]providertest.Fault {
 		"the request is refused": {Class: providers.ErrInvalid, Says: []string{"cannot read", "status 400"}, Open: refuses(400, "BadParameter", "")},
 		"an internal error":      {Class: providers.ErrUnavailable, Says: []string{"500"}, Open: refuses(500, "InternalError", "")},
 		"a conflict":             {Class: providers.ErrUnavailable, Says: []string{notIts, "409"}, Open: refuses(409, "Conflict", "")},
+		"the vault is gone":      {Class: providers.ErrUnavailable, Says: []string{notIts, "404"}, Open: refuses(404, "VaultNotFound", "")},
 		"a refusal of a proxy":   {Class: providers.ErrUnavailable, Says: []string{notIts, "403"}, Open: says(403, "<html>"+canary)},
 		"a page not found":       {Class: providers.ErrUnavailable, Says: []string{notIts, "404"}, Open: says(404, "<html>"+canary)},
 		"JSON not found":         {Class: providers.ErrUnavailable, Says: []string{notIts, "404"}, Open: says(404, `{"error":"`+canary+`"}`)},

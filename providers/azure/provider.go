@@ -41,11 +41,12 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 }
 
 func newSession(store string, spec *stores.AzureKV) (*session, error) {
-	vault := strings.TrimRight(spec.VaultURL, "/")
-	u, err := url.Parse(vault)
+	u, err := url.Parse(strings.TrimRight(spec.VaultURL, "/"))
 	if err != nil {
 		return nil, providers.Errorf(providers.ErrInvalid, "%s: vaultUrl must be an address such as https://name.vault.azure.net", store)
 	}
+	u.Host = hostOf(u) // the SDK compares it with the domain that tokens are for
+	vault := u.String()
 	s := &session{refusals: refusals{store: store, vault: "https://" + u.Host}, transport: newTransport(u.Host), token: &token{}, current: currentSDK(spec)}
 	o := clientOptions(s.transport)
 	var errs [3]error

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -118,9 +117,9 @@ func (r refusals) judge(a answer, o object) error {
 		return r.errorf(providers.ErrDenied, "key vault does not accept the token; the identity must be of the tenant that the vault belongs to")
 	case a.status == http.StatusForbidden:
 		return r.forbidden(a, o)
-	case a.status == http.StatusNotFound && strings.HasSuffix(a.code, "NotFound") && o.version != "":
+	case a.missing() && o.version != "":
 		return r.errorf(providers.ErrNotFound, "key vault has no version %q of %s", o.version, o.plain())
-	case a.status == http.StatusNotFound && strings.HasSuffix(a.code, "NotFound"):
+	case a.missing():
 		return r.errorf(providers.ErrNotFound, "key vault has no %s", o)
 	case a.status == http.StatusBadRequest:
 		return r.errorf(providers.ErrInvalid, "key vault cannot read %s (status %d); correct the key or the version", o, a.status)
@@ -143,6 +142,12 @@ func (r refusals) forbidden(a answer, o object) error {
 	default:
 		return r.errorf(providers.ErrDenied, "key vault refuses to %s: the identity needs %s", o.asked(), o.right())
 	}
+}
+
+// missing reports whether a vault says of an object itself that it does not exist. A vault that is gone has no objects either,
+// and that is another answer: deletion policies act on this one.
+func (a answer) missing() bool {
+	return a.status == http.StatusNotFound && slices.Contains([]string{"SecretNotFound", "CertificateNotFound", "KeyNotFound"}, a.code)
 }
 
 // ofObject reports whether an answer says that an object itself is in a state.

@@ -22,7 +22,7 @@ var (
 // transport carries the SDK's requests. Answers are complete and bounded when the SDK sees them.
 type transport struct {
 	http *jsonhttp.Client
-	// host is the only one that requests may go to; empty means any that speaks https.
+	// host is the only one that requests may go to, as hostOf spells it; empty means any that speaks https.
 	host string
 }
 
@@ -31,9 +31,13 @@ func newTransport(host string) transport {
 	return transport{host: host, http: jsonhttp.New(jsonhttp.Options{RootsHint: "make the authority known to the controller (SSL_CERT_FILE)"})}
 }
 
+// hostOf returns the host of an address in one spelling: in small letters, and without the usual port, which Key Vault names in
+// the addresses of further pages.
+func hostOf(u *url.URL) string { return strings.TrimSuffix(strings.ToLower(u.Host), ":443") }
+
 // Do implements policy.Transporter.
 func (t transport) Do(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != "https" || t.host != "" && req.URL.Host != t.host {
+	if req.URL.Scheme != "https" || t.host != "" && hostOf(req.URL) != t.host {
 		return nil, errForeign
 	}
 	var body []byte

@@ -241,7 +241,7 @@ func (v *Vault) properties(id string, s stored) map[string]any {
 	return out
 }
 
-// pageSize is how many secrets a page has at most, as with Azure.
+// pageSize is how many secrets a page has at most, as with Azure, which names the usual port in the address of the next.
 const pageSize = 25
 
 func (v *Vault) list(w http.ResponseWriter, r *http.Request) {
@@ -256,7 +256,7 @@ func (v *Vault) list(w http.ResponseWriter, r *http.Request) {
 	}
 	out := map[string]any{"value": page, "nextLink": nil}
 	if to < len(names) {
-		out["nextLink"] = v.URL() + "/secrets?" + url.Values{"api-version": {r.URL.Query().Get("api-version")}, "$skiptoken": {strconv.Itoa(to)}}.Encode()
+		out["nextLink"] = v.URL() + ":443/secrets?" + url.Values{"api-version": {r.URL.Query().Get("api-version")}, "$skiptoken": {strconv.Itoa(to)}}.Encode()
 	}
 	writeJSON(w, http.StatusOK, out)
 }
