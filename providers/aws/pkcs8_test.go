@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"os"
@@ -59,6 +60,36 @@ func TestAKeyIsDecryptedHoweverItIsEncrypted(t *testing.T) {
 		}
 		if _, err := decryptKey(content[:len(content)/2], keyPassphrase); !errors.Is(err, errKey) {
 			t.Errorf("half of %s: %v", name, err)
+		}
+	}
+}
+
+func TestAKeyOfPartsThatDoNotFitIsRefused(t *testing.T) {
+	t.Parallel()
+	block, _ := pem.Decode([]byte(keyFiles(t)["aes-256-cbc-hmacWithSHA256.pem"]))
+	for name, change := range map[string]func(*encryptedKey){
+		"blocks that are not whole":  func(k *encryptedKey) { k.Data = k.Data[1:] },
+		"no block":                   func(k *encryptedKey) { k.Data = nil },
+		"a vector that is too short": func(k *encryptedKey) { k.Algorithm.Scheme.Cipher.IV = k.Algorithm.Scheme.Cipher.IV[1:] },
+		"the block size of another":  func(k *encryptedKey) { k.Algorithm.Scheme.Cipher.ID = asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 7} },
+		"hours of work":              func(k *encryptedKey) { k.Algorithm.Scheme.KDF.Parameters.Iterations = 1 << 31 },
+		"work without an end":        func(k *encryptedKey) { k.Algorithm.Scheme.KDF.Parameters.Iterations = -1 },
+		"another derivation": func(k *encryptedKey) {
+			k.Algorithm.Scheme.KDF.ID = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 4, 11}
+		},
+		"another scheme": func(k *encryptedKey) { k.Algorithm.ID = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 3} },
+	} {
+		var key encryptedKey
+		if _, err := asn1.Unmarshal(block.Bytes, &key); err != nil {
+			t.Fatal(err)
+		}
+		change(&key)
+		der, err := asn1.Marshal(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := decryptKey(string(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: der})), keyPassphrase); !errors.Is(err, errKey) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
