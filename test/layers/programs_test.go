@@ -67,11 +67,12 @@ func TestTheLinkedPackagesThatCanStartAProgramAreKnown(t *testing.T) {
 	t.Parallel()
 	known := map[string]string{
 		// Only with the default credentials of a cloud, which the SOPS key services ask for that we do not give a file: our
-		// own key service knows age alone (crypto/sopsfile: TestTheEnvironmentGivesNoKey).
-		"cloud.google.com/go/auth/credentials/internal/externalaccount": "sops",
+		// own key service knows age alone (crypto/sopsfile: TestTheEnvironmentGivesNoKey); and with those of the controller itself, whose
+		// files and variables may name a program (in Google's library not without GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES). A store names none.
+		"cloud.google.com/go/auth/credentials/internal/externalaccount": "sops, gcpsm, which refuses configurations that name one (providers/gcp)",
 		"cloud.google.com/go/auth/internal/transport/cert":              "sops",
 		"github.com/Azure/azure-sdk-for-go/sdk/azidentity":              "sops, azurekv, which asks it for none of the credentials that do",
-		"github.com/aws/aws-sdk-go-v2/credentials/processcreds":         "sops",
+		"github.com/aws/aws-sdk-go-v2/credentials/processcreds":         "sops, aws without auth",
 		"github.com/getsops/sops/v3/age":                                "sops",
 		"github.com/getsops/sops/v3/pgp":                                "sops",
 		"github.com/googleapis/enterprise-certificate-proxy/client":     "sops",
