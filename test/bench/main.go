@@ -68,7 +68,7 @@ func chains() [][]scenario {
 			{name: "large", about: "10000 objects with five keys of their own each and refreshInterval 1h: a minute in which nothing changes", takes: 230 * time.Second, run: large},
 		},
 		{
-			{name: "aws", about: "1000 objects with five keys of their own each in AWS Secrets Manager, read by the role of a ServiceAccount, refreshInterval 4m: one whole interval in which nothing changes", takes: 360 * time.Second, run: awsSteady},
+			{name: "aws", about: "1000 objects with five keys of their own each in AWS Secrets Manager, read by the role of a ServiceAccount, refreshInterval 4m: one whole interval in which nothing changes", takes: 300 * time.Second, run: awsSteady},
 		},
 		{
 			{name: "google", about: "1000 ExternalSecrets, each reads a secret of its own in Google Cloud Secret Manager, which takes 100 ms for an answer; 50 at once", takes: 25 * time.Second, run: googleSync(1000)},
