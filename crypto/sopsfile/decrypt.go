@@ -177,11 +177,11 @@ func (c *valueCipher) Decrypt(ciphertext string, key []byte, path string) (any, 
 // Encrypt implements sops.Cipher: it refuses.
 func (*valueCipher) Encrypt(any, []byte, string) (string, error) { return "", errNotWrapped }
 
-var plainPath = regexp.MustCompile(`^[A-Za-z0-9_.:/-]{1,256}$`)
+var plainPath = regexp.MustCompile(`^[A-Za-z0-9_.:/-]+$`)
 
 func (c *valueCipher) failure() error {
 	key := strings.TrimSuffix(c.failed, ":")
-	if !plainPath.MatchString(key) {
+	if len(key) > maxPlain || !plainPath.MatchString(key) {
 		return fmt.Errorf("%w: a value cannot be decrypted", ErrIntegrity)
 	}
 	return fmt.Errorf("%w: the value of %s cannot be decrypted", ErrIntegrity, strings.ReplaceAll(key, ":", "."))

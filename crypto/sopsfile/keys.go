@@ -133,7 +133,10 @@ func dataKey(ctx context.Context, metadata *sops.Metadata, identities []age.Iden
 	return key, nil
 }
 
-var plainName = regexp.MustCompile(`^[A-Za-z0-9:/._@+-]{1,256}$`)
+// maxPlain is how long a name or path is that is shown. An expression that counts so far would take half a megabyte.
+const maxPlain = 256
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9:/._@+-]+$`)
 
 // noKey says for whom the file is encrypted: recipients are public.
 func noKey(metadata *sops.Metadata) error {
@@ -142,7 +145,7 @@ func noKey(metadata *sops.Metadata) error {
 	for _, group := range metadata.KeyGroups {
 		for _, key := range group {
 			name := key.ToString()
-			if len(names) == listedKeys || !plainName.MatchString(name) {
+			if len(names) == listedKeys || len(name) > maxPlain || !plainName.MatchString(name) {
 				rest++
 				continue
 			}

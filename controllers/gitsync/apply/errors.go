@@ -102,14 +102,14 @@ func isImmutable(err error) bool {
 	})
 }
 
-var failedWebhook = regexp.MustCompile(`failed calling webhook "([a-zA-Z0-9.\-]{1,253})"`)
+var failedWebhook = regexp.MustCompile(`failed calling webhook "([a-zA-Z0-9.\-]+)"`)
 
 func webhookOf(err error) string {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
 		return ""
 	}
-	if m := failedWebhook.FindStringSubmatch(status.Status().Message); m != nil {
+	if m := failedWebhook.FindStringSubmatch(status.Status().Message); m != nil && len(m[1]) <= 253 {
 		return m[1]
 	}
 	return ""

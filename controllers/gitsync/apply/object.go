@@ -110,7 +110,7 @@ func mergeStringData(ref Ref, secret map[string]any) error {
 }
 
 // secretKeys is what Kubernetes accepts as a key of a Secret.
-var secretKeys = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`)
+var secretKeys = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
 
 func stringMap(ref Ref, secret map[string]any, field string) (map[string]string, error) {
 	raw, ok := secret[field]
@@ -123,7 +123,7 @@ func stringMap(ref Ref, secret map[string]any, field string) (map[string]string,
 	}
 	out := make(map[string]string, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		if !secretKeys.MatchString(k) { // it is not quoted: it may be a value in the wrong place
+		if len(k) > 253 || !secretKeys.MatchString(k) { // it is not quoted: it may be a value in the wrong place
 			return nil, providers.Errorf(providers.ErrInvalid,
 				"%s: a key of %s has characters other than letters, digits, '-', '_' and '.'; rename it", ref, field)
 		}

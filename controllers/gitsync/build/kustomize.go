@@ -116,9 +116,9 @@ var reasons = []struct {
 	text    string
 }{
 	{regexp.MustCompile(`kustomize panicked`), "kustomize failed on it"},
-	{regexp.MustCompile(`may not add resource with an already registered id: ([\w./~\[\]-]{1,300})`), "two resources have the same id, $1"},
-	{regexp.MustCompile(`no matches for Id ([\w./~\[\]-]{1,300})`), "a patch has no target; there is no resource $1"},
-	{regexp.MustCompile(`multiple matches for Id ([\w./~\[\]-]{1,300})`), "a patch has several targets, $1"},
+	{regexp.MustCompile(`may not add resource with an already registered id: ([\w./~\[\]-]+)`), "two resources have the same id, $1"},
+	{regexp.MustCompile(`no matches for Id ([\w./~\[\]-]+)`), "a patch has no target; there is no resource $1"},
+	{regexp.MustCompile(`multiple matches for Id ([\w./~\[\]-]+)`), "a patch has several targets, $1"},
 	{regexp.MustCompile(`cycle detected`), "its bases lead back to it"},
 	{regexp.MustCompile(`[Mm]issing metadata.name in object`), "a resource has no metadata.name"},
 	{regexp.MustCompile(`(missing|unable to find) (Resource )?metadata`), "a resource has no metadata"},
@@ -133,13 +133,16 @@ var reasons = []struct {
 	{regexp.MustCompile(`MalformedYAMLError|yaml: `), "a file is not valid YAML"},
 }
 
+// maxID is how much is shown of the id of a resource. Expressions that count so far would take half a megabyte.
+const maxID = 300
+
 func reason(err error) string {
 	text := err.Error()
 	for _, r := range reasons {
 		if m := r.pattern.FindStringSubmatch(text); m != nil {
 			out := r.text
 			if len(m) > 1 {
-				out = strings.ReplaceAll(out, "$1", m[1])
+				out = strings.ReplaceAll(out, "$1", m[1][:min(len(m[1]), maxID)])
 			}
 			return out
 		}

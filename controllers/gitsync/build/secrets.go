@@ -49,7 +49,9 @@ func few(keys []string) []string {
 	return append(keys[:listed:listed], fmt.Sprintf("%d more keys", len(keys)-listed))
 }
 
-var secretKey = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`)
+var secretKey = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
+
+func isSecretKey(key string) bool { return len(key) <= 253 && secretKey.MatchString(key) }
 
 // plainKeys returns the keys of a Secret whose values were not encrypted in Git: those that no encrypted file that went
 // into the object had as an encrypted value, or as its whole content. Empty values do not count. How the value came into
@@ -69,7 +71,7 @@ func plainKeys(object map[string]any, sealed func([]byte) bool) []string {
 			if value == nil || (isText && text == "") || (isText && wasSealed(text, field == "data", sealed)) {
 				continue
 			}
-			if !secretKey.MatchString(key) {
+			if !isSecretKey(key) {
 				key = "a key that is not valid"
 			}
 			plain[key] = true
@@ -146,7 +148,7 @@ func leftoverIn(value any, encoded bool) (at string, found bool) {
 }
 
 func showField(name string) string {
-	if !secretKey.MatchString(name) {
+	if !isSecretKey(name) {
 		return "?"
 	}
 	return name

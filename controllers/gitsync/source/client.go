@@ -239,7 +239,7 @@ func (c *Client) classify(ctx context.Context, r remote, err error) (text string
 	case errors.As(err, &throttled), isClassed(err):
 		return "", nil
 	case errors.As(err, &origin):
-		if !plainHost.MatchString(origin.host) {
+		if !isPlainHost(origin.host) {
 			origin.host = "another server"
 		}
 		return fmt.Sprintf("it redirects to %s; credentials are not taken there, set spec.url to it", origin.host), providers.ErrInvalid

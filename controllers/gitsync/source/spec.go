@@ -95,7 +95,7 @@ func parseURL(raw string) (remote, error) {
 		return invalid("has a scheme that is not supported; use https:// or ssh://")
 	case r.host == "":
 		return invalid("names no host")
-	case !plainHost.MatchString(r.host):
+	case !isPlainHost(r.host):
 		return invalid("has a host with characters that no host name has")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return invalid("must have no query and no fragment")
@@ -121,8 +121,10 @@ func parseURL(raw string) (remote, error) {
 
 var (
 	scpLike   = regexp.MustCompile(`^[A-Za-z0-9._-]+(@[A-Za-z0-9._-]+)?:[^/]`)
-	plainHost = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,253}$`)
+	plainHost = regexp.MustCompile(`^[A-Za-z0-9._:-]+$`)
 )
+
+func isPlainHost(host string) bool { return len(host) <= 253 && plainHost.MatchString(host) }
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
