@@ -18,31 +18,45 @@ import (
 // syncTimeout bounds each wait; no scenario needs as much.
 const syncTimeout = 10 * time.Minute
 
-// each watches objects until seen, which gets each of them as it is and as it changes, has returned true.
+// each watches objects until seen, which gets each of them as it is and as it changes, has returned true. A watch that the API
+// server ends, as it does when whoever watches falls behind, is begun anew: seen gets all of them once more.
 func (w *world) each(ctx context.Context, list client.ObjectList, seen func(client.Object) (done bool), opts ...client.ListOption) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
+	for {
+		done, err := w.watch(ctx, list, seen, opts...)
+		if done || err != nil {
+			return err
+		}
+		if err := w.pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// watch is one watch of each: neither done nor an error when it has ended by itself.
+func (w *world) watch(ctx context.Context, list client.ObjectList, seen func(client.Object) (done bool), opts ...client.ListOption) (done bool, err error) {
 	var ended <-chan struct{}
 	if w.running != nil {
 		ended = w.running.Done()
 	}
 	events, err := w.client.Watch(ctx, list, opts...)
 	if err != nil {
-		return fmt.Errorf("watch: %w", err)
+		return false, fmt.Errorf("watch: %w", err)
 	}
 	defer events.Stop()
 	for {
 		select {
 		case <-ended:
-			return errors.New("the controller has ended")
+			return false, errors.New("the controller has ended")
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		case event, open := <-events.ResultChan():
 			if !open || event.Type == watch.Error {
-				return errors.New("the watch has ended")
+				return false, nil
 			}
 			if obj, ok := event.Object.(client.Object); ok && seen(obj) {
-				return nil
+				return true, nil
 			}
 		}
 	}
