@@ -12,6 +12,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 )
 
 // certificateManager exports certificates of AWS Certificate Manager, with their private keys.
@@ -42,7 +43,7 @@ func (s *certificateManager) readAll(ctx context.Context, refs []providers.Ref) 
 func (s *certificateManager) read(ctx context.Context, ref providers.Ref) (providers.Result, error) {
 	name := fmt.Sprintf("certificate %q", ref.Key)
 	if ref.Metadata {
-		return providers.Result{}, s.api.errorf(providers.ErrInvalid, "%s: tags of certificates are not read; remove metadataPolicy", name)
+		return providers.Result{}, s.api.Errorf(providers.ErrInvalid, "%s: tags of certificates are not read; remove metadataPolicy", name)
 	}
 	passphrase := rand.Text()
 	out, err := s.client.ExportCertificate(ctx, &acm.ExportCertificateInput{CertificateArn: aws.String(ref.Key), Passphrase: []byte(passphrase)})
@@ -51,9 +52,9 @@ func (s *certificateManager) read(ctx context.Context, ref providers.Ref) (provi
 	}
 	content, err := bundle(out, passphrase)
 	if err != nil {
-		return providers.Result{}, s.api.strange()
+		return providers.Result{}, s.api.Strange()
 	}
-	return providers.Result{Document: certificate{name: s.api.store + ": " + name, content: content}}, nil
+	return providers.Result{Document: certificate{name: s.api.Store + ": " + name, content: content}}, nil
 }
 
 // refused explains why AWS does not export a certificate.
@@ -62,12 +63,12 @@ func (s *certificateManager) refused(err error, name string) error {
 	if errors.As(err, &answer) {
 		switch answer.ErrorCode() {
 		case "RequestInProgressException":
-			return s.api.errorf(providers.ErrInvalid, "%s is not issued yet; complete its validation", name)
+			return s.api.Errorf(providers.ErrInvalid, "%s is not issued yet; complete its validation", name)
 		case "InvalidStateException", "ValidationException":
-			return s.api.errorf(providers.ErrInvalid, "AWS does not export %s: the key must be the ARN of a certificate that is issued and for which export is enabled", name)
+			return s.api.Errorf(providers.ErrInvalid, "AWS does not export %s: the key must be the ARN of a certificate that is issued and for which export is enabled", name)
 		}
 	}
-	return s.api.explain(err, operation{"acm:ExportCertificate", name, cureKey})
+	return s.api.Explain(err, awsidentity.Operation{Action: "acm:ExportCertificate", On: name, Cure: cureKey})
 }
 
 // bundle is what External Secrets Operator makes of a certificate: the leaf, the chain and the private key, one below the other.

@@ -13,7 +13,7 @@ import (
 // checkQuery refuses a search for nothing in particular below a path, which External Secrets Operator does not know either.
 func (s *session) checkQuery(q providers.Query) error {
 	if q.Path != nil && q.Name == nil && len(q.Tags) == 0 {
-		return s.api.errorf(providers.ErrInvalid, "find.path alone finds nothing: find by name (find.name.regexp: .* for all) or tags")
+		return s.api.Errorf(providers.ErrInvalid, "find.path alone finds nothing: find by name (find.name.regexp: .* for all) or tags")
 	}
 	return nil
 }
@@ -41,7 +41,7 @@ func (c *collection) add(name string, r providers.Result) error {
 // fits refuses more than a search may find.
 func (c *collection) fits(matches int) error {
 	if matches > providers.MaxFound || c.size > providers.MaxFoundSize {
-		return c.api.errorf(providers.ErrInvalid, "more than %d %s, or %d MiB of them, match; narrow find", providers.MaxFound, c.noun, providers.MaxFoundSize>>20)
+		return c.api.Errorf(providers.ErrInvalid, "more than %d %s, or %d MiB of them, match; narrow find", providers.MaxFound, c.noun, providers.MaxFoundSize>>20)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 )
 
 // parameterStore reads parameters of AWS Systems Manager.
@@ -46,9 +47,9 @@ func (s *parameterStore) read(ctx context.Context, ref providers.Ref) (providers
 	out, err := s.client.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name), WithDecryption: aws.Bool(true)})
 	switch {
 	case err != nil:
-		return providers.Result{}, s.api.explain(err, operation{"ssm:GetParameter", parameterName(name), cureKey})
+		return providers.Result{}, s.api.Explain(err, awsidentity.Operation{Action: "ssm:GetParameter", On: parameterName(name), Cure: cureKey})
 	case out.Parameter == nil:
-		return providers.Result{}, s.api.strange()
+		return providers.Result{}, s.api.Strange()
 	}
 	return s.result(name, *out.Parameter)
 }
@@ -59,10 +60,10 @@ func parameterName(name string) string { return fmt.Sprintf("parameter %q", name
 // result makes a document of a parameter that was read under a name.
 func (s *parameterStore) result(name string, from types.Parameter) (providers.Result, error) {
 	if from.Value == nil || from.Name == nil {
-		return providers.Result{}, s.api.strange()
+		return providers.Result{}, s.api.Strange()
 	}
 	return providers.Result{
-		Document: document{name: s.api.store + ": " + parameterName(name), content: []byte(*from.Value)},
+		Document: document{name: s.api.Store + ": " + parameterName(name), content: []byte(*from.Value)},
 		Version:  strconv.FormatInt(from.Version, 10),
 	}, nil
 }
@@ -74,15 +75,15 @@ func (s *parameterStore) readTags(ctx context.Context, name string) (providers.R
 	})
 	switch {
 	case err != nil:
-		return providers.Result{}, s.api.explain(err, operation{"ssm:ListTagsForResource", parameterName(name), cureKey})
+		return providers.Result{}, s.api.Explain(err, awsidentity.Operation{Action: "ssm:ListTagsForResource", On: parameterName(name), Cure: cureKey})
 	case out.TagList == nil:
-		return providers.Result{}, s.api.strange()
+		return providers.Result{}, s.api.Strange()
 	}
 	tags := make(map[string]string, len(out.TagList))
 	for _, tag := range out.TagList {
 		tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
 	}
-	doc, err := newTags(s.api.store+": the tags of "+parameterName(name), tags)
+	doc, err := newTags(s.api.Store+": the tags of "+parameterName(name), tags)
 	return providers.Result{Document: doc}, err
 }
 
@@ -96,9 +97,9 @@ func (s *parameterStore) readAll(ctx context.Context, refs []providers.Ref) ([]p
 	answered, err := s.client.GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: aws.Bool(true)})
 	switch {
 	case err != nil:
-		return nil, s.api.explain(err, operation{"ssm:GetParameters", "what the store is asked for together", cureKey})
+		return nil, s.api.Explain(err, awsidentity.Operation{Action: "ssm:GetParameters", On: "what the store is asked for together", Cure: cureKey})
 	case answered.Parameters == nil && answered.InvalidParameters == nil:
-		return nil, s.api.strange()
+		return nil, s.api.Strange()
 	}
 	byName := make(map[string]types.Parameter, 2*len(answered.Parameters))
 	for _, p := range answered.Parameters {

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 )
 
 var _ providers.Finder = (*parameterStore)(nil)
@@ -54,9 +55,9 @@ func (s *parameterStore) readBelow(ctx context.Context, path string, q providers
 		out, err := s.client.GetParametersByPath(ctx, in)
 		switch {
 		case err != nil:
-			return s.api.explain(err, operation{"ssm:GetParametersByPath", "the parameters below " + cmp.Or(path, "find.path"), "find.path and find.tags"})
+			return s.api.Explain(err, awsidentity.Operation{Action: "ssm:GetParametersByPath", On: "the parameters below " + cmp.Or(path, "find.path"), Cure: "find.path and find.tags"})
 		case out.Parameters == nil:
-			return s.api.strange()
+			return s.api.Strange()
 		}
 		for _, p := range out.Parameters {
 			name := aws.ToString(p.Name)
@@ -75,7 +76,7 @@ func (s *parameterStore) readBelow(ctx context.Context, path string, q providers
 			return nil
 		}
 		if aws.ToString(out.NextToken) == aws.ToString(in.NextToken) {
-			return s.api.strange() // its pages do not end
+			return s.api.Strange() // its pages do not end
 		}
 		in.NextToken = out.NextToken
 	}
@@ -111,18 +112,18 @@ func (s *parameterStore) describe(ctx context.Context, q providers.Query, c *col
 	for {
 		out, err := s.client.DescribeParameters(ctx, in)
 		if err != nil {
-			err = s.api.explain(err, operation{"ssm:DescribeParameters", "the parameters that find looks for", "find.path and find.tags"})
+			err = s.api.Explain(err, awsidentity.Operation{Action: "ssm:DescribeParameters", On: "the parameters that find looks for", Cure: "find.path and find.tags"})
 			if errors.Is(err, providers.ErrDenied) {
 				return nil, describing{err}
 			}
 			return nil, err
 		}
 		if out.Parameters == nil {
-			return nil, s.api.strange()
+			return nil, s.api.Strange()
 		}
 		for _, p := range out.Parameters {
 			if p.Name == nil {
-				return nil, s.api.strange()
+				return nil, s.api.Strange()
 			}
 			if q.Matches(*p.Name) {
 				names = append(names, *p.Name)
@@ -135,7 +136,7 @@ func (s *parameterStore) describe(ctx context.Context, q providers.Query, c *col
 			return names, nil
 		}
 		if aws.ToString(out.NextToken) == aws.ToString(in.NextToken) {
-			return nil, s.api.strange() // its pages do not end
+			return nil, s.api.Strange() // its pages do not end
 		}
 		in.NextToken = out.NextToken
 	}

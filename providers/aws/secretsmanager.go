@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 )
 
 // secretsManager reads secrets of AWS Secrets Manager.
@@ -68,7 +69,7 @@ func (s *secretsManager) readSecret(ctx context.Context, key, version string) (p
 	}
 	out, err := s.client.GetSecretValue(ctx, in)
 	if err != nil {
-		return providers.Result{}, s.api.explain(err, operation{"secretsmanager:GetSecretValue", secretName(key, version), cureKey})
+		return providers.Result{}, s.api.Explain(err, awsidentity.Operation{Action: "secretsmanager:GetSecretValue", On: secretName(key, version), Cure: cureKey})
 	}
 	return s.result(key, secret{name: out.Name, arn: out.ARN, version: out.VersionId, text: out.SecretString, binary: out.SecretBinary})
 }
@@ -87,10 +88,10 @@ func (s *secretsManager) result(key string, from secret) (providers.Result, erro
 		content = []byte(*from.text)
 	}
 	if content == nil || from.name == nil || from.arn == nil {
-		return providers.Result{}, s.api.strange()
+		return providers.Result{}, s.api.Strange()
 	}
 	return providers.Result{
-		Document: document{name: s.api.store + ": " + secretName(key, ""), content: content},
+		Document: document{name: s.api.Store + ": " + secretName(key, ""), content: content},
 		Version:  aws.ToString(from.version),
 	}, nil
 }
@@ -100,15 +101,15 @@ func (s *secretsManager) readTags(ctx context.Context, key string) (providers.Re
 	out, err := s.client.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(key)})
 	switch {
 	case err != nil:
-		return providers.Result{}, s.api.explain(err, operation{"secretsmanager:DescribeSecret", secretName(key, ""), cureKey})
+		return providers.Result{}, s.api.Explain(err, awsidentity.Operation{Action: "secretsmanager:DescribeSecret", On: secretName(key, ""), Cure: cureKey})
 	case out.Name == nil || out.ARN == nil:
-		return providers.Result{}, s.api.strange()
+		return providers.Result{}, s.api.Strange()
 	}
 	tags := make(map[string]string, len(out.Tags))
 	for _, tag := range out.Tags {
 		tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
 	}
-	doc, err := newTags(s.api.store+": the tags of "+secretName(key, ""), tags)
+	doc, err := newTags(s.api.Store+": the tags of "+secretName(key, ""), tags)
 	return providers.Result{Document: doc}, err
 }
 
@@ -131,8 +132,8 @@ func (s *secretsManager) readAll(ctx context.Context, refs []providers.Ref) ([]p
 			continue
 		}
 		if failure, ok := answered.failed[id]; ok {
-			out[i].Err = s.api.answered(aws.ToString(failure.ErrorCode), aws.ToString(failure.Message), status{},
-				operation{"secretsmanager:GetSecretValue", secretName(id, ""), cureKey})
+			out[i].Err = s.api.Answered(aws.ToString(failure.ErrorCode), aws.ToString(failure.Message), awsidentity.Status{},
+				awsidentity.Operation{Action: "secretsmanager:GetSecretValue", On: secretName(id, ""), Cure: cureKey})
 			continue
 		}
 		out[i] = s.readOne(ctx, refs[i], s)
@@ -154,9 +155,9 @@ func (s *secretsManager) batch(ctx context.Context, ids []string) (answers, erro
 		out, err := s.client.BatchGetSecretValue(ctx, in)
 		switch {
 		case err != nil:
-			return all, s.api.explain(err, operation{"secretsmanager:BatchGetSecretValue", "what the store is asked for together", cureKey})
+			return all, s.api.Explain(err, awsidentity.Operation{Action: "secretsmanager:BatchGetSecretValue", On: "what the store is asked for together", Cure: cureKey})
 		case out.SecretValues == nil && out.Errors == nil && out.NextToken == nil:
-			return all, s.api.strange()
+			return all, s.api.Strange()
 		}
 		for _, v := range out.SecretValues {
 			all.secrets = append(all.secrets, secret{name: v.Name, arn: v.ARN, version: v.VersionId, text: v.SecretString, binary: v.SecretBinary})
@@ -168,7 +169,7 @@ func (s *secretsManager) batch(ctx context.Context, ids []string) (answers, erro
 			return all, nil
 		}
 		if aws.ToString(out.NextToken) == aws.ToString(in.NextToken) {
-			return all, s.api.strange() // its pages do not end
+			return all, s.api.Strange() // its pages do not end
 		}
 		in.NextToken = out.NextToken
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 )
 
 var _ providers.Finder = (*secretsManager)(nil)
@@ -54,13 +55,13 @@ func (s *secretsManager) list(ctx context.Context, q providers.Query, c *collect
 		out, err := s.client.ListSecrets(ctx, in)
 		switch {
 		case err != nil:
-			return nil, s.api.explain(err, operation{"secretsmanager:ListSecrets", "the secrets that find looks for", "find.path and find.tags"})
+			return nil, s.api.Explain(err, awsidentity.Operation{Action: "secretsmanager:ListSecrets", On: "the secrets that find looks for", Cure: "find.path and find.tags"})
 		case out.SecretList == nil:
-			return nil, s.api.strange()
+			return nil, s.api.Strange()
 		}
 		for _, entry := range out.SecretList {
 			if entry.Name == nil {
-				return nil, s.api.strange()
+				return nil, s.api.Strange()
 			}
 			if q.Matches(*entry.Name) {
 				names = append(names, *entry.Name)
@@ -73,7 +74,7 @@ func (s *secretsManager) list(ctx context.Context, q providers.Query, c *collect
 			return names, nil
 		}
 		if aws.ToString(out.NextToken) == aws.ToString(in.NextToken) {
-			return nil, s.api.strange() // its pages do not end
+			return nil, s.api.Strange() // its pages do not end
 		}
 		in.NextToken = out.NextToken
 	}

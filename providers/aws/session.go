@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 )
 
 // parallel is how many requests of one Fetch run at once.
@@ -26,11 +27,11 @@ type session struct {
 }
 
 // Expires implements providers.Expirer.
-func (s *session) Expires() time.Time { return s.api.identity.expires() }
+func (s *session) Expires() time.Time { return s.api.Identity.Expires() }
 
 // Close ends the connections.
 func (s *session) Close() error {
-	s.api.http.Close()
+	s.api.HTTP.Close()
 	return nil
 }
 
@@ -41,16 +42,16 @@ const checkTimeout = 5 * time.Second
 // are shown to AWS STS, which needs no right: where it cannot be reached, as in some private networks, they are taken for
 // good, because a store that works must not be called broken.
 func (s *session) Check(ctx context.Context) error {
-	if s.api.identity.proven {
+	if s.api.Identity.Proven {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	_, err := s.api.sts().GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	_, err := s.api.STS().GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err == nil {
 		return nil
 	}
-	err = s.api.explain(err, operation{action: "sts:GetCallerIdentity", on: "the identity"})
+	err = s.api.Explain(err, awsidentity.Operation{Action: "sts:GetCallerIdentity", On: "the identity"})
 	if errors.Is(err, providers.ErrDenied) {
 		return err
 	}
@@ -94,7 +95,7 @@ func (s *session) fetch(ctx context.Context, refs []providers.Ref, from reader) 
 	for i, request := range requests {
 		for k, ref := range request {
 			read[ref] = answers[i][k]
-			isDown = isDown && answers[i][k].Err != nil && down(answers[i][k].Err)
+			isDown = isDown && answers[i][k].Err != nil && awsidentity.IsDown(answers[i][k].Err)
 		}
 	}
 	if isDown {
@@ -135,11 +136,13 @@ func (s *session) ask(ctx context.Context, refs []providers.Ref, from reader) []
 	switch {
 	case err == nil:
 		return out
-	case down(err) || isUnknown(err):
+	case awsidentity.IsDown(err) || awsidentity.IsUnknown(err):
 		return slices.Repeat([]providers.Result{{Err: err}}, len(refs))
 	}
 	out = s.readEach(ctx, refs, from)
-	explains := func(r providers.Result) bool { return errors.Is(r.Err, providers.ErrDenied) || down(r.Err) }
+	explains := func(r providers.Result) bool {
+		return errors.Is(r.Err, providers.ErrDenied) || awsidentity.IsDown(r.Err)
+	}
 	if errors.Is(err, providers.ErrDenied) && !slices.ContainsFunc(out, explains) {
 		s.single.Store(true) // no document is denied alone: it is the right to read several that is missing
 	}
@@ -175,7 +178,7 @@ func (s *session) readOne(ctx context.Context, ref providers.Ref, from reader) p
 // checkRef refuses what AWS could not be asked for.
 func (s *session) checkRef(ref providers.Ref) error {
 	if strings.TrimSpace(ref.Key) == "" {
-		return s.api.errorf(providers.ErrInvalid, "key %q names nothing", ref.Key)
+		return s.api.Errorf(providers.ErrInvalid, "key %q names nothing", ref.Key)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 )
 
 func TestServicesAreAtAWSsOwnAddressesUnlessTheEnvironmentNamesOne(t *testing.T) {
@@ -24,7 +25,7 @@ func TestServicesAreAtAWSsOwnAddressesUnlessTheEnvironmentNamesOne(t *testing.T)
 		"https://localhost:4566":                                  {"us-east-1", Environment{FIPS: true, Endpoints: Endpoints{SecretsManager: "https://localhost:4566"}}},
 		"https://secretsmanager-fips.us-gov-west-1.amazonaws.com": {"us-gov-west-1", Environment{FIPS: true, Endpoints: Endpoints{ParameterStore: "https://localhost:4566"}}},
 	} {
-		o := api{region: tc.region, environment: tc.environment}.secretsManager().Options()
+		o := api{awsidentity.Caller{Region: tc.region, Environment: tc.environment}}.secretsManager().Options()
 		got, err := secretsmanager.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), secretsmanager.EndpointParameters{
 			Region: aws.String(o.Region), Endpoint: o.BaseEndpoint,
 			UseFIPS:      aws.Bool(o.EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled),
@@ -67,15 +68,6 @@ func TestTheARNOfASecretWithoutItsEndNamesIt(t *testing.T) {
 	} {
 		if got := partialARN("db", arn); got != want {
 			t.Errorf("%s: %q", arn, got)
-		}
-	}
-}
-
-func TestWhatIsShownOfACodeIsAWord(t *testing.T) {
-	t.Parallel()
-	for code, want := range map[string]string{"ValidationException": "ValidationException", "a b": "an error of another kind", "x-1": "an error of another kind"} {
-		if got := printable(code); got != want {
-			t.Errorf("%q: %q", code, got)
 		}
 	}
 }

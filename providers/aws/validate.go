@@ -2,10 +2,10 @@ package aws
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
 )
 
@@ -21,8 +21,8 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 	default:
 		c.Add("service", "must be SecretsManager, ParameterStore or CertificateManager")
 	}
-	checkRegion(&c, spec.Region)
-	checkAuth(&c, spec.Auth)
+	awsidentity.CheckRegion(&c, "region", spec.Region)
+	awsidentity.CheckAuth(&c, "auth", spec.Auth.JWT, spec.Auth.SecretRef)
 	checkRoles(&c, spec)
 	if o := spec.SecretsManager; o != nil {
 		switch {
@@ -33,34 +33,6 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 		}
 	}
 	return c.Problems
-}
-
-// checkRegion looks at the form alone: which regions there are changes, and an own endpoint may have others. The region
-// becomes part of a host name.
-func checkRegion(c *credential.Checks, region string) {
-	isPart := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' }
-	switch {
-	case region == "":
-		c.Add("region", "is required; name a region such as eu-west-1")
-	case len(region) > 63 || strings.ContainsFunc(region, func(r rune) bool { return !isPart(r) }) || region[0] == '-' || region[len(region)-1] == '-':
-		c.Add("region", "must be the name of a region such as eu-west-1")
-	}
-}
-
-func checkAuth(c *credential.Checks, auth stores.AWSAuth) {
-	switch {
-	case auth.JWT != nil && auth.JWT.ServiceAccountRef == nil:
-		c.Add("auth.jwt.serviceAccountRef", "is required; name a ServiceAccount")
-	case auth.JWT != nil:
-		c.Account("auth.jwt.serviceAccountRef", *auth.JWT.ServiceAccountRef)
-	}
-	if ref := auth.SecretRef; ref != nil {
-		c.Selector("auth.secretRef.accessKeyIDSecretRef", ref.AccessKeyID, false)
-		c.Selector("auth.secretRef.secretAccessKeySecretRef", ref.SecretAccessKey, false)
-		if ref.SessionToken != nil {
-			c.Selector("auth.secretRef.sessionTokenSecretRef", ref.SessionToken, false)
-		}
-	}
 }
 
 func checkRoles(c *credential.Checks, spec *stores.AWS) {

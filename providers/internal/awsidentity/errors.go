@@ -1,4 +1,4 @@
-package aws
+package awsidentity
 
 import (
 	"context"
@@ -16,94 +16,91 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// operation is one request, for messages.
-type operation struct {
-	// action is the IAM action that it needs.
-	action string
-	// on is the document as it was asked for; it is left out where everybody is told who uses the store.
-	on string
-	// cure is what to correct when AWS does not accept the request.
-	cure string
+// Operation is one request, for messages.
+type Operation struct {
+	// Action is the IAM action that it needs.
+	Action string
+	// On is what it is about, as it was asked for; it is left out where everybody is told who uses the store.
+	On string
+	// Cure is what to correct when AWS does not accept the request.
+	Cure string
 }
 
-// cureKey is what to correct about the request for one document.
-const cureKey = "the key, its version or the store's region"
-
-// explain reduces an error of the SDK, whose text may quote what AWS or a proxy wrote, to its class and what to do.
-func (a api) explain(err error, o operation) error {
+// Explain reduces an error of the SDK, whose text may quote what AWS or a proxy wrote, to its class and what to do.
+func (c Caller) Explain(err error, o Operation) error {
 	var (
 		unreachable *jsonhttp.UnreachableError
 		answer      smithy.APIError
 	)
 	switch {
 	case errors.As(err, &unreachable):
-		return a.errorf(providers.ErrUnavailable, "AWS: %w", unreachable)
+		return c.Errorf(providers.ErrUnavailable, "AWS: %w", unreachable)
 	case errors.Is(err, jsonhttp.ErrTooLarge):
-		return a.errorf(providers.ErrInvalid, "%s: %w", o.on, jsonhttp.ErrTooLarge)
+		return c.Errorf(providers.ErrInvalid, "%s: %w", o.On, jsonhttp.ErrTooLarge)
 	case errors.Is(err, context.Canceled):
-		return a.errorf(providers.ErrUnavailable, "AWS: the request was canceled")
+		return c.Errorf(providers.ErrUnavailable, "AWS: the request was canceled")
 	case errors.Is(err, context.DeadlineExceeded):
-		return a.errorf(providers.ErrUnavailable, "AWS did not answer in time")
+		return c.Errorf(providers.ErrUnavailable, "AWS did not answer in time")
 	case errors.As(err, &answer):
-		return a.answered(answer.ErrorCode(), answer.ErrorMessage(), statusOf(err), o)
+		return c.Answered(answer.ErrorCode(), answer.ErrorMessage(), statusOf(err), o)
 	default:
-		return a.answered("", "", statusOf(err), o)
+		return c.Answered("", "", statusOf(err), o)
 	}
 }
 
-// status is what HTTP says about an answer.
-type status struct {
+// Status is what HTTP says about an answer; the zero value says nothing.
+type Status struct {
 	code int
 	// after is how long it asks to wait; zero when it does not say.
 	after time.Duration
 }
 
 // statusOf returns the status that an error of the SDK came with; zero without an answer.
-func statusOf(err error) status {
+func statusOf(err error) Status {
 	var r *smithyhttp.ResponseError
 	if !errors.As(err, &r) || r.Response == nil || r.Response.Response == nil {
-		return status{}
+		return Status{}
 	}
 	answer := jsonhttp.Answer{Header: r.Response.Header}
-	return status{code: r.Response.StatusCode, after: answer.RetryAfter()}
+	return Status{code: r.Response.StatusCode, after: answer.RetryAfter()}
 }
 
-// answered is the error for an error code of AWS. The message is matched against known phrases and never shown.
-func (a api) answered(code, message string, from status, o operation) error {
+// Answered is the error for an error code of AWS. The message is matched against known phrases and never shown.
+func (c Caller) Answered(code, message string, from Status, o Operation) error {
 	switch {
 	case isThrottle(code) || from.code == http.StatusTooManyRequests:
-		return fmt.Errorf("%s: AWS: %w", a.store, &providers.ThrottledError{After: from.after})
+		return fmt.Errorf("%s: AWS: %w", c.Store, &providers.ThrottledError{After: from.after})
 	case isOutage(code) || from.code >= http.StatusInternalServerError:
 		if from.code >= http.StatusInternalServerError {
-			return a.errorf(providers.ErrUnavailable, "AWS answered %d %s", from.code, http.StatusText(from.code))
+			return c.Errorf(providers.ErrUnavailable, "AWS answered %d %s", from.code, http.StatusText(from.code))
 		}
-		return a.errorf(providers.ErrUnavailable, "AWS answered that it cannot answer now")
+		return c.Errorf(providers.ErrUnavailable, "AWS answered that it cannot answer now")
 	case isSkewed(code, message):
-		return unknown{a.errorf(providers.ErrDenied, "AWS refuses the signature of requests because of its time; set the clock of the controller's node")}
+		return unknown{c.Errorf(providers.ErrDenied, "AWS refuses the signature of requests because of its time; set the clock of the controller's node")}
 	case isExpired(code):
-		return unknown{a.errorf(providers.ErrDenied, "the AWS credentials of %s have expired; renew them", a.identity.who)}
+		return unknown{c.Errorf(providers.ErrDenied, "the AWS credentials of %s have expired; renew them", c.Identity.Who)}
 	case badCredentials(code):
-		return unknown{a.errorf(providers.ErrDenied,
-			"AWS does not accept the credentials of %s: the key id or the key is wrong, inactive, or of another partition; correct or renew them", a.identity.who)}
+		return unknown{c.Errorf(providers.ErrDenied,
+			"AWS does not accept the credentials of %s: the key id or the key is wrong, inactive, or of another partition; correct or renew them", c.Identity.Who)}
 	case isKeyTrouble(code, message):
-		return a.errorf(providers.ErrDenied,
-			"%s: AWS KMS does not decrypt it for %s: grant kms:Decrypt on its key (in the key's policy, too), and check that the key is enabled", o.on, a.identity.who)
+		return c.Errorf(providers.ErrDenied,
+			"%s: AWS KMS does not decrypt it for %s: grant kms:Decrypt on its key (in the key's policy, too), and check that the key is enabled", o.On, c.Identity.Who)
 	case isDenied(code):
-		return a.errorf(providers.ErrDenied, "AWS refuses %s on %s to %s: grant it", o.action, o.on, a.identity.who)
+		return c.Errorf(providers.ErrDenied, "AWS refuses %s on %s to %s: grant it", o.Action, o.On, c.Identity.Who)
 	case isMissing(code, message):
-		return a.errorf(providers.ErrNotFound, "AWS has no %s in region %s", o.on, a.region)
+		return c.Errorf(providers.ErrNotFound, "AWS has no %s in region %s", o.On, c.Region)
 	case code == "" || code == unknownCode:
-		return a.strange()
+		return c.Strange()
 	case isUnknownOperation(code):
-		return a.errorf(providers.ErrUnavailable, "the endpoint does not know %s; check it", o.action)
+		return c.Errorf(providers.ErrUnavailable, "the endpoint does not know %s; check it", o.Action)
 	default:
-		return a.errorf(providers.ErrInvalid, "AWS does not accept the request for %s (%s); correct %s", o.on, printable(code), o.cure)
+		return c.Errorf(providers.ErrInvalid, "AWS does not accept the request for %s (%s); correct %s", o.On, printable(code), o.Cure)
 	}
 }
 
-// strange is the error for an answer that is none of AWS's.
-func (a api) strange() error {
-	return a.errorf(providers.ErrUnavailable, "the answer is not one of AWS's; check the endpoint and what is between")
+// Strange is the error for an answer that is none of AWS's.
+func (c Caller) Strange() error {
+	return c.Errorf(providers.ErrUnavailable, "the answer is not one of AWS's; check the endpoint and what is between")
 }
 
 // unknownCode is what the SDK calls an error without a code: one that AWS did not write.
@@ -197,13 +194,14 @@ type unknown struct{ error }
 // Unwrap returns what it says.
 func (u unknown) Unwrap() error { return u.error }
 
-func isUnknown(err error) bool {
+// IsUnknown reports whether an error is about who asks and not about what was asked.
+func IsUnknown(err error) bool {
 	var u unknown
 	return errors.As(err, &u)
 }
 
-// down reports that AWS did not answer, or asks to be left alone.
-func down(err error) bool {
+// IsDown reports whether an error says that AWS did not answer, or asks to be left alone.
+func IsDown(err error) bool {
 	throttled := new(providers.ThrottledError)
 	return errors.Is(err, providers.ErrUnavailable) || errors.As(err, &throttled)
 }
