@@ -18,13 +18,14 @@ import (
 
 // All returns the providers, sorted by name. Where the services of AWS are is read from the environment here and nowhere else.
 func All() []providers.Provider {
+	amazon := aws.ReadEnvironment(os.LookupEnv)
 	return []providers.Provider{
-		aws.Provider{Environment: aws.ReadEnvironment(os.LookupEnv)},
+		aws.Provider{Environment: amazon},
 		azure.Provider{},
 		fake.Provider{},
 		gcp.Provider{},
 		kubernetes.Provider{},
-		vault.Provider{},
+		vault.Provider{AWS: amazon},
 		webhook.Provider{},
 	}
 }

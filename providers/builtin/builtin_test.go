@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/aws"
 	"github.com/sealbridge/sealbridge/providers/builtin"
+	"github.com/sealbridge/sealbridge/providers/vault"
 )
 
 func TestEachProviderIsListedOnceAndInOrder(t *testing.T) {
@@ -16,6 +18,28 @@ func TestEachProviderIsListedOnceAndInOrder(t *testing.T) {
 	}
 	if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
 		t.Errorf("providers are not sorted or not unique: %v", names)
+	}
+}
+
+func TestWhereAWSIsReachesWhoeverLogsInThere(t *testing.T) {
+	t.Setenv("AWS_STS_ENDPOINT", "https://sts.example.com")
+	reached := 0
+	for _, p := range builtin.All() {
+		var got aws.Environment
+		switch p := p.(type) {
+		case aws.Provider:
+			got = p.Environment
+		case vault.Provider:
+			got = p.AWS
+		default:
+			continue
+		}
+		if reached++; got.Endpoints.STS != "https://sts.example.com" || !got.Ambient {
+			t.Errorf("%s knows of AWS: %+v", p.Name(), got)
+		}
+	}
+	if reached != 2 {
+		t.Errorf("%d providers were asked", reached)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
 )
 
@@ -23,7 +24,7 @@ type login struct {
 }
 
 // login gets a token by the first method that auth holds; without auth there is none (a Vault agent adds its own).
-func (a api) login(ctx context.Context, auth *stores.VaultAuth, creds credential.Reader) (login, error) {
+func (a api) login(ctx context.Context, auth *stores.VaultAuth, creds credential.Reader, environment awsidentity.Environment) (login, error) {
 	switch method(auth) {
 	case methodToken:
 		return a.loginToken(ctx, *auth.TokenSecretRef, creds)
@@ -39,6 +40,8 @@ func (a api) login(ctx context.Context, auth *stores.VaultAuth, creds credential
 		return a.loginJWT(ctx, auth.JWT, creds)
 	case methodCert:
 		return a.loginCert(ctx, auth.Cert)
+	case methodIAM:
+		return a.loginIAM(ctx, auth.IAM, creds, environment)
 	default:
 		return login{}, nil
 	}

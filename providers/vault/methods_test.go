@@ -69,7 +69,12 @@ func mustRead(t *testing.T, session providers.Session) {
 // refusedLogin opens a session, which must fail as one of the class, with the text and without the credential.
 func refusedLogin(t *testing.T, spec *stores.Vault, env providers.Env, class error, want string) {
 	t.Helper()
-	session, err := vault.Provider{}.Open(t.Context(), config(spec), env)
+	refusedBy(t, vault.Provider{}, spec, env, class, want)
+}
+
+func refusedBy(t *testing.T, p vault.Provider, spec *stores.Vault, env providers.Env, class error, want string) {
+	t.Helper()
+	session, err := p.Open(t.Context(), config(spec), env)
 	if err == nil {
 		closeNow(t, session)
 		t.Fatalf("it logs in; want %q", want)

@@ -11,11 +11,15 @@ import (
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
 )
 
 // Provider opens sessions on KV engines of Vault.
-type Provider struct{}
+type Provider struct {
+	// AWS says where AWS is, for logins by auth.iam.
+	AWS awsidentity.Environment
+}
 
 // Name implements providers.Provider.
 func (Provider) Name() string { return "vault" }
@@ -46,7 +50,7 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 		role:   roleOf(spec.Auth),
 		proven: method(spec.Auth) == methodToken,
 	}
-	if err := s.logIn(ctx, spec, creds); err != nil {
+	if err := s.logIn(ctx, spec, creds, p.AWS); err != nil {
 		client.Close()
 		return nil, err
 	}
@@ -79,12 +83,12 @@ func connect(ctx context.Context, spec *stores.Vault, creds credential.Reader) (
 }
 
 // logIn sets the session's token and what follows from it.
-func (s *session) logIn(ctx context.Context, spec *stores.Vault, creds credential.Reader) error {
+func (s *session) logIn(ctx context.Context, spec *stores.Vault, creds credential.Reader, environment awsidentity.Environment) error {
 	at := s.api
 	if spec.Auth != nil && spec.Auth.Namespace != "" {
 		at.namespace = spec.Auth.Namespace
 	}
-	l, err := at.login(ctx, spec.Auth, creds)
+	l, err := at.login(ctx, spec.Auth, creds, environment)
 	if s.proven && errors.Is(err, providers.ErrDenied) && s.reaches(ctx, l.token) {
 		s.proven, err = false, nil // when it ends is not known
 	}
@@ -145,6 +149,8 @@ func roleOf(auth *stores.VaultAuth) string {
 		return "of the " + roleNamed(auth.JWT.Role)
 	case methodCert:
 		return "of the certificate's role"
+	case methodIAM:
+		return "of the " + iamRole(auth.IAM)
 	default:
 		return "of the agent's token"
 	}

@@ -132,7 +132,11 @@ func TestAProblemNamesTheField(t *testing.T) {
 		"cert in plain text": {with(func(v *stores.Vault) {
 			v.Server, v.Auth = "http://vault", &stores.VaultAuth{Cert: &stores.VaultCertAuth{ClientCert: sel, SecretRef: sel}}
 		}), []string{"auth.cert"}},
-		"iam":                             {auth(stores.VaultAuth{IAM: &stores.VaultIAMAuth{}}), []string{"auth.iam"}},
+		"iam":                             {auth(stores.VaultAuth{IAM: &stores.VaultIAMAuth{Role: "r"}}), nil},
+		"iam and the role of its name":    {auth(stores.VaultAuth{IAM: &stores.VaultIAMAuth{Region: "eu-west-1", SecretRef: &stores.AWSAuthSecretRef{AccessKeyID: sel, SecretAccessKey: sel}}}), nil},
+		"iam at places that are none":     {auth(stores.VaultAuth{IAM: &stores.VaultIAMAuth{Path: "../x", Region: "evil.example.com/", ServerID: "a\nb"}}), []string{"auth.iam.path", "auth.iam.region", "auth.iam.vaultAwsIamServerID"}},
+		"iam of nobody":                   {auth(stores.VaultAuth{IAM: &stores.VaultIAMAuth{JWT: &stores.AWSJWTAuth{}}}), []string{"auth.iam.jwt.serviceAccountRef"}},
+		"iam with half a key":             {auth(stores.VaultAuth{IAM: &stores.VaultIAMAuth{SecretRef: &stores.AWSAuthSecretRef{AccessKeyID: sel}}}), []string{"auth.iam.secretRef.secretAccessKeySecretRef"}},
 		"gcp":                             {auth(stores.VaultAuth{GCP: &stores.VaultGCPAuth{}}), []string{"auth.gcp"}},
 		"of two methods the first counts": {auth(stores.VaultAuth{TokenSecretRef: sel, IAM: &stores.VaultIAMAuth{}}), nil},
 	} {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
 )
 
@@ -93,7 +94,7 @@ func checkClientTLS(c *credential.Checks, tls stores.VaultClientTLS) {
 
 // checkAuth checks the method that is used.
 func checkAuth(c *credential.Checks, auth *stores.VaultAuth) {
-	const known = "tokenSecretRef, appRole, kubernetes, ldap, userPass, jwt or cert"
+	const known = "tokenSecretRef, appRole, kubernetes, ldap, userPass, jwt, cert or iam"
 	switch used := method(auth); used {
 	case methodToken:
 		c.Selector("auth.tokenSecretRef", auth.TokenSecretRef, false)
@@ -111,6 +112,8 @@ func checkAuth(c *credential.Checks, auth *stores.VaultAuth) {
 		checkMount(c, "auth.cert.path", auth.Cert.Path)
 		c.Selector("auth.cert.clientCert", auth.Cert.ClientCert, true)
 		c.Selector("auth.cert.secretRef", auth.Cert.SecretRef, true)
+	case methodIAM:
+		checkIAM(c, auth.IAM)
 	case methodNone:
 		c.Add("auth", "must hold "+known)
 	default:
@@ -139,6 +142,17 @@ func checkJWT(c *credential.Checks, auth *stores.VaultJWTAuth) {
 	default:
 		c.Add("auth.jwt", "must hold secretRef or kubernetesServiceAccountToken")
 	}
+}
+
+func checkIAM(c *credential.Checks, auth *stores.VaultIAMAuth) {
+	checkMount(c, "auth.iam.path", auth.Path)
+	if auth.Region != "" {
+		awsidentity.CheckRegion(c, "auth.iam.region", auth.Region)
+	}
+	if auth.ServerID != "" && !credential.Printable(auth.ServerID) {
+		c.Add("auth.iam.vaultAwsIamServerID", "must be printable ASCII")
+	}
+	awsidentity.CheckAuth(c, "auth.iam", auth.JWT, auth.SecretRef)
 }
 
 func checkAppRole(c *credential.Checks, role *stores.VaultAppRole) {
