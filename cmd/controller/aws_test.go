@@ -28,6 +28,8 @@ import (
 )
 
 const (
+	// awsCanary is a value of these tests alone: stores of others hold theirs, where it may be.
+	awsCanary   = "canary-51d2e7a9"
 	awsRole     = "eks.amazonaws.com/role-arn"
 	awsAudience = "sts.amazonaws.com"
 )
@@ -164,7 +166,7 @@ func (w *awsWorld) search() {
 		}
 		said[fmt.Sprintf("%T", list)] = string(raw)
 	}
-	for _, private := range append(w.aws.Private(), canary) {
+	for _, private := range append(w.aws.Private(), awsCanary) {
 		for where, text := range said {
 			if strings.Contains(text, private) {
 				w.t.Errorf("a value, a key or a token is in %s", where)
@@ -246,8 +248,8 @@ func TestAWSIsReadByTheRoleOfTheServiceAccount(t *testing.T) {
 	w := newAWSWorld(t)
 	ctx, first, other := t.Context(), w.aws.Account(t), w.aws.Account(t)
 	must(t,
-		first.PutSecret(ctx, "apps/db", `{"password":"one-`+canary+`"}`), first.PutParameter(ctx, "/apps/token", "token-"+canary),
-		other.PutSecret(ctx, "apps/db", `{"password":"other-`+canary+`"}`), other.PutParameter(ctx, "/apps/token", "other-"+canary),
+		first.PutSecret(ctx, "apps/db", `{"password":"one-`+awsCanary+`"}`), first.PutParameter(ctx, "/apps/token", "token-"+awsCanary),
+		other.PutSecret(ctx, "apps/db", `{"password":"other-`+awsCanary+`"}`), other.PutParameter(ctx, "/apps/token", "other-"+awsCanary),
 	)
 	role, second := w.role(first, "reader", w.ns), w.role(other, "reader", w.ns)
 	account := w.account(w.ns, role)
@@ -263,14 +265,14 @@ func TestAWSIsReadByTheRoleOfTheServiceAccount(t *testing.T) {
 
 	w.says("db", "the controller may not mint a token of ServiceAccount "+w.ns+"/reader")
 	w.mint(w.ns)
-	w.holds(w.ns, "db", "one-"+canary)
-	w.holds(w.ns, "gone", "one-"+canary)
-	w.holds(w.ns, "token", "token-"+canary)
+	w.holds(w.ns, "db", "one-"+awsCanary)
+	w.holds(w.ns, "gone", "one-"+awsCanary)
+	w.holds(w.ns, "token", "token-"+awsCanary)
 
 	// A new value.
-	must(t, first.PutSecret(ctx, "apps/db", `{"password":"two-`+canary+`"}`), first.PutParameter(ctx, "/apps/token", "new-"+canary))
-	w.holds(w.ns, "db", "two-"+canary)
-	w.holds(w.ns, "token", "new-"+canary)
+	must(t, first.PutSecret(ctx, "apps/db", `{"password":"two-`+awsCanary+`"}`), first.PutParameter(ctx, "/apps/token", "new-"+awsCanary))
+	w.holds(w.ns, "db", "two-"+awsCanary)
+	w.holds(w.ns, "token", "new-"+awsCanary)
 	if n := w.did(role, "AssumeRoleWithWebIdentity"); n > 2 {
 		t.Errorf("the role was assumed %d times for two stores", n)
 	}
@@ -281,24 +283,24 @@ func TestAWSIsReadByTheRoleOfTheServiceAccount(t *testing.T) {
 		must(t, w.client.Patch(ctx, account, client.RawPatch("application/merge-patch+json", patch)))
 	}
 	bind(second)
-	w.holds(w.ns, "db", "other-"+canary)
-	w.holds(w.ns, "token", "other-"+canary)
+	w.holds(w.ns, "db", "other-"+awsCanary)
+	w.holds(w.ns, "token", "other-"+awsCanary)
 
 	// A role that does not trust the account; what is there stays.
 	stranger := w.role(first, "stranger", "elsewhere")
 	bind(stranger)
 	w.says("db", "AWS refuses sts:AssumeRoleWithWebIdentity on role "+stranger)
 	w.says("token", "AWS refuses sts:AssumeRoleWithWebIdentity on role "+stranger)
-	w.holds(w.ns, "db", "other-"+canary)
+	w.holds(w.ns, "db", "other-"+awsCanary)
 	bind(role)
-	w.holds(w.ns, "db", "two-"+canary)
-	w.holds(w.ns, "gone", "two-"+canary)
+	w.holds(w.ns, "db", "two-"+awsCanary)
+	w.holds(w.ns, "gone", "two-"+awsCanary)
 
 	// No value any more: each does as its deletionPolicy says.
 	must(t, first.DeleteSecret(ctx, "apps/db"))
 	w.holds(w.ns, "gone", "")
 	w.says("db", "apps/db")
-	w.holds(w.ns, "db", "two-"+canary)
+	w.holds(w.ns, "db", "two-"+awsCanary)
 }
 
 // TestAClusterSecretStoreOfAWSReadsAsTheAccountOfEachNamespace: what one namespace may read, another does not get by the same
@@ -307,7 +309,7 @@ func TestAClusterSecretStoreOfAWSReadsAsTheAccountOfEachNamespace(t *testing.T) 
 	t.Parallel()
 	w := newAWSWorld(t)
 	ctx, ours, theirs, elsewhere := t.Context(), w.aws.Account(t), w.aws.Account(t), w.cp.Namespace(t)
-	must(t, ours.PutSecret(ctx, "db", "ours-"+canary), theirs.PutSecret(ctx, "db", "theirs-"+canary))
+	must(t, ours.PutSecret(ctx, "db", "ours-"+awsCanary), theirs.PutSecret(ctx, "db", "theirs-"+awsCanary))
 	store := &esv1.ClusterSecretStore{ObjectMeta: metav1.ObjectMeta{Name: w.ns}, Spec: w.store(stores.AWSSecretsManager)}
 	w.make(store, w.account(w.ns, w.role(ours, "reader", w.ns)), w.account(elsewhere, w.role(theirs, "reader", elsewhere)))
 	t.Cleanup(func() { _ = w.client.Delete(context.WithoutCancel(ctx), store) })
@@ -316,6 +318,6 @@ func TestAClusterSecretStoreOfAWSReadsAsTheAccountOfEachNamespace(t *testing.T) 
 	w.run()
 	ref := esv1.StoreRef{Name: w.ns, Kind: esv1.KindClusterSecretStore}
 	w.make(w.externalSecret(w.ns, "db", ref, esv1.RemoteRef{Key: "db"}), w.externalSecret(elsewhere, "db", ref, esv1.RemoteRef{Key: "db"}))
-	w.holds(w.ns, "db", "ours-"+canary)
-	w.holds(elsewhere, "db", "theirs-"+canary)
+	w.holds(w.ns, "db", "ours-"+awsCanary)
+	w.holds(elsewhere, "db", "theirs-"+awsCanary)
 }
