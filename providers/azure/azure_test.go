@@ -353,6 +353,7 @@ func TestASessionAsksOnceForEachObjectAndLogsInOnce(t *testing.T) {
 	t.Parallel()
 	w := newTenant(t, "frugal")
 	w.vault.SetSecret("a", azurecloud.Object{Value: "1"})
+	before := len(w.cloud.Requests(w.vault.Host()))
 	session := w.open(t)
 	for range 2 {
 		if _, err := session.Fetch(t.Context(), []providers.Ref{{Key: "a"}, {Key: "secret/a"}, {Key: "a", Metadata: true}, {Key: "b"}}); err != nil {
@@ -360,7 +361,7 @@ func TestASessionAsksOnceForEachObjectAndLogsInOnce(t *testing.T) {
 		}
 	}
 	var asked, without int
-	for _, r := range w.cloud.Requests(w.vault.Host()) {
+	for _, r := range w.cloud.Requests(w.vault.Host())[before:] {
 		if asked++; !r.Authorized {
 			without++
 		}

@@ -148,10 +148,11 @@ func newMetadataServer() metadataServer {
 	}}})}
 }
 
+// project asks each time: the library would remember an answer for all of the process.
 func (m metadataServer) project(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
-	return m.client.ProjectIDWithContext(ctx)
+	return m.client.GetWithContext(ctx, "project/project-id")
 }
 
 func (m metadataServer) attribute(name string) func(context.Context) (string, error) {
