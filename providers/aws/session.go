@@ -13,6 +13,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // parallel is how many requests of one Fetch run at once.
@@ -91,19 +92,17 @@ func (s *session) fetch(ctx context.Context, refs []providers.Ref, from reader) 
 	}
 	_ = group.Wait() // each error is in its result
 	read := make(map[providers.Ref]providers.Result, len(refs))
-	isDown := len(refs) > 0
 	for i, request := range requests {
 		for k, ref := range request {
 			read[ref] = answers[i][k]
-			isDown = isDown && answers[i][k].Err != nil && awsidentity.IsDown(answers[i][k].Err)
 		}
-	}
-	if isDown {
-		return nil, read[refs[0]].Err
 	}
 	out := make([]providers.Result, len(refs))
 	for i, ref := range refs {
 		out[i] = read[ref]
+	}
+	if err := reading.Down(out); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -136,12 +135,12 @@ func (s *session) ask(ctx context.Context, refs []providers.Ref, from reader) []
 	switch {
 	case err == nil:
 		return out
-	case awsidentity.IsDown(err) || awsidentity.IsUnknown(err):
+	case reading.IsDown(err) || awsidentity.IsUnknown(err):
 		return slices.Repeat([]providers.Result{{Err: err}}, len(refs))
 	}
 	out = s.readEach(ctx, refs, from)
 	explains := func(r providers.Result) bool {
-		return errors.Is(r.Err, providers.ErrDenied) || awsidentity.IsDown(r.Err)
+		return errors.Is(r.Err, providers.ErrDenied) || reading.IsDown(r.Err)
 	}
 	if errors.Is(err, providers.ErrDenied) && !slices.ContainsFunc(out, explains) {
 		s.single.Store(true) // no document is denied alone: it is the right to read several that is missing

@@ -2,7 +2,6 @@ package azure
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // parallel is how many reads of one Fetch run at once.
@@ -71,7 +71,7 @@ func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.
 			out[i] = s.result(held[n], refs[i])
 		}
 	}
-	return out, down(out)
+	return out, reading.Down(out)
 }
 
 // read reads objects, a few at a time.
@@ -87,20 +87,6 @@ func (s *session) read(ctx context.Context, objects []object) ([]*held, []error)
 	}
 	_ = group.Wait() // each error is in errs
 	return out, errs
-}
-
-// down returns an error when the vault answered nothing at all.
-func down(results []providers.Result) error {
-	for _, r := range results {
-		throttled := new(providers.ThrottledError)
-		if !errors.Is(r.Err, providers.ErrUnavailable) && !errors.As(r.Err, &throttled) {
-			return nil
-		}
-	}
-	if len(results) == 0 {
-		return nil
-	}
-	return results[0].Err
 }
 
 func (s *session) badKey(ref providers.Ref) error {

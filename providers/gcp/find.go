@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	pb "cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/iterator"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -113,15 +112,14 @@ func matches(q providers.Query, name string, labels map[string]string) bool {
 
 // readAll reads the latest versions of a few secrets at once. One that is gone meanwhile, or has no version, is left out.
 func (s *session) readAll(ctx context.Context, names []string) ([]providers.Found, error) {
-	results := make([]providers.Result, len(names))
-	var group errgroup.Group
+	refs := make([]providers.Ref, len(names))
 	for i, name := range names {
-		group.Go(func() error {
-			results[i] = s.read(ctx, providers.Ref{Key: name})
-			return nil
-		})
+		refs[i].Key = name
 	}
-	_ = group.Wait() // each error is in its result
+	results, err := s.Fetch(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
 	var out []providers.Found
 	for i, r := range results {
 		if errors.Is(r.Err, providers.ErrNotFound) {

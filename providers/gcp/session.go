@@ -9,11 +9,11 @@ import (
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	pb "cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/iterator"
 	"google.golang.org/grpc/codes"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // parallel is how many reads of one Fetch run at once, over one connection: Secret Manager has no request for several secrets.
@@ -46,51 +46,7 @@ func (s *session) Close() error {
 
 // Fetch implements providers.Session: one read for each distinct ref, some at a time.
 func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.Result, error) {
-	read := make(map[providers.Ref]*providers.Result, len(refs))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for _, ref := range refs {
-		if read[ref] != nil {
-			continue
-		}
-		result := new(providers.Result)
-		read[ref] = result
-		group.Go(func() error {
-			*result = s.read(ctx, ref)
-			return nil
-		})
-	}
-	_ = group.Wait() // each error is in its result
-	out := make([]providers.Result, len(refs))
-	for i, ref := range refs {
-		out[i] = *read[ref]
-	}
-	if err := down(out); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-// down returns an error when Secret Manager answered nothing at all.
-func down(results []providers.Result) error {
-	for _, r := range results {
-		throttled := new(providers.ThrottledError)
-		if !errors.Is(r.Err, providers.ErrUnavailable) && !errors.As(r.Err, &throttled) {
-			return nil
-		}
-	}
-	if len(results) == 0 {
-		return nil
-	}
-	return results[0].Err
-}
-
-func (s *session) read(ctx context.Context, ref providers.Ref) providers.Result {
-	result, err := s.document(ctx, ref)
-	if err != nil {
-		return providers.Result{Err: err}
-	}
-	return result
+	return reading.Each(refs, parallel, func(ref providers.Ref) (providers.Result, error) { return s.document(ctx, ref) })
 }
 
 func (s *session) document(ctx context.Context, ref providers.Ref) (providers.Result, error) {

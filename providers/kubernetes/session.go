@@ -15,6 +15,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // parallel is how many reads of one Fetch run at once.
@@ -81,28 +82,18 @@ func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.
 	}
 	_ = group.Wait() // each error is in its read
 	out := make([]providers.Result, len(refs))
-	failed := 0
 	for i, ref := range refs {
 		r := reads[ref.Key]
 		if out[i].Err = r.err; r.err != nil {
-			if down(r.err) {
-				failed++
-			}
 			continue
 		}
 		out[i].Version = r.secret.Metadata.ResourceVersion
 		out[i].Document = s.document(r.secret, ref.Metadata)
 	}
-	if failed == len(refs) && failed > 0 {
-		return nil, out[0].Err
+	if err := reading.Down(out); err != nil {
+		return nil, err
 	}
 	return out, nil
-}
-
-// down reports that the API server did not answer.
-func down(err error) bool {
-	throttled := new(providers.ThrottledError)
-	return errors.Is(err, providers.ErrUnavailable) || errors.As(err, &throttled)
 }
 
 func (s *session) document(sec *secret, metadata bool) providers.Document {

@@ -3,16 +3,14 @@ package vault
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // parallel is how many reads of one Fetch run at once.
@@ -46,54 +44,7 @@ func (s *session) Close() error {
 
 // Fetch implements providers.Session: one read for each distinct ref.
 func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.Result, error) {
-	index := make(map[providers.Ref]int, len(refs))
-	var distinct []providers.Ref
-	for _, ref := range refs {
-		if _, ok := index[ref]; !ok {
-			index[ref] = len(distinct)
-			distinct = append(distinct, ref)
-		}
-	}
-	read := make([]providers.Result, len(distinct))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for i, ref := range distinct {
-		group.Go(func() error {
-			read[i] = s.read(ctx, ref)
-			return nil
-		})
-	}
-	_ = group.Wait() // each error is in its result
-	if err := down(read); err != nil {
-		return nil, err
-	}
-	out := make([]providers.Result, len(refs))
-	for i, ref := range refs {
-		out[i] = read[index[ref]]
-	}
-	return out, nil
-}
-
-// down returns an error when Vault answered nothing at all.
-func down(results []providers.Result) error {
-	for _, r := range results {
-		throttled := new(providers.ThrottledError)
-		if !errors.Is(r.Err, providers.ErrUnavailable) && !errors.As(r.Err, &throttled) {
-			return nil
-		}
-	}
-	if len(results) == 0 {
-		return nil
-	}
-	return results[0].Err
-}
-
-func (s *session) read(ctx context.Context, ref providers.Ref) providers.Result {
-	result, err := s.readRef(ctx, ref)
-	if err != nil {
-		return providers.Result{Err: err}
-	}
-	return result
+	return reading.Each(refs, parallel, func(ref providers.Ref) (providers.Result, error) { return s.readRef(ctx, ref) })
 }
 
 func (s *session) readRef(ctx context.Context, ref providers.Ref) (providers.Result, error) {

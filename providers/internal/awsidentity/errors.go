@@ -199,9 +199,3 @@ func IsUnknown(err error) bool {
 	var u unknown
 	return errors.As(err, &u)
 }
-
-// IsDown reports whether an error says that AWS did not answer, or asks to be left alone.
-func IsDown(err error) bool {
-	throttled := new(providers.ThrottledError)
-	return errors.Is(err, providers.ErrUnavailable) || errors.As(err, &throttled)
-}
