@@ -1,12 +1,10 @@
 package controlplane_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -49,38 +47,7 @@ func starter() int {
 func TestNothingIsLeftWhenTheStarterIsKilled(t *testing.T) {
 	t.Parallel()
 	process.Require(t, "controlplane")
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), starterEnv+"=1")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	fields := strings.Fields(line)
-	if err != nil || len(fields) != 4 {
-		t.Fatalf("starter printed %q, %v", line, err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	for _, pid := range fields[:3] {
-		eventually(t, "process "+pid+" is gone", func() error {
-			if process.Runs(pid) {
-				return errors.New("it still runs")
-			}
-			return nil
-		})
-	}
-	eventually(t, "the data folder is gone", func() error {
-		if _, err := os.Stat(fields[3]); !os.IsNotExist(err) {
-			return fmt.Errorf("stat says %w", err)
-		}
-		return nil
-	})
+	process.LeavesNothing(t, starterEnv, 3)
 }
 
 func TestControlPlaneIsReadyInSeconds(t *testing.T) {

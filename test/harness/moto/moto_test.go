@@ -1,7 +1,6 @@
 package moto_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,12 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sealbridge/sealbridge/test/harness/moto"
 	"github.com/sealbridge/sealbridge/test/harness/process"
@@ -39,29 +36,7 @@ func TestMain(m *testing.M) {
 func TestNothingIsLeftWhenTheStarterIsKilled(t *testing.T) {
 	t.Parallel()
 	process.Require(t, "moto")
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), starterEnv+"=1")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	fields := strings.Fields(line)
-	if err != nil || len(fields) != 2 {
-		t.Fatalf("starter printed %q, %v", line, err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	eventually(t, "the server is gone", func() bool { return !process.Runs(fields[0]) })
-	eventually(t, "the folder is gone", func() bool {
-		_, err := os.Stat(fields[1])
-		return errors.Is(err, os.ErrNotExist)
-	})
+	process.LeavesNothing(t, starterEnv, 1)
 }
 
 func TestAnAccountSeesNothingOfAnother(t *testing.T) {
@@ -205,13 +180,4 @@ func post(t *testing.T, server *moto.Server, form url.Values) string {
 		t.Fatal(err)
 	}
 	return string(body)
-}
-
-func eventually(t *testing.T, what string, check func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !check(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not after 30 s: %s", what)
-		}
-	}
 }

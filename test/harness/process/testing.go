@@ -1,13 +1,17 @@
 package process
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // atEnd is what the tests of this binary started and share.
@@ -62,6 +66,44 @@ func (s *Shared[T]) Get(t testing.TB, start func(context.Context) (T, error)) T 
 		Missing(t, s.err)
 	}
 	return s.part
+}
+
+// LeavesNothing runs this test binary again with the environment variable set, where its TestMain starts something, prints the ids
+// of the processes and the folder, on one line, and waits. It kills that and fails the test unless all of them are gone soon.
+func LeavesNothing(t testing.TB, variable string, processes int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // G204, G702: it is this test binary
+	cmd.Env = append(os.Environ(), variable+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	fields := strings.Fields(line)
+	if err != nil || len(fields) != processes+1 {
+		t.Fatalf("starter printed %q, %v", line, err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	remains := func() []string {
+		left := slices.DeleteFunc(slices.Clone(fields[:processes]), func(pid string) bool { return !Runs(pid) })
+		if _, err := os.Stat(fields[processes]); !errors.Is(err, os.ErrNotExist) {
+			left = append(left, fields[processes])
+		}
+		return left
+	}
+	for deadline := time.After(30 * time.Second); len(remains()) > 0; {
+		select {
+		case <-deadline:
+			t.Fatalf("not gone after 30 s: %s", remains())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // Require returns the path of a program under bin/. When it is missing the test is skipped with the make target that

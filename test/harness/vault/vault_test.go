@@ -1,12 +1,10 @@
 package vault_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,36 +37,7 @@ func TestMain(m *testing.M) {
 func TestNothingIsLeftWhenTheStarterIsKilled(t *testing.T) {
 	t.Parallel()
 	process.Require(t, "vault")
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), starterEnv+"=1")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	fields := strings.Fields(line)
-	if err != nil || len(fields) != 2 {
-		t.Fatalf("starter printed %q, %v", line, err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	eventually(t, "the server is gone", func() error {
-		if process.Runs(fields[0]) {
-			return errors.New("it still runs")
-		}
-		return nil
-	})
-	eventually(t, "the data folder is gone", func() error {
-		if _, err := os.Stat(fields[1]); !os.IsNotExist(err) {
-			return fmt.Errorf("stat says %w", err)
-		}
-		return nil
-	})
+	process.LeavesNothing(t, starterEnv, 1)
 }
 
 func TestValuesOfBothKVVersionsComeBack(t *testing.T) {
