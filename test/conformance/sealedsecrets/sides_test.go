@@ -158,12 +158,17 @@ func (c *controller) reports() bool {
 	})
 }
 
-func (c *controller) start(ctx context.Context) error {
+func (c *controller) start(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	c.process, err = process.OnFreePorts(func() (*process.Process, error) { return c.startOnce(ctx) })
+	return err
+}
+
+func (c *controller) startOnce(ctx context.Context) (*process.Process, error) {
 	port, err := process.FreePorts(ctx, 2)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	address := func(i int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port+i)) }
 	c.serves, c.metrics = address(0), address(1)
@@ -175,12 +180,13 @@ func (c *controller) start(ctx context.Context) error {
 		}, c.flags...),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if c.process, err = process.Start(ctx, spec); err != nil {
-		return err
+	started, err := process.Start(ctx, spec)
+	if err != nil {
+		return nil, err
 	}
-	return c.process.Ready(ctx, func(ctx context.Context) error { return process.Answers(ctx, "http://"+c.serves+"/healthz") })
+	return started, started.Ready(ctx, func(ctx context.Context) error { return process.Answers(ctx, "http://"+c.serves+"/healthz") })
 }
 
 func (c *controller) stop() {

@@ -185,20 +185,24 @@ const (
 	portMax = 32000
 )
 
-// FreePorts returns n consecutive loopback TCP ports on which nothing listens now, the first of them. A server may still
-// lose one to another starter; see OnFreePorts.
+// FreePorts returns n consecutive loopback TCP ports on which nothing listens now, the first of them. On Linux no other call gets them,
+// in whichever process of this machine, until this one ends; only a program that does not ask here can still take one, see OnFreePorts.
 func FreePorts(ctx context.Context, n int) (int, error) {
 	const tries = 200
 	for range tries {
 		first := portMin + rand.IntN(portMax-portMin-n) //nolint:gosec // G404: a port is not a secret
-		if allFree(ctx, first, n) {
+		free, err := allFree(ctx, first, n)
+		if err != nil {
+			return 0, err
+		}
+		if free {
 			return first, nil
 		}
 	}
 	return 0, fmt.Errorf("find %d free loopback ports between %d and %d: none in %d tries", n, portMin, portMax, tries)
 }
 
-// OnFreePorts starts a server that takes what FreePorts gives it, again when it has ended because another starter was faster.
+// OnFreePorts starts a server that takes what FreePorts gives it, again when it has ended because another program was faster.
 func OnFreePorts[T any](start func() (T, error)) (part T, err error) {
 	const tries = 3
 	for range tries {
@@ -209,14 +213,18 @@ func OnFreePorts[T any](start func() (T, error)) (part T, err error) {
 	return part, err
 }
 
-func allFree(ctx context.Context, first, n int) bool {
+// allFree reserves ports and tells whether all of them can be listened on; those of a try that fails stay reserved.
+func allFree(ctx context.Context, first, n int) (bool, error) {
 	for port := first; port < first+n; port++ {
+		if reserved, err := reserve(port); err != nil || !reserved {
+			return false, err
+		}
 		var lc net.ListenConfig
 		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			return false
+			return false, nil //nolint:nilerr // the next ones may be free
 		}
 		_ = l.Close()
 	}
-	return true
+	return true, nil
 }

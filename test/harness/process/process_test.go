@@ -28,6 +28,15 @@ func TestMain(m *testing.M) {
 		fmt.Println(p.PID())
 		select {}
 	}
+	if os.Getenv("PROCESS_TEST_PORT") != "" {
+		port, err := process.FreePorts(context.Background(), 1)
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println(port)
+		select {}
+	}
 	os.Exit(process.RunTests(m))
 }
 
