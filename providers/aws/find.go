@@ -7,7 +7,10 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 )
 
 // checkQuery refuses a search for nothing in particular below a path, which External Secrets Operator does not know either.
@@ -16,6 +19,29 @@ func (s *session) checkQuery(q providers.Query) error {
 		return s.api.Errorf(providers.ErrInvalid, "find.path alone finds nothing: find by name (find.name.regexp: .* for all) or tags")
 	}
 	return nil
+}
+
+// unlisted explains why AWS lists nothing. What it has not got then is no document, and deletion policies act on those that it
+// has not got.
+func (s *session) unlisted(err error, o awsidentity.Operation) error {
+	err = s.api.Explain(err, o)
+	if errors.Is(err, providers.ErrNotFound) {
+		return s.api.Errorf(providers.ErrInvalid, "AWS has nothing to list for %s; correct %s or the store's region", o.On, o.Cure)
+	}
+	return err
+}
+
+// following returns the token of the page that follows the one that was asked for with a token; nil after the last. One that comes
+// again would be followed for ever.
+func (s *session) following(asked, answered *string) (*string, error) {
+	switch aws.ToString(answered) {
+	case "":
+		return nil, nil //nolint:nilnil // there is no other page
+	case aws.ToString(asked):
+		return nil, s.api.Strange()
+	default:
+		return answered, nil
+	}
 }
 
 // collection is what a search has found so far.
@@ -72,13 +98,13 @@ func (c *collection) read(ctx context.Context, names []string, from reader) erro
 	return nil
 }
 
-// sorted returns what was found in the order of the names.
+// sorted returns what was found in the order of the names, each once: what changes while it is listed can be on two pages.
 func (c *collection) sorted() []providers.Found {
-	slices.SortFunc(c.found, func(a, b providers.Found) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(c.found, func(a, b providers.Found) int { return cmp.Compare(a.Name, b.Name) })
 	if c.found == nil {
 		return []providers.Found{}
 	}
-	return c.found
+	return slices.CompactFunc(c.found, func(a, b providers.Found) bool { return a.Name == b.Name })
 }
 
 // sortedKeys returns the names of tags in a steady order.

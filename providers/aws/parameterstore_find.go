@@ -55,7 +55,7 @@ func (s *parameterStore) readBelow(ctx context.Context, path string, q providers
 		out, err := s.client.GetParametersByPath(ctx, in)
 		switch {
 		case err != nil:
-			return s.api.Explain(err, awsidentity.Operation{Action: "ssm:GetParametersByPath", On: "the parameters below " + cmp.Or(path, "find.path"), Cure: "find.path and find.tags"})
+			return s.unlisted(err, awsidentity.Operation{Action: "ssm:GetParametersByPath", On: "the parameters below " + cmp.Or(path, "find.path"), Cure: "find.path and find.tags"})
 		case out.Parameters == nil:
 			return s.api.Strange()
 		}
@@ -72,13 +72,9 @@ func (s *parameterStore) readBelow(ctx context.Context, path string, q providers
 				return err
 			}
 		}
-		if out.NextToken == nil {
-			return nil
+		if in.NextToken, err = s.following(in.NextToken, out.NextToken); err != nil || in.NextToken == nil {
+			return err
 		}
-		if aws.ToString(out.NextToken) == aws.ToString(in.NextToken) {
-			return s.api.Strange() // its pages do not end
-		}
-		in.NextToken = out.NextToken
 	}
 }
 
@@ -112,7 +108,7 @@ func (s *parameterStore) describe(ctx context.Context, q providers.Query, c *col
 	for {
 		out, err := s.client.DescribeParameters(ctx, in)
 		if err != nil {
-			err = s.api.Explain(err, awsidentity.Operation{Action: "ssm:DescribeParameters", On: "the parameters that find looks for", Cure: "find.path and find.tags"})
+			err = s.unlisted(err, awsidentity.Operation{Action: "ssm:DescribeParameters", On: "the parameters that find looks for", Cure: "find.path and find.tags"})
 			if errors.Is(err, providers.ErrDenied) {
 				return nil, describing{err}
 			}
@@ -132,13 +128,9 @@ func (s *parameterStore) describe(ctx context.Context, q providers.Query, c *col
 		if err := c.fits(len(names)); err != nil {
 			return nil, err
 		}
-		if out.NextToken == nil {
-			return names, nil
+		if in.NextToken, err = s.following(in.NextToken, out.NextToken); err != nil || in.NextToken == nil {
+			return names, err
 		}
-		if aws.ToString(out.NextToken) == aws.ToString(in.NextToken) {
-			return nil, s.api.Strange() // its pages do not end
-		}
-		in.NextToken = out.NextToken
 	}
 }
 

@@ -165,13 +165,12 @@ func (s *secretsManager) batch(ctx context.Context, ids []string) (answers, erro
 		for _, failure := range out.Errors {
 			all.failed[aws.ToString(failure.SecretId)] = failure
 		}
-		if out.NextToken == nil {
-			return all, nil
+		if len(all.secrets) > len(ids) {
+			return all, s.api.Strange() // it answers each once
 		}
-		if aws.ToString(out.NextToken) == aws.ToString(in.NextToken) {
-			return all, s.api.Strange() // its pages do not end
+		if in.NextToken, err = s.following(in.NextToken, out.NextToken); err != nil || in.NextToken == nil {
+			return all, err
 		}
-		in.NextToken = out.NextToken
 	}
 }
 

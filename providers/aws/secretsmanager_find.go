@@ -55,7 +55,7 @@ func (s *secretsManager) list(ctx context.Context, q providers.Query, c *collect
 		out, err := s.client.ListSecrets(ctx, in)
 		switch {
 		case err != nil:
-			return nil, s.api.Explain(err, awsidentity.Operation{Action: "secretsmanager:ListSecrets", On: "the secrets that find looks for", Cure: "find.path and find.tags"})
+			return nil, s.unlisted(err, awsidentity.Operation{Action: "secretsmanager:ListSecrets", On: "the secrets that find looks for", Cure: "find.path and find.tags"})
 		case out.SecretList == nil:
 			return nil, s.api.Strange()
 		}
@@ -70,12 +70,8 @@ func (s *secretsManager) list(ctx context.Context, q providers.Query, c *collect
 		if err := c.fits(len(names)); err != nil {
 			return nil, err
 		}
-		if out.NextToken == nil {
-			return names, nil
+		if in.NextToken, err = s.following(in.NextToken, out.NextToken); err != nil || in.NextToken == nil {
+			return names, err
 		}
-		if aws.ToString(out.NextToken) == aws.ToString(in.NextToken) {
-			return nil, s.api.Strange() // its pages do not end
-		}
-		in.NextToken = out.NextToken
 	}
 }

@@ -1,0 +1,149 @@
+package aws_test
+
+import (
+	"errors"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// pages is a request that AWS answers in pages: how one without entries looks, and who asks for them.
+type pages struct {
+	service stores.AWSService
+	empty   map[string]any
+	ask     func(t *testing.T, s providers.Session) error
+}
+
+// paged are the requests that AWS answers in pages, by their action.
+func paged() map[string]pages {
+	search := func(q providers.Query) func(*testing.T, providers.Session) error {
+		return func(t *testing.T, s providers.Session) error {
+			t.Helper()
+			f, _ := providers.As[providers.Finder](s)
+			_, err := f.Find(t.Context(), q)
+			return err
+		}
+	}
+	byName, byTag := providers.Query{Name: regexp.MustCompile(".")}, providers.Query{Tags: map[string]string{"team": "a"}}
+	return map[string]pages{
+		"ListSecrets":         {stores.AWSSecretsManager, map[string]any{"SecretList": []any{}}, search(byName)},
+		"GetParametersByPath": {stores.AWSParameterStore, map[string]any{"Parameters": []any{}}, search(byName)},
+		"DescribeParameters":  {stores.AWSParameterStore, map[string]any{"Parameters": []any{}}, search(byTag)},
+		"BatchGetSecretValue": {stores.AWSSecretsManager, map[string]any{"SecretValues": []any{}}, func(t *testing.T, s providers.Session) error {
+			t.Helper()
+			_, err := s.Fetch(t.Context(), []providers.Ref{{Key: "a"}, {Key: "b"}})
+			return err
+		}},
+	}
+}
+
+func TestPagesThatDoNotEndAreNoAnswer(t *testing.T) {
+	t.Parallel()
+	for action, tc := range paged() {
+		asked := &tally{}
+		url := serve(t, func(w http.ResponseWriter, c call) {
+			asked.add(c.Action)
+			tc.empty["NextToken"] = "again"
+			says(w, 200, tc.empty)
+		})
+		err := tc.ask(t, open(t, at(url), keyStore(tc.service), keyEnv(fakeKeys())))
+		if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of AWS's") || asked.of(action) != 2 {
+			t.Errorf("%s: %v after %d requests", action, err, asked.of(action))
+		}
+	}
+}
+
+// What AWS's own clients take for the last page is one: an empty token, as some that imitate AWS write.
+func TestAnEmptyTokenIsThatOfTheLastPage(t *testing.T) {
+	t.Parallel()
+	for action, tc := range paged() {
+		asked := &tally{}
+		url := serve(t, func(w http.ResponseWriter, c call) {
+			asked.add(c.Action)
+			if c.Action == "GetSecretValue" {
+				says(w, 200, secretAnswer("a"))
+				return
+			}
+			tc.empty["NextToken"] = ""
+			says(w, 200, tc.empty)
+		})
+		if err := tc.ask(t, open(t, at(url), keyStore(tc.service), keyEnv(fakeKeys()))); err != nil || asked.of(action) != 1 {
+			t.Errorf("%s: %v after %d requests", action, err, asked.of(action))
+		}
+	}
+}
+
+func TestABatchThatAnswersMoreThanItWasAskedIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, c call) {
+		token, _ := c.Body["NextToken"].(string)
+		says(w, 200, map[string]any{"SecretValues": []any{secretAnswer("x"), secretAnswer("y")}, "NextToken": token + "."})
+	})
+	_, err := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys())).Fetch(t.Context(), []providers.Ref{{Key: "a"}, {Key: "b"}})
+	if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of AWS's") {
+		t.Error(err)
+	}
+}
+
+// A search finds nothing to delete a Secret for when AWS does not list.
+func TestAListIsNeverMissing(t *testing.T) {
+	t.Parallel()
+	for action, tc := range paged() {
+		if action == "BatchGetSecretValue" {
+			continue
+		}
+		url := serve(t, func(w http.ResponseWriter, _ call) { fails(w, 400, "ResourceNotFoundException", "") })
+		err := tc.ask(t, open(t, at(url), keyStore(tc.service), keyEnv(fakeKeys())))
+		if !errors.Is(err, providers.ErrInvalid) || errors.Is(err, providers.ErrNotFound) || !strings.Contains(err.Error(), "find.path") || strings.Contains(err.Error(), canary) {
+			t.Errorf("%s: %v", action, err)
+		}
+	}
+}
+
+// What changes while it is listed can be on two pages.
+func TestWhatIsListedTwiceIsFoundOnce(t *testing.T) {
+	t.Parallel()
+	for name, q := range map[string]providers.Query{"read": {Name: regexp.MustCompile(".")}, "described": {Tags: map[string]string{"team": "a"}}} {
+		for service, prefix := range map[stores.AWSService]string{stores.AWSSecretsManager: "s", stores.AWSParameterStore: "/s"} {
+			url := serve(t, func(w http.ResponseWriter, c call) { listsTwice(w, c, prefix) })
+			if got := find(t, open(t, at(url), keyStore(service), keyEnv(fakeKeys())), q); !slices.Equal(got, []string{prefix + "-1", prefix + "-2", prefix + "-3"}) {
+				t.Errorf("%s, %s: found %q", service, name, got)
+			}
+		}
+	}
+}
+
+// listsTwice answers lists of three documents in two pages, the second of which begins with the end of the first.
+func listsTwice(w http.ResponseWriter, c call, prefix string) {
+	names, token := []string{prefix + "-1", prefix + "-2"}, any("second")
+	if c.Body["NextToken"] == "second" {
+		names, token = []string{prefix + "-2", prefix + "-3"}, nil
+	}
+	all := func(each func(name string) any) []any {
+		var out []any
+		for _, name := range names {
+			out = append(out, each(name))
+		}
+		return out
+	}
+	parameter := func(name string) any { return map[string]any{"Name": name, "Value": canary + name, "Version": 1} }
+	secret := func(name string) any {
+		v := secretAnswer(name)
+		v["SecretString"] = canary + name
+		return v
+	}
+	switch c.Action {
+	case "ListSecrets":
+		says(w, 200, map[string]any{"SecretList": all(secret), "NextToken": token})
+	case "GetParametersByPath", "DescribeParameters":
+		says(w, 200, map[string]any{"Parameters": all(parameter), "NextToken": token})
+	default: // one request reads all three
+		names = []string{prefix + "-1", prefix + "-2", prefix + "-3"}
+		says(w, 200, map[string]any{"SecretValues": all(secret), "Parameters": all(parameter)})
+	}
+}
