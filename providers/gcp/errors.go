@@ -62,22 +62,38 @@ func wait(err error) time.Duration {
 	return 0
 }
 
-// tooLarge reports that the library refused an answer for its size, which it says with a code of the server's.
+// noProject reports that the project does not exist, which is said with the code of a secret that does not.
+func noProject(err error) bool {
+	return code(err) == codes.NotFound && strings.HasPrefix(status.Convert(err).Message(), "Project")
+}
+
+// tooLarge reports that the library refused an answer for its size, before or after decompression, which it says with a code of
+// the server's.
 func tooLarge(err error) bool {
-	return strings.HasPrefix(status.Convert(err).Message(), "grpc: received message larger than max")
+	text := status.Convert(err).Message()
+	return strings.HasPrefix(text, "grpc: ") && strings.Contains(text, "larger than max")
+}
+
+// foreign reports that something answered that speaks no gRPC, as proxies do. The library gives it the code that goes with its HTTP
+// status, as if Secret Manager had refused.
+func foreign(err error) bool {
+	text := status.Convert(err).Message()
+	return strings.Contains(text, "unexpected HTTP status code") || strings.Contains(text, "unexpected content-type")
 }
 
 // refused turns an error of gRPC into one of a class. What is about Secret Manager and not about what was asked names nothing that
 // was asked for: everybody who uses the store is told.
 func (s *session) refused(err error, r request) error {
 	switch c := code(err); {
+	case foreign(err):
+		return s.errorf(providers.ErrUnavailable, "the answer is not one of Secret Manager's; check what is between")
 	case tooLarge(err):
 		return s.errorf(providers.ErrInvalid, "%s: the answer is larger than 4 MiB; a Kubernetes Secret holds at most 1 MiB", r.name)
 	case c == codes.ResourceExhausted:
 		return fmt.Errorf("%s: Secret Manager: %w", s.store, &providers.ThrottledError{After: wait(err)})
 	case aboutProject(err):
 		return s.errorf(providers.ErrDenied, "the Secret Manager API cannot be used in project %s: enable it, with billing, or correct projectID", s.project)
-	case c == codes.NotFound && strings.HasPrefix(status.Convert(err).Message(), "Project"):
+	case noProject(err):
 		return s.errorf(providers.ErrInvalid, "there is no project %s; correct projectID", s.project)
 	case c == codes.NotFound:
 		return s.errorf(providers.ErrNotFound, "Secret Manager has no %s, or no version of it", r.name)
@@ -111,8 +127,6 @@ func (s *session) away(err error) string {
 		return "cannot reach " + at + ": it refuses connections"
 	case strings.Contains(text, "while dialing"):
 		return "cannot reach " + at + ": no connection is made; check what is between"
-	case strings.Contains(text, "unexpected HTTP status code") || strings.Contains(text, "content-type"):
-		return "the answer is not one of Secret Manager's; check what is between"
 	default:
 		return "Secret Manager answered " + code(err).String()
 	}

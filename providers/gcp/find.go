@@ -81,7 +81,7 @@ func (s *session) list(ctx context.Context, q providers.Query, filter string) ([
 		switch {
 		case errors.Is(err, iterator.Done):
 			slices.Sort(names)
-			return names, nil
+			return slices.Compact(names), nil // what comes meanwhile moves others to a second page
 		case err != nil:
 			return nil, s.unlisted(err, at)
 		}

@@ -1,6 +1,7 @@
 package gcp_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -79,6 +80,32 @@ func TestASearchFailsWhenOneOfWhatItFindsCannotBeRead(t *testing.T) {
 	found, err := open(t, spec, keyEnv(p.key)).(providers.Finder).Find(t.Context(), providers.Query{})
 	if err != nil || len(found) != 3 || string(found[1].Value.Bytes()) != "b" || found[1].Version != "1" {
 		t.Errorf("the newest that are enabled: %d, %v", len(found), err)
+	}
+}
+
+// A secret that is made while they are listed moves another to the next page, where it stands again.
+func TestASecretThatIsListedTwiceIsFoundOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		p.Put(p.parent(), name, []byte(name))
+	}
+	pages := 0
+	p.Break(p.project, func(_ context.Context, method string) error {
+		if method == "ListSecrets" {
+			if pages++; pages == 2 {
+				p.Put(p.parent(), "z", []byte("z"))
+			}
+		}
+		return nil
+	})
+	found, err := open(t, keyStore(p.project), keyEnv(p.key)).(providers.Finder).Find(t.Context(), providers.Query{})
+	names := make([]string, len(found))
+	for i, f := range found {
+		names[i] = f.Name
+	}
+	if err != nil || pages != 2 || !slices.Equal(names, []string{"a", "b", "c", "d", "e"}) {
+		t.Errorf("found %q in %d pages, %v", names, pages, err)
 	}
 }
 

@@ -163,9 +163,21 @@ func TestACheckFindsWhatMakesAStoreUseless(t *testing.T) {
 	if err := open(t, cfg.Spec.(*stores.GCPSM), env).(providers.Checker).Check(t.Context()); !errors.Is(err, providers.ErrDenied) {
 		t.Errorf("a token that is refused: %v", err)
 	}
-	cfg, env = elsewhere("nowhere2", nil)(t)
-	if err := open(t, cfg.Spec.(*stores.GCPSM), env).(providers.Checker).Check(t.Context()); !errors.Is(err, providers.ErrUnavailable) {
-		t.Errorf("nobody is there: %v", err)
+	for what, at := range map[string]func(*testing.T) (providers.Config, providers.Env){
+		"nobody is there":         elsewhere("nowhere2", nil),
+		"a proxy refuses":         elsewhere("refused1", says(403, "text/html", "<html>"+canary)),
+		"a proxy wants a login":   elsewhere("refused2", says(401, "text/html", "<html>"+canary)),
+		"a proxy finds no page":   elsewhere("refused3", says(404, "text/html", "<html>"+canary)),
+		"something else is there": elsewhere("refused4", says(200, "text/html", "<html>"+canary)),
+	} {
+		cfg, env := at(t)
+		if err := open(t, cfg.Spec.(*stores.GCPSM), env).(providers.Checker).Check(t.Context()); !errors.Is(err, providers.ErrUnavailable) || strings.Contains(err.Error(), canary) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	cfg, env = breaks(codes.NotFound, "Project not found "+canary)(t)
+	if err := open(t, cfg.Spec.(*stores.GCPSM), env).(providers.Checker).Check(t.Context()); !errors.Is(err, providers.ErrInvalid) {
+		t.Errorf("there is no project: %v", err)
 	}
 }
 

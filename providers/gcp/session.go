@@ -130,7 +130,8 @@ const checked = "sealbridge-check"
 // that need not exist. So nothing is read, and no denial is logged.
 func (s *session) Check(ctx context.Context) error {
 	_, err := s.api.TestIamPermissions(ctx, testPermissions(s.secret(checked)))
-	if err == nil || code(err) == codes.PermissionDenied && !aboutProject(err) || code(err) == codes.NotFound {
+	about := code(err) == codes.PermissionDenied && !aboutProject(err) || code(err) == codes.NotFound && !noProject(err)
+	if err == nil || about && !foreign(err) {
 		return nil // it knows who asks; rights may be on single secrets
 	}
 	return s.refused(err, request{parent(s.project, s.location), "be asked about", "resourcemanager.projects.get", "roles/secretmanager.viewer"})
