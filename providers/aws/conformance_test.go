@@ -135,11 +135,8 @@ func faults(service stores.AWSService, own func(string, *stores.AWS, sdk.Credent
 	action := map[stores.AWSService]string{stores.AWSSecretsManager: "secretsmanager:GetSecretValue", stores.AWSParameterStore: "ssm:GetParameter"}[service]
 	return map[string]providertest.Fault{
 		"nothing listens": {Class: providers.ErrUnavailable, Says: []string{store, "refuses connections"},
-			Open: func(t *testing.T) (providers.Config, providers.Env) {
-				t.Helper()
-				gone := httptest.NewServer(http.NotFoundHandler())
-				gone.Close()
-				return own(gone.URL, keyStore(service), fakeKeys())
+			Open: func(*testing.T) (providers.Config, providers.Env) {
+				return own("http://127.0.0.1:1", keyStore(service), fakeKeys())
 			}},
 		"the name does not resolve": {Class: providers.ErrUnavailable, Says: []string{"cannot be resolved"},
 			Open: func(*testing.T) (providers.Config, providers.Env) {

@@ -1,6 +1,7 @@
 package azure_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,7 +14,7 @@ import (
 	"github.com/sealbridge/sealbridge/test/harness/azurecloud"
 )
 
-// busy answers requests when eight of them are under way, and remembers how many that ever were.
+// busy answers nobody until eight requests are under way, and then everybody. It remembers how many ever were.
 type busy struct {
 	mu        sync.Mutex
 	now, most int
@@ -21,27 +22,26 @@ type busy struct {
 	agents    map[string]bool
 }
 
+func (b *busy) count(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now += n
+	if b.now == 8 && b.most < 8 {
+		close(b.full)
+	}
+	b.most = max(b.most, b.now)
+}
+
 func (b *busy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
-	b.now++
-	b.most = max(b.most, b.now)
 	b.agents[r.Header.Get("User-Agent")] = true
-	if b.now == 8 {
-		close(b.full)
-		b.full = make(chan struct{})
-	}
-	full := b.full
-	last := b.now == 8
 	b.mu.Unlock()
-	if !last {
-		select {
-		case <-full:
-		case <-time.After(10 * time.Second): // too few come at once: the test says so
-		}
+	b.count(1)
+	select {
+	case <-b.full:
+	case <-r.Context().Done(): // too few come at once: the fetch ends without them
 	}
-	b.mu.Lock()
-	b.now--
-	b.mu.Unlock()
+	b.count(-1)
 	_, _ = fmt.Fprintf(w, `{"id":"https://x%s/1","value":%q,"attributes":{"enabled":true}}`, r.URL.Path, r.URL.Path)
 }
 
@@ -54,7 +54,9 @@ func TestEightReadsGoAtOnceAndNoMore(t *testing.T) {
 	for i := range refs {
 		refs[i] = providers.Ref{Key: fmt.Sprint("s-", i)}
 	}
-	results, err := session.Fetch(t.Context(), refs)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	results, err := session.Fetch(ctx, refs)
 	if err != nil {
 		t.Fatal(err)
 	}

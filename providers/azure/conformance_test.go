@@ -2,6 +2,7 @@ package azure_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -158,7 +159,7 @@ func answers(t *testing.T, handler http.HandlerFunc) (providers.Config, provider
 // vaultThat is a store whose vault answers everything as the handler does.
 func vaultThat(t *testing.T, handler http.HandlerFunc) (providers.Config, providers.Env) {
 	t.Helper()
-	w := newTenant(t, fmt.Sprintf("fault-%d", time.Now().UnixNano()))
+	w := newTenant(t, "fault-"+strings.ToLower(rand.Text()))
 	w.cloud.Handle(w.vault.Host(), handler)
 	spec, env := w.store()
 	return config(spec), env
@@ -194,9 +195,7 @@ func faults() map[string]providertest.Fault {
 	const notIts = "is not one of key vault's"
 	all := map[string]providertest.Fault{
 		"nothing listens": {Class: providers.ErrUnavailable, Says: []string{store, "refuses connections"}, Open: func(*testing.T) (providers.Config, providers.Env) {
-			gone := httptest.NewTLSServer(http.NotFoundHandler())
-			gone.Close()
-			return config(withSecret(gone.URL)), credentials("a", canary)
+			return config(withSecret("https://127.0.0.1:1")), credentials("a", canary)
 		}},
 		"the certificate is of an unknown authority": {Class: providers.ErrUnavailable, Says: []string{"SSL_CERT_FILE"}, Open: func(t *testing.T) (providers.Config, providers.Env) {
 			t.Helper()

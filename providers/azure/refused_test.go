@@ -2,6 +2,7 @@ package azure_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ import (
 func loginAt(t *testing.T, says, login http.HandlerFunc) (*stores.AzureKV, *providertest.Env) {
 	t.Helper()
 	w := newTenant(t, "logins"+azurecloud.InCustom)
-	host := fmt.Sprintf("login-%d%s", time.Now().UnixNano(), azurecloud.InStack)
+	host := "login-" + strings.ToLower(rand.Text()) + azurecloud.InStack
 	base := "https://" + host + "/" + azurecloud.Tenant
 	w.cloud.Handle(host, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		switch handler := map[bool]http.HandlerFunc{true: login, false: says}[r.Method == http.MethodPost]; {

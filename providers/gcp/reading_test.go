@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -244,34 +245,28 @@ func TestReadsOfOneFetchRunTogetherAndBounded(t *testing.T) {
 		refs[i].Key = fmt.Sprint("s", i)
 		p.Put(p.parent(), refs[i].Key, []byte(refs[i].Key))
 	}
-	var under atomic.Int32
-	release := make(chan struct{})
+	var under, most atomic.Int32
+	release, once := make(chan struct{}), sync.Once{}
 	p.Break(p.project, func(ctx context.Context, _ string) error {
-		under.Add(1)
+		defer under.Add(-1)
+		now := under.Add(1)
+		for before := most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
+		}
+		if now == together {
+			once.Do(func() { time.AfterFunc(100*time.Millisecond, func() { close(release) }) }) // in which one more would come
+		}
 		select {
 		case <-release:
 			return nil
-		case <-ctx.Done():
+		case <-ctx.Done(): // too few come at once
 			return status.FromContextError(ctx.Err()).Err()
 		}
 	})
-	session := open(t, keyStore(p.project), keyEnv(p.key))
-	go func() {
-		defer close(release)
-		for same, last := 0, int32(0); same < 20 && t.Context().Err() == nil; time.Sleep(10 * time.Millisecond) { // until no more come
-			if now := under.Load(); now == last && now > 1 {
-				same++
-			} else {
-				same, last = 0, now
-			}
-		}
-		if n := under.Load(); n != together {
-			t.Errorf("%d reads are under way at once", n)
-		}
-	}()
-	results, err := session.Fetch(t.Context(), refs)
-	if err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	results, err := open(t, keyStore(p.project), keyEnv(p.key)).Fetch(ctx, refs)
+	if err != nil || most.Load() != together {
+		t.Fatalf("%d reads are under way at once, %v", most.Load(), err)
 	}
 	for i, r := range results {
 		if value, err := r.Document.Value(""); err != nil || string(value.Bytes()) != refs[i].Key {

@@ -161,11 +161,8 @@ func faults(t *testing.T, server *harness.Server, mount string) map[string]provi
 	quoted := func(text string) string { return fmt.Sprintf(`{"errors":[%q]}`, text+" "+canary) }
 	return map[string]providertest.Fault{
 		"nothing listens": {Class: providers.ErrUnavailable, Says: []string{"SecretStore team-a/vault", "refuses connections"},
-			Open: func(t *testing.T) (providers.Config, providers.Env) {
-				t.Helper()
-				gone := httptest.NewServer(http.NotFoundHandler())
-				gone.Close()
-				return config(tokenStore(gone.URL, "kv")), tokenEnv(canary)
+			Open: func(*testing.T) (providers.Config, providers.Env) {
+				return config(tokenStore("http://127.0.0.1:1", "kv")), tokenEnv(canary)
 			}},
 		"the name does not resolve": {Class: providers.ErrUnavailable, Says: []string{"cannot be resolved"},
 			Open: func(*testing.T) (providers.Config, providers.Env) {
