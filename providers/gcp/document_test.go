@@ -2,10 +2,8 @@ package gcp
 
 import (
 	"errors"
-	"strings"
 	"testing"
 
-	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -75,89 +73,6 @@ func FuzzAPropertyIsThereOrIsMissing(f *testing.F) {
 			t.Errorf("an error of no kind: %v", err)
 		}
 		_, _ = doc.Fields(path)
-	})
-}
-
-const credURL = "https://tokens.example.com/token?audience=google"
-
-// TestACredConfigMayAskForLittle: whoever may write a store may write its configuration, which must not read what the controller
-// can read, run a program, or send a token to anybody but Google.
-func TestACredConfigMayAskForLittle(t *testing.T) {
-	t.Parallel()
-	wif := &stores.GCPWorkloadIdentityFederation{ExternalTokenEndpoint: credURL}
-	const url = `"credential_source":{"url":"` + credURL + `"}`
-	const aws = `"environment_id":"aws1","region_url":"http://169.254.169.254/latest/meta-data/placement/availability-zone","url":"http://169.254.169.254/latest/meta-data/iam/security-credentials"`
-	for name, tc := range map[string]struct{ config, problem string }{
-		"what gcloud writes":        {`"token_url":"https://sts.googleapis.com/v1/token","service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@p.iam.gserviceaccount.com:generateAccessToken",` + url, ""},
-		"no token_url":              {url, ""},
-		"one of a region":           {`"token_url":"https://sts.europe-west3.rep.googleapis.com/v1/token",` + url, ""},
-		"the identity of an AWS VM": {`"credential_source":{` + aws + `,"imdsv2_session_token_url":"http://169.254.169.254/latest/api/token","regional_cred_verification_url":"https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"}`, ""},
-
-		"no source":                                      {`"x":1`, "credential_source is required"},
-		"an empty source":                                {`"credential_source":{}`, "must hold url or environment_id"},
-		"a file":                                         {`"credential_source":{"file":"/etc/passwd"}`, "no file of the controller is read"},
-		"a file beside an address":                       {`"credential_source":{"file":"/var/run/secrets/kubernetes.io/serviceaccount/token","url":"` + credURL + `"}`, "no file of the controller is read"},
-		"a certificate":                                  {`"credential_source":{"certificate":{"use_default_certificate_config":true}}`, "no file of the controller is read"},
-		"a program":                                      {`"credential_source":{"executable":{"command":"/bin/sh"}}`, "no program is run"},
-		"a program beside an address":                    {`"credential_source":{"executable":{"command":"/bin/sh"},"url":"` + credURL + `"}`, "no program is run"},
-		"an address that is not the store's":             {`"credential_source":{"url":"https://tokens.example.com/token"}`, "externalTokenEndpoint"},
-		"a token service elsewhere":                      {`"token_url":"https://sts.example.com/v1/token",` + url, "token_url must be"},
-		"one that looks like Google's":                   {`"token_url":"https://sts.googleapis.com.example.com/v1/token",` + url, "token_url must be"},
-		"one with a user":                                {`"token_url":"https://sts.googleapis.com@example.com/v1/token",` + url, "token_url must be"},
-		"one without TLS":                                {`"token_url":"http://sts.googleapis.com/v1/token",` + url, "token_url must be"},
-		"impersonation elsewhere":                        {`"service_account_impersonation_url":"https://iamcredentials.example.com/v1/projects/-/serviceAccounts/a@p.iam.gserviceaccount.com:generateAccessToken",` + url, "service_account_impersonation_url"},
-		"another method of impersonation":                {`"service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@p.iam.gserviceaccount.com:signBlob",` + url, "service_account_impersonation_url"},
-		"another universe":                               {`"universe_domain":"example.com",` + url, "universe_domain"},
-		"an environment that is not known":               {`"credential_source":{"environment_id":"azure1"}`, "environment_id"},
-		"another version of AWS":                         {`"credential_source":{"environment_id":"aws2"}`, "environment_id"},
-		"AWS's metadata server at an address of its own": {`"credential_source":{"environment_id":"aws1","url":"http://example.com/latest/meta-data/iam/security-credentials"}`, "credential_source.url"},
-		"another path of it":                             {`"credential_source":{"environment_id":"aws1","url":"http://169.254.169.254/latest/user-data"}`, "credential_source.url"},
-		"another signed request":                         {`"credential_source":{` + aws + `,"regional_cred_verification_url":"https://iam.amazonaws.com?Action=ListUsers"}`, "regional_cred_verification_url"},
-		"another session endpoint":                       {`"credential_source":{` + aws + `,"imdsv2_session_token_url":"http://example.com/latest/api/token"}`, "imdsv2_session_token_url"},
-	} {
-		_, problem := readCredConfig([]byte(`{"type":"external_account","audience":"//iam.googleapis.com/x",`+tc.config+`}`), wif)
-		if (problem == "") != (tc.problem == "") || !strings.Contains(problem, tc.problem) {
-			t.Errorf("%s: %q, want %q", name, problem, tc.problem)
-		}
-	}
-	for config, want := range map[string]string{
-		`{"type":"authorized_user"}`:                       "type must be external_account",
-		`{"type":"external_account"}`:                      "audience is required",
-		`not JSON`:                                         "it is not JSON",
-		`{"type":"external_account","audience":{"a":"b"}}`: "it is not JSON",
-	} {
-		if _, problem := readCredConfig([]byte(config), wif); !strings.Contains(problem, want) {
-			t.Errorf("%s: %q, want %q", config, problem, want)
-		}
-	}
-	options, problem := readCredConfig([]byte(`{"type":"external_account","audience":"theirs",`+url+`,"service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/b@p.iam.gserviceaccount.com:generateAccessToken"}`),
-		&stores.GCPWorkloadIdentityFederation{ExternalTokenEndpoint: credURL, Audience: "ours", GCPServiceAccountEmail: "a@p.iam.gserviceaccount.com"})
-	if problem != "" || options.Audience != "ours" || options.ServiceAccountImpersonationURL != impersonation("a@p.iam.gserviceaccount.com") {
-		t.Errorf("the store's audience and service account win: %+v, %q", options, problem)
-	}
-}
-
-// FuzzACredConfigReachesGoogleAlone: whatever a configuration says, what is made of it sends tokens to Google, reads no file and
-// runs nothing.
-func FuzzACredConfigReachesGoogleAlone(f *testing.F) {
-	f.Add([]byte(`{"type":"external_account","audience":"a","token_url":"https://sts.googleapis.com/v1/token","credential_source":{"url":"` + credURL + `","file":"x"}}`))
-	f.Add([]byte(`{"type":"external_account","audience":"a","credential_source":{"environment_id":"aws1","EXECUTABLE":{}}}`))
-	wif := &stores.GCPWorkloadIdentityFederation{ExternalTokenEndpoint: credURL}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		options, problem := readCredConfig(raw, wif)
-		if problem != "" {
-			return
-		}
-		source := options.CredentialSource
-		if options.TokenURL != "" && !ofGoogle(options.TokenURL) || options.ServiceAccountImpersonationURL != "" && !ofGoogle(options.ServiceAccountImpersonationURL) {
-			t.Errorf("tokens go to %q and %q", options.TokenURL, options.ServiceAccountImpersonationURL)
-		}
-		if source.File != "" || source.Executable != nil || source.Certificate != nil {
-			t.Error("a file is read or a program run")
-		}
-		if source.EnvironmentID == "" && source.URL != credURL {
-			t.Errorf("%q is asked", source.URL)
-		}
 	})
 }
 

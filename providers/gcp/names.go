@@ -1,26 +1,16 @@
 package gcp
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 )
 
-// The names that Secret Manager accepts. They become parts of resource names and, for the location, of a host name: nothing
-// that separates parts may be in them.
-var (
-	locations = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	emails    = regexp.MustCompile(`^[a-z0-9-]+@([a-z0-9-]+\.)+gserviceaccount\.com$`)
-)
+// The names that Secret Manager accepts. They become parts of resource names: nothing that separates parts may be in them.
 
 func isSecretName(s string) bool { return consists(s, 1, 255, isWord, isWord) }
 
 // isVersionName accepts a number, an alias and latest.
 func isVersionName(s string) bool { return consists(s, 1, 63, isWord, isWord) }
-
-func isProjectName(s string) bool {
-	return consists(s, 1, 128, isLowerOrDigit, func(r rune) bool { return isLowerOrDigit(r) || strings.ContainsRune(".:-", r) })
-}
 
 func isLabelName(s string) bool { return consists(s, 1, 63, isLetter, isLabel) }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
+	"github.com/sealbridge/sealbridge/providers/internal/googleidentity"
 )
 
 // Provider opens sessions on Secret Manager.
@@ -32,25 +33,36 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 		return nil, providers.Errorf(providers.ErrInvalid, "%s: %s", cfg.Store, problems[0])
 	}
 	spec := cfg.Spec.(*stores.GCPSM) // Validate has looked
-	l := newLogin(cfg.Store, spec, credential.Reader{Store: cfg.Store, Env: env})
-	defer l.close()
-	project, err := l.project(ctx)
+	l := googleidentity.New(credential.Reader{Store: cfg.Store, Env: env}, "auth")
+	defer l.Close()
+	project, err := projectOf(ctx, l, spec)
 	if err != nil {
 		return nil, err
 	}
-	id, err := l.identity(ctx)
+	id, err := l.Of(ctx, spec.Auth)
 	if err != nil {
 		return nil, err
 	}
-	client, err := connect(ctx, spec.Location, id.token)
+	client, err := connect(ctx, spec.Location, id.Token)
 	if err != nil {
 		// Nothing is sent yet: it is about the options, and names none of them.
 		return nil, providers.Errorf(providers.ErrInvalid, "%s: no connection to Secret Manager can be made for location %q", cfg.Store, spec.Location)
 	}
 	return &session{
-		store: cfg.Store, api: client, project: project, location: spec.Location, who: id.who, expires: id.expires,
+		store: cfg.Store, api: client, project: project, location: spec.Location, who: id.Who, expires: id.Expires,
 		latestEnabled: spec.SecretVersionSelectionPolicy == stores.GCPLatestOrFetch,
 	}, nil
+}
+
+// projectOf returns the project that holds the secrets: the cluster's own when the store names none.
+func projectOf(ctx context.Context, l *googleidentity.Login, spec *stores.GCPSM) (string, error) {
+	if spec.ProjectID != "" {
+		return spec.ProjectID, nil
+	}
+	if wi := spec.Auth.WorkloadIdentity; wi != nil && wi.ClusterProjectID != "" {
+		return wi.ClusterProjectID, nil
+	}
+	return l.Project(ctx, "projectID")
 }
 
 // Bounds of a connection. Keepalives end one that is dead while somebody waits for it; reconnecting is never put off for long,

@@ -1,4 +1,4 @@
-package gcp
+package googleidentity
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 )
 
 // byFederation exchanges an identity of another cloud, or of a cluster that a pool trusts, for one of Google.
-func (l *login) byFederation(ctx context.Context, wif *stores.GCPWorkloadIdentityFederation) (identity, error) {
-	const field = "auth.workloadIdentityFederation."
+func (l *Login) byFederation(ctx context.Context, wif *stores.GCPWorkloadIdentityFederation) (Identity, error) {
+	field := l.field + ".workloadIdentityFederation."
 	switch {
 	case wif.ServiceAccountRef != nil:
 		return l.exchange(ctx, field+"serviceAccountRef", *wif.ServiceAccountRef, wif.GCPServiceAccountEmail, &externalaccount.Options{Audience: wif.Audience})
@@ -26,11 +26,11 @@ func (l *login) byFederation(ctx context.Context, wif *stores.GCPWorkloadIdentit
 	ref := providers.ObjectRef{Namespace: wif.CredConfig.Namespace, Name: wif.CredConfig.Name, Key: wif.CredConfig.Key}
 	raw, err := l.creds.ConfigMap(ctx, field+"credConfig", ref)
 	if err != nil {
-		return identity{}, err
+		return Identity{}, err
 	}
 	options, problem := readCredConfig(raw, wif)
 	if problem != "" {
-		return identity{}, l.errorf(providers.ErrInvalid, "%scredConfig: key %q of ConfigMap %s: %s", field, ref.Key, ref.Name, problem)
+		return Identity{}, l.errorf(providers.ErrInvalid, "%scredConfig: key %q of ConfigMap %s: %s", field, ref.Key, ref.Name, problem)
 	}
 	l.wire.aws = options.CredentialSource.EnvironmentID != ""
 	return l.external(ctx, options, whose(options.ServiceAccountImpersonationURL))
@@ -39,7 +39,7 @@ func (l *login) byFederation(ctx context.Context, wif *stores.GCPWorkloadIdentit
 // whose names the identity that comes of an exchange.
 func whose(impersonationURL string) string {
 	if m := impersonationURLs.FindStringSubmatch(impersonationURL); m != nil {
-		return "the service account " + m[1]
+		return named(m[1])
 	}
 	return "the identity that the pool gives"
 }
@@ -196,8 +196,8 @@ func (a *awsKeys) AwsSecurityCredentials(context.Context, *externalaccount.Reque
 }
 
 // byAWS signs a request of AWS, by which Google's Security Token Service sees who signed it.
-func (l *login) byAWS(ctx context.Context, wif *stores.GCPWorkloadIdentityFederation) (identity, error) {
-	const field = "auth.workloadIdentityFederation.awsSecurityCredentials.awsCredentialsSecretRef"
+func (l *Login) byAWS(ctx context.Context, wif *stores.GCPWorkloadIdentityFederation) (Identity, error) {
+	field := l.field + ".workloadIdentityFederation.awsSecurityCredentials.awsCredentialsSecretRef"
 	aws := wif.AWSSecurityCredentials
 	read := func(key string) (string, error) {
 		sel := stores.SecretKeySelector{Namespace: aws.AWSCredentialsSecretRef.Namespace, Name: aws.AWSCredentialsSecretRef.Name, Key: key}
@@ -206,17 +206,17 @@ func (l *login) byAWS(ctx context.Context, wif *stores.GCPWorkloadIdentityFedera
 	a := &awsKeys{region: aws.Region}
 	var err error
 	if a.keys.AccessKeyID, err = read("aws_access_key_id"); err != nil {
-		return identity{}, err
+		return Identity{}, err
 	}
 	if a.keys.SecretAccessKey, err = read("aws_secret_access_key"); err != nil {
-		return identity{}, err
+		return Identity{}, err
 	}
 	ref := providers.ObjectRef{Namespace: aws.AWSCredentialsSecretRef.Namespace, Name: aws.AWSCredentialsSecretRef.Name, Key: "aws_session_token"}
 	switch token, err := l.creds.Env.Secret(ctx, ref); {
 	case err == nil:
 		a.keys.SessionToken = strings.TrimSpace(string(token))
 	case !errors.Is(err, providers.ErrNotFound): // keys that last have none
-		return identity{}, err
+		return Identity{}, err
 	}
 	options := &externalaccount.Options{Audience: wif.Audience, SubjectTokenType: typeAWS, AwsSecurityCredentialsProvider: a}
 	if wif.GCPServiceAccountEmail != "" {

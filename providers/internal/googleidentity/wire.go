@@ -1,4 +1,4 @@
-package gcp
+package googleidentity
 
 import (
 	"bytes"
@@ -39,6 +39,9 @@ type answered struct {
 	// code is the error code of OAuth as messages show it: in parentheses, or empty.
 	code string
 }
+
+// connectTimeout is how long somebody may take to answer a connection.
+const connectTimeout = 10 * time.Second
 
 func newWire() *wire {
 	return &wire{
@@ -153,6 +156,14 @@ func (m metadataServer) project(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
 	return m.client.GetWithContext(ctx, "project/project-id")
+}
+
+// identity asks for a token (JWT) for an audience by which the metadata server vouches for the machine and its service account.
+func (m metadataServer) identity(ctx context.Context, audience string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+	defer cancel()
+	query := url.Values{"audience": {audience}, "format": {"full"}}
+	return m.client.GetWithContext(ctx, "instance/service-accounts/default/identity?"+query.Encode())
 }
 
 func (m metadataServer) attribute(name string) func(context.Context) (string, error) {
