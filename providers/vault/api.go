@@ -18,7 +18,9 @@ import (
 
 // api asks Vault as one identity in one namespace.
 type api struct {
-	store     string
+	store string
+	// server is the address of Vault as the store has it.
+	server    string
 	http      *jsonhttp.Client
 	namespace string
 	// header holds the token and what goes with it; it is never changed once set.

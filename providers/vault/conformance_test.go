@@ -16,10 +16,11 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/providertest"
 	"github.com/sealbridge/sealbridge/providers/vault"
+	google "github.com/sealbridge/sealbridge/test/harness/gcp"
 	harness "github.com/sealbridge/sealbridge/test/harness/vault"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Run(m)) }
+func TestMain(m *testing.M) { os.Exit(google.Run(m)) }
 
 const canary = providertest.Canary
 

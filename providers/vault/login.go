@@ -42,6 +42,8 @@ func (a api) login(ctx context.Context, auth *stores.VaultAuth, creds credential
 		return a.loginCert(ctx, auth.Cert)
 	case methodIAM:
 		return a.loginIAM(ctx, auth.IAM, creds, environment)
+	case methodGCP:
+		return a.loginGCP(ctx, auth.GCP, creds)
 	default:
 		return login{}, nil
 	}
@@ -145,8 +147,7 @@ func (a api) loginAt(ctx context.Context, mount, what string, body map[string]st
 		return login{}, a.errorf(providers.ErrUnavailable, "vault's auth method at %s has no configuration yet; write %s/config", path, path)
 	case r.genuine && r.says("error connecting to host"):
 		return login{}, a.errorf(providers.ErrUnavailable, "vault cannot reach the directory of %s", path)
-	case r.genuine && (r.status == http.StatusBadRequest || r.status == http.StatusForbidden || r.status == http.StatusNoContent || r.says("invalid secret id") || r.says("invalid username or password")):
-		// Vault 1.13 answers 500 to a wrong secret id and to a wrong password, and nothing at all to a wrong password of a directory.
+	case r.genuine && refusesLogin(r):
 		return login{}, refused(path, r)
 	case r.status != http.StatusOK || r.Auth == nil:
 		return login{}, a.unexpected(r)
@@ -158,6 +159,18 @@ func (a api) loginAt(ctx context.Context, mount, what string, body map[string]st
 		l.expires = began.Add(time.Duration(min(r.Auth.LeaseDuration, maxLease)) * time.Second)
 	}
 	return l, nil
+}
+
+// refusesLogin reports whether an answer is about who logs in. Vault 1.13 answers 500 to a wrong secret id, to a wrong password and
+// when Google does not say who somebody is, and nothing at all to a wrong password of a directory.
+func refusesLogin(r *reply) bool {
+	switch r.status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNoContent:
+		return true
+	default:
+		return r.says("invalid secret id") || r.says("invalid username or password") || r.says("could not find service account") ||
+			r.says("failed to create IAM client") || r.says("failed to create Compute client")
+	}
 }
 
 // maxLease is the longest life of a token, in seconds, that is believed: ten years.

@@ -45,7 +45,7 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 		return nil, err
 	}
 	s := &session{
-		api:    api{store: cfg.Store, http: client, namespace: spec.Namespace},
+		api:    api{store: cfg.Store, server: spec.Server, http: client, namespace: spec.Namespace},
 		engine: engine{mount: spec.Path, v1: spec.Version == stores.VaultKVv1},
 		role:   roleOf(spec.Auth),
 		proven: method(spec.Auth) == methodToken,
@@ -151,6 +151,8 @@ func roleOf(auth *stores.VaultAuth) string {
 		return "of the certificate's role"
 	case methodIAM:
 		return "of the " + iamRole(auth.IAM)
+	case methodGCP:
+		return "of role " + strconv.Quote(auth.GCP.Role)
 	default:
 		return "of the agent's token"
 	}

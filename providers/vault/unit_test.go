@@ -137,7 +137,9 @@ func TestAProblemNamesTheField(t *testing.T) {
 		"iam at places that are none":     {auth(stores.VaultAuth{IAM: &stores.VaultIAMAuth{Path: "../x", Region: "evil.example.com/", ServerID: "a\nb"}}), []string{"auth.iam.path", "auth.iam.region", "auth.iam.vaultAwsIamServerID"}},
 		"iam of nobody":                   {auth(stores.VaultAuth{IAM: &stores.VaultIAMAuth{JWT: &stores.AWSJWTAuth{}}}), []string{"auth.iam.jwt.serviceAccountRef"}},
 		"iam with half a key":             {auth(stores.VaultAuth{IAM: &stores.VaultIAMAuth{SecretRef: &stores.AWSAuthSecretRef{AccessKeyID: sel}}}), []string{"auth.iam.secretRef.secretAccessKeySecretRef"}},
-		"gcp":                             {auth(stores.VaultAuth{GCP: &stores.VaultGCPAuth{}}), []string{"auth.gcp"}},
+		"gcp":                             {auth(stores.VaultAuth{GCP: &stores.VaultGCPAuth{Role: "r", ServiceAccountRef: &stores.ServiceAccountSelector{}}}), nil},
+		"gcp without a role":              {auth(stores.VaultAuth{GCP: &stores.VaultGCPAuth{Path: "../x", SecretRef: &stores.GCPAuthSecretRef{}}}), []string{"auth.gcp.path", "auth.gcp.role", "auth.gcp.secretRef.secretAccessKeySecretRef"}},
+		"gcp of nobody":                   {auth(stores.VaultAuth{GCP: &stores.VaultGCPAuth{Role: "r", WorkloadIdentity: &stores.GCPWorkloadIdentity{ClusterProjectID: "a/b"}}}), []string{"auth.gcp.workloadIdentity.serviceAccountRef.name", "auth.gcp.workloadIdentity.clusterProjectID"}},
 		"of two methods the first counts": {auth(stores.VaultAuth{TokenSecretRef: sel, IAM: &stores.VaultIAMAuth{}}), nil},
 	} {
 		t.Run(name, func(t *testing.T) {

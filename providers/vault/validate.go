@@ -9,6 +9,7 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
+	"github.com/sealbridge/sealbridge/providers/internal/googleidentity"
 )
 
 // Validate implements providers.Provider.
@@ -94,8 +95,8 @@ func checkClientTLS(c *credential.Checks, tls stores.VaultClientTLS) {
 
 // checkAuth checks the method that is used.
 func checkAuth(c *credential.Checks, auth *stores.VaultAuth) {
-	const known = "tokenSecretRef, appRole, kubernetes, ldap, userPass, jwt, cert or iam"
-	switch used := method(auth); used {
+	const known = "tokenSecretRef, appRole, kubernetes, ldap, userPass, jwt, cert, iam or gcp"
+	switch method(auth) {
 	case methodToken:
 		c.Selector("auth.tokenSecretRef", auth.TokenSecretRef, false)
 	case methodAppRole:
@@ -114,10 +115,10 @@ func checkAuth(c *credential.Checks, auth *stores.VaultAuth) {
 		c.Selector("auth.cert.secretRef", auth.Cert.SecretRef, true)
 	case methodIAM:
 		checkIAM(c, auth.IAM)
-	case methodNone:
-		c.Add("auth", "must hold "+known)
+	case methodGCP:
+		checkGCP(c, auth.GCP)
 	default:
-		c.Add("auth."+used, "is not a login method that this version knows; use "+known)
+		c.Add("auth", "must hold "+known)
 	}
 }
 
@@ -153,6 +154,14 @@ func checkIAM(c *credential.Checks, auth *stores.VaultIAMAuth) {
 		c.Add("auth.iam.vaultAwsIamServerID", "must be printable ASCII")
 	}
 	awsidentity.CheckAuth(c, "auth.iam", auth.JWT, auth.SecretRef)
+}
+
+func checkGCP(c *credential.Checks, auth *stores.VaultGCPAuth) {
+	checkMount(c, "auth.gcp.path", auth.Path)
+	if auth.Role == "" {
+		c.Add("auth.gcp.role", "is required; name a role of Vault's gcp auth method")
+	}
+	googleidentity.CheckAuth(c, "auth.gcp", stores.GCPAuth{SecretRef: auth.SecretRef, WorkloadIdentity: auth.WorkloadIdentity})
 }
 
 func checkAppRole(c *credential.Checks, role *stores.VaultAppRole) {

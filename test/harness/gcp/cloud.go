@@ -45,13 +45,14 @@ type Cloud struct {
 	delay    time.Duration
 	state
 	identities
+	directory
 }
 
 // Start starts a cloud on free ports of loopback. The context bounds the start only; Stop ends the cloud.
 func Start(ctx context.Context) (*Cloud, error) {
 	c := &Cloud{
 		certs: map[string]*tls.Certificate{}, hosts: map[string]http.Handler{}, foreign: map[string]bool{}, requests: map[string]int{},
-		state: newState(), identities: newIdentities(),
+		state: newState(), identities: newIdentities(), directory: newDirectory(),
 	}
 	var err error
 	if c.ours, err = pki.NewAuthority("sealbridge test google"); err != nil {
@@ -167,7 +168,7 @@ func (c *Cloud) Refused() []string {
 }
 
 // Requests returns how often each kind of request was made: the methods of gRPC by name, and token, exchange, identitybindingtoken,
-// generateAccessToken and metadata.
+// generateAccessToken, signJwt, lookup (of who verifies tokens) and metadata.
 func (c *Cloud) Requests() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -257,7 +258,7 @@ func (c *Cloud) connect(w http.ResponseWriter, r *http.Request) {
 func ofGoogle(host string) bool {
 	return slices.Contains([]string{
 		"secretmanager.googleapis.com", "oauth2.googleapis.com", "sts.googleapis.com", "securetoken.googleapis.com", "iamcredentials.googleapis.com",
-	}, host) || host == "secretmanager."+Region+".rep.googleapis.com"
+	}, host) || slices.Contains(lookupHosts(), host) || host == "secretmanager."+Region+".rep.googleapis.com"
 }
 
 // Region is the one that has regional secrets.
@@ -272,6 +273,8 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case instead != nil:
 		instead.ServeHTTP(w, r)
+	case slices.Contains(lookupHosts(), host):
+		c.serveLookups(w, r, host)
 	case r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
 		c.grpc.ServeHTTP(w, r)
 	default:

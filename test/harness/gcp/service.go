@@ -39,9 +39,9 @@ func (c *Cloud) intercept(ctx context.Context, request any, info *grpc.UnaryServ
 	case interface{ GetResource() string }:
 		resource = r.GetResource()
 	}
-	kind := method
-	if method == "GenerateAccessToken" {
-		kind = "generateAccessToken"
+	kind, ofIAM := method, method == "GenerateAccessToken" || method == "SignJwt"
+	if ofIAM {
+		kind = strings.ToLower(method[:1]) + method[1:]
 	}
 	if err := c.count(ctx, kind); err != nil {
 		return nil, status.FromContextError(err).Err()
@@ -60,7 +60,7 @@ func (c *Cloud) intercept(ctx context.Context, request any, info *grpc.UnaryServ
 	if !known {
 		return nil, status.Error(codes.Unauthenticated, "Request had invalid authentication credentials.")
 	}
-	if method != "GenerateAccessToken" && !rightHost(strings.Join(md.Get(":authority"), ""), resource) {
+	if !ofIAM && !rightHost(strings.Join(md.Get(":authority"), ""), resource) {
 		return nil, status.Error(codes.InvalidArgument, "The resource is in another location than this endpoint.")
 	}
 	return handler(context.WithValue(ctx, principalKey{}, principal), request)

@@ -65,9 +65,14 @@ func (c *Cloud) Key(email string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode key of %s: %w", email, err)
 	}
+	cert, err := certificateOf(key)
+	if err != nil {
+		return nil, err
+	}
 	id := rand.Text()
 	c.mu.Lock()
 	c.keys[email+"/"+id] = &key.PublicKey
+	c.account(email).certs[id] = cert
 	c.mu.Unlock()
 	return json.Marshal(map[string]string{ //nolint:gosec // G101: a key of the harness's own making
 		"type": "service_account", "client_email": email, "private_key_id": id, "token_uri": "https://oauth2.googleapis.com/token",
@@ -80,8 +85,9 @@ func (c *Cloud) DeleteKeys(email string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id := range c.keys {
-		if strings.HasPrefix(id, email+"/") {
+		if key, of := strings.CutPrefix(id, email+"/"); of {
 			delete(c.keys, id)
+			delete(c.account(email).certs, key)
 		}
 	}
 }
@@ -114,6 +120,9 @@ func (c *Cloud) Cluster(project, location, name, node string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.node = node
+	if email, ok := strings.CutPrefix(node, "serviceAccount:"); ok {
+		c.account(email)
+	}
 	c.cluster = map[string]string{"project/project-id": project, "instance/attributes/cluster-location": location, "instance/attributes/cluster-name": name}
 }
 
@@ -138,8 +147,13 @@ func (c *Cloud) serveTokens(w http.ResponseWriter, r *http.Request, host string)
 	kind := kinds[host+r.URL.Path]
 	email, generates := strings.CutPrefix(r.URL.Path, "/v1/projects/-/serviceAccounts/")
 	email, method := strings.CutSuffix(email, ":generateAccessToken")
-	if host == "iamcredentials.googleapis.com" && generates && method {
+	signer, signs := strings.CutSuffix(email, ":signJwt")
+	switch {
+	case host != "iamcredentials.googleapis.com" || !generates:
+	case method:
 		kind = "generateAccessToken"
+	case signs:
+		kind = "signJwt"
 	}
 	if kind == "" || r.Method != http.MethodPost {
 		http.NotFound(w, r)
@@ -153,6 +167,9 @@ func (c *Cloud) serveTokens(w http.ResponseWriter, r *http.Request, host string)
 		return
 	}
 	switch kind {
+	case "signJwt":
+		c.serveSign(w, r, signer, body)
+		return
 	case "generateAccessToken":
 		c.serveGenerate(w, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), email)
 		return
@@ -266,11 +283,11 @@ func (c *Cloud) serveGenerate(w http.ResponseWriter, token, email string) {
 	defer c.mu.Unlock()
 	principal, ok := c.principal(token)
 	if !ok {
-		answer(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"code": 401, "status": "UNAUTHENTICATED"}})
+		deny(w, http.StatusUnauthorized, "UNAUTHENTICATED")
 		return
 	}
 	if !c.may(principal, "projects/-/serviceAccounts/"+email, mayActAs) {
-		answer(w, http.StatusForbidden, map[string]any{"error": map[string]any{"code": 403, "status": "PERMISSION_DENIED"}})
+		deny(w, http.StatusForbidden, "PERMISSION_DENIED")
 		return
 	}
 	made, lifetime := c.issue("serviceAccount:" + email)
@@ -303,6 +320,24 @@ func (i *iamCredentials) GenerateAccessToken(ctx context.Context, r *credentials
 	return &credentialspb.GenerateAccessTokenResponse{AccessToken: token, ExpireTime: timestamppb.New(time.Now().Add(lifetime))}, nil
 }
 
+// SignJwt implements the service.
+func (i *iamCredentials) SignJwt(ctx context.Context, r *credentialspb.SignJwtRequest) (*credentialspb.SignJwtResponse, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	email, ok := strings.CutPrefix(r.GetName(), "projects/-/serviceAccounts/")
+	if !ok || email == "" {
+		return nil, status.Error(codes.InvalidArgument, "Invalid resource name.")
+	}
+	if err := i.allow(ctx, r.GetName(), maySign); err != nil {
+		return nil, err
+	}
+	id, token, err := i.signAs(email, r.GetPayload())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, "Invalid payload.")
+	}
+	return &credentialspb.SignJwtResponse{KeyId: id, SignedJwt: token}, nil
+}
+
 // serveMetadata is the metadata server of a node.
 func (c *Cloud) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Metadata-Flavor") != "Google" {
@@ -320,6 +355,13 @@ func (c *Cloud) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	case path == "instance/service-accounts/default/token" && c.node != "":
 		token, lifetime := c.issue(c.node)
 		answer(w, http.StatusOK, map[string]any{"access_token": token, "expires_in": int(lifetime.Seconds()), "token_type": "Bearer"})
+	case path == "instance/service-accounts/default/identity" && c.node != "" && r.URL.Query().Get("audience") != "":
+		token, err := c.identityToken(r.URL.Query().Get("audience"))
+		if err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		_, _ = io.WriteString(w, token)
 	default:
 		http.NotFound(w, r)
 	}
