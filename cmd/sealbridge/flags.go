@@ -182,7 +182,7 @@ func (f *sealFlags) mode() (mode, error) {
 	case len(f.privateKeys) != 0 && !f.unseal && !f.update:
 		return "", usage("add --recovery-unseal to open a SealedSecret", "--recovery-private-key requires --recovery-unseal")
 	case f.unseal && len(f.privateKeys) == 0:
-		return "", usage("give the file with the private key", "--recovery-unseal requires --recovery-private-key")
+		return "", usage("give the file with the private key", "no key could decrypt secret (none is given): --recovery-unseal requires --recovery-private-key")
 	case f.raw && f.input != "":
 		return "", usage("give the value with --from-file or on standard input", "--raw does not read --secret-file")
 	case f.mergeInto != "" && f.output != "":

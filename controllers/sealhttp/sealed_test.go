@@ -82,6 +82,7 @@ func TestWhatOpensIsTheOnlyThingThatVerifyTells(t *testing.T) {
 		"without values":                             {document(here, "  encryptedData: {}\n"), 200},
 		"namespace-wide, under any name":             {one("name: x, namespace: ns, annotations: {sealedsecrets.bitnami.com/namespace-wide: 'true'}", sealed(t, old, seal.NamespaceWide, "ns", "")), 200},
 		"cluster-wide, anywhere":                     {one("name: x, annotations: {"+clusterWide+": 'true'}", sealed(t, old, seal.ClusterWide, "", "")), 200},
+		"under a name that no object can have":       {one("name: Db_1, namespace: NS", sealed(t, newest, seal.Strict, "NS", "Db_1")), 200},
 		"a template that fails":                      {one(here, strict(old)) + "  template: {data: {x: '{{ fail .k }}'}}\n", 200},
 		"a template that is none":                    {one(here, strict(old)) + "  template: {data: {x: '{{'}}\n", 200},
 		"the deprecated format, which is not parsed": {document(here, "  encryptedData: {}\n  data: "+strict(old)+"\n"), 200},

@@ -115,6 +115,7 @@ func TestPrivateKeysAreReadFromEveryFormOfBackup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	without := strings.NewReplacer(`"apiVersion":"v1",`, "", `"kind":"Secret",`, "").Replace(string(inList))
 	list := `{"apiVersion":"v1","kind":"List","items":[` + string(inList) + "," + string(inList) + `]}`
 	for name, c := range map[string]struct {
 		text string
@@ -126,6 +127,10 @@ func TestPrivateKeysAreReadFromEveryFormOfBackup(t *testing.T) {
 		"a Secret":                 {tls(pair.PrivateKeyPEM()), 1, ""},
 		"two Secrets":              {tls(pair.PrivateKeyPEM()) + "---\n" + tls(pair.PrivateKeyPEM()), 2, ""},
 		"a List in JSON":           {list, 2, ""},
+		"a list without a kind":    {`{"metadata":{"resourceVersion":"1"},"items":[` + string(inList) + "," + without + `]}`, 2, ""},
+		"an empty list of no kind": {`{"metadata":{},"items":[]}`, 0, "no private key found"},
+		"items that are no list":   {`{"items":"` + canary + `"}`, 0, "document 1, line 1: has a field that a Secret does not have, and which would be lost"},
+		"a list of something else": {`{"items":[{"kind":"ConfigMap"}]}`, 0, "document 1, line 1, items.0: is a ConfigMap, not a Secret"},
 		"nothing":                  {"", 0, "no private key found"},
 		"text":                     {canary, 0, "neither a private key in PEM, an age identity nor Secrets in YAML or JSON"},
 		"PEM that is cut off":      {string(pair.PrivateKeyPEM()[:500]), 0, "neither a private key in PEM, an age identity nor Secrets in YAML or JSON"},

@@ -48,7 +48,7 @@ const privateKeysHint = "give a PEM file, an identity file of age, or the sealin
 	"kubectl get secret -l sealedsecrets.bitnami.com/sealed-secrets-key -o yaml, and -l sealbridge.dev/sealing-key for the native format"
 
 // ReadPrivateKeys returns the private keys of a backup: RSA keys in PEM, identities in a file of age, or key Secrets of
-// both formats in YAML or JSON, also in a v1 List. It refuses a backup without any, and a Secret without a usable key. It
+// both formats in YAML or JSON, also in a v1 List or a list that has lost its kind. It refuses a backup without any, and a Secret without a usable key. It
 // quotes nothing.
 func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
 	var keys PrivateKeys
@@ -69,7 +69,7 @@ func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
 		return keys, nil
 	}
 	const hint = privateKeysHint
-	documents, err := readDocuments(bytes.NewReader(data))
+	documents, err := readKeySecrets(data)
 	if err != nil {
 		return nil, &Error{Problem: "neither a private key in PEM, an age identity nor Secrets in YAML or JSON", Hint: hint, Cause: err}
 	}
@@ -100,6 +100,28 @@ func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
 		return nil, problem(hint, "no private key found")
 	}
 	return keys, nil
+}
+
+// readKeySecrets returns the documents of a backup. Programs that write the list which a typed client of Kubernetes has
+// given them write no kind: what has items and no kind is a list of Secrets here.
+func readKeySecrets(data []byte) ([]manifest.Document, error) {
+	documents, err := readDocuments(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	var out []manifest.Document
+	for _, d := range documents {
+		_, isList := d.Object["items"].([]any)
+		if apiVersion, kind := d.Kind(); isList && apiVersion == "" && kind == "" {
+			d.Object["apiVersion"], d.Object["kind"] = "v1", "SecretList"
+		}
+		items, err := manifest.Items(d)
+		if err != nil {
+			return nil, inputError(err)
+		}
+		out = append(out, items...)
+	}
+	return out, nil
 }
 
 // isIdentityFile says whether the first line that is no comment is of an age identity.
