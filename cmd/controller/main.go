@@ -13,6 +13,8 @@ import (
 	"time"
 
 	azurelog "github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
+
+	"github.com/sealbridge/sealbridge/cmd/controller/program"
 )
 
 // garbage is how much garbage may pile up before it is collected, in percent of what is alive; Go's own default is 100. The
@@ -41,7 +43,7 @@ func main() {
 // time, because a first sync needs other parts than what comes after it.
 func releaseUnused(ctx context.Context) {
 	for {
-		releaseProgram()
+		program.Release()
 		select {
 		case <-ctx.Done():
 			return

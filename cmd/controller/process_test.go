@@ -334,6 +334,38 @@ func TestTheVersionHasTheWordsOfSealedSecrets(t *testing.T) {
 
 // What packages compute before main begins is in every controller for ever, twice with the garbage that is allowed beside it.
 func TestNothingOfOursTakesMuchMemoryBeforeTheProgramBegins(t *testing.T) {
+	lines := regexp.MustCompile(`(?m)^init (github\.com/sealbridge/\S+) .* (\d+) bytes`).FindAllStringSubmatch(initialized(t), -1)
+	if len(lines) == 0 {
+		t.Fatal("nothing of ours is listed: the check would say nothing")
+	}
+	for _, line := range lines {
+		if n, err := strconv.Atoi(line[2]); err != nil || n > 1<<18 {
+			t.Errorf("package %s takes %s bytes", line[1], line[2])
+		}
+	}
+}
+
+// What is initialized before the program is divided brings in large parts of it.
+func TestTheProgramIsDividedBeforeTheLibrariesThatTouchMostOfIt(t *testing.T) {
+	all := initialized(t)
+	divided := strings.Index(all, "init github.com/sealbridge/sealbridge/cmd/controller/program ")
+	if divided < 0 {
+		t.Fatal("nothing divides the program")
+	}
+	for _, library := range []string{"net/http", "k8s.io/api/core/v1", "google.golang.org/protobuf/types/descriptorpb",
+		"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb", "github.com/aws/aws-sdk-go-v2/service/ssm", "github.com/Azure/azure-sdk-for-go/sdk/azidentity"} {
+		switch at := strings.Index(all, "init "+library+" "); {
+		case at < 0:
+			t.Errorf("%s is not initialized: name another one", library)
+		case at < divided:
+			t.Errorf("%s is initialized before the program is divided", library)
+		}
+	}
+}
+
+// initialized returns the packages that are initialized before main begins, in their order, as Go's inittrace prints them.
+func initialized(t *testing.T) string {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -349,13 +381,5 @@ func TestNothingOfOursTakesMuchMemoryBeforeTheProgramBegins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := regexp.MustCompile(`(?m)^init (github\.com/sealbridge/\S+) .* (\d+) bytes`).FindAllStringSubmatch(string(text), -1)
-	if len(lines) == 0 {
-		t.Fatal("nothing of ours is listed: the check would say nothing")
-	}
-	for _, line := range lines {
-		if n, err := strconv.Atoi(line[2]); err != nil || n > 1<<18 {
-			t.Errorf("package %s takes %s bytes", line[1], line[2])
-		}
-	}
+	return string(text)
 }
