@@ -14,7 +14,7 @@ import (
 
 	azurelog "github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
 
-	"github.com/sealbridge/sealbridge/cmd/controller/program"
+	"github.com/sealbridge/sealbridge/internal/program"
 )
 
 // garbage is how much garbage may pile up before it is collected, in percent of what is alive; Go's own default is 100. The

@@ -348,7 +348,7 @@ func TestNothingOfOursTakesMuchMemoryBeforeTheProgramBegins(t *testing.T) {
 // What is initialized before the program is divided brings in large parts of it.
 func TestTheProgramIsDividedBeforeTheLibrariesThatTouchMostOfIt(t *testing.T) {
 	all := initialized(t)
-	divided := strings.Index(all, "init github.com/sealbridge/sealbridge/cmd/controller/program ")
+	divided := strings.Index(all, "init github.com/sealbridge/sealbridge/internal/program ")
 	if divided < 0 {
 		t.Fatal("nothing divides the program")
 	}
