@@ -7,6 +7,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // document is the content of a secret or parameter, or its tags as JSON.
@@ -44,21 +45,5 @@ func (d document) Value(path string) (providers.Value, error) {
 
 // Fields implements providers.Document.
 func (d document) Fields(path string) (map[string]providers.Value, error) {
-	part, err := d.Value(path)
-	if err != nil {
-		return nil, err
-	}
-	raw, ok := property.RawFields(part.Bytes())
-	if !ok {
-		at := ""
-		if path != "" {
-			at = fmt.Sprintf(" at property %q", path)
-		}
-		return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields to extract%s: it is not a JSON object", d.name, at)
-	}
-	fields := make(map[string]providers.Value, len(raw))
-	for name, value := range raw {
-		fields[name] = providers.NewValue(value)
-	}
-	return fields, nil
+	return reading.Fields(d, d.name, path)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
-// parallel is how many requests of one Fetch run at once.
+// parallel is how many requests of one Fetch run at once, and of each that has to be made again one by one.
 const parallel = 8
 
 // session is what the sessions of all services have.

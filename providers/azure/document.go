@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // versionOf returns the version in an identifier: https://VAULT/secrets/NAME/VERSION.
@@ -59,26 +60,7 @@ func (t text) Fields(path string) (map[string]providers.Value, error) {
 	if !t.fields {
 		return nil, providers.Errorf(providers.ErrInvalid, "%s cannot be extracted: read it, or parts of it, with data", t.name)
 	}
-	part, err := t.Value(path)
-	if err != nil {
-		return nil, err
-	}
-	fields, ok := property.RawFields(part.Bytes())
-	switch {
-	case !ok && path == "":
-		return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields to extract: it is not a JSON object", t.name)
-	case !ok:
-		return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields to extract at property %q: it is not a JSON object", t.name, path)
-	}
-	return values(fields), nil
-}
-
-func values(fields map[string][]byte) map[string]providers.Value {
-	out := make(map[string]providers.Value, len(fields))
-	for name, v := range fields {
-		out[name] = providers.NewValue(v)
-	}
-	return out
+	return reading.Fields(t, t.name, path)
 }
 
 // certificate is a certificate in DER. It has no parts: a property has no meaning.

@@ -7,6 +7,7 @@ import (
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // Provider serves the documents of *stores.Fake.
@@ -124,24 +125,5 @@ func (d document) Value(path string) (providers.Value, error) {
 
 // Fields implements providers.Document.
 func (d document) Fields(path string) (map[string]providers.Value, error) {
-	part, err := d.Value(path)
-	if err != nil {
-		return nil, err
-	}
-	fields, ok := property.RawFields(part.Bytes())
-	if !ok {
-		return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields to extract: it is not a JSON object%s", d.name, at(path))
-	}
-	out := make(map[string]providers.Value, len(fields))
-	for k, v := range fields {
-		out[k] = providers.NewValue(v)
-	}
-	return out, nil
-}
-
-func at(path string) string {
-	if path == "" {
-		return ""
-	}
-	return fmt.Sprintf(" at property %q", path)
+	return reading.Fields(d, d.name, path)
 }

@@ -100,7 +100,7 @@ func TestADocumentThatIsNotJSONHasNoParts(t *testing.T) {
 	if err != nil || string(fields["b"].Bytes()) != "1.50" {
 		t.Errorf("nested fields: %v %v", len(fields), err)
 	}
-	if _, err := results[1].Document.Fields("l"); err == nil || err.Error() != `SecretStore a/b: key "o" has no fields to extract: it is not a JSON object at property "l"` {
+	if _, err := results[1].Document.Fields("l"); err == nil || err.Error() != `SecretStore a/b: key "o" has no fields to extract at property "l": it is not a JSON object` {
 		t.Error(err)
 	}
 }

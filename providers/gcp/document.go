@@ -6,6 +6,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // payload is the content of a version.
@@ -37,28 +38,7 @@ func (p payload) Value(path string) (providers.Value, error) {
 
 // Fields implements providers.Document.
 func (p payload) Fields(path string) (map[string]providers.Value, error) {
-	return fields(p, p.name, path)
-}
-
-// fields returns the fields of the JSON object that a property of a document names.
-func fields(doc providers.Document, name, path string) (map[string]providers.Value, error) {
-	part, err := doc.Value(path)
-	if err != nil {
-		return nil, err
-	}
-	raw, ok := property.RawFields(part.Bytes())
-	if !ok {
-		at := ""
-		if path != "" {
-			at = " at that property"
-		}
-		return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields to extract%s: it is not a JSON object", name, at)
-	}
-	out := make(map[string]providers.Value, len(raw))
-	for field, value := range raw {
-		out[field] = providers.NewValue(value)
-	}
-	return out, nil
+	return reading.Fields(p, p.name, path)
 }
 
 // records is what Secret Manager records about a secret.
@@ -106,7 +86,7 @@ func (m records) Fields(path string) (map[string]providers.Value, error) {
 		}
 		return out, nil
 	}
-	return fields(m, m.name, path)
+	return reading.Fields(m, m.name, path)
 }
 
 func encode(name string, v any) (providers.Value, error) {

@@ -24,8 +24,8 @@ import (
 type wire struct {
 	guarded *jsonhttp.Client
 	plain   *http.Transport
-	// trusted is set when the operator of the controller named where requests go, and metadata when the store uses the
-	// identity that AWS gives to the node.
+	// trusted is set when whoever runs the controller named where requests go, and aws when the store uses the identity that AWS
+	// gives to the node, which has to be asked for where stores may not look otherwise.
 	trusted, aws bool
 	last         answered
 }

@@ -1,4 +1,5 @@
-// Package reading reads the documents of one Fetch, for backends that answer one in a request.
+// Package reading is what providers have in common when they read: the documents of one Fetch, for backends that answer one in a
+// request, and the fields of documents that are JSON.
 //
 // It takes refs and what reads one of them, and gives back the results in the order of the refs, or the one error that
 // Session.Fetch returns when the backend answered nothing at all.
