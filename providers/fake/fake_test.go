@@ -3,6 +3,7 @@ package fake_test
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strconv"
 	"sync"
 	"testing"
@@ -204,6 +205,35 @@ func TestPropertiesAreReadAsTheOperatorReadsThem(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", path, err, diff)
+		}
+	}
+}
+
+func TestDocumentsAreFoundByNameAndByNothingElse(t *testing.T) {
+	t.Parallel()
+	finder, ok := providers.As[providers.Finder](open(t, stores.Fake{Data: []stores.FakeData{
+		{Key: "app/a", Value: "old", Version: "1"}, {Key: "app/a", Value: "new", Version: "2"}, {Key: "app/b", Value: "b"}, {Key: "other", Value: "c"},
+	}}))
+	if !ok {
+		t.Fatal("no finder")
+	}
+	name := regexp.MustCompile("^app/")
+	found, err := finder.Find(t.Context(), providers.Query{Name: name, Path: ptr.To("other")})
+	got := map[string]string{}
+	for _, f := range found {
+		got[f.Name] = string(f.Value.Bytes())
+	}
+	if diff := cmp.Diff(map[string]string{"app/a": "new", "app/b": "b"}, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	tags := map[string]string{"a": "b"}
+	for want, query := range map[string]providers.Query{
+		"SecretStore a/b: fake documents have no tags; find them by name":                                 {Name: name, Tags: tags},
+		"SecretStore a/b: find.name is required: fake documents have nothing else that they are found by": {Path: ptr.To("app")},
+	} {
+		found, err := finder.Find(t.Context(), query)
+		if found != nil || !errors.Is(err, providers.ErrInvalid) || err.Error() != want {
+			t.Errorf("%d found, %v; want %s", len(found), err, want)
 		}
 	}
 }
