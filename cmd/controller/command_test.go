@@ -29,6 +29,15 @@ func TestWrongInputSaysWhatToDo(t *testing.T) {
 		"a namespace that is none":                      {[]string{"--controllers=*", "--watch-namespaces", "a,B"}, `--watch-namespaces: "B" is not the name of a namespace`},
 		"a kind without a namespace beside namespaces":  {[]string{"--controllers", "clusterexternalsecret", "--watch-namespaces=a"}, "leave out either it or --watch-namespaces"},
 		"a lease that ends before it is renewed":        {[]string{"--controllers=*", "--leader-election-lease-duration=5s"}, "must be longer than --leader-election-renew-deadline"},
+		"a namespace of its own that is none":           {[]string{"--controllers=*", "--namespace=x_Y"}, `--namespace: "x_Y" is not the name of a namespace`},
+		"no workers":                                    {[]string{"--controllers=*", "--concurrent=0"}, "--concurrent: 0 objects at once are none; use 1 or more"},
+		"checks without a pause":                        {[]string{"--controllers=*", "--store-requeue-interval=0"}, "--store-requeue-interval: use a time over 0"},
+		"a heartbeat before the last":                   {[]string{"--controllers=*", "--status-heartbeat=-1s"}, "--status-heartbeat: use a time over 0, or 0 for every refresh"},
+		"a limit that lets nothing through":             {[]string{"--controllers=*", "--client-qps=1", "--client-burst=0"}, "--kubeclient-burst: with --kubeclient-qps, use 1 or more"},
+		"metrics without a port":                        {[]string{"--controllers=*", "--metrics-addr=localhost"}, `--metrics-bind-address "localhost": use host:port, as :8080 or 127.0.0.1:8080, or 0 for none`},
+		"probes at a port that is none":                 {[]string{"--controllers=*", "--live-addr=:99999"}, `--health-probe-bind-address ":99999": use host:port`},
+		"a certificate served nowhere":                  {[]string{"--controllers=*", "--listen-addr=0"}, `--sealed-secrets-bind-address "0": use host:port, as :8080 or 127.0.0.1:8080`},
+		"two flags that cannot be meant":                {[]string{"--controllers=*", "--namespace=x_Y", "--concurrent=0"}, "--namespace: \"x_Y\" is not the name of a namespace\n--concurrent"},
 		"arguments that are not flags":                  {[]string{"run"}, `unknown command "run"`},
 	}
 	t.Setenv("KUBECONFIG", filepath.Join(dir, "absent"))

@@ -49,10 +49,10 @@ func TestWhatIsWrongIsSaidAndChangesNothing(t *testing.T) {
 		}, `template "spec.target.template.data.x"`},
 		"label": {func(es *esv1.ExternalSecret) {
 			es.Spec.Target.Template = &esv1.Template{Metadata: esv1.TemplateMetadata{Labels: map[string]string{"x": "{{ .password }}/{{ .password }}"}}}
-		}, "the API server answered Invalid for metadata.labels"},
+		}, "the API server answered Invalid for metadata.labels; correct spec.target.template, or add the keys that the type of the Secret demands"},
 		"tls-without-key": {func(es *esv1.ExternalSecret) { es.Spec.Target.Template = &esv1.Template{Type: "kubernetes.io/tls"} },
 			"tls-without-key has type Opaque and the template asks for kubernetes.io/tls"},
-		"no-store": {func(es *esv1.ExternalSecret) { es.Spec.SecretStoreRef.Name = "nowhere" }, "SecretStore " + w.ns + "/nowhere does not exist"},
+		"no-store": {func(es *esv1.ExternalSecret) { es.Spec.SecretStoreRef.Name = "nowhere" }, "SecretStore " + w.ns + "/nowhere does not exist; create it, or correct the reference"},
 		"unsupported": {func(es *esv1.ExternalSecret) {
 			es.Spec.Target.Manifest = &esv1.ManifestRef{APIVersion: "v1", Kind: "ConfigMap"}
 		}, "so nothing was changed: spec.target.manifest"},
@@ -102,7 +102,7 @@ func TestASecretThatTheAPIServerRefusesIsNotMade(t *testing.T) {
 	w.backend.put("db", `{"password":"`+canary+`"}`)
 	w.store("store")
 	w.create(w.externalSecret("tls", func(es *esv1.ExternalSecret) { es.Spec.Target.Template = &esv1.Template{Type: "kubernetes.io/tls"} }))
-	w.notReady("tls", "write Secret "+w.ns+"/tls: the API server answered Invalid for data[tls.crt], data[tls.key]")
+	w.notReady("tls", "write Secret "+w.ns+"/tls: the API server answered Invalid for data[tls.crt], data[tls.key]; correct spec.target.template, or add the keys that the type of the Secret demands")
 	if err := w.c.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "tls"}, &corev1.Secret{}); !apierrors.IsNotFound(err) {
 		t.Errorf("Get: %v, want not found", err)
 	}

@@ -163,7 +163,7 @@ func (r *Reconciler) admit(ctx context.Context, s *scope) error {
 				"%s is not served: this controller serves some namespaces only (--watch-namespaces); use a SecretStore", name))
 		}
 		if obj == nil {
-			return s.wait(providers.Errorf(providers.ErrNotFound, "%s does not exist", name), true)
+			return s.wait(providers.Errorf(providers.ErrNotFound, "%s does not exist; create it, or correct the reference", name), true)
 		}
 		_, spec, status := sessions.Parts(obj)
 		if err := usable(name, obj.GetGeneration(), status); err != nil {

@@ -159,7 +159,11 @@ func (r *Reconciler) apply(
 		opts = append(opts, client.ForceOwnership)
 	}
 	if err := r.applySecret(ctx, s, secret, opts); err != nil {
-		return nil, fmt.Errorf("write Secret %s/%s: %w", s.es.Namespace, targetName(s.es), redact.API(err))
+		cure := ""
+		if apierrors.IsInvalid(err) {
+			cure = "; correct spec.target.template, or add the keys that the type of the Secret demands"
+		}
+		return nil, fmt.Errorf("write Secret %s/%s: %w%s", s.es.Namespace, targetName(s.es), redact.API(err), cure)
 	}
 	return secret, nil
 }

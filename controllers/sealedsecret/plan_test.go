@@ -264,7 +264,7 @@ func TestWhatTheAPIServerSaysOfASecretIsReduced(t *testing.T) {
 	}{
 		"immutable":     {invalid("FieldValueForbidden", "data"), "the target Secret is immutable: delete Secret ns/app", false},
 		"type":          {invalid("FieldValueInvalid", "type"), "the type of a Secret cannot be changed: delete Secret ns/app", false},
-		"a bad key":     {invalid("FieldValueInvalid", "data[x]"), "the API server answered Invalid", false},
+		"a bad key":     {invalid("FieldValueInvalid", "data[x]"), "the API server answered Invalid for data[x]; correct spec.template, or seal the keys", false},
 		"quota":         {apierrors.NewForbidden(resource, "app", errors.New(canary)), "the API server answered Forbidden", true},
 		"overload":      {apierrors.NewTooManyRequests(canary, 1), "the API server answered TooManyRequests", true},
 		"server error":  {apierrors.NewInternalError(errors.New(canary)), "the API server answered InternalError", true},

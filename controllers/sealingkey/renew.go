@@ -197,7 +197,11 @@ func (c *Controller) createFirst(ctx context.Context, kind *kind) error {
 	if err != nil || hasCommon(secrets) {
 		return err
 	}
-	if err := c.create(ctx, kind, &lineage{}, c.deps.Prefix+kind.infix+"-first", c.deps.Now()); err != nil {
+	err = c.create(ctx, kind, &lineage{}, c.deps.Prefix+kind.infix+"-first", c.deps.Now())
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("create the first sealing key: namespace %s does not exist: create it, or name another with --namespace: %w", c.deps.Namespace, err)
+	}
+	if err != nil {
 		return fmt.Errorf("create the first sealing key in namespace %s: %w", c.deps.Namespace, err)
 	}
 	return nil

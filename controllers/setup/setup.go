@@ -8,9 +8,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -59,11 +61,11 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(o.Election.check(), checkProfiles(o.PprofBindAddress)); err != nil {
+	if err := o.check(ctx); err != nil {
 		return nil, err
 	}
 	if on[SealedSecret] {
-		if err := errors.Join(o.Keys.check(), o.Sealed.check()); err != nil {
+		if err := errors.Join(o.Keys.check(), o.Sealed.check(), checkListen(ctx, "--sealed-secrets-bind-address", o.SealedSecretsBindAddress)); err != nil {
 			return nil, err
 		}
 	}
@@ -71,7 +73,11 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if on[SealedSecret] {
 		handover = &sealedsecret.Handover{}
 	}
-	mgr, err := newManager(cfg, o, handover)
+	mapper, err := o.mapper(cfg, on)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := newManager(cfg, o, mapper, handover)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +128,7 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	return mgr, nil
 }
 
-func newManager(cfg *rest.Config, o Options, handover *sealedsecret.Handover) (manager.Manager, error) {
+func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *sealedsecret.Handover) (manager.Manager, error) {
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -141,6 +147,7 @@ func newManager(cfg *rest.Config, o Options, handover *sealedsecret.Handover) (m
 	}
 	mgr, err := ctrl.NewManager(cfg, manager.Options{
 		Scheme:                        scheme,
+		MapperProvider:                func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
 		Metrics:                       metricsserver.Options{BindAddress: o.MetricsBindAddress},
 		HealthProbeBindAddress:        o.HealthProbeBindAddress,
 		PprofBindAddress:              o.PprofBindAddress,
