@@ -3,13 +3,16 @@ package externalsecret
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/util/csaupgrade"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -93,6 +96,27 @@ func (r *Reconciler) inherit(ctx context.Context, s *scope) error {
 		return fmt.Errorf("read the field managers of Secret %s/%s: %w", s.es.Namespace, targetName(s.es), redact.API(err))
 	}
 	return r.inheritFrom(ctx, s, m)
+}
+
+// inheritUnseen is inherit, and the same apply once more, for a target that is written for the first time and held more than the
+// content. Releases of the operator before 0.11 did not label their Secrets, so that the watch has not shown who wrote this one.
+func (r *Reconciler) inheritUnseen(
+	ctx context.Context, s *scope, got *corev1ac.SecretApplyConfiguration,
+) (*corev1ac.SecretApplyConfiguration, error) {
+	m := secretMetadata()
+	if err := r.deps.Live.Get(ctx, client.ObjectKey{Namespace: s.es.Namespace, Name: targetName(s.es)}, m); err != nil {
+		return nil, fmt.Errorf("read the field managers of Secret %s/%s: %w", s.es.Namespace, targetName(s.es), redact.API(err))
+	}
+	isOperators := func(f metav1.ManagedFieldsEntry) bool {
+		return f.Manager == fieldOwner(s.es.Name) && f.Operation == metav1.ManagedFieldsOperationUpdate && f.Subresource == ""
+	}
+	if m.UID != ptr.Deref(got.UID, "") || !slices.ContainsFunc(m.ManagedFields, isOperators) {
+		return got, nil
+	}
+	if err := r.inheritFrom(ctx, s, m); err != nil {
+		return nil, err
+	}
+	return r.apply(ctx, s, seen{uid: m.UID}, s.content.secretType, false)
 }
 
 // inheritFrom is inherit for a target that was read; it fails with a conflict when that has changed since.

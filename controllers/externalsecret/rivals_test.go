@@ -102,8 +102,8 @@ func TestAKeyThatTwoWriteWithOneValueIsRotatedAndWhoHasAnotherIsTold(t *testing.
 }
 
 // operatorLeft creates an ExternalSecret and its Secret as External Secrets Operator writes them: by update, with labels that
-// have left the spec since.
-func (w *world) operatorLeft(name string, creation esv1.CreationPolicy) *esv1.ExternalSecret {
+// have left the spec since. Releases before 0.11 set no label that says whose it is.
+func (w *world) operatorLeft(name string, creation esv1.CreationPolicy, release string) *esv1.ExternalSecret {
 	w.t.Helper()
 	es := w.externalSecret(name, policies(creation, ""))
 	es.Labels = map[string]string{"team": "a"}
@@ -112,6 +112,9 @@ func (w *world) operatorLeft(name string, creation esv1.CreationPolicy) *esv1.Ex
 		Labels:      map[string]string{"team": "a", "stale": "x", esv1.LabelManaged: "true"},
 		Annotations: map[string]string{"stale": "x", esv1.AnnotationDataHash: "x"},
 	}, Data: map[string][]byte{"password": []byte(canary), "stale": []byte("x")}}
+	if release == "0.10" {
+		delete(s.Labels, esv1.LabelManaged)
+	}
 	if creation == esv1.CreationOwner {
 		s.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(es, esv1.GroupVersion().WithKind("ExternalSecret"))}
 	}
@@ -130,8 +133,11 @@ func TestFieldsThatTheOperatorWroteGoWhenTheyLeaveTheSpec(t *testing.T) {
 	w.backend.put("db", `{"password":"`+canary+`"}`)
 	w.store("store")
 	objects := []*esv1.ExternalSecret{
-		w.operatorLeft("an-owner-of-more-than-28-letters", esv1.CreationOwner),
-		w.operatorLeft("a-merger-of-more-than-28-letters", esv1.CreationCreateOrMerge),
+		w.operatorLeft("an-owner-of-more-than-28-letters", esv1.CreationOwner, "2.9"),
+		w.operatorLeft("a-merger-of-more-than-28-letters", esv1.CreationCreateOrMerge, "2.9"),
+		w.operatorLeft("an-owner-of-an-older-release-of-it", esv1.CreationOwner, "0.10"),
+		w.operatorLeft("a-merger-of-an-older-release-of-it", esv1.CreationCreateOrMerge, "0.10"),
+		w.operatorLeft("an-orphan-of-an-older-release-of-it", esv1.CreationOrphan, "0.10"),
 	}
 	w.start()
 	for _, es := range objects {

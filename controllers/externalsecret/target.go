@@ -114,6 +114,9 @@ func (r *Reconciler) put(ctx context.Context, s *scope) (got *corev1ac.SecretApp
 		to.version = s.lastVersion()
 	}
 	got, err = r.apply(ctx, s, to, s.content.secretType, force)
+	if err == nil && !s.target.exists && s.content.lessThan(got) {
+		got, err = r.inheritUnseen(ctx, s, got)
+	}
 	if !refusedByState(err) {
 		return got, s.target.exists, err
 	}
