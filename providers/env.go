@@ -29,6 +29,9 @@ type Env interface {
 	// the API server's own, as External Secrets Operator does. It fails with ErrInvalid for an account that the store may
 	// not use, ErrNotFound when it does not exist, ErrDenied when the controller may not mint tokens for it.
 	ServiceAccountToken(ctx context.Context, ref AccountRef, audiences ...string) (Token, error)
+	// Ambient fails with ErrInvalid where the store may not use an identity of the controller's own. Whatever looks for one
+	// asks before it looks, and returns the error as it is.
+	Ambient(a Ambient) error
 }
 
 // ObjectRef names one key of a Secret or ConfigMap. An empty Namespace means "where the store may look", see Env.

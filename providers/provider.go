@@ -17,6 +17,12 @@ type Provider interface {
 	// all call it, so it never panics, whatever the configuration holds.
 	Validate(cfg Config) []Problem
 
+	// Ambient says what of cfg leaves the session's identity to the controller, nil when the store names every identity that
+	// it uses. It does no I/O and never panics, whatever the configuration holds. Whoever opens sessions asks it before, and
+	// opens none with an identity that the store may not use. What shows only when something is read that the configuration
+	// refers to, Open asks of its Env.
+	Ambient(cfg Config) *Ambient
+
 	// Open authenticates to the backend and returns a session that many goroutines may share until it is closed.
 	// The context bounds Open only; the session outlives it. Open fails with ErrInvalid for a configuration that
 	// cannot work, ErrDenied when the backend refuses the credentials, and ErrUnavailable when it does not answer.

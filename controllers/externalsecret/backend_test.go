@@ -103,6 +103,7 @@ func (b *backend) stalled(ctx context.Context, store string) error {
 
 func (*backend) Name() string                                  { return "fake" }
 func (*backend) Validate(providers.Config) []providers.Problem { return nil }
+func (*backend) Ambient(providers.Config) *providers.Ambient   { return nil }
 
 func (b *backend) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
 	if err := b.stalled(ctx, cfg.Store); err != nil {

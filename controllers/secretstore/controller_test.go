@@ -81,6 +81,13 @@ func (*locked) Validate(cfg providers.Config) []providers.Problem {
 	return nil
 }
 
+func (*locked) Ambient(cfg providers.Config) *providers.Ambient {
+	if auth := cfg.Spec.(*stores.Vault).Auth; auth != nil && auth.IAM != nil {
+		return &providers.Ambient{Field: "auth.iam", Instead: "set auth.tokenSecretRef"}
+	}
+	return nil
+}
+
 func (l *locked) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
 	ref := cfg.Spec.(*stores.Vault).Auth.TokenSecretRef
 	token, err := env.Secret(ctx, providers.ObjectRef{Namespace: ref.Namespace, Name: ref.Name, Key: ref.Key})
@@ -143,6 +150,8 @@ type world struct {
 	fault   func(req *http.Request, next http.RoundTripper) (*http.Response, error)
 	stop    func()
 	restart func()
+	// noAmbient is what the controller is told when it starts.
+	noAmbient sessions.NoAmbient
 }
 
 func newWorld(t *testing.T) *world {
@@ -198,7 +207,7 @@ func (w *world) start(scheme *runtime.Scheme) (stop func()) {
 		return !slices.Contains([]string{"fake", "kubernetes", "webhook"}, p.Name())
 	})
 	pool := sessions.New(sessions.Deps{Providers: append(all, w.vault), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(),
-		Limits: sessions.Limits{Timeout: 5 * time.Minute}})
+		NoAmbient: w.noAmbient, Limits: sessions.Limits{Timeout: 5 * time.Minute}})
 	r := secretstore.New(secretstore.Deps{
 		Client: mgr.GetClient(), Status: flow.NewStatuses(mgr), Sessions: pool, Events: mgr.GetEventRecorder("external-secrets"), Class: w.class,
 	})

@@ -24,6 +24,8 @@ type backend struct {
 	credential providers.ObjectRef
 	account    providers.AccountRef
 	annotated  providers.AccountRef
+	// ambient is what the configuration says that it leaves to the controller, and found what shows only when it is opened.
+	ambient, found *providers.Ambient
 	// fetch, when set, stands in for the answer.
 	fetch func(ctx context.Context, identity string, refs []providers.Ref) ([]providers.Result, error)
 	open  func() error
@@ -35,11 +37,17 @@ type backend struct {
 
 func (*backend) Name() string                                  { return "backend" }
 func (*backend) Validate(providers.Config) []providers.Problem { return nil }
+func (b *backend) Ambient(providers.Config) *providers.Ambient { return b.ambient }
 
 func (b *backend) Open(ctx context.Context, _ providers.Config, env providers.Env) (providers.Session, error) {
 	b.opens.Add(1)
 	if b.open != nil {
 		if err := b.open(); err != nil {
+			return nil, err
+		}
+	}
+	if b.found != nil {
+		if err := env.Ambient(*b.found); err != nil {
 			return nil, err
 		}
 	}

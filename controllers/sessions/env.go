@@ -38,6 +38,8 @@ type env struct {
 	namespace string
 	// confined is set for SecretStores, which may use no other namespace.
 	confined bool
+	// ambient says why the store may not use an identity of the controller's own; nil when it may.
+	ambient func(providers.Ambient) error
 
 	// watcher knows which of the objects that were lent have changed, and follow makes it look at one; both may be nil.
 	watcher *watches.Watcher
@@ -128,6 +130,9 @@ func (e *env) ServiceAccountToken(ctx context.Context, ref providers.AccountRef,
 	}
 	return providers.Token{Value: providers.NewValue([]byte(request.Status.Token)), Expires: expires}, nil
 }
+
+// Ambient implements providers.Env.
+func (e *env) Ambient(own providers.Ambient) error { return e.ambient(own) }
 
 func (e *env) get(ctx context.Context, kind string, ref providers.ObjectRef, into client.Object) error {
 	namespace, err := e.resolve(kind, ref.Namespace, ref.Name)

@@ -59,6 +59,7 @@ func (p *Pool) enter(ctx context.Context, k key, s Store, now time.Time, retry b
 func (p *Pool) newEntry(k key, s Store, now time.Time) *entry {
 	e := &entry{key: k, store: s, opening: newCall(now.Add(p.limits.Timeout)), checked: now}
 	e.env = &env{store: s.Config.Store, reader: p.reader, tokens: p.tokens, namespace: k.referent}
+	e.env.ambient = func(own providers.Ambient) error { return p.noAmbient.refusal(s, &own) }
 	if !s.cluster() {
 		e.env.namespace, e.env.confined = s.Namespace, true
 	}

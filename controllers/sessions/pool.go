@@ -68,6 +68,7 @@ type Pool struct {
 	tokens    client.SubResourceClientConstructor
 	limits    Limits
 	observer  Observer
+	noAmbient NoAmbient
 	// closed is closed when the pool is, and drained when its last goroutine has ended after that.
 	closed, drained chan struct{}
 
@@ -107,7 +108,9 @@ type Deps struct {
 	Watches *watches.Watcher
 	// Observer is told what is asked of backends; nil for nobody.
 	Observer Observer
-	Limits   Limits
+	// NoAmbient are the stores that may use no identity of the controller's own.
+	NoAmbient NoAmbient
+	Limits    Limits
 }
 
 // New returns a Pool.
@@ -121,7 +124,8 @@ func New(d Deps) *Pool {
 	}
 	p := &Pool{
 		providers: known, reader: d.Reader, tokens: d.Tokens, limits: d.Limits.withDefaults(), watcher: d.Watches, observer: d.Observer,
-		closed: make(chan struct{}), drained: make(chan struct{}),
+		noAmbient: d.NoAmbient,
+		closed:    make(chan struct{}), drained: make(chan struct{}),
 		entries: map[key]*entry{}, referent: map[identity]bool{}, awaited: map[identity]bool{}, cancels: map[*call]context.CancelFunc{},
 		credentials: map[key]*credentials{}, forecasts: map[key]*forecast{}, down: map[key]*outage{},
 	}
@@ -157,6 +161,9 @@ type entry struct {
 func (p *Pool) acquire(ctx context.Context, s Store, namespace string, retry bool) (*entry, error) {
 	if !s.cluster() && namespace != s.Namespace {
 		return nil, providers.Errorf(providers.ErrInvalid, "%s serves namespace %s only", s.Config.Store, s.Namespace)
+	}
+	if err := p.Refused(s); err != nil {
+		return nil, err
 	}
 	for renewed := false; ; {
 		e := p.join(ctx, s, namespace, retry)

@@ -93,6 +93,15 @@ func conform(t *testing.T, service stores.AWSService, put func(a *moto.Account, 
 		},
 		HTTP:   handled,
 		Faults: faults(service, own),
+		Ambient: map[string]func(*testing.T) (providers.Config, providers.Env){
+			"without auth": func(*testing.T) (providers.Config, providers.Env) {
+				return own(server.URL(), &stores.AWS{Service: service, Region: region}, fakeKeys())
+			},
+			"without auth, with roles": func(*testing.T) (providers.Config, providers.Env) {
+				role := both[0].Role("app", moto.Role{})
+				return own(server.URL(), &stores.AWS{Service: service, Region: region, Role: role, AdditionalRoles: []string{role}}, fakeKeys())
+			},
+		},
 		Invalid: map[string]providers.Config{
 			"aws":     {Store: store},
 			"service": config(&stores.AWS{Service: canary, Region: region}),
@@ -188,6 +197,12 @@ func faults(service stores.AWSService, own func(string, *stores.AWS, sdk.Credent
 func (fixed) Validate(cfg providers.Config) []providers.Problem {
 	p, cfg := unwrap(cfg)
 	return p.Validate(cfg)
+}
+
+// Ambient implements providers.Provider.
+func (fixed) Ambient(cfg providers.Config) *providers.Ambient {
+	p, cfg := unwrap(cfg)
+	return p.Ambient(cfg)
 }
 
 // Open implements providers.Provider.

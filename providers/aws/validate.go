@@ -35,6 +35,15 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 	return c.Problems
 }
 
+// Ambient implements providers.Provider: without auth the SDK's default chain is asked, also for roles to be assumed with.
+func (Provider) Ambient(cfg providers.Config) *providers.Ambient {
+	spec, ok := cfg.Spec.(*stores.AWS)
+	if !ok || spec == nil {
+		return nil
+	}
+	return awsidentity.Ambient("auth", spec.Auth.JWT, spec.Auth.SecretRef)
+}
+
 func checkRoles(c *credential.Checks, spec *stores.AWS) {
 	if slices.Contains(spec.AdditionalRoles, "") {
 		c.Add("additionalRoles", "must not hold an empty role")

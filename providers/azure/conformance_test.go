@@ -129,6 +129,14 @@ func TestAzureConforms(t *testing.T) {
 			return answers(t, handler)
 		},
 		Faults: faults(),
+		Ambient: map[string]func(*testing.T) (providers.Config, providers.Env){
+			"a managed identity": func(*testing.T) (providers.Config, providers.Env) {
+				return config(&stores.AzureKV{VaultURL: both[0].vault.URL(), AuthType: stores.AzureManagedIdentity, IdentityID: "x"}), &providertest.Env{}
+			},
+			"a workload identity without an account": func(*testing.T) (providers.Config, providers.Env) {
+				return config(&stores.AzureKV{VaultURL: both[0].vault.URL(), AuthType: stores.AzureWorkloadIdentity}), &providertest.Env{}
+			},
+		},
 		Invalid: map[string]providers.Config{
 			"azurekv":           config(nil),
 			"vaultUrl":          config(withSecret("http://plain.vault.azure.net")),

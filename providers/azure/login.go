@@ -27,6 +27,11 @@ type login struct {
 
 // obtain logs in and returns a token for a scope. Nothing of the login is left when it returns.
 func (l login) obtain(ctx context.Context, scope string) (azcore.AccessToken, error) {
+	if own := ambientOf(l.spec); own != nil {
+		if err := l.creds.Env.Ambient(*own); err != nil {
+			return azcore.AccessToken{}, err
+		}
+	}
 	if authTypeOf(l.spec) == stores.AzureManagedIdentity {
 		return l.managed(ctx, scope)
 	}

@@ -35,6 +35,27 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 	return c.Problems
 }
 
+// Ambient implements providers.Provider: the managed identity of the controller's Pod or node, and the ServiceAccount of the
+// controller's Pod, are its own.
+func (Provider) Ambient(cfg providers.Config) *providers.Ambient {
+	if spec, ok := cfg.Spec.(*stores.AzureKV); ok && spec != nil {
+		return ambientOf(spec)
+	}
+	return nil
+}
+
+// ambientOf is what of a store leaves the identity to the controller.
+func ambientOf(spec *stores.AzureKV) *providers.Ambient {
+	switch t := authTypeOf(spec); {
+	case t == stores.AzureManagedIdentity:
+		return &providers.Ambient{Field: "authType", Instead: "use authType WorkloadIdentity with serviceAccountRef, or ServicePrincipal with authSecretRef"}
+	case t == stores.AzureWorkloadIdentity && spec.ServiceAccountRef == nil:
+		return &providers.Ambient{Field: "authType", Instead: "set serviceAccountRef"}
+	default:
+		return nil
+	}
+}
+
 func checkHTTPS(c *credential.Checks, field, address string) {
 	if u := c.Address(field, address); u != nil && u.Scheme != "https" {
 		c.Add(field, "must begin with https://: tokens are sent there")

@@ -44,6 +44,9 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 	return problems
 }
 
+// Ambient implements providers.Provider: nobody is asked.
+func (Provider) Ambient(providers.Config) *providers.Ambient { return nil }
+
 // Open implements providers.Provider. Of two documents with the same key and version, the later one counts.
 func (p Provider) Open(_ context.Context, cfg providers.Config, _ providers.Env) (providers.Session, error) {
 	spec, ok := cfg.Spec.(*stores.Fake)

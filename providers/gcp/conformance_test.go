@@ -222,6 +222,11 @@ func TestSecretManagerConforms(t *testing.T) {
 			return p.config(t)
 		},
 		Faults: faults(),
+		Ambient: map[string]func(*testing.T) (providers.Config, providers.Env){
+			"without auth": func(*testing.T) (providers.Config, providers.Env) {
+				return config(&stores.GCPSM{ProjectID: "p"}), &providertest.Env{}
+			},
+		},
 		Invalid: map[string]providers.Config{
 			"gcpsm":                        config(nil),
 			"projectID":                    config(&stores.GCPSM{ProjectID: "p/secrets/" + canary}),

@@ -273,6 +273,33 @@ func TestAPoolThatTrustsAWSTakesARequestThatItsKeysHaveSigned(t *testing.T) {
 	}
 }
 
+// TestACredConfigForAWSReadsAsTheControllerWhereItMay is not parallel: it sets the environment.
+func TestACredConfigForAWSReadsAsTheControllerWhereItMay(t *testing.T) {
+	cloud, project := harness.New(t), harness.Project()
+	cloud.Put("projects/"+project, "app", []byte("content"))
+	id := harness.AWSIdentity{AccessKeyID: "AKIA" + strings.ToUpper(project[2:10]), SecretAccessKey: canary + "-node", Region: "eu-central-1"}
+	cloud.TrustAWS(pool(project), id)
+	cloud.Grant("principal:"+pool(project)+"/subject/"+id.AccessKeyID, "projects/"+project, harness.Reading()...)
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": id.AccessKeyID, "AWS_SECRET_ACCESS_KEY": id.SecretAccessKey, "AWS_SESSION_TOKEN": "", "AWS_REGION": id.Region, "AWS_DEFAULT_REGION": "",
+	} {
+		t.Setenv(name, value)
+	}
+	ref := providers.ObjectRef{Name: "federation", Key: "config.json"}
+	spec := federated(project, stores.GCPWorkloadIdentityFederation{CredConfig: &stores.GCPConfigMapKey{Name: ref.Name, Key: ref.Key}})
+	env := &providertest.Env{ConfigMaps: map[providers.ObjectRef][]byte{ref: []byte(`{"type":"external_account","audience":"` + pool(project) + `",
+		"subject_token_type":"urn:ietf:params:aws:token-type:aws4_request","credential_source":{"environment_id":"aws1",
+		"region_url":"http://169.254.169.254/latest/meta-data/placement/availability-zone","url":"http://169.254.169.254/latest/meta-data/iam/security-credentials",
+		"regional_cred_verification_url":"https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"}}`)}}
+	if got, err := reads(t, spec, env); got != "content" {
+		t.Errorf("with the keys of the controller's environment: %q, %v", got, err)
+	}
+	env.NoAmbient = providers.Errorf(providers.ErrInvalid, "kept")
+	if got, err := reads(t, spec, env); !errors.Is(err, env.NoAmbient) {
+		t.Errorf("where they are kept: %q, %v", got, err)
+	}
+}
+
 func TestACredConfigFetchesATokenFromTheOneAddressOfTheStore(t *testing.T) {
 	t.Parallel()
 	cloud, project := harness.New(t), harness.Project()

@@ -31,3 +31,12 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 	googleidentity.CheckAuth(&c, "auth", spec.Auth)
 	return c.Problems
 }
+
+// Ambient implements providers.Provider: without auth Application Default Credentials are looked for. A credConfig can ask for
+// the identity of the node, too, which shows when it is read.
+func (Provider) Ambient(cfg providers.Config) *providers.Ambient {
+	if spec, ok := cfg.Spec.(*stores.GCPSM); ok && spec != nil {
+		return googleidentity.Ambient("auth", spec.Auth)
+	}
+	return nil
+}

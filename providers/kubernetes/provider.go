@@ -28,6 +28,9 @@ const (
 	defaultNamespace = "default"
 )
 
+// Ambient implements providers.Provider: a store that names no identity is anonymous.
+func (Provider) Ambient(providers.Config) *providers.Ambient { return nil }
+
 // Validate implements providers.Provider.
 func (Provider) Validate(cfg providers.Config) []providers.Problem {
 	spec, ok := cfg.Spec.(*stores.Kubernetes)

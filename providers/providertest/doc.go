@@ -2,5 +2,5 @@
 //
 // It takes a Harness, which knows how to configure the provider and how to put documents into its backend, and runs one
 // subtest for each promise: order and duplicates, error classes, cancellation, concurrency, isolation of identities,
-// nothing leaked (values, goroutines), documents of any size and content.
+// no identity of the controller's own unless it is lent, nothing leaked (values, goroutines), documents of any size and content.
 package providertest

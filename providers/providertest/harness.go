@@ -26,6 +26,9 @@ type Harness struct {
 	// Binary says that fields can hold any bytes; else only UTF-8 text.
 	Binary bool
 
+	// Ambient are valid stores that leave the identity to the controller, as Provider.Ambient says of their configuration; nil
+	// when the provider has none.
+	Ambient map[string]func(t *testing.T) (providers.Config, providers.Env)
 	// Hang configures a store whose backend accepts connections and never answers once the session is open; nil when the
 	// provider has no backend.
 	Hang func(t *testing.T) (providers.Config, providers.Env)
@@ -64,6 +67,8 @@ type Env struct {
 	Accounts map[providers.AccountRef]map[string]string
 	// Token mints tokens; nil means that no account exists.
 	Token func(ctx context.Context, ref providers.AccountRef, audiences ...string) (providers.Token, error)
+	// NoAmbient is the error for whoever wants an identity of the controller's own; nil lends it.
+	NoAmbient error
 }
 
 var _ providers.Env = (*Env)(nil)
@@ -131,6 +136,9 @@ func (e *Env) ServiceAccountToken(ctx context.Context, ref providers.AccountRef,
 	}
 	return e.Token(ctx, ref, audiences...)
 }
+
+// Ambient implements providers.Env.
+func (e *Env) Ambient(providers.Ambient) error { return e.NoAmbient }
 
 // SetSecret replaces a credential.
 func (e *Env) SetSecret(ref providers.ObjectRef, value []byte) {

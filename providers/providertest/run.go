@@ -26,6 +26,7 @@ func Run(t *testing.T, h Harness) {
 		}
 	})
 	t.Run("a valid configuration has no problem and an invalid one names the field", s.validate)
+	t.Run("an identity of the controller's own is taken where it is lent, and nowhere else", s.ambient)
 	t.Run("an ended session leaves no goroutine behind", s.leaksNothing)
 	t.Run("results keep the order of the refs and their duplicates", s.order)
 	t.Run("no refs are no request", s.nothing)
@@ -48,13 +49,13 @@ func Run(t *testing.T, h Harness) {
 
 type suite struct{ Harness }
 
-// open opens a session of store i that is closed when the test ends.
+// open opens a session of store i that is closed when the test ends. The store names its identity: it is lent no other.
 func (s suite) open(t *testing.T, i int) providers.Session {
 	t.Helper()
 	cfg, env := s.Configs[i](t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	session, err := s.Provider.Open(ctx, cfg, env)
+	session, err := s.Provider.Open(ctx, cfg, &strict{Env: env})
 	if err != nil {
 		t.Fatalf("open store %d: %v", i, err)
 	}

@@ -31,37 +31,42 @@ const faultEnv = "PROVIDERTEST_FAULT"
 func TestTheSuiteCatches(t *testing.T) {
 	t.Parallel()
 	for fault, complaint := range map[string]string{
-		"none":                  "",
-		"reversed order":        "results_keep_the_order",
-		"lost duplicates":       "Fetch answered",
-		"missing fails all":     "Fetch failed as a whole",
-		"property not found":    "a_missing_property_is_not_a_missing_document",
-		"two classes":           "has 2 classes",
-		"value in the error":    "the error shows a planted value",
-		"bytes cut":             "values_of_any_size",
-		"document shared":       "documents_are_immutable",
-		"identities mixed":      "two_identities_never_mix",
-		"context ignored":       "Fetch (canceled) had not returned",
-		"goroutine left":        "a goroutine is left",
-		"opener's context":      "a_session_outlives_the_context",
-		"not found from Open":   "Open must not say that something was not found",
-		"silent Validate":       "want a problem with field",
-		"neither nor":           "neither or both of document and error",
-		"asks without request":  "no refs asked the backend",
-		"check complains":       "its check says",
-		"check never ends":      "Check had not returned",
-		"expiry moves":          "the session says",
-		"finds all":             "found [",
-		"finds unsorted":        "found [",
-		"finds too little":      "differ from the",
-		"finds for others":      "another identity finds",
-		"finds without version": "is found in version",
-		"search never ends":     "Find had not returned",
-		"believes rubbish":      "it is taken for an answer",
-		"rubbish is missing":    "want class",
-		"forgets the time":      "asks for 7s",
-		"key in the outage":     "Fetch tells everybody what was asked for",
-		"path in the outage":    "Find tells everybody what was asked for",
+		"none":                   "",
+		"reversed order":         "results_keep_the_order",
+		"lost duplicates":        "Fetch answered",
+		"missing fails all":      "Fetch failed as a whole",
+		"property not found":     "a_missing_property_is_not_a_missing_document",
+		"two classes":            "has 2 classes",
+		"value in the error":     "the error shows a planted value",
+		"bytes cut":              "values_of_any_size",
+		"document shared":        "documents_are_immutable",
+		"identities mixed":       "two_identities_never_mix",
+		"context ignored":        "Fetch (canceled) had not returned",
+		"goroutine left":         "a goroutine is left",
+		"opener's context":       "a_session_outlives_the_context",
+		"not found from Open":    "Open must not say that something was not found",
+		"silent Validate":        "want a problem with field",
+		"neither nor":            "neither or both of document and error",
+		"asks without request":   "no refs asked the backend",
+		"check complains":        "its check says",
+		"check never ends":       "Check had not returned",
+		"expiry moves":           "the session says",
+		"finds all":              "found [",
+		"finds unsorted":         "found [",
+		"finds too little":       "differ from the",
+		"finds for others":       "another identity finds",
+		"finds without version":  "is found in version",
+		"search never ends":      "Find had not returned",
+		"believes rubbish":       "it is taken for an answer",
+		"rubbish is missing":     "want class",
+		"forgets the time":       "asks for 7s",
+		"key in the outage":      "Fetch tells everybody what was asked for",
+		"path in the outage":     "Find tells everybody what was asked for",
+		"own identity unasked":   "an identity that it was not given",
+		"own identity unsaid":    "does not say where the identity is left to the controller",
+		"own identity asked":     "the controller keeps its own identity",
+		"own identity elsewhere": "and asks for",
+		"own identity of others": "names its identity, and leaves it to the controller",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
@@ -137,6 +142,9 @@ func TestAProviderWithTheFault(t *testing.T) {
 		}}, "mute": {Class: providers.ErrUnavailable, Open: func(*testing.T) (providers.Config, providers.Env) {
 			return providers.Config{Store: "SecretStore a/b", Spec: "mute"}, &providertest.Env{}
 		}}},
+		Ambient: map[string]func(*testing.T) (providers.Config, providers.Env){"own": func(*testing.T) (providers.Config, providers.Env) {
+			return providers.Config{Store: "SecretStore a/b", Spec: "own"}, &providertest.Env{}
+		}},
 		Invalid: map[string]providers.Config{"spec": {Spec: 1}},
 	})
 }
@@ -158,8 +166,24 @@ func (b *backend) Validate(cfg providers.Config) []providers.Problem {
 	return []providers.Problem{{Field: "spec", Message: "is required"}}
 }
 
-func (b *backend) Open(ctx context.Context, cfg providers.Config, _ providers.Env) (providers.Session, error) {
+func (b *backend) Ambient(cfg providers.Config) *providers.Ambient {
+	if cfg.Spec == "own" && b.fault != "own identity unsaid" || b.fault == "own identity of others" {
+		return &providers.Ambient{Field: "auth", Instead: "set auth"}
+	}
+	return nil
+}
+
+func (b *backend) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
 	store, ok := cfg.Spec.(string)
+	own := providers.Ambient{Field: "auth", Instead: "set auth"}
+	if b.fault == "own identity elsewhere" {
+		own.Field = "elsewhere"
+	}
+	if store == "own" && b.fault != "own identity unasked" || b.fault == "own identity asked" {
+		if err := env.Ambient(own); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case !ok:
 		return nil, providers.Errorf(providers.ErrInvalid, "spec is required")

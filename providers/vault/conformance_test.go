@@ -100,6 +100,14 @@ func TestVaultConforms(t *testing.T) {
 			return reads(handler)(t)
 		},
 		Faults: faults(t, server, mounts[0]),
+		Ambient: map[string]func(*testing.T) (providers.Config, providers.Env){
+			"iam without an identity of AWS": func(*testing.T) (providers.Config, providers.Env) {
+				return config(&stores.Vault{Server: server.Address(), Auth: &stores.VaultAuth{IAM: &stores.VaultIAMAuth{AWSRole: "arn:aws:iam::1:role/x"}}}), &providertest.Env{}
+			},
+			"gcp without an identity of Google": func(*testing.T) (providers.Config, providers.Env) {
+				return config(&stores.Vault{Server: server.Address(), Auth: &stores.VaultAuth{GCP: &stores.VaultGCPAuth{Role: "x"}}}), &providertest.Env{}
+			},
+		},
 		Invalid: map[string]providers.Config{
 			"vault":  config(nil),
 			"server": config(&stores.Vault{Server: "https://" + canary + ":x@vault"}),

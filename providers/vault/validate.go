@@ -41,6 +41,23 @@ func (Provider) Validate(cfg providers.Config) []providers.Problem {
 	return c.Problems
 }
 
+// Ambient implements providers.Provider: auth.iam and auth.gcp without an identity take the controller's. A store without auth has
+// none of the controller's either: whoever is at its server (a Vault agent, say) adds one.
+func (Provider) Ambient(cfg providers.Config) *providers.Ambient {
+	spec, ok := cfg.Spec.(*stores.Vault)
+	if !ok || spec == nil {
+		return nil
+	}
+	switch method(spec.Auth) {
+	case methodIAM:
+		return awsidentity.Ambient("auth.iam", spec.Auth.IAM.JWT, spec.Auth.IAM.SecretRef)
+	case methodGCP:
+		return googleidentity.Ambient("auth.gcp", googleAuth(spec.Auth.GCP))
+	default:
+		return nil
+	}
+}
+
 func checkHeaders(c *credential.Checks, spec *stores.Vault) {
 	for _, namespace := range []struct{ field, value string }{{"namespace", spec.Namespace}, {"auth.namespace", authNamespace(spec)}} {
 		if namespace.value != "" && !credential.Printable(namespace.value) {
@@ -161,7 +178,12 @@ func checkGCP(c *credential.Checks, auth *stores.VaultGCPAuth) {
 	if auth.Role == "" {
 		c.Add("auth.gcp.role", "is required; name a role of Vault's gcp auth method")
 	}
-	googleidentity.CheckAuth(c, "auth.gcp", stores.GCPAuth{SecretRef: auth.SecretRef, WorkloadIdentity: auth.WorkloadIdentity})
+	googleidentity.CheckAuth(c, "auth.gcp", googleAuth(auth))
+}
+
+// googleAuth is what auth.gcp has in common with the auth of stores of Google.
+func googleAuth(auth *stores.VaultGCPAuth) stores.GCPAuth {
+	return stores.GCPAuth{SecretRef: auth.SecretRef, WorkloadIdentity: auth.WorkloadIdentity}
 }
 
 func checkAppRole(c *credential.Checks, role *stores.VaultAppRole) {

@@ -35,6 +35,9 @@ const (
 // remoteRef is the group of template data that holds what is asked for.
 const remoteRef = "remoteRef"
 
+// Ambient implements providers.Provider: a store shows the API what it names and nothing else.
+func (Provider) Ambient(providers.Config) *providers.Ambient { return nil }
+
 // Validate implements providers.Provider.
 func (Provider) Validate(cfg providers.Config) []providers.Problem {
 	spec, ok := cfg.Spec.(*stores.Webhook)

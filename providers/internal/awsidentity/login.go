@@ -45,14 +45,13 @@ type Login struct {
 
 // Base returns the identity that jwt names, else the one of ref, else the controller's own.
 func (l Login) Base(ctx context.Context, jwt *stores.AWSJWTAuth, ref *stores.AWSAuthSecretRef) (Identity, error) {
-	switch {
-	case jwt != nil:
-		return l.webIdentity(ctx, *jwt.ServiceAccountRef)
-	case ref != nil:
-		return l.static(ctx, ref)
-	default:
-		return l.ambient(ctx)
+	if own := Ambient(l.Field, jwt, ref); own != nil {
+		return l.ambient(ctx, *own)
 	}
+	if jwt != nil {
+		return l.webIdentity(ctx, *jwt.ServiceAccountRef)
+	}
+	return l.static(ctx, ref)
 }
 
 // static reads access keys. Whether AWS accepts them shows when they are used.
@@ -156,8 +155,11 @@ func (l Login) refused(err error, action, role, field, who, hint string) error {
 	return err
 }
 
-// ambient returns the credentials of the controller itself, where the SDK looks for them.
-func (l Login) ambient(ctx context.Context) (Identity, error) {
+// ambient returns the credentials of the controller itself, where the SDK looks for them, if the store may use them.
+func (l Login) ambient(ctx context.Context, own providers.Ambient) (Identity, error) {
+	if err := l.Creds.Env.Ambient(own); err != nil {
+		return Identity{}, err
+	}
 	if !l.Caller.Environment.Ambient {
 		return Identity{}, l.Caller.Errorf(providers.ErrInvalid, "%s is required: there is no identity of the controller's own here", l.Instead)
 	}

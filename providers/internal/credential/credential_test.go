@@ -29,6 +29,7 @@ func (r refusing) Annotations(context.Context, providers.AccountRef) (map[string
 func (r refusing) ServiceAccountToken(context.Context, providers.AccountRef, ...string) (providers.Token, error) {
 	return providers.Token{}, r.err
 }
+func (r refusing) Ambient(providers.Ambient) error { return r.err }
 
 func TestAMissingCredentialIsNeverAMissingDocument(t *testing.T) {
 	t.Parallel()

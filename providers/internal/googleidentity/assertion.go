@@ -109,6 +109,9 @@ func (l *Login) signed(ctx context.Context, id Identity, claims []byte) (string,
 // machine and that one's service account, or for the service account to which its pod is bound. instead is what a store has to
 // set that shall not use the controller's own identity, for messages.
 func (l *Login) IdentityToken(ctx context.Context, audience, instead string) (string, error) {
+	if err := l.creds.Env.Ambient(*Ambient(l.field, stores.GCPAuth{})); err != nil {
+		return "", err
+	}
 	token, err := l.metadata.identity(ctx, audience)
 	token = strings.TrimSpace(token)
 	var undefined metadata.NotDefinedError

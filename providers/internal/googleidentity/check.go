@@ -1,9 +1,20 @@
 package googleidentity
 
 import (
+	"fmt"
+
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
 )
+
+// Ambient says that a login by spec takes the controller's own identity, nil when it does not; field is its path.
+func Ambient(field string, spec stores.GCPAuth) *providers.Ambient {
+	if spec.SecretRef != nil || spec.WorkloadIdentity != nil || spec.WorkloadIdentityFederation != nil {
+		return nil
+	}
+	return &providers.Ambient{Field: field, Instead: fmt.Sprintf("set %[1]s.workloadIdentity.serviceAccountRef or %[1]s.secretRef", field)}
+}
 
 // CheckAuth checks what Login.Of takes; field is its path.
 func CheckAuth(c *credential.Checks, field string, spec stores.GCPAuth) {

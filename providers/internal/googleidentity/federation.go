@@ -32,7 +32,11 @@ func (l *Login) byFederation(ctx context.Context, wif *stores.GCPWorkloadIdentit
 	if problem != "" {
 		return Identity{}, l.errorf(providers.ErrInvalid, "%scredConfig: key %q of ConfigMap %s: %s", field, ref.Key, ref.Name, problem)
 	}
-	l.wire.aws = options.CredentialSource.EnvironmentID != ""
+	if l.wire.aws = options.CredentialSource.EnvironmentID != ""; l.wire.aws { // what the library takes is in the controller's variables, too
+		if err := l.creds.Env.Ambient(providers.Ambient{Field: field + "credConfig", Instead: "use awsSecurityCredentials or serviceAccountRef"}); err != nil {
+			return Identity{}, err
+		}
+	}
 	return l.external(ctx, options, whose(options.ServiceAccountImpersonationURL))
 }
 

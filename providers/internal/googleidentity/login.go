@@ -63,15 +63,16 @@ func (l *Login) ask(ctx context.Context, field string, question func(context.Con
 
 // Of logs in by the first method that spec holds, and as the controller itself when it holds none.
 func (l *Login) Of(ctx context.Context, spec stores.GCPAuth) (Identity, error) {
+	if own := Ambient(l.field, spec); own != nil {
+		return l.byDefault(ctx, *own)
+	}
 	switch {
 	case spec.SecretRef != nil:
 		return l.byKey(ctx, *spec.SecretRef.SecretAccessKey)
 	case spec.WorkloadIdentity != nil:
 		return l.byWorkloadIdentity(ctx, spec.WorkloadIdentity)
-	case spec.WorkloadIdentityFederation != nil:
-		return l.byFederation(ctx, spec.WorkloadIdentityFederation)
 	default:
-		return l.byDefault(ctx)
+		return l.byFederation(ctx, spec.WorkloadIdentityFederation)
 	}
 }
 
@@ -180,8 +181,11 @@ func (l *Login) external(ctx context.Context, options *externalaccount.Options, 
 	return l.obtain(ctx, provider, who, cannot)
 }
 
-// byDefault takes the identity that the controller itself has.
-func (l *Login) byDefault(ctx context.Context) (Identity, error) {
+// byDefault takes the identity that the controller itself has, if the store may use it.
+func (l *Login) byDefault(ctx context.Context, own providers.Ambient) (Identity, error) {
+	if err := l.creds.Env.Ambient(own); err != nil {
+		return Identity{}, err
+	}
 	none := l.errorf(providers.ErrInvalid,
 		"%s is not set, and the controller has no usable Application Default Credentials; set %s, or give the controller an identity", l.field, l.field)
 	l.wire.trusted = true // what the environment of the controller names was not written by whoever writes the store
