@@ -40,6 +40,9 @@ type awsWorld struct {
 	*world
 	aws        *moto.Server
 	user       string
+	kubeconfig string
+	// env is what the controller's environment has besides.
+	env        []string
 	controller *process.Process
 }
 
@@ -96,8 +99,8 @@ func (w *awsWorld) make(objects ...client.Object) {
 	}
 }
 
-// run starts the controller, and searches what it has said when the test ends.
-func (w *awsWorld) run() {
+// run starts the controller with its rights, and searches what it has said when the test ends.
+func (w *awsWorld) run(args ...string) {
 	w.t.Helper()
 	cfg, err := w.cp.UserConfig(w.user)
 	if err != nil {
@@ -126,26 +129,36 @@ func (w *awsWorld) run() {
 			}
 		}
 	}
-	kubeconfig := filepath.Join(w.t.TempDir(), "kubeconfig")
-	if err := controlplane.WriteKubeconfig(kubeconfig, cfg); err != nil {
+	w.kubeconfig = filepath.Join(w.t.TempDir(), "kubeconfig")
+	if err := controlplane.WriteKubeconfig(w.kubeconfig, cfg); err != nil {
 		w.t.Fatal(err)
 	}
+	w.start(args...)
+	w.t.Cleanup(w.end)
+}
+
+// start starts the controller.
+func (w *awsWorld) start(args ...string) {
+	w.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.controller, err = process.Start(w.t.Context(), process.Spec{
-		Name: "controller", Path: self, Dir: w.t.TempDir(), Env: append(w.aws.Environment(), asMain+"=1"),
-		Args: []string{"--kubeconfig=" + kubeconfig, "--namespace=" + w.ns, "--controllers=externalsecret,secretstore", "--controller-class=" + w.class(),
-			"--metrics-bind-address=0", "--health-probe-bind-address=0", "--log-level=debug"},
+		Name: "controller", Path: self, Dir: w.t.TempDir(), Env: slices.Concat(w.aws.Environment(), w.env, []string{asMain + "=1"}),
+		Args: append([]string{"--kubeconfig=" + w.kubeconfig, "--namespace=" + w.ns, "--controllers=externalsecret,secretstore", "--controller-class=" + w.class(),
+			"--metrics-bind-address=0", "--health-probe-bind-address=0", "--log-level=debug"}, args...),
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() {
-		w.controller.Stop(30 * time.Second)
-		w.search()
-	})
+}
+
+// end ends the controller, and searches what it has said.
+func (w *awsWorld) end() {
+	w.t.Helper()
+	w.controller.Stop(30 * time.Second)
+	w.search()
 }
 
 // search looks for values, keys and tokens wherever they may not be.

@@ -14,6 +14,7 @@ func (r *Reconciler) steps() []flow.Step[scope] {
 	return []flow.Step[scope]{
 		{Name: "skip a store of another controller", Do: r.skipForeign},
 		{Name: "expect credentials", Do: r.expect},
+		{Name: "refuse ambient credentials", Do: r.refuseAmbient},
 		{Name: "skip a store that is not due", Do: r.skipFresh},
 		{Name: "translate", Do: r.translate},
 		{Name: "validate", Do: r.validate},
@@ -39,6 +40,20 @@ func (r *Reconciler) expect(_ context.Context, s *scope) error {
 		return nil //nolint:nilerr // translate says so
 	}
 	r.deps.Sessions.Expect(store, lentOf(s.status.Credentials))
+	return nil
+}
+
+// refuseAmbient sets Ready=False with AmbientCredentialsRefused for a store that would use an identity of the controller's own
+// and may not, also for one that was found ready before the controller was told so.
+func (r *Reconciler) refuseAmbient(_ context.Context, s *scope) error {
+	store, err := r.deps.Sessions.Translate(s.obj)
+	if err != nil {
+		return nil //nolint:nilerr // translate says so
+	}
+	if err := r.deps.Sessions.Refused(store); err != nil {
+		s.store = store
+		return flow.Stall(esv1.ReasonAmbientCredentials, err)
+	}
 	return nil
 }
 
@@ -74,7 +89,8 @@ func (r *Reconciler) validate(_ context.Context, s *scope) error {
 	return nil
 }
 
-// check sets Ready=False with InvalidProviderConfig when something that the configuration refers to cannot work, and
+// check sets Ready=False with AmbientCredentialsRefused when something that the configuration refers to asks for an identity of
+// the controller's own that the store may not use, InvalidProviderConfig when something that the configuration refers to cannot work, and
 // ValidationFailed when the backend refuses the identity or does not answer. It is repeated until it succeeds: what is
 // wrong may be cured outside of the store. When a backend answers again that did not, the pool says so.
 func (r *Reconciler) check(ctx context.Context, s *scope) error {
@@ -93,6 +109,8 @@ func (r *Reconciler) check(ctx context.Context, s *scope) error {
 		return nil
 	case errors.As(err, &throttled) && throttled.After > 0:
 		return flow.Wait(esv1.ReasonValidationFailed, min(throttled.After, sessions.MaxThrottle), err)
+	case errors.Is(err, sessions.ErrAmbient):
+		return flow.Fail(esv1.ReasonAmbientCredentials, err)
 	case errors.Is(err, providers.ErrInvalid):
 		return flow.Fail(esv1.ReasonInvalidProviderConfig, err)
 	default:

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/sealbridge/sealbridge/controllers/sessions"
 )
 
 // DefaultNamespace is where the controller keeps its sealing keys and lease when nothing says otherwise.
@@ -75,6 +77,8 @@ type Options struct {
 	TemplateLeft, TemplateRight string
 	// TimeEncoding is what the flag of External Secrets Operator says, and changes nothing.
 	TimeEncoding string
+	// Ambient lets SecretStores that name no identity use one of the controller's own, and ClusterAmbient ClusterSecretStores.
+	Ambient, ClusterAmbient bool
 	// RequireServiceAccount refuses GitSyncs that do not name the ServiceAccount to apply as.
 	RequireServiceAccount bool
 }
@@ -108,6 +112,9 @@ func (o *Options) AddFlags(fs *pflag.FlagSet, namespace string) {
 	fs.StringVar(&o.ControllerClass, "controller-class", "default", "serve the stores whose spec.controller is this or empty")
 	fs.DurationVar(&o.StatusHeartbeat, "status-heartbeat", 10*time.Minute, "how old status.refreshTime may become while nothing changes; 0 writes it at every refresh")
 	fs.IntVar(&o.Concurrent, "concurrent", 10, "how many objects of each kind are reconciled at once")
+	fs.BoolVar(&o.Ambient, sessions.FlagAmbient, true,
+		"let SecretStores that name no identity use the controller's own (its environment, files and node); false where tenants write SecretStores")
+	fs.BoolVar(&o.ClusterAmbient, sessions.FlagClusterAmbient, true, "let ClusterSecretStores that name no identity use the controller's own")
 	fs.BoolVar(&o.RequireServiceAccount, "require-service-account", false, "refuse GitSyncs without spec.serviceAccountName")
 }
 

@@ -96,6 +96,7 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	recorder := announcer.Recorder(externalSecretsComponent)
 	pool := sessions.New(sessions.Deps{
 		Providers: builtin.All(), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher, Observer: observer,
+		NoAmbient: sessions.NoAmbient{SecretStores: !o.Ambient, ClusterSecretStores: !o.ClusterAmbient},
 	})
 	templates := template.NewCache()
 	for _, c := range []struct {

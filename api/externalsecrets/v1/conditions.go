@@ -67,6 +67,8 @@ const (
 	ReasonInvalidStore = "InvalidStoreConfiguration"
 	// ReasonInvalidProviderConfig: the provider's configuration cannot work until somebody changes it. (False)
 	ReasonInvalidProviderConfig = "InvalidProviderConfig"
+	// ReasonAmbientCredentials: the store leaves its identity to the controller, and may not use one of the controller's own. (False)
+	ReasonAmbientCredentials = "AmbientCredentialsRefused"
 	// ReasonValidationFailed: the backend refused the identity or did not answer. (False)
 	ReasonValidationFailed = "ValidationFailed"
 )
