@@ -23,9 +23,11 @@ func TestARealAPIServerThatCannotReachTheControllerIsUnderstood(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no pod behind the service": {nil, "error: cannot fetch certificate: the API server answered 404 NotFound"},
-		"no such service":           {[]string{"--controller-name", "gone"}, "error: cannot get sealed secret service " + namespace + "/gone: the API server answered 404 NotFound"},
-		"no permission":             {[]string{"--as", "nobody"}, "error: cannot get sealed secret service " + namespace + "/sealed-secrets-controller: the API server answered 403 Forbidden"},
+		"no pod behind the service":  {nil, "error: cannot fetch certificate: the API server answered 404 NotFound"},
+		"no such service":            {[]string{"--controller-name", "gone"}, "error: cannot get sealed secret service " + namespace + "/gone: the API server answered 404 NotFound"},
+		"no pod, the native key":     {[]string{"--native"}, "error: cannot fetch recipients: the API server answered 404 NotFound"},
+		"no service, the native key": {[]string{"--native", "--controller-name", "gone"}, "error: cannot get sealed secret service " + namespace + "/gone: the API server answered 404 NotFound"},
+		"no permission":              {[]string{"--as", "nobody"}, "error: cannot get sealed secret service " + namespace + "/sealed-secrets-controller: the API server answered 403 Forbidden"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -56,6 +56,8 @@ func read(ctx context.Context, flag, from string) ([]byte, error) {
 			return nil, usage("write file:///absolute/path, or the path alone", "%s is no file URL", flag)
 		}
 		return readFile(u.Path)
+	case strings.HasPrefix(from[len(scheme):], "://"):
+		return nil, usage("give a path, or a file:, http: or https: URL", "%s is no URL that can be read", flag)
 	default:
 		return readFile(from)
 	}

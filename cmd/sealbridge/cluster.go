@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -35,12 +36,10 @@ type cluster struct {
 
 // clientConfig loads the kubeconfig, and says whether there is any.
 func (c *connection) clientConfig() (config clientcmd.ClientConfig, found bool, err error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = c.at.kubeconfig
-	config = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &c.at.overrides)
+	config = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(c.loadingRules(), &c.at.overrides)
 	raw, err := config.RawConfig()
 	if err != nil {
-		return nil, false, kubeconfigError(err)
+		return nil, false, c.kubeconfigError(err)
 	}
 	if asked := c.at.overrides.CurrentContext; asked != "" && raw.Contexts[asked] == nil {
 		return nil, false, &sealing.Error{Problem: fmt.Sprintf("the kubeconfig has no context %q", asked), Hint: "kubectl config get-contexts lists them"}
@@ -62,7 +61,7 @@ func (c *connection) namespace(needed bool) (namespace string, explicit bool, er
 		return "", false, err
 	}
 	if namespace, _, err = config.Namespace(); err != nil {
-		return "", false, kubeconfigError(err)
+		return "", false, c.kubeconfigError(err)
 	}
 	return namespace, false, nil
 }
@@ -77,15 +76,15 @@ func (c *connection) cluster() (*cluster, error) {
 	}
 	config, err := loaded.ClientConfig()
 	if err != nil {
-		return nil, kubeconfigError(err)
+		return nil, c.kubeconfigError(err)
 	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, kubeconfigError(err)
+		return nil, c.kubeconfigError(err)
 	}
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
-		return nil, kubeconfigError(err)
+		return nil, c.kubeconfigError(err)
 	}
 	return &cluster{client: client, base: base, namespace: c.at.controllerNS, name: c.at.controllerName}, nil
 }
@@ -94,7 +93,7 @@ func (c *connection) cluster() (*cluster, error) {
 func (c *connection) hasCluster(config clientcmd.ClientConfig) error {
 	raw, err := config.RawConfig()
 	if err != nil {
-		return kubeconfigError(err)
+		return c.kubeconfigError(err)
 	}
 	name := c.at.overrides.Context.Cluster
 	if current := raw.Contexts[cmp.Or(c.at.overrides.CurrentContext, raw.CurrentContext)]; name == "" && current != nil {
@@ -107,17 +106,40 @@ func (c *connection) hasCluster(config clientcmd.ClientConfig) error {
 }
 
 // kubeconfigError reduces an error about a kubeconfig to what may be shown: the file holds credentials, and parsers quote.
-func kubeconfigError(err error) error {
-	const hint = "give --cert to work without a cluster, or check KUBECONFIG, --kubeconfig and --context"
+func (c *connection) kubeconfigError(err error) error {
+	hint := "check KUBECONFIG, --kubeconfig and --context"
+	if c.at.seals {
+		hint = "give --cert to work without a cluster, or " + hint
+	}
 	var path *fs.PathError
 	switch {
 	case clientcmd.IsEmptyConfig(err):
 		return &sealing.Error{Problem: "no kubeconfig was found", Hint: hint, Cause: err}
-	case errors.As(err, &path):
+	case errors.As(err, &path), errors.As(c.unreadable(), &path):
 		return &sealing.Error{Problem: "kubeconfig: " + path.Error(), Hint: hint, Cause: err}
 	default:
 		return &sealing.Error{Problem: "the kubeconfig is not valid", Hint: hint, Cause: err}
 	}
+}
+
+// unreadable says which kubeconfig cannot be read, which client-go only writes into a text that may quote.
+func (c *connection) unreadable() error {
+	for _, path := range c.loadingRules().GetLoadingPrecedence() {
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+			continue // what is not there was said, and a pipe was read
+		}
+		if _, err := os.ReadFile(path); err != nil {
+			return fmt.Errorf("read the kubeconfig: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *connection) loadingRules() *clientcmd.ClientConfigLoadingRules {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.at.kubeconfig
+	return rules
 }
 
 const useFlags = "use --controller-name and --controller-namespace to say which service the controller has"
@@ -132,7 +154,8 @@ func (c *cluster) certificate(ctx context.Context, namespace string) ([]byte, er
 func (c *cluster) recipients(ctx context.Context, namespace string) ([]byte, error) {
 	text, err := c.get(ctx, "/v1/recipients", namespace, "recipients")
 	var answer *answerError
-	if errors.As(err, &answer) && (answer.code == http.StatusNotFound || answer.code == http.StatusServiceUnavailable) {
+	// An answer with a reason is that of the API server itself, which did not find or reach the controller.
+	if errors.As(err, &answer) && answer.reason == "" && (answer.code == http.StatusNotFound || answer.code == http.StatusServiceUnavailable) {
 		return nil, &sealing.Error{
 			Problem: "the controller has no key of the native format", Cause: err,
 			Hint: "leave --native out, or check that the controller is SealBridge's and runs with --native-keys; " + useFlags,

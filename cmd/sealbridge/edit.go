@@ -225,7 +225,7 @@ func (r *editRun) readValue() ([]byte, error) {
 	case r.flags.fromFile != "":
 		file, err := os.Open(r.flags.fromFile)
 		if err != nil {
-			return nil, &sealing.Error{Problem: "read --from-file: " + err.Error(), Hint: "check the path", Cause: err}
+			return nil, &sealing.Error{Problem: "read --from-file: " + err.Error(), Hint: openHint(err), Cause: err}
 		}
 		defer func() { _ = file.Close() }()
 		if info, err := file.Stat(); err == nil && info.IsDir() {

@@ -21,17 +21,21 @@ var errTooLarge = errors.New("larger than is read")
 func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		hint := "check the path"
-		if errors.Is(err, fs.ErrPermission) {
-			hint = "check its permissions"
-		}
-		return nil, &sealing.Error{Problem: err.Error(), Hint: hint, Cause: err}
+		return nil, &sealing.Error{Problem: err.Error(), Hint: openHint(err), Cause: err}
 	}
 	defer func() { _ = file.Close() }()
 	if info, err := file.Stat(); err == nil && info.IsDir() {
 		return nil, &sealing.Error{Problem: path + " is a directory", Hint: "name a file"}
 	}
 	return readBounded(file, path)
+}
+
+// openHint says what to do about a file that cannot be opened.
+func openHint(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "check its permissions"
+	}
+	return "check the path"
 }
 
 func readBounded(r io.Reader, what string) ([]byte, error) {

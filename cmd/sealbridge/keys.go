@@ -247,20 +247,9 @@ func (r *keysRun) list(ctx context.Context, _ []string) error {
 }
 
 func (r *keysRun) backup(ctx context.Context, _ []string) error {
-	text := []byte(strings.Join(r.flags.to, "\n"))
-	if r.flags.file != "" {
-		data, err := readFile(r.flags.file)
-		if err != nil {
-			return err
-		}
-		text = append(append(text, '\n'), data...)
-	}
-	if len(bytes.TrimSpace(text)) == 0 {
-		return usage("age-keygen -pq makes a key pair; keep the identity offline", "backup requires --recipient or --recipients-file")
-	}
-	recipients, err := age.ParseRecipients(bytes.NewReader(text))
+	recipients, err := r.backupRecipients()
 	if err != nil {
-		return &sealing.Error{Problem: "the recipients are not age recipients", Hint: "give age1pq1... or age1..., one a line; plugins and ssh keys are not taken", Cause: err}
+		return err
 	}
 	c, err := r.cluster()
 	if err != nil {
@@ -288,6 +277,38 @@ func (r *keysRun) backup(ctx context.Context, _ []string) error {
 		r.note(fmt.Sprintf("%d sealing keys; restore with: age -d -i IDENTITY BACKUP | kubectl apply -f -", len(keys)))
 	}
 	return err
+}
+
+// backupRecipients are whom the flags name. What a file holds instead of recipients is not shown.
+func (r *keysRun) backupRecipients() ([]age.Recipient, error) {
+	const hint = "give age1pq1... or age1..., one a line; plugins and ssh keys are not taken"
+	if len(r.flags.to) == 0 && r.flags.file == "" {
+		return nil, usage("age-keygen -pq makes a key pair; keep the identity offline", "backup requires --recipient or --recipients-file")
+	}
+	var all []age.Recipient
+	if len(r.flags.to) > 0 {
+		found, err := age.ParseRecipients(strings.NewReader(strings.Join(r.flags.to, "\n")))
+		if err != nil {
+			return nil, &sealing.Error{Problem: "the recipients are not age recipients", Hint: hint, Cause: err}
+		}
+		all = found
+	}
+	if r.flags.file == "" {
+		return all, nil
+	}
+	data, err := readFile(r.flags.file)
+	if err != nil {
+		return nil, err
+	}
+	found, err := age.ParseRecipients(bytes.NewReader(data))
+	switch {
+	case err == nil:
+		return append(all, found...), nil
+	case bytes.Contains(data, []byte("AGE-SECRET-KEY-")):
+		return nil, &sealing.Error{Problem: r.flags.file + " holds a private key, not recipients", Hint: "age-keygen -y prints the recipient of an identity; keep the identity offline", Cause: err}
+	default:
+		return nil, &sealing.Error{Problem: r.flags.file + " does not hold age recipients alone", Hint: hint, Cause: err}
+	}
 }
 
 // encryptBackup returns a text that age opens. age refuses to mix post-quantum recipients with others.

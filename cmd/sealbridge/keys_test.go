@@ -244,10 +244,18 @@ func TestABackupRestoresTheKeysOfALostCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	empty, secret := filepath.Join(t.TempDir(), "empty.txt"), filepath.Join(t.TempDir(), "identity.txt")
+	for path, text := range map[string]string{empty: "# none\n", secret: identity.String() + "\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for want, args := range map[string][]string{
-		"error: backup requires --recipient or --recipients-file":  {},
-		"error: the recipients are not age recipients":             {"--recipient", "ssh-ed25519 AAAA"},
-		"error: age does not encrypt to these recipients together": {"--recipient", identity.Recipient().String(), "--recipient", classic.Recipient().String()},
+		"error: " + empty + " does not hold age recipients alone":   {"--recipients-file", empty},
+		"error: " + secret + " holds a private key, not recipients": {"--recipients-file", secret, "--recipient", classic.Recipient().String()},
+		"error: backup requires --recipient or --recipients-file":   {},
+		"error: the recipients are not age recipients":              {"--recipient", "ssh-ed25519 AAAA"},
+		"error: age does not encrypt to these recipients together":  {"--recipient", identity.Recipient().String(), "--recipient", classic.Recipient().String()},
 	} {
 		stdout, stderr, code := c.keys(t, append([]string{"backup"}, args...)...)
 		if first, _, _ := strings.Cut(stderr, "\n"); code == 0 || stdout != "" || first != want {

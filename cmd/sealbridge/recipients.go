@@ -18,6 +18,14 @@ func (f *clusterFlags) sealsNative() bool { return f.native || len(f.recipients)
 // which may have keys for a namespace alone. Values that name no namespace are sealed as those of --namespace. Each is asked
 // for once, and what the flags name at once.
 func (c *connection) recipients(ctx context.Context) (func(namespace string) (seal.Recipient, error), error) {
+	if c.at.cert != "" && c.at.sealsNative() {
+		native := "--recipients"
+		if len(c.at.recipients) == 0 {
+			native = "--native"
+		}
+		return nil, usage("--cert seals in the format of Sealed Secrets, --native and --recipients in the native one",
+			"--cert and %s exclude each other", native)
+	}
 	if !c.asksController() {
 		to, err := c.recipient(ctx, nil, "")
 		return func(string) (seal.Recipient, error) { return to, nil }, err
@@ -48,10 +56,6 @@ func (c *connection) asksController() bool {
 
 // nativeRecipients are all whom --native and --recipients name.
 func (c *connection) nativeRecipients(ctx context.Context, reached *cluster, namespace string) (seal.Recipient, error) {
-	if c.at.cert != "" {
-		return nil, usage("--cert seals in the format of Sealed Secrets, --native and --recipients in the native one",
-			"--cert and --recipients exclude each other")
-	}
 	var all []*agebox.Recipient
 	if c.at.native {
 		text, err := reached.recipients(ctx, namespace)

@@ -105,7 +105,9 @@ func (r *rewrapRun) run(ctx context.Context, paths []string) error {
 	}
 	for _, path := range files {
 		if err := r.file(ctx, path); err != nil {
-			r.summary()
+			if r.counts.files > 0 {
+				r.summary()
+			}
 			return inFile(path, err)
 		}
 	}
@@ -114,7 +116,11 @@ func (r *rewrapRun) run(ctx context.Context, paths []string) error {
 		return &sealing.Error{Problem: fmt.Sprintf("%d SealedSecrets could not be sealed anew", r.counts.failed), Hint: "they are as they were; the lines above say why"}
 	}
 	if r.unsaid != nil {
-		return &sealing.Error{Problem: "write the output: " + cause(r.unsaid).Error(), Hint: "the files are sealed anew all the same; git diff shows them", Cause: r.unsaid}
+		hint := "the files are sealed anew all the same; git diff shows them"
+		if r.flags.dryRun {
+			hint = "the files are as they were; run it again where its output has room"
+		}
+		return &sealing.Error{Problem: "write the output: " + cause(r.unsaid).Error(), Hint: hint, Cause: r.unsaid}
 	}
 	return nil
 }

@@ -192,7 +192,7 @@ func (r *sealRun) rawValue() ([]byte, error) {
 		}
 		file, err := os.Open(path)
 		if err != nil {
-			return nil, fmt.Errorf("read --from-file: %w", err)
+			return nil, &sealing.Error{Problem: "read --from-file: " + err.Error(), Hint: openHint(err), Cause: err}
 		}
 		defer func() { _ = file.Close() }()
 		from = file
@@ -299,7 +299,7 @@ func (r *sealRun) input() (in io.Reader, done func(), err error) {
 	}
 	file, err := os.Open(r.flags.input)
 	if err != nil {
-		return nil, nil, &sealing.Error{Problem: fmt.Sprintf("Could not read file specified with --secret-file: %s", err), Hint: "check the path", Cause: err}
+		return nil, nil, &sealing.Error{Problem: fmt.Sprintf("Could not read file specified with --secret-file: %s", err), Hint: openHint(err), Cause: err}
 	}
 	if info, err := file.Stat(); err == nil && info.IsDir() {
 		_ = file.Close()

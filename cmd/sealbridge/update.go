@@ -15,6 +15,10 @@ import (
 
 // update seals Secrets into a file that may exist, and keeps the ciphertexts of values that have not changed.
 func (r *sealRun) update(ctx context.Context, format sealing.Format) error {
+	if sameFile(r.flags.input, r.flags.output) {
+		return usage("name another file with --sealed-secret-file, or leave --update out to replace the Secret",
+			"--update would leave the values in plain text in %s, which --secret-file names too", r.flags.output)
+	}
 	secrets, err := r.secrets()
 	if err != nil {
 		return err
@@ -115,4 +119,14 @@ func (m *remembered) recipient(namespace string) string {
 		return ""
 	}
 	return to.Fingerprint()
+}
+
+// sameFile says whether two paths lead to one file that exists.
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }
