@@ -42,7 +42,7 @@ func apiText(err error) string {
 	case errors.As(err, &status):
 		return statusText(status.Status())
 	case meta.IsNoMatchError(err):
-		return "the API server does not serve this kind (NoMatch); install its CustomResourceDefinition first"
+		return "the API server does not serve this kind (NoMatch); install its CustomResourceDefinition, or correct apiVersion and kind"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "the API server did not answer in time"
 	case errors.Is(err, context.Canceled):

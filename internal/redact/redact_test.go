@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -28,8 +29,10 @@ func TestAPIErrorsKeepTheReasonAndTheFieldsAndNothingElse(t *testing.T) {
 		"a map key that is not a plain name is left out": {
 			apierrors.NewInvalid(kind, "db", field.ErrorList{field.Invalid(field.NewPath("data").Key("a "+canary), 1, "bad")}),
 			"the API server answered Invalid"},
-		"a decoding error is not quoted":  {apierrors.NewBadRequest("json: cannot unmarshal " + canary), "the API server answered BadRequest"},
-		"a wrapped answer is found":       {fmt.Errorf("apply: %w", apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "db", errors.New(canary))), "the API server answered Forbidden"},
+		"a decoding error is not quoted": {apierrors.NewBadRequest("json: cannot unmarshal " + canary), "the API server answered BadRequest"},
+		"a wrapped answer is found":      {fmt.Errorf("apply: %w", apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "db", errors.New(canary))), "the API server answered Forbidden"},
+		"a kind that is not served": {&meta.NoKindMatchError{GroupKind: schema.GroupKind{Kind: "ConfgMap"}, SearchedVersions: []string{"v1"}},
+			"the API server does not serve this kind (NoMatch); install its CustomResourceDefinition, or correct apiVersion and kind"},
 		"an answer that is none is named": {errors.New("dial " + canary), "the API server could not be reached"},
 	}
 	for name, tc := range tests {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -255,10 +256,12 @@ func (c *Client) classify(ctx context.Context, r remote, err error) (text string
 		return "the commit is not, or no longer, in the repository", providers.ErrNotFound
 	case errors.Is(err, errMalformedPack):
 		return "the server sent objects that cannot be read", providers.ErrUnavailable
-	case isTLS(err):
-		return fmt.Sprintf("the certificate of %s is not trusted; put its authority into the entry ca.crt of the Secret of spec.secretRef", r.host), providers.ErrDenied
+	case certificateFault(err) != "":
+		return fmt.Sprintf("the certificate of %s %s", r.host, certificateFault(err)), providers.ErrDenied
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return "its host is not known to DNS", providers.ErrUnavailable
+		return "its host is not known to DNS; correct spec.url", providers.ErrUnavailable
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "its host refuses connections; check that the server runs, and the port of spec.url", providers.ErrUnavailable
 	case errors.As(err, &refusal):
 		return "the server refuses the transfer", providers.ErrUnavailable
 	default:
@@ -275,11 +278,21 @@ func isClassed(err error) bool {
 	return false
 }
 
-func isTLS(err error) bool {
+// certificateFault says what is wrong with a server's certificate and what to do; "" when nothing is.
+func certificateFault(err error) string {
 	var (
 		authority x509.UnknownAuthorityError
 		hostname  x509.HostnameError
 		invalid   x509.CertificateInvalidError
 	)
-	return errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid)
+	switch {
+	case errors.As(err, &hostname):
+		return "is for other names; correct spec.url, or have the server show one for this name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "has expired or is not valid yet; renew it on the server, or correct the clock"
+	case errors.As(err, &authority), errors.As(err, &invalid):
+		return "is not trusted; put its authority into the entry ca.crt of the Secret of spec.secretRef"
+	default:
+		return ""
+	}
 }

@@ -199,7 +199,7 @@ func TestEachFailureOverHTTPSHasItsClassAndSaysWhatToDo(t *testing.T) {
 		"too many objects":                         {limits: Limits{Objects: 2}, class: providers.ErrInvalid, says: "larger than"},
 		"a link-local host":                        {spec: Spec{URL: "https://169.254.169.254/latest/meta-data"}, class: providers.ErrInvalid, says: "link-local, metadata"},
 		"a mapped link-local host":                 {spec: Spec{URL: "https://[::ffff:169.254.169.254]/latest/x"}, class: providers.ErrInvalid, says: "link-local, metadata"},
-		"nobody listens":                           {spec: Spec{URL: "https://127.0.0.1:1/org/app"}, class: providers.ErrUnavailable, says: "connection failed"},
+		"nobody listens":                           {spec: Spec{URL: "https://127.0.0.1:1/org/app"}, class: providers.ErrUnavailable, says: "its host refuses connections; check that the server runs, and the port of spec.url"},
 		"an unknown host":                          {spec: Spec{URL: "https://no-such-host.invalid/org/app"}, class: providers.ErrUnavailable},
 	}
 	for name, c := range cases {
