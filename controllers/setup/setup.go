@@ -163,7 +163,7 @@ func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *s
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 		// What we hold of an object is what somebody wrote into it, not who.
 		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(), DefaultNamespaces: namespaces,
+			DefaultTransform: externalsecret.Cached, DefaultNamespaces: namespaces,
 			ByObject: map[client.Object]cache.ByObject{&ssv1.SealedSecret{}: sealed},
 		},
 		// No informer ever holds the data of a Secret, and none of a ConfigMap; both are read one by one.
