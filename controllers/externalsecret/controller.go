@@ -96,6 +96,7 @@ type Reconciler struct {
 	ownKey  []byte
 	keyless sync.Once
 	phases  phases
+	readers readers
 	// places are how many objects are reconciled at once, and lanes how many of them ask one store.
 	places *flow.Places
 	lanes  *lanes
@@ -136,7 +137,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := mgr.Add(r.targets.cache); err != nil {
 		return fmt.Errorf("add the cache of managed Secrets: %w", err)
 	}
-	for name, index := range map[string]client.IndexerFunc{storeIndex: indexStores, keyIndex: indexKeys, targetIndex: indexTarget} {
+	for name, index := range map[string]client.IndexerFunc{storeIndex: indexStores, targetIndex: indexTarget} {
 		if err := mgr.GetFieldIndexer().IndexField(ctx, &esv1.ExternalSecret{}, name, index); err != nil {
 			return fmt.Errorf("index ExternalSecrets by %s: %w", name, err)
 		}
@@ -147,7 +148,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	b := ctrl.NewControllerManagedBy(mgr).Named("externalsecret").
 		For(&esv1.ExternalSecret{}, builder.WithPredicates(changed)).
 		WatchesRawSource(source.Kind(r.targets.cache, secretMetadata(), users)).
-		WatchesRawSource(r.phases.watch(mgr.GetCache())).
+		WatchesRawSource(r.watch(mgr.GetCache())).
 		WatchesRawSource(r.wake).
 		WatchesRawSource(r.lanes).
 		WatchesRawSource(r.replaced()).
@@ -208,7 +209,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	s := &scope{es: es, now: r.deps.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
 	s.visit = r.lanes.visit(req.NamespacedName)
 	defer s.visit.end()
-	s.memo.aim = m.aim.at(r.phases.point(documentsOf(es)), s.now)
+	documents := documentsOf(es)
+	r.readers.replace(req.NamespacedName, nil, documents)
+	s.memo.aim = m.aim.at(r.phases.point(periodic(es, documents)), s.now)
 	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
 	s.memo.last = flow.LastOf(es, err, time.Now())
 	r.follow(s)

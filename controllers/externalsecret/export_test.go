@@ -10,7 +10,7 @@ import (
 func PointOf(interval time.Duration, objects ...*esv1.ExternalSecret) time.Duration {
 	var p phases
 	for _, es := range objects {
-		p.replace(nil, documentsOf(es))
+		p.replace(nil, periodic(es, documentsOf(es)))
 	}
-	return share(p.point(documentsOf(objects[0])), interval)
+	return share(p.point(periodic(objects[0], documentsOf(objects[0]))), interval)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,12 +23,8 @@ import (
 // queue is the controller's work queue.
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// The indexes of ExternalSecrets: by the stores that they name, as "<kind>/<name>", and by what they read, as
-// "<kind>/<name>/<key or query>".
-const (
-	storeIndex = "stores"
-	keyIndex   = "keys"
-)
+// storeIndex is the index of ExternalSecrets by the stores that they name, as "<kind>/<name>".
+const storeIndex = "stores"
 
 func indexStores(obj client.Object) []string {
 	es, ok := obj.(*esv1.ExternalSecret)
@@ -37,21 +34,6 @@ func indexStores(obj client.Object) []string {
 	var keys []string
 	for _, ref := range storesOf(&es.Spec) {
 		keys = append(keys, ref.Kind+"/"+ref.Name)
-	}
-	return keys
-}
-
-func indexKeys(obj client.Object) []string {
-	es, ok := obj.(*esv1.ExternalSecret)
-	if !ok {
-		return nil
-	}
-	var keys []string
-	for _, e := range entriesOf(&es.Spec) {
-		key := e.origin.store.Kind + "/" + e.origin.store.Name + "/" + e.origin.ref.Key + e.origin.find
-		if !slices.Contains(keys, key) {
-			keys = append(keys, key)
-		}
 	}
 	return keys
 }
@@ -110,18 +92,17 @@ func (r *Reconciler) hear(ctx context.Context, q queue) error {
 		if n.Store.Namespace != "" {
 			kind, namespace = esv1.KindSecretStore, n.Store.Namespace
 		}
-		store := kind + "/" + n.Store.Name
 		changed := slices.Clone(n.Queries)
 		for _, ref := range n.Changed {
 			changed = append(changed, ref.Key)
 		}
 		for _, what := range changed {
-			users := r.find(ctx, namespace, keyIndex, store+"/"+what)
-			r.mark(users, r.deps.Now())
-			flow.Enqueue(q, flow.PriorityNews, requestsFor(users)...)
+			readers := r.readersOf(ctx, kind, namespace, n.Store.Name, what)
+			r.mark(readers, r.deps.Now())
+			flow.Enqueue(q, flow.PriorityNews, readers...)
 		}
 		if n.Recovered {
-			flow.Enqueue(q, flow.PriorityNews, r.waiting(r.find(ctx, namespace, storeIndex, store))...)
+			flow.Enqueue(q, flow.PriorityNews, r.waiting(r.find(ctx, namespace, storeIndex, kind+"/"+n.Store.Name))...)
 		}
 	})
 	return nil
@@ -155,12 +136,38 @@ func (r *Reconciler) waiting(list []esv1.ExternalSecret) []reconcile.Request {
 	return slices.DeleteFunc(requestsFor(list), func(request reconcile.Request) bool { return !r.unanswered[request.NamespacedName] })
 }
 
+// readersOf returns the ExternalSecrets of a namespace, or of all when it is empty, that read something of a store, as the cache has them.
+func (r *Reconciler) readersOf(ctx context.Context, kind, namespace, store, what string) []reconcile.Request {
+	var out []reconcile.Request
+	for _, key := range r.readers.of(documentHash(kind, namespace, store, what)) {
+		if namespace != "" && key.Namespace != namespace {
+			continue
+		}
+		es := &esv1.ExternalSecret{}
+		switch err := r.deps.Client.Get(ctx, key, es, client.UnsafeDisableDeepCopy); {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			ctrl.LoggerFrom(ctx).Error(redact.API(err), "read an ExternalSecret that reads what has changed", "externalsecret", key)
+		case reads(es, kind, store, what):
+			out = append(out, reconcile.Request{NamespacedName: key})
+		}
+	}
+	return out
+}
+
+// reads reports whether an object reads something of a store: it may not do so any more, and others have the same hash.
+func reads(es *esv1.ExternalSecret, kind, store, what string) bool {
+	return slices.ContainsFunc(entriesOf(&es.Spec), func(e entry) bool {
+		return e.origin.store.Kind == kind && e.origin.store.Name == store && e.origin.ref.Key+e.origin.find == what
+	})
+}
+
 // mark remembers that what the objects read has changed at a time.
-func (r *Reconciler) mark(list []esv1.ExternalSecret, at time.Time) {
+func (r *Reconciler) mark(objects []reconcile.Request, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := range list {
-		r.news[client.ObjectKeyFromObject(&list[i])] = at
+	for _, object := range objects {
+		r.news[object.NamespacedName] = at
 	}
 }
 

@@ -1,6 +1,7 @@
 package externalsecret
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -8,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -27,8 +30,14 @@ const maxTogether = 64
 type phases struct {
 	mu sync.RWMutex
 	// beside leads from a document to those that some object reads with it, with how many objects do: for each object from
-	// its smallest document to its others and back, which joins them all.
-	beside map[uint32]map[uint32]int
+	// its smallest document to its others and back, which joins them all. They are in order; most have one or a few.
+	beside map[uint32][]neighbour
+}
+
+// neighbour is a document that some objects read with another.
+type neighbour struct {
+	document uint32
+	objects  int32
 }
 
 // replace forgets what an object read and notes what it reads now; nothing for one that is new or gone.
@@ -43,26 +52,26 @@ func (p *phases) replace(was, now []uint32) {
 }
 
 // count adds to how many objects read these documents together. The caller holds p.mu.
-func (p *phases) count(documents []uint32, n int) {
+func (p *phases) count(documents []uint32, n int32) {
 	for i := 1; i < len(documents); i++ {
 		p.join(documents[0], documents[i], n)
 		p.join(documents[i], documents[0], n)
 	}
 }
 
-func (p *phases) join(from, to uint32, n int) {
+func (p *phases) join(from, to uint32, n int32) {
+	if p.beside == nil {
+		p.beside = map[uint32][]neighbour{}
+	}
 	others := p.beside[from]
-	if others == nil {
-		if p.beside == nil {
-			p.beside = map[uint32]map[uint32]int{}
-		}
-		others = map[uint32]int{}
-		p.beside[from] = others
+	i, known := slices.BinarySearchFunc(others, to, func(o neighbour, document uint32) int { return cmp.Compare(o.document, document) })
+	if !known {
+		others = slices.Insert(others, i, neighbour{document: to})
 	}
-	if others[to] += n; others[to] <= 0 {
-		delete(others, to)
+	if others[i].objects += n; others[i].objects <= 0 {
+		others = slices.Delete(others, i, i+1)
 	}
-	if len(others) == 0 {
+	if p.beside[from] = others; len(others) == 0 {
 		delete(p.beside, from)
 	}
 }
@@ -84,9 +93,9 @@ func (p *phases) smallest(documents []uint32) uint32 {
 	defer p.mu.RUnlock()
 	group := slices.Clone(documents)
 	for i := 0; i < len(group); i++ {
-		for other := range p.beside[group[i]] {
-			if !slices.Contains(group, other) {
-				group = append(group, other)
+		for _, other := range p.beside[group[i]] {
+			if !slices.Contains(group, other.document) {
+				group = append(group, other.document)
 			}
 			if len(group) > maxTogether {
 				return slices.Min(documents)
@@ -96,37 +105,41 @@ func (p *phases) smallest(documents []uint32) uint32 {
 	return slices.Min(group)
 }
 
-// documentsOf returns the hashes of what is read periodically, in order, each once.
-func documentsOf(es *esv1.ExternalSecret) []uint32 {
+// periodic returns those of an object's documents that are read periodically: all or none.
+func periodic(es *esv1.ExternalSecret, documents []uint32) []uint32 {
 	if intervalOf(&es.Spec) == 0 {
 		return nil
 	}
-	var out []uint32
-	for _, e := range entriesOf(&es.Spec) {
-		owner := ""
-		if e.origin.store.Kind == esv1.KindSecretStore {
-			owner = es.Namespace
-		}
-		out = append(out, hashOf(e.origin.store.Kind, owner, e.origin.store.Name, e.origin.ref.Key+e.origin.find))
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return documents
 }
 
 // watch is a source that enqueues nothing: it keeps what is known of the objects as the cache has them. A controller waits for
-// its sources before it begins, so that the groups are whole when the first object is judged.
-func (p *phases) watch(objects cache.Cache) source.Source {
+// its sources before it begins, so that the groups are whole, and all readers known, when the first object is judged.
+func (r *Reconciler) watch(objects cache.Cache) source.Source {
+	note := func(object types.NamespacedName, was, now *esv1.ExternalSecret) {
+		var before, after, periodicBefore, periodicAfter []uint32
+		if was != nil {
+			before = documentsOf(was)
+			periodicBefore = periodic(was, before)
+		}
+		if now != nil {
+			after = documentsOf(now)
+			periodicAfter = periodic(now, after)
+		}
+		r.readers.replace(object, before, after)
+		r.phases.replace(periodicBefore, periodicAfter)
+	}
 	return source.Kind(objects, &esv1.ExternalSecret{}, handler.TypedFuncs[*esv1.ExternalSecret, reconcile.Request]{
 		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*esv1.ExternalSecret], _ queue) {
-			p.replace(nil, documentsOf(e.Object))
+			note(client.ObjectKeyFromObject(e.Object), nil, e.Object)
 		},
 		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*esv1.ExternalSecret], _ queue) {
 			if e.ObjectOld.UID != e.ObjectNew.UID || e.ObjectOld.Generation != e.ObjectNew.Generation {
-				p.replace(documentsOf(e.ObjectOld), documentsOf(e.ObjectNew))
+				note(client.ObjectKeyFromObject(e.ObjectNew), e.ObjectOld, e.ObjectNew)
 			}
 		},
 		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*esv1.ExternalSecret], _ queue) {
-			p.replace(documentsOf(e.Object), nil)
+			note(client.ObjectKeyFromObject(e.Object), e.Object, nil)
 		},
 	})
 }

@@ -270,11 +270,11 @@ func TestWhatIsNeverReadAgainJoinsNoDocuments(t *testing.T) {
 	es := &esv1.ExternalSecret{Spec: esv1.ExternalSecretSpec{SecretStoreRef: esv1.StoreRef{Name: "s"}, Data: []esv1.Data{
 		{RemoteRef: esv1.RemoteRef{Key: "a", Property: "x"}}, {RemoteRef: esv1.RemoteRef{Key: "a", Property: "y"}}, {RemoteRef: esv1.RemoteRef{Key: "b"}},
 	}}}
-	if got := documentsOf(es); len(got) != 2 || got[0] >= got[1] {
+	if got := periodic(es, documentsOf(es)); len(got) != 2 || got[0] >= got[1] {
 		t.Errorf("documents %v, want two in order", got)
 	}
 	es.Spec.RefreshInterval = &metav1.Duration{}
-	if got := documentsOf(es); len(got) != 0 {
+	if got := periodic(es, documentsOf(es)); len(got) != 0 {
 		t.Errorf("documents %v of an object that is read once, want none", got)
 	}
 }

@@ -125,7 +125,7 @@ func TestDueTimesAreSpreadAndObjectsOfAKeyFallDueTogether(t *testing.T) {
 	const interval = time.Hour
 	var none phases
 	nextDue := func(es *esv1.ExternalSecret, last time.Time, interval time.Duration) time.Time {
-		return nextDue(es.UID, aim{point: none.point(documentsOf(es))}, last, interval)
+		return nextDue(es.UID, aim{point: none.point(periodic(es, documentsOf(es)))}, last, interval)
 	}
 	buckets := map[int]int{}
 	for i := range 600 {
