@@ -182,6 +182,14 @@ type Batcher interface {
 	Batch() int
 }
 
+// Batching is an optional capability of a Provider some of whose sessions are Batchers. Who keeps sessions remembers what is going to
+// be asked for only where several documents are asked for together.
+type Batching interface {
+	// Batches reports whether sessions of a configuration are Batchers that may answer several documents in one request. Such a
+	// session is not Selective. It does no I/O.
+	Batches(cfg Config) bool
+}
+
 // A session that has a connection or a login to end implements io.Closer. Close is called once, when no Fetch is under
 // way any more; it leaves no goroutine, connection or minted credential behind, and returns within ten seconds.
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,6 +28,9 @@ type backend struct {
 	reads     map[string]int // by key
 	// stalls hold up what is asked of stores, by what these are called in messages.
 	stalls map[string]*stall
+	// batch is how many documents one request answers, and batches are the keys of each then.
+	batch   int
+	batches [][]string
 }
 
 // stall holds up everything that a store is asked, until it is over.
@@ -101,6 +105,22 @@ func (b *backend) stalled(ctx context.Context, store string) error {
 	return s.wait(ctx)
 }
 
+// Batches implements providers.Batching.
+func (b *backend) Batches(providers.Config) bool { return b.atOnce() > 1 }
+
+func (b *backend) atOnce() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.batch
+}
+
+// called reports whether one request has asked for both.
+func (b *backend) called(key, other string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.batches, func(keys []string) bool { return slices.Contains(keys, key) && slices.Contains(keys, other) })
+}
+
 func (*backend) Name() string                                  { return "fake" }
 func (*backend) Validate(providers.Config) []providers.Problem { return nil }
 func (*backend) Ambient(providers.Config) *providers.Ambient   { return nil }
@@ -136,6 +156,9 @@ type session struct {
 	store string
 }
 
+// Batch implements providers.Batcher.
+func (s *session) Batch() int { return s.atOnce() }
+
 func (s *session) Check(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,6 +173,13 @@ func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fetches++
+	if s.batch > 1 {
+		keys := make([]string, len(refs))
+		for i, ref := range refs {
+			keys[i] = ref.Key
+		}
+		s.batches = append(s.batches, keys)
+	}
 	if s.down != nil {
 		return nil, s.down
 	}
@@ -257,4 +287,11 @@ func (b *backend) asked() map[string]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.reads)
+}
+
+// opened returns how many sessions were opened.
+func (b *backend) opened() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.opens
 }

@@ -14,3 +14,8 @@ func PointOf(interval time.Duration, objects ...*esv1.ExternalSecret) time.Durat
 	}
 	return share(p.point(periodic(objects[0], documentsOf(objects[0]))), interval)
 }
+
+// JitterOf returns by how much later than that an object is due.
+func JitterOf(es *esv1.ExternalSecret, interval time.Duration) time.Duration {
+	return jitterOf(es.UID, interval)
+}

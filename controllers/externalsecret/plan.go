@@ -14,6 +14,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/providers"
 )
 
 // defaultInterval is spec.refreshInterval when it is empty.
@@ -70,6 +71,18 @@ func newEntry(path, secretKey string, store esv1.StoreRef, remote esv1.RemoteRef
 	e.origin.ref.Key, e.origin.ref.Version, e.origin.ref.Property = remote.Key, remote.Version, remote.Property
 	e.origin.ref.Metadata = remote.MetadataPolicy == esv1.MetadataFetch
 	return e
+}
+
+// wantedOf returns the documents that the entries of a spec name, each once, by their stores.
+func wantedOf(spec *esv1.ExternalSecretSpec) map[esv1.StoreRef][]providers.Ref {
+	wanted, seen := map[esv1.StoreRef][]providers.Ref{}, map[origin]bool{}
+	for _, e := range entriesOf(spec) {
+		if e.find == nil && !seen[e.origin] {
+			wanted[e.origin.store] = append(wanted[e.origin.store], e.origin.ref)
+		}
+		seen[e.origin] = true
+	}
+	return wanted
 }
 
 // askedStores returns the stores that the entries of a spec read, each once. spec.secretStoreRef is none of them where all entries

@@ -143,6 +143,7 @@ func (r *Reconciler) skipFresh(ctx context.Context, s *scope) error {
 		}
 	}
 	if !s.plan.refresh {
+		r.foretell(s)
 		return flow.Done()
 	}
 	if s.target.taken(s.es) {
@@ -257,13 +258,7 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 	r.ask(s)
 	defer s.visit.leave()
 	s.documents = map[origin]providers.Result{}
-	wanted := map[esv1.StoreRef][]providers.Ref{}
-	for _, e := range entriesOf(&s.es.Spec) {
-		if _, twice := s.documents[e.origin]; !twice && e.find == nil {
-			s.documents[e.origin] = providers.Result{}
-			wanted[e.origin.store] = append(wanted[e.origin.store], e.origin.ref)
-		}
-	}
+	wanted := wantedOf(&s.es.Spec)
 	for _, ref := range askedStores(&s.es.Spec) {
 		if len(wanted[ref]) == 0 {
 			continue
@@ -273,11 +268,9 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 			return failed(err)
 		}
 		s.visit.to(laneOf(s.stores[ref]))
-		interval := intervalOf(&s.es.Spec)
-		results, err := r.deps.Sessions.Fetch(ctx, sessions.Request{
-			Store: store, Namespace: s.es.Namespace, Refs: wanted[ref],
-			MaxAge: sessions.MaxAge(interval), Interval: interval, Next: s.after(), Since: s.since, Forced: s.plan.forced,
-		})
+		req := s.request(store, wanted[ref], s.after())
+		req.Since, req.Forced = s.since, s.plan.forced
+		results, err := r.deps.Sessions.Fetch(ctx, req)
 		if err != nil {
 			r.answered(s, err)
 			return failed(err)
@@ -290,6 +283,30 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 	err := r.search(ctx, s)
 	r.answered(s, err)
 	return err
+}
+
+// request asks a store for documents that are asked for again at next.
+func (s *scope) request(store sessions.Store, refs []providers.Ref, next time.Time) sessions.Request {
+	interval := intervalOf(&s.es.Spec)
+	return sessions.Request{
+		Store: store, Namespace: s.es.Namespace, Refs: refs, MaxAge: sessions.MaxAge(interval), Interval: interval, Next: next,
+	}
+}
+
+// foretell tells the pool what the object will read and when, if it was read before this process began: else nobody knows until
+// each object has been read once, and requests that answer several documents are seldom full.
+func (r *Reconciler) foretell(s *scope) {
+	if intervalOf(&s.es.Spec) == 0 || !s.memo.refreshed.IsZero() {
+		return
+	}
+	at := s.turn()
+	for ref, refs := range wantedOf(&s.es.Spec) {
+		if obj := s.stores[ref]; obj != nil && !at.IsZero() {
+			if store, err := r.deps.Sessions.Translate(obj); err == nil {
+				r.deps.Sessions.Foretell(s.request(store, refs, at))
+			}
+		}
+	}
 }
 
 // render makes the content from the documents, or finds what was made from the same before.

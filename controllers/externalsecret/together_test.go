@@ -119,3 +119,55 @@ func TestARestartAsksNobodyBeforeTheIntervalIsOver(t *testing.T) {
 		return nil
 	})
 }
+
+// dueIn creates ExternalSecrets that are read once an hour until one is due after a time, or ten seconds later at the most, and returns
+// its key and when it is due.
+func (w *world) dueIn(d time.Duration) (key string, due time.Time) {
+	w.t.Helper()
+	for i := 0; ; i++ {
+		key = fmt.Sprintf("due-%d-%d", time.Now().UnixNano(), i)
+		es := w.externalSecret(key, every(time.Hour), func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef = esv1.RemoteRef{Key: key} })
+		now := time.Now()
+		ahead := (externalsecret.PointOf(time.Hour, es) - time.Duration(now.UnixNano())%time.Hour + time.Hour) % time.Hour
+		if ahead > d || ahead < d-20*time.Second { // of the jitter, which follows from the UID
+			continue
+		}
+		w.backend.put(key, canary)
+		w.create(es)
+		due = now.Add(ahead + externalsecret.JitterOf(es, time.Hour))
+		if left := time.Until(due); left > d && left < d+10*time.Second {
+			w.ready(key)
+			return key, due
+		}
+	}
+}
+
+// TestARestartKnowsWhatIsDueSoon: a request that has room for more documents is filled with those that were read before the process
+// began, though it has not read them yet, and before anybody is asked.
+func TestARestartKnowsWhatIsDueSoon(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.mu.Lock()
+	w.backend.batch = 20
+	w.backend.mu.Unlock()
+	w.store("store")
+	for range 3 { // on a machine that is busy otherwise it may be due before the controller is up again
+		key, due := w.dueIn(40 * time.Second)
+		w.stop()
+		opens := w.backend.opened()
+		w.start()
+		for i := 0; time.Now().Before(due); i++ {
+			name := fmt.Sprintf("%s-new-%d", key, i)
+			w.backend.put(name, canary)
+			w.create(w.externalSecret(name, func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef = esv1.RemoteRef{Key: name} }))
+			w.ready(name)
+			if w.backend.called(name, key) {
+				if n := w.backend.opened() - opens; n != 1 {
+					t.Errorf("%d sessions were opened", n)
+				}
+				return
+			}
+		}
+	}
+	t.Error("no request was filled with what was due within a minute")
+}

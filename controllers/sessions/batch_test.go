@@ -77,6 +77,9 @@ type batchingSession struct {
 func (s batchingSession) Unwrap() providers.Session { return s.Session }
 func (s batchingSession) Batch() int                { return int(s.of.size.Load()) }
 
+// Batches implements providers.Batching.
+func (b *batching) Batches(providers.Config) bool { return b.size.Load() > 1 }
+
 func batchStore(b *batching, namespace, uid string) Store {
 	s := storeOf(b.backend, namespace, uid, 1)
 	s.Provider = b
@@ -100,16 +103,23 @@ func TestAnHourOfManyObjectsCostsAQuarterOfTheirCalls(t *testing.T) {
 		size  int
 		takes time.Duration
 		most  int
+		// restarted is set when the objects were read before the pool was there, so that it holds for the first hour, too.
+		restarted bool
 	}{
-		"twenty in a request":                 {20, 80 * time.Millisecond, 275},
-		"twenty in a request, and it is slow": {20, 4 * time.Second, 275},
-		"ten in a request":                    {10, 80 * time.Millisecond, 550},
-		"one in a request":                    {1, 80 * time.Millisecond, 1000},
+		"twenty in a request":                  {20, 80 * time.Millisecond, 275, false},
+		"twenty in a request, and it is slow":  {20, 4 * time.Second, 275, false},
+		"twenty in a request, after a restart": {20, 80 * time.Millisecond, 275, true},
+		"ten in a request":                     {10, 80 * time.Millisecond, 550, false},
+		"one in a request":                     {1, 80 * time.Millisecond, 1000, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				const objects, rounds = 1000, 3
+				const objects = 1000
+				rounds := 3
+				if tc.restarted {
+					rounds = 1 // the first hour is what differs
+				}
 				b := newBatching(tc.size, tc.takes)
 				b.expires = 50 * time.Minute // a login ends within the hour
 				p := running(t, cluster())
@@ -117,6 +127,10 @@ func TestAnHourOfManyObjectsCostsAQuarterOfTheirCalls(t *testing.T) {
 				began := time.Now()
 				var wg sync.WaitGroup
 				for i := range objects {
+					if req := hourly(s, fiveKeys(i)...); tc.restarted {
+						req.Next = began.Add(time.Duration(i*7919%objects) * time.Hour / objects)
+						p.Foretell(req)
+					}
 					wg.Go(func() {
 						for round := range rounds {
 							due := began.Add(time.Duration(round)*time.Hour + time.Duration(i*7919%objects)*time.Hour/objects)
@@ -149,7 +163,7 @@ func TestAnHourOfManyObjectsCostsAQuarterOfTheirCalls(t *testing.T) {
 						}
 					}
 					t.Logf("%d calls for %d documents", len(calls), documents)
-					if time.Since(began) > time.Hour && len(calls) > tc.most {
+					if (tc.restarted || time.Since(began) > time.Hour) && len(calls) > tc.most {
 						t.Errorf("%d calls in an hour, want %d at most", len(calls), tc.most)
 					}
 					if documents > objects*5*11/10 {

@@ -104,6 +104,48 @@ func (f *forecast) note(answers map[question]providers.Result, now, next time.Ti
 	}
 }
 
+// expect records what will be asked for at a time by somebody who was read before this process began. Who has asked since knows
+// better when that is.
+func (f *forecast) expect(refs []providers.Ref, now, due time.Time, reuse time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.expected == nil {
+		f.expected = map[subject]expectation{}
+	}
+	for _, ref := range refs {
+		ref.Property = "" // no request depends on it
+		s := subject{key: ref.Key}
+		if x, ok := f.expected[s]; current(question{ref: ref}) && (!ok || x.gone(now) || due.Before(x.due)) {
+			f.expected[s] = expectation{due: due, reuse: reuse}
+		}
+	}
+}
+
+// Foretell says what an object will ask for at req.Next of which this process has read nothing yet: that of others is known since they
+// asked. Nobody is asked, and no session is opened. It is remembered where several documents are answered by one request, and not
+// for stores that take their credentials from the namespaces that use them, which only a session shows.
+func (p *Pool) Foretell(req Request) {
+	now, reuse := time.Now(), min(req.MaxAge, p.limits.Reuse)
+	together, ok := req.Store.Provider.(providers.Batching)
+	if !ok || !together.Batches(req.Store.Config) || reuse <= 0 || !req.Next.After(now) {
+		return
+	}
+	p.mu.Lock()
+	f := p.forecastLocked(p.keyLocked(req.Store, req.Namespace))
+	p.mu.Unlock()
+	f.expect(req.Refs, now, req.Next, reuse)
+}
+
+// forecastLocked returns what is expected under a key. The caller holds p.mu.
+func (p *Pool) forecastLocked(k key) *forecast {
+	f := p.forecasts[k]
+	if f == nil {
+		f = &forecast{}
+		p.forecasts[k] = f
+	}
+	return f
+}
+
 // choose returns up to n documents to fetch ahead, of those that pass, the soonest first. They are not expected any more.
 func (f *forecast) choose(n int, now time.Time, pass func(question, expectation) bool) []question {
 	f.mu.Lock()

@@ -16,10 +16,7 @@ func (p *Pool) join(ctx context.Context, s Store, namespace string, retry bool) 
 	if p.shut {
 		return nil
 	}
-	k := key{identity: s.identity()}
-	if s.cluster() && p.referent[k.identity] {
-		k.referent = namespace
-	}
+	k := p.keyLocked(s, namespace)
 	now := time.Now()
 	e := p.enter(ctx, k, s, now, retry)
 	e.users++
@@ -31,6 +28,15 @@ func (p *Pool) join(ctx context.Context, s Store, namespace string, retry bool) 
 		o.used = now
 	}
 	return e
+}
+
+// keyLocked returns whose session answers requests from a namespace, as far as it is known. The caller holds p.mu.
+func (p *Pool) keyLocked(s Store, namespace string) key {
+	k := key{identity: s.identity()}
+	if s.cluster() && p.referent[k.identity] {
+		k.referent = namespace
+	}
+	return k
 }
 
 // enter returns the entry of a key, a new one when there is none that can be used; with retry also when opening it failed a
@@ -63,10 +69,7 @@ func (p *Pool) newEntry(k key, s Store, now time.Time) *entry {
 	if !s.cluster() {
 		e.env.namespace, e.env.confined = s.Namespace, true
 	}
-	if p.forecasts[k] == nil {
-		p.forecasts[k] = &forecast{}
-	}
-	e.kept.forecast = p.forecasts[k]
+	e.kept.forecast = p.forecastLocked(k)
 	return e
 }
 

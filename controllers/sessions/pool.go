@@ -237,6 +237,7 @@ func (p *Pool) learnReferent(e *entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.referent[e.key.identity] = true
+	delete(p.forecasts, e.key) // nobody asks under that key any more
 	p.retireLocked(e)
 }
 

@@ -205,6 +205,12 @@ func (fixed) Ambient(cfg providers.Config) *providers.Ambient {
 	return p.Ambient(cfg)
 }
 
+// Batches implements providers.Batching.
+func (fixed) Batches(cfg providers.Config) bool {
+	p, cfg := unwrap(cfg)
+	return p.Batches(cfg)
+}
+
 // Open implements providers.Provider.
 func (fixed) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
 	p, cfg := unwrap(cfg)

@@ -12,8 +12,16 @@ import (
 // Provider opens sessions on AWS.
 type Provider struct{ Environment Environment }
 
+var _ providers.Batching = Provider{}
+
 // Name implements providers.Provider.
 func (Provider) Name() string { return "aws" }
+
+// Batches implements providers.Batching: each certificate is a request.
+func (Provider) Batches(cfg providers.Config) bool {
+	spec, ok := cfg.Spec.(*stores.AWS)
+	return ok && spec != nil && spec.Service != stores.AWSCertificateManager
+}
 
 // Open implements providers.Provider: it obtains the credentials that the session uses until they end.
 func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {

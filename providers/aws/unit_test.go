@@ -58,6 +58,20 @@ func TestRequestsAreAsFewAsTheirSizeAllows(t *testing.T) {
 	}
 }
 
+func TestTheProviderKnowsWhichOfItsSessionsReadTogether(t *testing.T) {
+	t.Parallel()
+	for _, service := range []stores.AWSService{stores.AWSSecretsManager, stores.AWSParameterStore, stores.AWSCertificateManager} {
+		spec := &stores.AWS{Service: service, Region: "eu-west-1"}
+		b, ok := newSession(spec, api{awsidentity.Caller{Region: "eu-west-1"}}).(providers.Batcher)
+		if want := ok && b.Batch() > 1; (Provider{}).Batches(providers.Config{Spec: spec}) != want {
+			t.Errorf("%s reads together: %t", service, want)
+		}
+	}
+	if (Provider{}).Batches(providers.Config{}) {
+		t.Error("no configuration reads together")
+	}
+}
+
 func TestTheARNOfASecretWithoutItsEndNamesIt(t *testing.T) {
 	t.Parallel()
 	for arn, want := range map[string]string{

@@ -51,6 +51,7 @@ func TestTheSuiteCatches(t *testing.T) {
 		"check complains":        "its check says",
 		"check never ends":       "Check had not returned",
 		"expiry moves":           "the session says",
+		"foretells too much":     "says that sessions read documents together",
 		"finds all":              "found [",
 		"finds unsorted":         "found [",
 		"finds too little":       "differ from the",
@@ -158,6 +159,9 @@ type backend struct {
 }
 
 func (b *backend) Name() string { return "test" }
+
+// Batches implements providers.Batching, for sessions that are no Batchers.
+func (b *backend) Batches(providers.Config) bool { return b.fault == "foretells too much" }
 
 func (b *backend) Validate(cfg providers.Config) []providers.Problem {
 	if _, ok := cfg.Spec.(string); ok || b.fault == "silent Validate" {

@@ -42,8 +42,21 @@ func (s suite) steady(t *testing.T) {
 			t.Errorf("the store works, and its check says: %v", err)
 		}
 	}
+	s.foretold(t, session, before)
 	if after := sayings(session); !after.expires.Equal(before.expires) || after.selective != before.selective {
 		t.Errorf("the session says %+v, and later %+v", before, after)
+	}
+}
+
+// foretold checks that the provider says before there is a session whether it reads documents together.
+func (s suite) foretold(t *testing.T, session providers.Session, of said) {
+	t.Helper()
+	cfg, _ := s.Configs[0](t)
+	batching, says := s.Provider.(providers.Batching)
+	batcher, is := providers.As[providers.Batcher](session)
+	together, want := says && batching.Batches(cfg), is && batcher.Batch() > 1
+	if together != want || together && of.selective {
+		t.Errorf("the provider says that sessions read documents together: %t; they do: %t, and are asked for properties: %t", together, want, of.selective)
 	}
 }
 

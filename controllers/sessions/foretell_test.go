@@ -1,0 +1,108 @@
+package sessions
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+// next is an object that was read before the pool was there, and asks for the keys after a time.
+func next(s Store, after time.Duration, keys ...string) Request {
+	req := hourly(s, keys...)
+	req.Next = time.Now().Add(after)
+	return req
+}
+
+func TestWhatWasReadBeforeARestartFillsTheRequestsAfterIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBatching(20, 0)
+		p := running(t, cluster())
+		s := batchStore(b, "team", "s")
+		pinned := next(s, 30*time.Second, "pinned", "labels", "soon")
+		pinned.Refs[0].Version, pinned.Refs[1].Metadata, pinned.Refs[2].Property = "1", true, "password"
+		p.Foretell(pinned)
+		p.Foretell(next(s, 20*time.Second, "sooner", "soon"))
+		p.Foretell(next(s, 50*time.Second, "soon")) // who comes later changes nothing
+		p.Foretell(next(s, 30*time.Minute, "later"))
+		synctest.Wait()
+		if calls := b.drain(); len(calls) > 0 || b.opens.Load() > 0 || len(p.entries) > 0 {
+			t.Errorf("%d sessions and the calls %v, before anybody has asked", b.opens.Load(), calls)
+		}
+		mustFetch(t, p, hourly(s, "own"))
+		time.Sleep(20 * time.Second)
+		mustFetch(t, p, hourly(s, "sooner", "soon"))
+		p.Foretell(next(s, 10*time.Second, "soon")) // it is there
+		mustFetch(t, p, hourly(s, "another"))
+		if diff := cmp.Diff([][]string{{"own", "soon", "sooner"}, {"another"}}, b.drain()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestNothingIsRememberedThatNoRequestIsFilledWith(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		size   int
+		change func(*Request)
+		want   int
+	}{
+		"what is read together":       {20, func(*Request) {}, 1},
+		"each document is a request":  {1, func(*Request) {}, 0},
+		"a provider that cannot":      {20, func(r *Request) { r.Store.Provider = r.Store.Provider.(*batching).backend }, 0},
+		"it reuses nothing":           {20, func(r *Request) { r.MaxAge = 0 }, 0},
+		"it is not known when":        {20, func(r *Request) { r.Next = time.Time{} }, 0},
+		"it should have come already": {20, func(r *Request) { r.Next = time.Now().Add(-time.Second) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := running(t, cluster())
+			req := next(batchStore(newBatching(tc.size, 0), "team", "s"), time.Hour, "a")
+			tc.change(&req)
+			p.Foretell(req)
+			if len(p.forecasts) != tc.want {
+				t.Errorf("%d forecasts, want %d", len(p.forecasts), tc.want)
+			}
+			p.mu.Lock()
+			for _, f := range p.forecasts {
+				if !f.sweep(time.Now().Add(2 * time.Hour)) {
+					t.Error("it is remembered for ever")
+				}
+			}
+			p.mu.Unlock()
+			p.sweep(time.Now())
+			if len(p.forecasts) > 0 {
+				t.Errorf("%d forecasts are left of what is over", len(p.forecasts))
+			}
+		})
+	}
+}
+
+// The credentials of a store that takes them from the namespaces that use it tell whose requests they are: before the first session
+// nobody knows that it does.
+func TestWhatIsForetoldOfNobodysSessionIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBatching(20, 0)
+		b.credential = providers.ObjectRef{Name: "login", Key: "token"}
+		p := running(t, cluster(credentialSecret("team", "login", "ours")))
+		s := batchStore(b, "", "s")
+		p.Foretell(next(s, 30*time.Second, "a"))
+		mustFetch(t, p, hourly(s, "own"))
+		p.Foretell(next(s, 30*time.Second, "b"))
+		time.Sleep(lookEvery)
+		mustFetch(t, p, hourly(s, "another"))
+		if diff := cmp.Diff([][]string{{"own"}, {"another", "b"}}, b.drain()); diff != "" {
+			t.Error(diff)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if f := p.forecasts[key{identity: s.identity()}]; f != nil {
+			t.Errorf("%d documents are expected of a session that nobody has", len(f.expected))
+		}
+	})
+}
