@@ -100,7 +100,7 @@ func TestAnAdministratorKeepsTheControllersIdentityFromTenants(t *testing.T) {
 	t.Parallel()
 	w := newAWSWorld(t)
 	ctx, account, bell := t.Context(), w.aws.Account(t), newDoorbell(t)
-	must(t, account.PutSecret(ctx, "db", "one-"+awsCanary))
+	must(t, account.PutSecret(ctx, "db", "one-"+storeCanary))
 	keys := account.Credentials
 	w.env = []string{
 		"AWS_ACCESS_KEY_ID=" + keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + keys.SecretAccessKey, "AWS_SESSION_TOKEN=" + keys.SessionToken,
@@ -131,25 +131,25 @@ func TestAnAdministratorKeepsTheControllersIdentityFromTenants(t *testing.T) {
 	platform := &esv1.ClusterSecretStore{ObjectMeta: metav1.ObjectMeta{Name: w.ns}, Spec: tenants["spec.provider.aws.auth leaves"].Spec}
 	w.make(platform, w.externalSecret(w.ns, "platform", esv1.StoreRef{Name: w.ns, Kind: esv1.KindClusterSecretStore}, esv1.RemoteRef{Key: "db"}))
 	t.Cleanup(func() { _ = w.client.Delete(context.WithoutCancel(ctx), platform) })
-	w.holds(w.ns, "platform", "one-"+awsCanary)
+	w.holds(w.ns, "platform", "one-"+storeCanary)
 	w.holds(w.ns, "aws-auth", "")
 
 	w.end()
 	w.start()
 	w.storeSays(tenants["spec.provider.aws.auth leaves"], "True", "Valid")
-	w.holds(w.ns, "aws-auth", "one-"+awsCanary)
+	w.holds(w.ns, "aws-auth", "one-"+storeCanary)
 	w.eventually("somebody is asked for the others", func() bool { return bell.rung.Load() > 0 })
 
 	w.end()
-	must(t, account.PutSecret(ctx, "db", "two-"+awsCanary))
+	must(t, account.PutSecret(ctx, "db", "two-"+storeCanary))
 	w.start(noTenant)
 	refused()
-	w.holds(w.ns, "platform", "two-"+awsCanary)
-	w.holds(w.ns, "aws-auth", "one-"+awsCanary)
+	w.holds(w.ns, "platform", "two-"+storeCanary)
+	w.holds(w.ns, "aws-auth", "one-"+storeCanary)
 
 	w.end()
 	w.start("--cluster-secret-store-ambient-credentials=false")
 	w.storeSays(platform, "False", "AmbientCredentialsRefused", "ClusterSecretStore "+w.ns+": spec.provider.aws.auth leaves", "--cluster-secret-store-ambient-credentials=false")
 	w.says("platform", "spec.provider.aws.auth leaves")
-	w.holds(w.ns, "aws-auth", "two-"+awsCanary)
+	w.holds(w.ns, "aws-auth", "two-"+storeCanary)
 }

@@ -37,7 +37,7 @@ func TestAServiceAccountReadsAzureKeyVault(t *testing.T) {
 	})
 	keys := w.keys()
 	app := azurecloud.App{Client: "app", Federated: []azurecloud.Federated{{
-		Issuer: clusterIssuer, Subject: "system:serviceaccount:" + ns + ":app", Audience: "api://AzureADTokenExchange",
+		Issuer: controlplane.Issuer, Subject: "system:serviceaccount:" + ns + ":app", Audience: "api://AzureADTokenExchange",
 		Keys: func(context.Context) (*jose.JSONWebKeySet, error) { return &keys, nil },
 	}}}
 	cloud.AddApp(app)

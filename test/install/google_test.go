@@ -2,9 +2,7 @@ package install_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +12,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
@@ -23,9 +20,6 @@ import (
 	"github.com/sealbridge/sealbridge/test/harness/gcp"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
-
-// clusterIssuer is the issuer of the control plane's tokens.
-const clusterIssuer = "https://kubernetes.default.svc.cluster.local"
 
 // google starts a cloud that trusts the cluster, in which the ServiceAccount of the namespace may act as a Google service account
 // that may read the project's secrets. It returns the audience that the cluster has there.
@@ -39,7 +33,7 @@ func (w *world) google(project, namespace, email string) *gcp.Cloud {
 	keys := w.keys()
 	pool := project + ".svc.id.goog"
 	audience := "identitynamespace:" + pool + ":https://container.googleapis.com/v1/projects/" + project + "/locations/" + gcp.Region + "/clusters/main"
-	cloud.Trust(audience, gcp.Issuer{URL: clusterIssuer, Keys: keys, Audience: pool})
+	cloud.Trust(audience, gcp.Issuer{URL: controlplane.Issuer, Keys: keys, Audience: pool})
 	cloud.LetActAs(gcp.Principal(audience, "system:serviceaccount:"+namespace+":app"), email)
 	cloud.Grant("serviceAccount:"+email, "projects/"+project, "secretmanager.versions.access")
 	cloud.Cluster(project, gcp.Region, "main", "")
@@ -49,24 +43,11 @@ func (w *world) google(project, namespace, email string) *gcp.Cloud {
 // keys are those by which the tokens of the cluster are verified.
 func (w *world) keys() jose.JSONWebKeySet {
 	w.t.Helper()
-	transport, err := rest.TransportFor(w.cp.Config())
+	keys, err := w.cp.TokenKeys(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.cp.URL()+"/openid/v1/jwks", nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	resp, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var keys jose.JSONWebKeySet
-	if err := json.NewDecoder(resp.Body).Decode(&keys); err != nil || len(keys.Keys) == 0 {
-		w.t.Fatalf("the API server shows %d keys: %v", len(keys.Keys), err)
-	}
-	return keys
+	return *keys
 }
 
 // TestAServiceAccountReadsGoogleSecretManager has the program itself, told nothing but where the proxy is, read for a ServiceAccount

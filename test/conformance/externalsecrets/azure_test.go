@@ -1,17 +1,12 @@
 package externalsecrets_test
 
 import (
-	"context"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/sealbridge/sealbridge/test/harness/azurecloud"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
@@ -35,25 +30,11 @@ func newAzure(t *testing.T, cp *controlplane.ControlPlane) *azurecloud.Cloud {
 	})
 	cloud.AddApp(azurecloud.App{Client: "app-with-secret", Secrets: []string{"s3cret"}})
 	cloud.AddApp(azurecloud.App{Client: "app-of-account", Federated: []azurecloud.Federated{{
-		Issuer: "https://kubernetes.default.svc.cluster.local", Subject: "system:serviceaccount:azurekv:reader", Audience: "api://AzureADTokenExchange",
-		Keys: func(ctx context.Context) (*jose.JSONWebKeySet, error) { return keysOf(ctx, cp) },
+		Issuer: controlplane.Issuer, Subject: "system:serviceaccount:azurekv:reader", Audience: "api://AzureADTokenExchange",
+		Keys: cp.TokenKeys,
 	}}})
 	fill(t, cloud.Vault("conformance"))
 	return cloud
-}
-
-// keysOf are those by which the tokens of a cluster are verified.
-func keysOf(ctx context.Context, cp *controlplane.ControlPlane) (*jose.JSONWebKeySet, error) {
-	clients, err := kubernetes.NewForConfig(cp.Config())
-	if err != nil {
-		return nil, err
-	}
-	raw, err := clients.RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the keys of the cluster: %w", err)
-	}
-	var keys jose.JSONWebKeySet
-	return &keys, json.Unmarshal(raw, &keys)
 }
 
 func fill(t *testing.T, v *azurecloud.Vault) {

@@ -2,9 +2,12 @@ package controlplane
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -53,6 +56,29 @@ func (c *ControlPlane) ServiceAccountToken(ctx context.Context, namespace, name 
 		return "", err
 	}
 	return c.requestToken(ctx, namespace, name, time.Hour, audiences)
+}
+
+// Issuer is that of the tokens of service accounts.
+const Issuer = "https://kubernetes.default.svc.cluster.local"
+
+// TokenKeys returns the keys by which tokens of service accounts are verified, as the API server publishes them.
+func (c *ControlPlane) TokenKeys(ctx context.Context) (*jose.JSONWebKeySet, error) {
+	clients, err := kubernetes.NewForConfig(c.admin)
+	if err != nil {
+		return nil, fmt.Errorf("build client: %w", err)
+	}
+	raw, err := clients.RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the keys of tokens: %w", err)
+	}
+	var keys jose.JSONWebKeySet
+	if err := json.Unmarshal(raw, &keys); err != nil {
+		return nil, fmt.Errorf("read the keys of tokens: %w", err)
+	}
+	if len(keys.Keys) == 0 {
+		return nil, errors.New("read the keys of tokens: there is none")
+	}
+	return &keys, nil
 }
 
 // TokenReviewer returns a token of one year of a service account that may only review tokens and access

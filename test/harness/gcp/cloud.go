@@ -124,6 +124,9 @@ func (c *Cloud) Env() []string {
 	return []string{"HTTPS_PROXY=" + c.address, "SSL_CERT_FILE=" + c.caFile(), "GCE_METADATA_HOST=" + c.nodes, "NO_PROXY=127.0.0.1,localhost"}
 }
 
+// MetadataHost is the host and port of the metadata server.
+func (c *Cloud) MetadataHost() string { return c.nodes }
+
 // Before has what is not Google's be reached as an environment of a program says: through its HTTPS_PROXY, with the certificates
 // of its SSL_CERT_FILE trusted, too. Whoever has Env then reaches both.
 func (c *Cloud) Before(env []string) error {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,6 +28,8 @@ type Options struct {
 	Dir string
 	// TLS makes the server listen with a certificate of its own authority (CA) instead of in plain text.
 	TLS bool
+	// Env is added to the environment of the server, for what it asks others than its clients.
+	Env []string
 }
 
 // Server is a running Vault. Its methods are safe for concurrent use.
@@ -77,7 +80,7 @@ func start(ctx context.Context, binary string, opts Options) (_ *Server, err err
 	if err != nil {
 		return nil, err
 	}
-	if err := s.spawn(ctx, binary, port, opts.TLS); err != nil {
+	if err := s.spawn(ctx, binary, port, opts); err != nil {
 		return nil, err
 	}
 	if err := s.connect(ctx); err != nil {
@@ -86,18 +89,18 @@ func start(ctx context.Context, binary string, opts Options) (_ *Server, err err
 	return s, s.enableAudit(ctx)
 }
 
-func (s *Server) spawn(ctx context.Context, binary string, port int, tls bool) error {
+func (s *Server) spawn(ctx context.Context, binary string, port int, opts Options) error {
 	hostPort := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	s.address = "http://" + hostPort
 	args := []string{"server", "-dev", "-dev-no-store-token", "-dev-listen-address=" + hostPort}
-	if tls {
+	if opts.TLS {
 		s.address = "https://" + hostPort
 		args = append(args, "-dev-tls", "-dev-tls-cert-dir="+s.dir)
 	}
 	spec := process.Spec{
 		Name: "vault", Path: binary, Args: args, Dir: s.dir,
 		// The token travels in the environment, which other users of the machine cannot read.
-		Env: []string{"VAULT_DEV_ROOT_TOKEN_ID=" + s.token, "VAULT_API_ADDR=" + s.address, "HOME=" + s.dir},
+		Env: append(slices.Clone(opts.Env), "VAULT_DEV_ROOT_TOKEN_ID="+s.token, "VAULT_API_ADDR="+s.address, "HOME="+s.dir),
 	}
 	if s.temporary {
 		spec.Remove = s.dir
