@@ -114,8 +114,7 @@ func specified(t *testing.T) []page {
 	}
 	providers := definition(t, "external-secrets.io_secretstores").below("spec", "provider")
 	for _, name := range []string{"fake", "gcpsm", "kubernetes", "vault", "webhook"} {
-		out = append(out, page{"docs/providers/" + name + ".md", providers.below(name),
-			[]string{"auth.iam", "auth.gcp"}[:map[bool]int{true: 2}[name == "vault"]]})
+		out = append(out, page{"docs/providers/" + name + ".md", providers.below(name), nil})
 	}
 	return out
 }

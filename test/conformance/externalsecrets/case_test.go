@@ -2,7 +2,6 @@ package externalsecrets_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -26,6 +25,9 @@ type conformanceCase struct {
 	Roles []string `json:"roles"`
 	// AWS is what the account holds.
 	AWS []awsCall `json:"aws"`
+	// Vault is what is written to Vault for it. It then has an engine there, of KV version 2 and with one secret, and a policy that
+	// reads it, all of the case's name.
+	Vault []vaultWrite `json:"vault"`
 	// Google are the secrets that it has in Google Cloud Secret Manager.
 	Google []googleSecret `json:"google"`
 	// Objects are manifests without apiVersion and, but for those elsewhere, without namespace.
@@ -75,14 +77,14 @@ var apiVersions = map[string]string{
 
 const answersBegin = "\n# What External Secrets Operator v2.9.0 made of it.\nanswers:\n"
 
-// readCases reads all cases; server and ca are what $SERVER and $CA stand for in them.
-func readCases(t *testing.T, server string, ca []byte) []*conformanceCase {
+// readCases reads all cases; values are what $SERVER, $CA and so on stand for in them, one after the other.
+func readCases(t *testing.T, values ...string) []*conformanceCase {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("testdata has %d cases: %v", len(files), err)
 	}
-	values := strings.NewReplacer("$SERVER", server, "$CA", base64.StdEncoding.EncodeToString(ca))
+	replacer := strings.NewReplacer(values...)
 	cases := make([]*conformanceCase, len(files))
 	for i, file := range files {
 		raw, err := os.ReadFile(file)
@@ -90,7 +92,7 @@ func readCases(t *testing.T, server string, ca []byte) []*conformanceCase {
 			t.Fatal(err)
 		}
 		c := &conformanceCase{file: file, namespace: strings.TrimSuffix(filepath.Base(file), ".yaml")}
-		if err := yaml.UnmarshalStrict([]byte(values.Replace(string(raw))), c); err != nil {
+		if err := yaml.UnmarshalStrict([]byte(replacer.Replace(string(raw))), c); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
 		c.Steps = append([]step{{Apply: c.Objects, AWS: c.AWS}}, c.Steps...)

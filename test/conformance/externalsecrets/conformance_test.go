@@ -45,7 +45,7 @@ func TestOurAnswersAreThoseOfTheOperator(t *testing.T) {
 		w = besideOurs(t)
 	}
 	w.giveGoogleKey(t)
-	for _, c := range readCases(t, w.cp.URL(), w.cp.CA()) {
+	for _, c := range readCases(t, w.values()...) {
 		w.fillGoogle(c)
 		t.Run(c.namespace, func(t *testing.T) {
 			t.Parallel()
@@ -142,7 +142,7 @@ func TestEachDifferenceIsARowOfThePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range readCases(t, "", nil) {
+	for _, c := range readCases(t) {
 		for i, d := range c.Differs {
 			if !strings.Contains(string(page), "\n| "+d.Row+" | ") {
 				t.Errorf("%s: differs[%d]: docs/compatibility.md has no row %q", c.file, i, d.Row)
@@ -155,7 +155,7 @@ func TestEachDifferenceIsARowOfThePage(t *testing.T) {
 func TestNoTwoCasesShareAStore(t *testing.T) {
 	t.Parallel()
 	of := map[string]string{}
-	for _, c := range readCases(t, "", nil) {
+	for _, c := range readCases(t) {
 		names := map[string]bool{}
 		c.objects(func(o *unstructured.Unstructured) {
 			if strings.HasSuffix(o.GetKind(), "SecretStore") || o.GetNamespace() == "" {

@@ -28,6 +28,7 @@ import (
 	"github.com/sealbridge/sealbridge/test/harness/gcp"
 	"github.com/sealbridge/sealbridge/test/harness/moto"
 	"github.com/sealbridge/sealbridge/test/harness/process"
+	"github.com/sealbridge/sealbridge/test/harness/vault"
 )
 
 // world is a cluster with one controller.
@@ -40,8 +41,11 @@ type world struct {
 	cache   cache.Cache
 	running *process.Process
 	// aws is where those cases have their accounts that need one, or why there is none.
-	aws      *moto.Server
-	noAWS    error
+	aws   *moto.Server
+	noAWS error
+	// vault is where those cases have their engines that need one, or why there is none.
+	vault    *vault.Server
+	noVault  error
 	accounts sync.Map // *moto.Account by the case's namespace
 }
 
@@ -74,7 +78,9 @@ func besideTheOperator(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.start(t, process.Spec{Path: program, Env: append(w.environment(), "KUBECONFIG="+cp.Kubeconfig()), Args: []string{
+	// The library by which it logs in to Vault asks http://metadata, whatever the environment says.
+	env := append(w.environment(), "KUBECONFIG="+cp.Kubeconfig(), "HTTP_PROXY=http://"+w.google.MetadataHost())
+	w.start(t, process.Spec{Path: program, Env: env, Args: []string{
 		"--metrics-addr=127.0.0.1:" + strconv.Itoa(port), "--live-addr=127.0.0.1:" + strconv.Itoa(port+1), "--client-qps=1000", "--client-burst=2000",
 	}})
 	return w
@@ -94,6 +100,7 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane) *world {
 	if w.aws, w.noAWS = moto.Start(t.Context(), moto.Options{}); w.noAWS == nil {
 		t.Cleanup(func() { _ = w.aws.Stop() })
 	}
+	w.startVault(t)
 	var err error
 	if w.client, err = client.New(cp.Config(), client.Options{Scheme: scheme}); err != nil {
 		t.Fatal(err)
@@ -113,6 +120,15 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane) *world {
 		}
 	}
 	return w
+}
+
+// values are what stands in the cases for what is known now alone.
+func (w *world) values() []string {
+	values := []string{"$SERVER", w.cp.URL(), "$CA", base64.StdEncoding.EncodeToString(w.cp.CA())}
+	if w.vault != nil {
+		values = append(values, "$VAULT", w.vault.Address())
+	}
+	return values
 }
 
 // environment is that of the controllers.
@@ -151,6 +167,9 @@ func (w *world) prepare(t *testing.T, c *conformanceCase) {
 	}
 	if c.Account != "" {
 		w.open(t, c)
+	}
+	if c.Vault != nil {
+		w.fillVault(t, c)
 	}
 }
 
