@@ -11,8 +11,10 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -386,6 +388,37 @@ func TestALoginByGCPIsForOneRoleAndTenMinutes(t *testing.T) {
 	spec := cfg.Spec.(*stores.Vault)
 	spec.Auth = &stores.VaultAuth{GCP: &stores.VaultGCPAuth{Role: "app", SecretRef: googleKey()}}
 	open(t, spec, env)
+}
+
+// TestTheMetadataServerVouchesForOneRoleOfOneServer is not parallel: it sets the environment.
+func TestTheMetadataServerVouchesForOneRoleOfOneServer(t *testing.T) {
+	var asked atomic.Pointer[url.URL]
+	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r.URL)
+		answer(w, http.StatusOK, canary+"\n")
+	}))
+	defer metadata.Close()
+	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(metadata.URL, "http://"))
+	cfg, env := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]string
+		switch err := json.NewDecoder(r.Body).Decode(&body); {
+		case strings.HasSuffix(r.URL.Path, "/revoke-self"):
+			w.WriteHeader(http.StatusNoContent)
+		case err != nil || !maps.Equal(body, map[string]string{"role": "a/b", "jwt": canary}):
+			answer(w, http.StatusBadRequest, `{"errors":["it is another login"]}`)
+		default:
+			answer(w, http.StatusOK, `{"auth":{"client_token":"hvs.x","lease_duration":60,"token_type":"service"}}`)
+		}
+	})
+	spec := cfg.Spec.(*stores.Vault)
+	server := spec.Server
+	spec.Server += "/"
+	spec.Auth = &stores.VaultAuth{GCP: &stores.VaultGCPAuth{Role: "a/b"}}
+	open(t, spec, env)
+	want := url.Values{"audience": {server + "/vault/a/b"}, "format": {"full"}}
+	if got := asked.Load(); got.Path != "/computeMetadata/v1/instance/service-accounts/default/identity" || got.Query().Encode() != want.Encode() {
+		t.Errorf("the metadata server was asked for %s", got)
+	}
 }
 
 // forTenMinutes reports whether a token says no more than who it is of, and for whom and how long.
