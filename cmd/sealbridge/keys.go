@@ -69,7 +69,7 @@ func newKeys(ctx context.Context, h host) *cobra.Command {
 		"  sealbridge keys list --controller-namespace sealbridge-system", noArguments("keys list takes none"), (*keysRun).list)
 	list.Flags().StringVarP(&f.format, "format", "o", "text", "output format, text or json")
 	backup, f := add("backup", "Write all sealing keys, encrypted to age recipients",
-		"Restore into a new cluster, before or after its controller starts: age -d -i identity.txt keys.age | kubectl apply -f -",
+		"Restore into a new cluster, before or after its controller starts: age -d -i identity.txt keys.age | kubectl apply --server-side -f -",
 		"  sealbridge keys backup --recipient age1pq1... -w keys.age", noArguments("keys backup takes none"), (*keysRun).backup)
 	backup.Flags().StringSliceVar(&f.to, "recipient", nil, "age recipient that can open the backup; repeat it for several")
 	backup.Flags().StringVar(&f.file, "recipients-file", "", "file with age recipients, one a line")
@@ -274,7 +274,7 @@ func (r *keysRun) backup(ctx context.Context, _ []string) error {
 		err = replaceFile(r.flags.output, sealed)
 	}
 	if err == nil {
-		r.note(fmt.Sprintf("%d sealing keys; restore with: age -d -i IDENTITY BACKUP | kubectl apply -f -", len(keys)))
+		r.note(fmt.Sprintf("%d sealing keys; restore with: age -d -i IDENTITY BACKUP | kubectl apply --server-side -f -", len(keys)))
 	}
 	return err
 }
