@@ -135,7 +135,7 @@ func TestABackupOpensEverythingInANewCluster(t *testing.T) {
 	sh := func(kubeconfig, commands string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), "sh", "-eu", "-c", commands)
-		cmd.Dir, cmd.Env = dir, []string{"HOME=/nonexistent", "KUBECONFIG=" + kubeconfig, "PATH=" + bin + ":" + os.Getenv("PATH")}
+		cmd.Dir, cmd.Env = dir, []string{"HOME=" + dir, "KUBECONFIG=" + kubeconfig, "PATH=" + bin + ":" + os.Getenv("PATH")}
 		if out, err := cmd.CombinedOutput(); err != nil || bytes.Contains(out, []byte("PRIVATE")) {
 			t.Fatalf("%v: %s", err, out)
 		}
