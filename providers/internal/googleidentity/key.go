@@ -2,12 +2,8 @@ package googleidentity
 
 import (
 	"context"
-	"crypto"
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -16,6 +12,7 @@ import (
 	"strings"
 
 	"cloud.google.com/go/auth"
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
@@ -88,17 +85,16 @@ func (k accountKey) sign(claims []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	header, err := json.Marshal(map[string]string{"alg": "RS256", "kid": k.PrivateKeyID, "typ": "JWT"})
+	key := jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: private, KeyID: k.PrivateKeyID}}
+	signer, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
-		return "", fmt.Errorf("encode header: %w", err)
+		return "", fmt.Errorf("take the key: %w", err)
 	}
-	signed := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(claims)
-	digest := sha256.Sum256([]byte(signed))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, private, crypto.SHA256, digest[:])
+	signed, err := signer.Sign(claims)
 	if err != nil {
 		return "", fmt.Errorf("sign: %w", err)
 	}
-	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+	return signed.CompactSerialize()
 }
 
 // readRSA reads a private key of RSA in one of its two forms. Its errors quote nothing of the key.
