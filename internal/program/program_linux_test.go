@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -58,14 +59,20 @@ func TestWhatWasTouchedOfTheProgramIsLetGo(t *testing.T) {
 	}
 }
 
-// However the page cache holds the file, a fault brings in no more than a grain: the kernel maps nothing beyond what maps shows.
+// However the page cache holds the file, a fault brings in no more than a grain: the kernel maps nothing beyond what maps shows. A kernel
+// without huge pages knows no such flag and has no large folios, and where pages are larger than grains they are grains themselves.
 func TestTheProgramIsDividedIntoGrains(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil || os.Getpagesize() > grain {
-		t.Skip("a kernel without huge pages, or with pages that are grains themselves")
-	}
 	if len(file) == 0 {
 		t.Fatal("no mapping of the program was found")
+	}
+	_, noHuge := os.Stat("/sys/kernel/mm/transparent_hugepage")
+	switch err := syscall.Madvise(file[0].pages()[:os.Getpagesize()], syscall.MADV_NOHUGEPAGE); {
+	case os.Getpagesize() > grain, noHuge != nil && err != nil:
+		t.Logf("NOT DIVIDED, nor needed: pages of %d bytes, the flag: %v", os.Getpagesize(), err)
+		return
+	case err != nil:
+		t.Fatalf("the kernel has huge pages and does not take the flag: %v", err)
 	}
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {

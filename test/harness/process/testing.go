@@ -68,12 +68,12 @@ func (s *Shared[T]) Get(t testing.TB, start func(context.Context) (T, error)) T 
 	return s.part
 }
 
-// LeavesNothing runs this test binary again with the environment variable set, where its TestMain starts something, prints the ids
-// of the processes and the folder, on one line, and waits. It kills that and fails the test unless all of them are gone soon.
-func LeavesNothing(t testing.TB, variable string, processes int) {
+// Starter runs this test binary again with the environment variable ("NAME=value"), where its TestMain starts something, prints a
+// line about it and waits. It returns that line, without its end, and what kills the process.
+func Starter(t testing.TB, variable string) (line string, kill func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // G204, G702: it is this test binary
-	cmd.Env = append(os.Environ(), variable+"=1")
+	cmd.Env = append(os.Environ(), variable)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -81,15 +81,27 @@ func LeavesNothing(t testing.TB, variable string, processes int) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	fields := strings.Fields(line)
-	if err != nil || len(fields) != processes+1 {
+	if line, err = bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatalf("starter printed %q, %v", line, err)
 	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
+	return strings.TrimSpace(line), func() {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
 	}
-	_ = cmd.Wait()
+}
+
+// LeavesNothing runs a Starter with the environment variable set, which prints the ids of the processes and the folder. It kills that
+// and fails the test unless all of them are gone soon.
+func LeavesNothing(t testing.TB, variable string, processes int) {
+	t.Helper()
+	line, kill := Starter(t, variable+"=1")
+	fields := strings.Fields(line)
+	if len(fields) != processes+1 {
+		t.Fatalf("starter printed %q", line)
+	}
+	kill()
 	remains := func() []string {
 		left := slices.DeleteFunc(slices.Clone(fields[:processes]), func(pid string) bool { return !Runs(pid) })
 		if _, err := os.Stat(fields[processes]); !errors.Is(err, os.ErrNotExist) {
