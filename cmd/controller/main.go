@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+	_ "time/tzdata" // templates name time zones, and the image has no files of them; read when one is named
 
 	azurelog "github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
 
