@@ -6,6 +6,11 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# What `make image` makes: its name, and for which platforms.
+IMAGE ?= sealbridge-controller:devel
+PLATFORMS ?= linux/$(shell go env GOARCH)
+comma := ,
+platforms = $(subst $(comma), ,$(PLATFORMS))
 # Which packages, and what else to tell `go test`: make test PKG=./crypto/... TESTFLAGS='-run Seal -v'
 PKG ?= ./...
 TESTFLAGS ?=
@@ -39,6 +44,23 @@ require-python:
 build: require ## Build bin/sealbridge-controller and bin/sealbridge
 	@$(progress) "bin/sealbridge-controller $(VERSION)" $(build) -o bin/sealbridge-controller ./cmd/controller
 	@$(progress) "bin/sealbridge $(VERSION)" $(build) -o bin/sealbridge ./cmd/sealbridge
+
+.PHONY: image push
+image: require ## Make bin/sealbridge-controller.tar, an OCI image: IMAGE=registry/name:tag PLATFORMS=linux/amd64,linux/arm64
+	@for platform in $(platforms); do \
+		$(progress) "the controller for $$platform $(VERSION)" env GOOS=$${platform%%/*} GOARCH=$${platform#*/} \
+			$(build) -o bin/image/$$platform/sealbridge-controller ./cmd/controller; done
+	@$(progress) "the tool that makes images" go build -C tools -o ../bin/image/make ./image
+	@bin/image/make -name $(IMAGE) -programs bin/image -o bin/sealbridge-controller.tar $(push-flag) -version $(VERSION) \
+		-revision "$$(git rev-parse --quiet --verify HEAD || true)" -created "$$(git log -1 --format=%ct 2>/dev/null || echo 0)" $(platforms)
+
+push: push-flag := -push
+push: image ## Make the image and push it to the registry that IMAGE=registry/name:tag names
+
+# As tests say that miss them.
+.PHONY: bin/sealbridge-controller bin/sealbridge bin/sealbridge-controller.tar
+bin/sealbridge-controller bin/sealbridge: build
+bin/sealbridge-controller.tar: image
 
 .PHONY: parts
 parts: require-python $(parts) $(test-parts) ## Build the real Kubernetes, Vault, kubeseal, age and AWS server that tests and the demo run against
@@ -82,7 +104,7 @@ lint: require ## Run the linters, which also hold the layers of docs/ARCHITECTUR
 		env CGO_ENABLED=0 GOFLAGS=-trimpath $(tool) golangci-lint run ./... # as make build compiles, so that they share the cache
 
 .PHONY: test
-test: require-python build $(parts) $(test-parts) ## Run all tests on the real parts, with the race detector
+test: require-python build image $(parts) $(test-parts) ## Run all tests on the real parts, with the race detector
 	@if tools/scripts/require cc; then race=-race; elif [ "$${CI:-}" = true ]; then exit 1; else \
 		race=; echo "RUNNING WITHOUT THE RACE DETECTOR" >&2; fi; \
 	$(progress) "compile the packages under test" go build $$race $(PKG); \

@@ -20,25 +20,35 @@ func (c *ControlPlane) InPod(ctx context.Context, namespace, account string, spe
 	if out, err := exec.CommandContext(ctx, "unshare", "--map-root-user", "--mount", "true").CombinedOutput(); err != nil {
 		return spec, fmt.Errorf("%w: mount namespaces, which unshare makes: %w: %s", process.ErrMissing, err, out)
 	}
-	token, err := c.ServiceAccountToken(ctx, namespace, account)
+	credentials := filepath.Join(spec.Dir, "serviceaccount")
+	env, err := c.PodCredentials(ctx, namespace, account, credentials)
 	if err != nil {
 		return spec, err
 	}
-	server, err := url.Parse(c.URL())
-	if err != nil {
-		return spec, fmt.Errorf("find the API server: %w", err)
-	}
-	credentials := filepath.Join(spec.Dir, "serviceaccount")
-	if err := os.MkdirAll(credentials, 0o700); err != nil {
-		return spec, fmt.Errorf("write credentials: %w", err)
-	}
-	for name, content := range map[string][]byte{"token": []byte(token), "ca.crt": c.CA(), "namespace": []byte(namespace)} {
-		if err := os.WriteFile(filepath.Join(credentials, name), content, 0o600); err != nil {
-			return spec, fmt.Errorf("write credentials: %w", err)
-		}
-	}
 	spec.Args = append([]string{"--map-root-user", "--mount", "sh", "-c", inPod, "sh", credentials, spec.Path}, spec.Args...)
 	spec.Path = "/usr/bin/unshare"
-	spec.Env = append(spec.Env, "KUBERNETES_SERVICE_HOST="+server.Hostname(), "KUBERNETES_SERVICE_PORT="+server.Port(), "POD_NAMESPACE="+namespace)
+	spec.Env = append(spec.Env, env...)
 	return spec, nil
+}
+
+// PodCredentials writes to a folder what a Pod of the service account has in /var/run/secrets/kubernetes.io/serviceaccount, for any
+// user as there, and returns what such a Pod has in its environment.
+func (c *ControlPlane) PodCredentials(ctx context.Context, namespace, account, folder string) (env []string, err error) {
+	token, err := c.ServiceAccountToken(ctx, namespace, account)
+	if err != nil {
+		return nil, err
+	}
+	server, err := url.Parse(c.URL())
+	if err != nil {
+		return nil, fmt.Errorf("find the API server: %w", err)
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // G301: as in a Pod; made-up credentials of a server on loopback
+		return nil, fmt.Errorf("write credentials: %w", err)
+	}
+	for name, content := range map[string][]byte{"token": []byte(token), "ca.crt": c.CA(), "namespace": []byte(namespace)} {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o644); err != nil { //nolint:gosec // G306: as in a Pod
+			return nil, fmt.Errorf("write credentials: %w", err)
+		}
+	}
+	return []string{"KUBERNETES_SERVICE_HOST=" + server.Hostname(), "KUBERNETES_SERVICE_PORT=" + server.Port(), "POD_NAMESPACE=" + namespace}, nil
 }

@@ -5,4 +5,4 @@ package process
 import "syscall"
 
 // attributes are those of a child: elsewhere it ends with its lifeline alone.
-func attributes() *syscall.SysProcAttr { return nil }
+func attributes(Spec) *syscall.SysProcAttr { return nil }

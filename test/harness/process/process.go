@@ -30,6 +30,10 @@ type Spec struct {
 	Dir string
 	// Remove is a folder that the child deletes when its starter is gone; empty when it should stay.
 	Remove string
+	// Root is the child's whole file system, as a container's: there is Path, and in it the child is User and has Env alone.
+	// Only root may start such a child, on Linux.
+	Root string
+	User uint32
 }
 
 // Process is a running child.
@@ -61,7 +65,10 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 	p.cmd.Env = append(os.Environ(), spec.Env...)
 	p.cmd.Env = append(p.cmd.Env, "SEALBRIDGE_LIFELINE=stdin", "SEALBRIDGE_LIFELINE_REMOVE="+spec.Remove)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = read, out, out
-	p.cmd.SysProcAttr = attributes()
+	p.cmd.SysProcAttr = attributes(spec)
+	if spec.Root != "" {
+		p.cmd.Dir, p.cmd.Env = "/", spec.Env
+	}
 	started := make(chan error)
 	go p.run(started)
 	if err := <-started; err != nil {
