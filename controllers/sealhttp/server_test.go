@@ -10,10 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/sealbridge/sealbridge/controllers/sealhttp"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/test/harness/goroutines"
 )
 
 type keys struct{ ring *keyring.Ring }
@@ -120,7 +119,7 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 func TestTheServerEndsWithItsContextAndLeavesNothing(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goroutines.None(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

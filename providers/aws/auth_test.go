@@ -19,6 +19,7 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/aws"
 	"github.com/sealbridge/sealbridge/providers/providertest"
+	"github.com/sealbridge/sealbridge/test/harness/goroutines"
 	"github.com/sealbridge/sealbridge/test/harness/moto"
 )
 
@@ -337,9 +338,7 @@ func TestTheIdentityOfTheControllerLeavesNoConnectionBehind(t *testing.T) {
 				t.Fatal(err)
 			}
 			closeNow(t, s)
-			if err := goleak.Find(before); err != nil {
-				t.Error(err)
-			}
+			goroutines.None(t, before)
 		})
 	}
 	if form := <-forms; form["RoleSessionName"][0] != "external-secrets-provider-aws" {

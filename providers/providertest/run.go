@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/test/harness/goroutines"
 )
 
 // Run runs the suite. Its subtests run one after the other, because the one that looks for goroutines must be alone: call
@@ -378,9 +379,7 @@ func (s suite) leaksNothing(t *testing.T) {
 	}
 	s.fetch(t, session, ref, s.Missing)
 	closeSession(t, session)
-	if err := goleak.Find(before); err != nil {
-		t.Errorf("a goroutine is left: %v", err)
-	}
+	goroutines.None(t, before)
 }
 
 func (s suite) fault(t *testing.T, f Fault) {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sealbridge/sealbridge/test/harness/azurecloud"
+	"github.com/sealbridge/sealbridge/test/harness/goroutines"
 )
 
 // client is one that the environment of a cloud leads into it.
@@ -64,13 +65,13 @@ func TestACloudThatIsStoppedLeavesNothing(t *testing.T) {
 	if status := ask(t, http, "GET", c.Vault("a").URL()+"/secrets/x?api-version=7.6", "", nil); status != 401 {
 		t.Errorf("a vault answers %d without a token", status)
 	}
-	if err := c.Stop(); err != nil {
-		t.Error(err)
+	for range 2 { // whoever ends it early has a cleanup that does so, too
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
 	}
 	http.CloseIdleConnections()
-	if err := goleak.Find(before); err != nil {
-		t.Error(err)
-	}
+	goroutines.None(t, before)
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("its folder is left: %v", err)
 	}

@@ -25,6 +25,7 @@ type Cloud struct {
 	proxied net.Listener
 	tls     *http.Server
 	inside  *handover
+	end     func()
 
 	mu       sync.Mutex
 	apps     map[string]App
@@ -94,6 +95,7 @@ func Start(ctx context.Context) (*Cloud, error) {
 	}
 	quiet := log.New(io.Discard, "", 0)
 	c.inside = &handover{conns: make(chan net.Conn), ended: make(chan struct{}), addr: c.proxied.Addr()}
+	c.end = sync.OnceFunc(func() { close(c.inside.ended) })
 	c.tls = &http.Server{
 		Handler: http.HandlerFunc(c.serve), ErrorLog: quiet, ReadHeaderTimeout: time.Minute,
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}},
@@ -112,9 +114,9 @@ func (c *Cloud) Env() []string {
 	return []string{"HTTPS_PROXY=" + address, "SSL_CERT_FILE=" + c.authorityFile(), "IDENTITY_ENDPOINT=" + address + identityPath, "IDENTITY_HEADER=" + identityHeader}
 }
 
-// Stop ends the cloud and leaves nothing behind.
+// Stop ends the cloud and leaves nothing behind. To do it again changes nothing.
 func (c *Cloud) Stop() error {
-	close(c.inside.ended)
+	c.end()
 	return errors.Join(c.proxy.Close(), c.tls.Close(), os.RemoveAll(c.dir))
 }
 
