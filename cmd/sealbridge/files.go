@@ -52,13 +52,38 @@ func readBounded(r io.Reader, what string) ([]byte, error) {
 // replaceFile gives a file new content at once: whoever reads it sees the old content or the new. A symbolic link stays
 // one, a file keeps its mode, and what is no file (a pipe, a terminal) is written to. The content is not secret.
 func replaceFile(path string, content []byte) error {
-	return replace(path, content, func(string) error { return nil })
+	return replace(path, content, 0o644, func(string) error { return nil })
+}
+
+// replacePrivateFile is replaceFile for content that is better not shown around: a new file can only be read by the user.
+func replacePrivateFile(path string, content []byte) error {
+	return replace(path, content, 0o600, func(string) error { return nil })
+}
+
+// addPrivateFile is replacePrivateFile where no file may be lost.
+func addPrivateFile(path string, content []byte) error {
+	return replace(path, content, 0o600, unused)
+}
+
+// unused returns an error when there is a file at the path. What is no file loses nothing when it is written to.
+func unused(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.Mode().IsRegular():
+		return &sealing.Error{Problem: path + " exists", Hint: "name another file, or give --force to replace this one"}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return &sealing.Error{Problem: fmt.Sprintf("write %s: %s", path, cause(err)), Hint: "check the folder and its permissions", Cause: err}
+	default:
+		return nil
+	}
 }
 
 // updateFile is replaceFile for content that was made of what the file held before: a file that somebody else has changed since
 // stays as it is. That takes a moment where a controller or a web server is asked, and minutes where many values are sealed.
 func updateFile(path string, before, content []byte) error {
-	return replace(path, content, func(path string) error {
+	return replace(path, content, 0o644, func(path string) error {
 		now, err := os.ReadFile(path)
 		if err == nil && !bytes.Equal(now, before) {
 			return &sealing.Error{Problem: "write " + path + ": it has been changed since it was read", Hint: "it is as it was left; run the command again"}
@@ -67,8 +92,8 @@ func updateFile(path string, before, content []byte) error {
 	})
 }
 
-// replace asks whether it may when all is ready.
-func replace(path string, content []byte, may func(path string) error) error {
+// replace asks whether it may when all is ready. The mode is that of a new file.
+func replace(path string, content []byte, mode fs.FileMode, may func(path string) error) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
@@ -76,7 +101,7 @@ func replace(path string, content []byte, may func(path string) error) error {
 	if link, linkErr := os.Lstat(path); err != nil && linkErr == nil && link.Mode()&fs.ModeSymlink != 0 {
 		return &sealing.Error{Problem: fmt.Sprintf("write %s: it is a link that leads nowhere: %s", path, cause(err)), Hint: "make what it points to, or remove it", Cause: err}
 	}
-	mode, exists := fs.FileMode(0o644), false
+	exists := false
 	switch info, err := os.Stat(path); {
 	case err == nil && info.IsDir():
 		return &sealing.Error{Problem: path + " is a directory", Hint: "name a file"}
@@ -104,7 +129,16 @@ func replace(path string, content []byte, may func(path string) error) error {
 		}
 		return &sealing.Error{Problem: fmt.Sprintf("write %s: %s", path, cause(err)), Hint: "the file is as it was; check the folder, its permissions and the room on the disk", Cause: err}
 	}
+	syncFolder(filepath.Dir(path))
 	return nil
+}
+
+// syncFolder has the name of a new file outlive a loss of power, too. Not every system and file system can.
+func syncFolder(path string) {
+	if folder, err := os.Open(path); err == nil {
+		_ = folder.Sync()
+		_ = folder.Close()
+	}
 }
 
 // createPrivateFile writes plaintext that the user asked to have in a file: a new one, that only the user can read, and

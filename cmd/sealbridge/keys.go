@@ -73,7 +73,8 @@ func newKeys(ctx context.Context, h host) *cobra.Command {
 		"  sealbridge keys backup --recipient age1pq1... -w keys.age", noArguments("keys backup takes none"), (*keysRun).backup)
 	backup.Flags().StringSliceVar(&f.to, "recipient", nil, "age recipient that can open the backup; repeat it for several")
 	backup.Flags().StringVar(&f.file, "recipients-file", "", "file with age recipients, one a line")
-	backup.Flags().StringVarP(&f.output, "output", "w", "", "write to this file instead of standard output")
+	backup.Flags().StringVarP(&f.output, "output", "w", "", "write to this new file instead of standard output")
+	backup.Flags().BoolVar(&f.force, "force", false, "replace the file of --output when it exists")
 	retire, f := add("retire KEY", "Take a key out of use, when no object needs it any more",
 		"KEY is a fingerprint or the name of a Secret. Every value of every SealedSecret in the cluster is opened with the other keys first;\n"+
 			"if one needs the key, nothing is done. The Secret stays, labeled compromised, as Sealed Secrets names it. Files that were not applied\n"+
@@ -251,6 +252,12 @@ func (r *keysRun) backup(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	write := addPrivateFile
+	if r.flags.force {
+		write = replacePrivateFile
+	} else if err := unused(r.flags.output); err != nil {
+		return err // nobody need be asked for the keys
+	}
 	c, err := r.cluster()
 	if err != nil {
 		return err
@@ -271,7 +278,7 @@ func (r *keysRun) backup(ctx context.Context, _ []string) error {
 	if r.flags.output == "" {
 		_, err = r.host.stdout.Write(sealed)
 	} else {
-		err = replaceFile(r.flags.output, sealed)
+		err = write(r.flags.output, sealed)
 	}
 	if err == nil {
 		r.note(fmt.Sprintf("%d sealing keys; restore with: age -d -i IDENTITY BACKUP | kubectl apply --server-side -f -", len(keys)))

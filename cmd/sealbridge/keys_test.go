@@ -200,6 +200,50 @@ func TestTheKeyWithoutALabelAndKeysOfNamespacesAreKeysToo(t *testing.T) {
 	}
 }
 
+// backedUpOnce checks that a backup is only replaced by whoever says so, and that nobody else reads one.
+func backedUpOnce(t *testing.T, c *keyCluster, to, file string) {
+	t.Helper()
+	read := func() string {
+		t.Helper()
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	private := func(mode os.FileMode) {
+		t.Helper()
+		if info, err := os.Stat(file); err != nil || info.Mode() != mode {
+			t.Errorf("the mode is not %v: %v", mode, err)
+		}
+	}
+	private(0o600)
+	link := filepath.Join(filepath.Dir(file), "latest.age")
+	if err := os.Symlink(filepath.Base(file), link); err != nil {
+		t.Fatal(err)
+	}
+	first := read()
+	for _, path := range []string{file, link} {
+		want := "error: " + path + " exists\nhint: name another file, or give --force to replace this one\n"
+		if _, stderr, code := c.keys(t, "backup", "--recipient", to, "-w", path); code != 1 || stderr != want || read() != first {
+			t.Errorf("exit %d, %s", code, stderr)
+		}
+	}
+	if err := os.Chmod(file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := c.keys(t, "backup", "--recipient", to, "-w", link, "--force"); code != 0 || read() == first {
+		t.Errorf("with --force: exit %d, %s", code, stderr)
+	}
+	private(0o640)
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is none any more: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 2 {
+		t.Errorf("%d files are left: %v", len(left), err)
+	}
+}
+
 func TestABackupRestoresTheKeysOfALostCluster(t *testing.T) {
 	t.Parallel()
 	c := newKeyCluster(t)
@@ -212,6 +256,7 @@ func TestABackupRestoresTheKeysOfALostCluster(t *testing.T) {
 	if code != 0 {
 		t.Fatal(note)
 	}
+	backedUpOnce(t, c, identity.Recipient().String(), file)
 	before := c.listed(t)
 	if out, err := c.cp.Kubectl(t.Context(), "", "delete", "secrets", "-n", c.ns, "--all"); err != nil {
 		t.Fatal(err, out)
