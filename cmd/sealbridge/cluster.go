@@ -210,23 +210,32 @@ type unreachableError struct{ err error }
 func (e *unreachableError) Error() string { return e.err.Error() }
 func (e *unreachableError) Unwrap() error { return e.err }
 
-// whatToDo is the hint about an answer, unless there was none.
+// whatToDo is the hint about an answer, unless there was none, or the controller gave it.
 func whatToDo(err error, hint string) string {
 	var unreachable *unreachableError
-	if errors.As(err, &unreachable) {
+	var answer *answerError
+	switch {
+	case errors.As(err, &answer) && answer.said != "":
+		return "the controller's log may say more"
+	case errors.As(err, &unreachable):
 		return "the cluster does not answer: check the network, the kubeconfig, --context and --server (kubectl cluster-info asks it)"
 	}
 	return hint
 }
 
-// answerError is an answer that is not success. Its text is the status and, where the API server gave one, its reason.
+// answerError is an answer that is not success. Its text is the status and, where the API server gave one, its reason, or what the
+// controller said.
 type answerError struct {
 	code   int
 	reason string
+	said   sealing.Refusal
 	after  time.Duration // to wait before the next request, of an answer that says so
 }
 
 func (e *answerError) Error() string {
+	if e.said != "" {
+		return fmt.Sprintf("the controller answered %d: %s", e.code, e.said)
+	}
 	text := fmt.Sprintf("the API server answered %d", e.code)
 	if e.reason != "" {
 		text += " " + e.reason
@@ -275,7 +284,7 @@ func (c *cluster) send(ctx context.Context, r request) ([]byte, error) {
 		if status.Kind != "Status" {
 			status.Reason = ""
 		}
-		return nil, &answerError{code: response.StatusCode, reason: status.Reason, after: retryAfter(response.Header)}
+		return nil, &answerError{code: response.StatusCode, reason: status.Reason, said: sealing.RefusalIn(data), after: retryAfter(response.Header)}
 	}
 	return data, nil
 }
@@ -292,14 +301,23 @@ func retryAfter(header http.Header) time.Duration {
 // maxWaits bounds how often one object waits for its turn: about a quarter of an hour.
 const maxWaits = 600
 
+// awaits says whether an answer asks to come again in a moment. What the controller says besides is no better then.
+func (e *answerError) awaits() bool {
+	switch e.said {
+	case "", sealing.TooManyRequests, sealing.Busy:
+		return e.code == http.StatusTooManyRequests || e.code == http.StatusServiceUnavailable
+	default:
+		return false
+	}
+}
+
 // ask posts one object, and waits when the controller is asked too often.
 func (c *cluster) ask(ctx context.Context, r request) ([]byte, error) {
 	r.method = http.MethodPost
 	for waits := 0; ; waits++ {
 		answer, err := c.send(ctx, r)
 		var refused *answerError
-		busy := errors.As(err, &refused) && (refused.code == http.StatusTooManyRequests || refused.code == http.StatusServiceUnavailable)
-		if !busy || waits == maxWaits {
+		if !errors.As(err, &refused) || !refused.awaits() || waits == maxWaits {
 			return answer, err
 		}
 		timer := time.NewTimer(max(refused.after, 100*time.Millisecond))

@@ -16,11 +16,15 @@ func (r *sealRun) validate(ctx context.Context) error {
 		var answer *answerError
 		switch {
 		case errors.As(err, &answer) && answer.code == http.StatusConflict:
-			return &sealing.Error{Problem: "unable to decrypt sealed secret: " + o.Name, Hint: "seal it again, for the namespace, name and scope it has", Cause: err}
+			hint := "seal it again, for the namespace, name and scope it has"
+			if answer.said != "" && answer.said != sealing.Undecryptable {
+				hint = "the controller says: " + string(answer.said)
+			}
+			return &sealing.Error{Problem: "unable to decrypt sealed secret: " + o.Name, Hint: hint, Cause: err}
 		case errors.As(err, &answer) && answer.code == http.StatusNotFound:
 			return notServed("--validate", "apply the SealedSecret and read its Synced condition", err)
 		case err != nil:
-			return &sealing.Error{Problem: "cannot validate sealed secret: " + err.Error(), Hint: useFlags, Cause: err}
+			return &sealing.Error{Problem: "cannot validate sealed secret: " + err.Error(), Hint: whatToDo(err, useFlags), Cause: err}
 		}
 		return nil
 	})
@@ -48,7 +52,7 @@ func (r *sealRun) reEncrypt(ctx context.Context, format sealing.Format) error {
 		switch {
 		case errors.As(err, &answer) && answer.code == http.StatusConflict:
 			return &sealing.Error{Problem: "unable to rotate secret", Hint: "--validate says whether the controller can open it", Cause: err}
-		case errors.As(err, &answer) && answer.code == http.StatusInternalServerError:
+		case errors.As(err, &answer) && answer.code == http.StatusInternalServerError && (answer.said == "" || answer.said == sealing.Undecryptable):
 			return &sealing.Error{
 				Problem: fmt.Sprintf("cannot re-encrypt secret: the controller cannot open %q under its namespace, name and scope", o.Name),
 				Hint:    "--validate says so of each SealedSecret; " + useFlags, Cause: err,
@@ -56,7 +60,7 @@ func (r *sealRun) reEncrypt(ctx context.Context, format sealing.Format) error {
 		case errors.As(err, &answer) && answer.code == http.StatusNotFound:
 			return notServed("--re-encrypt", "seal the Secret again", err)
 		case err != nil:
-			return &sealing.Error{Problem: "cannot re-encrypt secret: " + err.Error(), Hint: useFlags, Cause: err}
+			return &sealing.Error{Problem: "cannot re-encrypt secret: " + err.Error(), Hint: whatToDo(err, useFlags), Cause: err}
 		}
 		_, err = o.Renew(body, nil)
 		o.Strip()

@@ -126,6 +126,21 @@ func newAPIServer(pair, old *keyring.Pair, recipient string) *httptest.Server {
 		mux.HandleFunc("GET "+service+name, answer(200, `{"spec":{"ports":[{"name":"api"}]}}`))
 		mux.HandleFunc("POST "+service+"http:"+name+":api/proxy/v1/rotate", answer(200, rotated))
 	}
+	for name, refusal := range map[string]struct {
+		code int
+		said string
+	}{
+		"keyless":     {503, string(sealing.NoKey) + "\n"},
+		"slow":        {503, string(sealing.TooManyValues) + "\n"},
+		"deprecating": {409, string(sealing.DeprecatedData) + "\n"},
+		"choosy":      {500, string(sealing.NotOne) + "\n"},
+		"strange":     {500, string(sealing.NotOne) + "\x1b[2J" + canary},
+	} {
+		mux.HandleFunc("GET "+service+name, answer(200, `{"spec":{"ports":[{"name":"api"}]}}`))
+		for _, path := range []string{"/v1/verify", "/v1/rotate"} {
+			mux.HandleFunc("POST "+service+"http:"+name+":api/proxy"+path, answer(refusal.code, refusal.said))
+		}
+	}
 	addRotating(mux, service, pair, old)
 	mux.HandleFunc("GET /api/v1/namespaces/rubbish/secrets", answer(200, `{"items":["`+canary+`"]}`))
 	mux.HandleFunc("GET /api/v1/namespaces/empty/secrets", answer(200, `{"items":[]}`))

@@ -46,12 +46,12 @@ func (s *Server) limited(undecryptable int, give answer) http.Handler {
 	limiter := rate.NewLimiter(rate.Limit(s.options.Rate), 1+s.options.Burst)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !limiter.Allow() {
-			refuse(w, http.StatusTooManyRequests, "too many requests; try again in a second")
+			later(w, http.StatusTooManyRequests, sealing.TooManyRequests)
 			return
 		}
 		ring, _ := s.keys.Ring()
 		if !hasKeys(ring) {
-			refuse(w, http.StatusServiceUnavailable, noKey)
+			later(w, http.StatusServiceUnavailable, sealing.NoKey)
 			return
 		}
 		s.extendDeadlines(w)
@@ -61,7 +61,7 @@ func (s *Server) limited(undecryptable int, give answer) http.Handler {
 		case s.turn <- struct{}{}:
 			defer func() { <-s.turn }()
 		case <-wait.Done():
-			refuse(w, http.StatusServiceUnavailable, "busy; try again in a second")
+			later(w, http.StatusServiceUnavailable, sealing.Busy)
 			return
 		}
 		received, ok := receive(w, r)
@@ -71,9 +71,9 @@ func (s *Server) limited(undecryptable int, give answer) http.Handler {
 		own := ring.For(received.Namespace())
 		switch {
 		case own.Len() == 0:
-			refuse(w, http.StatusServiceUnavailable, noKey)
+			later(w, http.StatusServiceUnavailable, sealing.NoKey)
 		case s.options.RefuseDeprecated && received.Deprecated():
-			http.Error(w, "spec.data, the deprecated format, is not accepted here: seal again as spec.encryptedData", undecryptable)
+			refuse(w, undecryptable, sealing.DeprecatedData)
 		default:
 			work, cancel := context.WithTimeout(r.Context(), workTimeout)
 			defer cancel()
@@ -104,15 +104,15 @@ func receive(w http.ResponseWriter, r *http.Request) (*sealing.Received, bool) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		http.Error(w, "the body is over 10 MiB", http.StatusRequestEntityTooLarge)
+		refuse(w, http.StatusRequestEntityTooLarge, sealing.BodyTooLarge)
 		return nil, false
 	case err != nil:
-		http.Error(w, "the body could not be read", http.StatusBadRequest)
+		refuse(w, http.StatusBadRequest, sealing.BodyBroken)
 		return nil, false
 	}
 	received, err := sealing.ReadReceived(body, maxBody)
 	if err != nil {
-		http.Error(w, "the body is not one SealedSecret in JSON or YAML", http.StatusInternalServerError)
+		refuse(w, http.StatusInternalServerError, sealing.NotOne)
 		return nil, false
 	}
 	return received, true
@@ -158,17 +158,20 @@ func newest(ring *keyring.Ring) seal.Newest {
 func fail(ctx context.Context, w http.ResponseWriter, err error, undecryptable int) {
 	switch {
 	case errors.Is(err, sealing.ErrUndecryptable):
-		http.Error(w, "the SealedSecret cannot be decrypted: no key of this cluster opens it under its namespace, name and scope", undecryptable)
+		refuse(w, undecryptable, sealing.Undecryptable)
 	case ctx.Err() != nil:
-		refuse(w, http.StatusServiceUnavailable, "it took too long; send fewer values at a time")
+		later(w, http.StatusServiceUnavailable, sealing.TooManyValues)
 	default:
 		log.FromContext(ctx).Error(err, "a SealedSecret that was sent could not be judged")
-		refuse(w, http.StatusServiceUnavailable, "the sealing key could not be asked; try again later")
+		later(w, http.StatusServiceUnavailable, sealing.KeyOutOfReach)
 	}
 }
 
-// refuse turns away whoever may come again in a second.
-func refuse(w http.ResponseWriter, code int, text string) {
+// refuse says why.
+func refuse(w http.ResponseWriter, code int, why sealing.Refusal) { http.Error(w, string(why), code) }
+
+// later turns away whoever may come again in a second.
+func later(w http.ResponseWriter, code int, why sealing.Refusal) {
 	w.Header().Set("Retry-After", "1")
-	http.Error(w, text, code)
+	refuse(w, code, why)
 }

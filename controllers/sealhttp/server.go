@@ -16,6 +16,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
 // DefaultTimeout is how long a request may take to arrive, and an answer to leave. Sealed Secrets allows two minutes;
@@ -28,8 +29,6 @@ const (
 	maxHeaderBytes  = 16 << 10
 	shutdownTimeout = 5 * time.Second
 )
-
-const noKey = "there is no sealing key yet"
 
 // Keys gives the current ring of sealing keys; *sealingkey.Keeper is one.
 type Keys interface {
@@ -183,7 +182,7 @@ func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {
 	}
 	newest, ok := ring.Newest()
 	if !ok {
-		http.Error(w, noKey, http.StatusServiceUnavailable)
+		refuse(w, http.StatusServiceUnavailable, sealing.NoKey)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-pem-file")
