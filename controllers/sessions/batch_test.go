@@ -105,12 +105,15 @@ func TestAnHourOfManyObjectsCostsAQuarterOfTheirCalls(t *testing.T) {
 		most  int
 		// restarted is set when the objects were read before the pool was there, so that it holds for the first hour, too.
 		restarted bool
+		// referent is set when the store takes its credentials from the namespace that uses it.
+		referent bool
 	}{
-		"twenty in a request":                  {20, 80 * time.Millisecond, 275, false},
-		"twenty in a request, and it is slow":  {20, 4 * time.Second, 275, false},
-		"twenty in a request, after a restart": {20, 80 * time.Millisecond, 275, true},
-		"ten in a request":                     {10, 80 * time.Millisecond, 550, false},
-		"one in a request":                     {1, 80 * time.Millisecond, 1000, false},
+		"twenty in a request":                  {20, 80 * time.Millisecond, 275, false, false},
+		"twenty in a request, and it is slow":  {20, 4 * time.Second, 275, false, false},
+		"twenty in a request, after a restart": {20, 80 * time.Millisecond, 275, true, false},
+		"with credentials of the namespace":    {20, 80 * time.Millisecond, 275, true, true},
+		"ten in a request":                     {10, 80 * time.Millisecond, 550, false, false},
+		"one in a request":                     {1, 80 * time.Millisecond, 1000, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,7 +125,10 @@ func TestAnHourOfManyObjectsCostsAQuarterOfTheirCalls(t *testing.T) {
 				}
 				b := newBatching(tc.size, tc.takes)
 				b.expires = 50 * time.Minute // a login ends within the hour
-				p := running(t, cluster())
+				if tc.referent {
+					b.credential = providers.ObjectRef{Name: "login", Key: "token"}
+				}
+				p := running(t, cluster(credentialSecret("team", "login", "ours")))
 				s := batchStore(b, "", "s")
 				began := time.Now()
 				var wg sync.WaitGroup
@@ -131,6 +137,8 @@ func TestAnHourOfManyObjectsCostsAQuarterOfTheirCalls(t *testing.T) {
 						req.Next = began.Add(time.Duration(i*7919%objects) * time.Hour / objects)
 						p.Foretell(req)
 					}
+				}
+				for i := range objects {
 					wg.Go(func() {
 						for round := range rounds {
 							due := began.Add(time.Duration(round)*time.Hour + time.Duration(i*7919%objects)*time.Hour/objects)

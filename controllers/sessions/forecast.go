@@ -122,8 +122,7 @@ func (f *forecast) expect(refs []providers.Ref, now, due time.Time, reuse time.D
 }
 
 // Foretell says what an object will ask for at req.Next of which this process has read nothing yet: that of others is known since they
-// asked. Nobody is asked, and no session is opened. It is remembered where several documents are answered by one request, and not
-// for stores that take their credentials from the namespaces that use them, which only a session shows.
+// asked. Nobody is asked, and no session is opened. It is remembered where several documents are answered by one request.
 func (p *Pool) Foretell(req Request) {
 	now, reuse := time.Now(), min(req.MaxAge, p.limits.Reuse)
 	together, ok := req.Store.Provider.(providers.Batching)
@@ -131,9 +130,25 @@ func (p *Pool) Foretell(req Request) {
 		return
 	}
 	p.mu.Lock()
-	f := p.forecastLocked(p.keyLocked(req.Store, req.Namespace))
-	p.mu.Unlock()
-	f.expect(req.Refs, now, req.Next, reuse)
+	defer p.mu.Unlock()
+	k := p.keyLocked(req.Store, req.Namespace)
+	if e := p.entries[k]; req.Store.cluster() && (e == nil || !e.common) {
+		k.referent = req.Namespace // whether the store takes its credentials from there only a session shows
+	}
+	p.forecastLocked(k).expect(req.Refs, now, req.Next, reuse)
+}
+
+// unite has the session of an entry, which all namespaces share as it has turned out, expect what was foretold for each of them.
+func (p *Pool) unite(e *entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.common = true
+	for k, f := range p.forecasts {
+		if k.identity == e.key.identity && k != e.key {
+			e.kept.forecast.take(f)
+			delete(p.forecasts, k)
+		}
+	}
 }
 
 // forecastLocked returns what is expected under a key. The caller holds p.mu.
@@ -186,6 +201,22 @@ func expectedUntil(expected map[subject]expectation, until time.Time) []candidat
 	}
 	slices.SortFunc(soon, func(a, b candidate) int { return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.key, b.key)) })
 	return soon
+}
+
+// take takes over what another forecast expects.
+func (f *forecast) take(other *forecast) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	if f.expected == nil {
+		f.expected = map[subject]expectation{}
+	}
+	for s, x := range other.expected {
+		if was, ok := f.expected[s]; !ok || x.due.Before(was.due) {
+			f.expected[s] = x
+		}
+	}
 }
 
 // sweep forgets what nobody has asked for though it was expected, and reports whether nothing is expected any more.

@@ -82,9 +82,9 @@ func TestNothingIsRememberedThatNoRequestIsFilledWith(t *testing.T) {
 	}
 }
 
-// The credentials of a store that takes them from the namespaces that use it tell whose requests they are: before the first session
-// nobody knows that it does.
-func TestWhatIsForetoldOfNobodysSessionIsForgotten(t *testing.T) {
+// Before the first session nobody knows whether a store takes its credentials from the namespaces that use it, and so with whose
+// requests a document may be read.
+func TestWhatIsForetoldBeforeTheFirstSessionIsReadForTheNamespaceThatWillAsk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBatching(20, 0)
@@ -92,17 +92,39 @@ func TestWhatIsForetoldOfNobodysSessionIsForgotten(t *testing.T) {
 		p := running(t, cluster(credentialSecret("team", "login", "ours")))
 		s := batchStore(b, "", "s")
 		p.Foretell(next(s, 30*time.Second, "a"))
+		others := next(s, 30*time.Second, "others")
+		others.Namespace = "others"
+		p.Foretell(others)
 		mustFetch(t, p, hourly(s, "own"))
 		p.Foretell(next(s, 30*time.Second, "b"))
 		time.Sleep(lookEvery)
 		mustFetch(t, p, hourly(s, "another"))
-		if diff := cmp.Diff([][]string{{"own"}, {"another", "b"}}, b.drain()); diff != "" {
+		if diff := cmp.Diff([][]string{{"own", "a"}, {"another", "b"}}, b.drain()); diff != "" {
 			t.Error(diff)
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if f := p.forecasts[key{identity: s.identity()}]; f != nil {
 			t.Errorf("%d documents are expected of a session that nobody has", len(f.expected))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := newBatching(20, 0)
+		p := running(t, cluster())
+		s := batchStore(b, "", "s")
+		p.Foretell(next(s, 30*time.Second, "a"))
+		others := next(s, 20*time.Second, "others", "a")
+		others.Namespace = "others"
+		p.Foretell(others)
+		mustFetch(t, p, hourly(s, "own"))
+		p.Foretell(next(s, 30*time.Second, "b"))
+		time.Sleep(lookEvery)
+		mustFetch(t, p, hourly(s, "another"))
+		if diff := cmp.Diff([][]string{{"own", "a", "others"}, {"another", "b"}}, b.drain()); diff != "" {
+			t.Errorf("a store of its own credentials: %s", diff)
+		}
+		if len(p.forecasts) != 1 {
+			t.Errorf("%d forecasts of one session", len(p.forecasts))
 		}
 	})
 }

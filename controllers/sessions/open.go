@@ -120,6 +120,9 @@ func (p *Pool) open(ctx context.Context, e *entry) {
 		// Also when the provider got along without: what it found instead is not what the store names.
 		e.err = ErrReferent
 	}
+	if e.err == nil && e.store.cluster() && e.key.referent == "" {
+		p.unite(e)
+	}
 	if e.err == nil {
 		e.renew = renewal(e.opened, e.session, e.env.expiry())
 	}

@@ -149,8 +149,10 @@ type entry struct {
 	renew time.Time
 
 	// The rest is guarded by Pool.mu.
-	users         int
-	retired       bool
+	users   int
+	retired bool
+	// common is set when the session of a ClusterSecretStore turns out to be that of all namespaces.
+	common        bool
 	used, checked time.Time
 
 	kept kept
