@@ -31,17 +31,20 @@ func (s *session) unlisted(err error, o awsidentity.Operation) error {
 	return err
 }
 
-// following returns the token of the page that follows the one that was asked for with a token; nil after the last. One that comes
-// again would be followed for ever.
-func (s *session) following(asked, answered *string) (*string, error) {
-	switch aws.ToString(answered) {
-	case "":
+// pages are the tokens of the pages of one list that were answered so far.
+type pages map[string]bool
+
+// following returns the token of the page that follows; nil after the last. One that comes again would be followed for ever.
+func (s *session) following(seen pages, answered *string) (*string, error) {
+	token := aws.ToString(answered)
+	switch {
+	case token == "":
 		return nil, nil //nolint:nilnil // there is no other page
-	case aws.ToString(asked):
+	case seen[token]:
 		return nil, s.api.Strange()
-	default:
-		return answered, nil
 	}
+	seen[token] = true
+	return answered, nil
 }
 
 // collection is what a search has found so far.

@@ -2,6 +2,7 @@ package aws_test
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -44,16 +45,23 @@ func paged() map[string]pages {
 
 func TestPagesThatDoNotEndAreNoAnswer(t *testing.T) {
 	t.Parallel()
-	for action, tc := range paged() {
-		asked := &tally{}
-		url := serve(t, func(w http.ResponseWriter, c call) {
-			asked.add(c.Action)
-			tc.empty["NextToken"] = "again"
-			says(w, 200, tc.empty)
-		})
-		err := tc.ask(t, open(t, at(url), keyStore(tc.service), keyEnv(fakeKeys())))
-		if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of AWS's") || asked.of(action) != 2 {
-			t.Errorf("%s: %v after %d requests", action, err, asked.of(action))
+	for name, after := range map[string]map[any]string{
+		"one that follows itself":          {nil: "again", "again": "again"},
+		"two that follow one another":      {nil: "one", "one": "other", "other": "one"},
+		"three, the first of which is not": {nil: "first", "first": "one", "one": "other", "other": "one"},
+	} {
+		for action, tc := range paged() {
+			asked := &tally{}
+			url := serve(t, func(w http.ResponseWriter, c call) {
+				asked.add(c.Action)
+				answer := maps.Clone(tc.empty)
+				answer["NextToken"] = after[c.Body["NextToken"]]
+				says(w, 200, answer)
+			})
+			err := tc.ask(t, open(t, at(url), keyStore(tc.service), keyEnv(fakeKeys())))
+			if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of AWS's") || asked.of(action) != len(after) {
+				t.Errorf("%s, %s: %v after %d requests", action, name, err, asked.of(action))
+			}
 		}
 	}
 }

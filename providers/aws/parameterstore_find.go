@@ -51,6 +51,7 @@ func (s *parameterStore) Find(ctx context.Context, q providers.Query) ([]provide
 // readBelow reads the parameters below a path whose names match.
 func (s *parameterStore) readBelow(ctx context.Context, path string, q providers.Query, c *collection) error {
 	in := &ssm.GetParametersByPathInput{Path: &path, Recursive: aws.Bool(true), WithDecryption: aws.Bool(true)}
+	seen := pages{}
 	for {
 		out, err := s.client.GetParametersByPath(ctx, in)
 		switch {
@@ -72,7 +73,7 @@ func (s *parameterStore) readBelow(ctx context.Context, path string, q providers
 				return err
 			}
 		}
-		if in.NextToken, err = s.following(in.NextToken, out.NextToken); err != nil || in.NextToken == nil {
+		if in.NextToken, err = s.following(seen, out.NextToken); err != nil || in.NextToken == nil {
 			return err
 		}
 	}
@@ -105,6 +106,7 @@ func (s *parameterStore) findDescribed(ctx context.Context, q providers.Query, c
 func (s *parameterStore) describe(ctx context.Context, q providers.Query, c *collection) ([]string, error) {
 	var names []string
 	in := &ssm.DescribeParametersInput{ParameterFilters: parameterFilters(q), MaxResults: aws.Int32(described)}
+	seen := pages{}
 	for {
 		out, err := s.client.DescribeParameters(ctx, in)
 		if err != nil {
@@ -128,7 +130,7 @@ func (s *parameterStore) describe(ctx context.Context, q providers.Query, c *col
 		if err := c.fits(len(names)); err != nil {
 			return nil, err
 		}
-		if in.NextToken, err = s.following(in.NextToken, out.NextToken); err != nil || in.NextToken == nil {
+		if in.NextToken, err = s.following(seen, out.NextToken); err != nil || in.NextToken == nil {
 			return names, err
 		}
 	}

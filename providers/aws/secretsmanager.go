@@ -151,6 +151,7 @@ type answers struct {
 func (s *secretsManager) batch(ctx context.Context, ids []string) (answers, error) {
 	all := answers{failed: map[string]types.APIErrorType{}}
 	in := &secretsmanager.BatchGetSecretValueInput{SecretIdList: ids}
+	seen := pages{}
 	for {
 		out, err := s.client.BatchGetSecretValue(ctx, in)
 		switch {
@@ -168,7 +169,7 @@ func (s *secretsManager) batch(ctx context.Context, ids []string) (answers, erro
 		if len(all.secrets) > len(ids) {
 			return all, s.api.Strange() // it answers each once
 		}
-		if in.NextToken, err = s.following(in.NextToken, out.NextToken); err != nil || in.NextToken == nil {
+		if in.NextToken, err = s.following(seen, out.NextToken); err != nil || in.NextToken == nil {
 			return all, err
 		}
 	}

@@ -51,6 +51,7 @@ func filters(q providers.Query) []types.Filter {
 func (s *secretsManager) list(ctx context.Context, q providers.Query, c *collection) ([]string, error) {
 	var names []string
 	in := &secretsmanager.ListSecretsInput{Filters: filters(q), MaxResults: aws.Int32(secretsInPage)}
+	seen := pages{}
 	for {
 		out, err := s.client.ListSecrets(ctx, in)
 		switch {
@@ -70,7 +71,7 @@ func (s *secretsManager) list(ctx context.Context, q providers.Query, c *collect
 		if err := c.fits(len(names)); err != nil {
 			return nil, err
 		}
-		if in.NextToken, err = s.following(in.NextToken, out.NextToken); err != nil || in.NextToken == nil {
+		if in.NextToken, err = s.following(seen, out.NextToken); err != nil || in.NextToken == nil {
 			return names, err
 		}
 	}
