@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
@@ -338,3 +340,43 @@ func TestPropertiesAreThoseOfTheOperator(t *testing.T) {
 }
 
 var _ providers.Provider = aws.Provider{}
+
+// A store whose identity may not read several secrets at once, or a backend that does not know how, is asked by no more requests at once
+// for that.
+func TestSecretsThatCannotBeReadTogetherAreReadByFewAtATime(t *testing.T) {
+	t.Parallel()
+	for _, refused := range []string{"AccessDeniedException", "InvalidParameterException"} {
+		var running, most atomic.Int64
+		url := serve(t, func(w http.ResponseWriter, c call) {
+			for now := running.Add(1); ; {
+				if before := most.Load(); now <= before || most.CompareAndSwap(before, now) {
+					break
+				}
+			}
+			defer running.Add(-1)
+			time.Sleep(5 * time.Millisecond)
+			if c.Action != "GetSecretValue" {
+				fails(w, 400, refused, "")
+				return
+			}
+			id, _ := c.Body["SecretId"].(string)
+			says(w, 200, secretAnswer(id))
+		})
+		refs := make([]providers.Ref, 160)
+		for i := range refs {
+			refs[i].Key = fmt.Sprint("s", i)
+		}
+		results, err := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys())).Fetch(t.Context(), refs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range results {
+			if r.Err != nil {
+				t.Errorf("secret %d: %v", i, r.Err)
+			}
+		}
+		if n := most.Load(); n > 8 || n < 2 {
+			t.Errorf("%s: %d requests at once", refused, n)
+		}
+	}
+}

@@ -16,7 +16,7 @@ import (
 	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
-// parallel is how many requests of one Fetch run at once, and of each that has to be made again one by one.
+// parallel is how many requests of one Fetch run at once.
 const parallel = 8
 
 // session is what the sessions of all services have.
@@ -78,19 +78,13 @@ func (s *session) whole(refs []providers.Ref) []providers.Ref {
 	return out
 }
 
-// fetch reads each distinct ref once.
+// fetch reads each distinct ref once. What cannot be read together is read one by one after all else, so that no more than parallel
+// requests run at once.
 func (s *session) fetch(ctx context.Context, refs []providers.Ref, from reader) ([]providers.Result, error) {
 	requests := plan(refs, from.Batch())
-	answers := make([][]providers.Result, len(requests))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for i, request := range requests {
-		group.Go(func() error {
-			answers[i] = s.ask(ctx, request, from)
-			return nil
-		})
-	}
-	_ = group.Wait() // each error is in its result
+	answers, refused := make([][]providers.Result, len(requests)), make([]error, len(requests))
+	each(len(requests), func(i int) { answers[i], refused[i] = s.ask(ctx, requests[i], from) })
+	s.readRefused(ctx, requests, refused, answers, from)
 	read := make(map[providers.Ref]providers.Result, len(refs))
 	for i, request := range requests {
 		for k, ref := range request {
@@ -105,6 +99,19 @@ func (s *session) fetch(ctx context.Context, refs []providers.Ref, from reader) 
 		return nil, err
 	}
 	return out, nil
+}
+
+// each does something n times, parallel of them at once.
+func each(n int, do func(i int)) {
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i := range n {
+		group.Go(func() error {
+			do(i)
+			return nil
+		})
+	}
+	_ = group.Wait() // it has none
 }
 
 // plan divides the distinct refs into requests: those for the current content of documents by size, each of the others alone.
@@ -126,40 +133,44 @@ func plan(refs []providers.Ref, size int) [][]providers.Ref {
 	return slices.AppendSeq(requests, slices.Chunk(together, max(size, 1)))
 }
 
-// ask makes one request, and more where one is not enough: what cannot be read together is read one by one.
-func (s *session) ask(ctx context.Context, refs []providers.Ref, from reader) []providers.Result {
+// ask makes one request. The error says that AWS refuses to answer what it was asked for together.
+func (s *session) ask(ctx context.Context, refs []providers.Ref, from reader) ([]providers.Result, error) {
 	if len(refs) == 1 {
-		return []providers.Result{s.readOne(ctx, refs[0], from)}
+		return []providers.Result{s.readOne(ctx, refs[0], from)}, nil
 	}
 	out, err := from.readAll(ctx, refs)
-	switch {
-	case err == nil:
-		return out
-	case reading.IsDown(err) || awsidentity.IsUnknown(err):
-		return slices.Repeat([]providers.Result{{Err: err}}, len(refs))
+	if err != nil && (reading.IsDown(err) || awsidentity.IsUnknown(err)) {
+		return slices.Repeat([]providers.Result{{Err: err}}, len(refs)), nil
 	}
-	out = s.readEach(ctx, refs, from)
-	explains := func(r providers.Result) bool {
-		return errors.Is(r.Err, providers.ErrDenied) || reading.IsDown(r.Err)
+	return out, err
+}
+
+// readRefused puts into answers what is read one by one because it was refused together.
+func (s *session) readRefused(ctx context.Context, requests [][]providers.Ref, refused []error, answers [][]providers.Result, from reader) {
+	var alone []providers.Ref
+	for i, err := range refused {
+		if err != nil {
+			alone = append(alone, requests[i]...)
+		}
 	}
-	if errors.Is(err, providers.ErrDenied) && !slices.ContainsFunc(out, explains) {
-		s.single.Store(true) // no document is denied alone: it is the right to read several that is missing
+	read := s.readEach(ctx, alone, from)
+	for i, err := range refused {
+		if err == nil {
+			continue
+		}
+		n := len(requests[i])
+		answers[i], read = read[:n], read[n:]
+		explains := func(r providers.Result) bool { return errors.Is(r.Err, providers.ErrDenied) || reading.IsDown(r.Err) }
+		if errors.Is(err, providers.ErrDenied) && !slices.ContainsFunc(answers[i], explains) {
+			s.single.Store(true) // no document is denied alone: it is the right to read several that is missing
+		}
 	}
-	return out
 }
 
 // readEach reads documents one by one, some at a time.
 func (s *session) readEach(ctx context.Context, refs []providers.Ref, from reader) []providers.Result {
 	out := make([]providers.Result, len(refs))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for i, ref := range refs {
-		group.Go(func() error {
-			out[i] = s.readOne(ctx, ref, from)
-			return nil
-		})
-	}
-	_ = group.Wait() // each error is in its result
+	each(len(refs), func(i int) { out[i] = s.readOne(ctx, refs[i], from) })
 	return out
 }
 
