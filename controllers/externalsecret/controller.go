@@ -210,13 +210,30 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	s.visit = r.lanes.visit(req.NamespacedName)
 	defer s.visit.end()
 	documents := documentsOf(es)
-	r.readers.replace(req.NamespacedName, nil, documents)
+	if current, err := r.noteReader(ctx, es, documents); err != nil || !current {
+		return reconcile.Result{}, err // what has become of it has an event
+	}
 	s.memo.aim = m.aim.at(r.phases.point(periodic(es, documents)), s.now)
 	result, err := flow.Run(ctx, engine, es, s, report(r.deps.Heartbeat), r.steps()...)
 	s.memo.last = flow.LastOf(es, err, time.Now())
 	r.follow(s)
 	r.remember(req.NamespacedName, s.memo)
 	return result, err
+}
+
+// noteReader notes what an object reads, because its event may not have been noted yet, and reports whether the cache still has it as it
+// was read. That of one which is gone may have been noted before: nobody would forget what is noted after that.
+func (r *Reconciler) noteReader(ctx context.Context, es *esv1.ExternalSecret, documents []uint32) (current bool, err error) {
+	key, now := client.ObjectKeyFromObject(es), &esv1.ExternalSecret{}
+	r.readers.replace(key, nil, documents)
+	switch err := r.deps.Client.Get(ctx, key, now, client.UnsafeDisableDeepCopy); {
+	case client.IgnoreNotFound(err) != nil:
+		return false, fmt.Errorf("read ExternalSecret: %w", redact.API(err))
+	case err == nil && now.UID == es.UID && now.Generation == es.Generation:
+		return true, nil
+	}
+	r.readers.replace(key, documents, nil)
+	return false, nil
 }
 
 func (r *Reconciler) recall(key types.NamespacedName, uid types.UID) memo {

@@ -82,6 +82,10 @@ type world struct {
 	patience time.Duration
 	// stale is what the controller's cache has of the ExternalSecret of its name, when it is behind.
 	stale atomic.Pointer[esv1.ExternalSecret]
+	// read is called when the controller has read an ExternalSecret, and does not know it yet.
+	read atomic.Pointer[func(client.ObjectKey)]
+	// reconciler is that of the controller.
+	reconciler *externalsecret.Reconciler
 	// templates outlive the controller, so that a test can count.
 	templates *template.Cache
 }
@@ -233,16 +237,17 @@ func (w *world) start() {
 	pool := sessions.New(sessions.Deps{Providers: w.providers, Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher, Limits: w.limits})
 	recorder, statuses := mgr.GetEventRecorder("external-secrets"), flow.NewStatuses(mgr)
 	ctx, cancel := context.WithCancel(w.t.Context())
+	w.reconciler = externalsecret.New(externalsecret.Deps{
+		Client: behind{mgr.GetClient(), w}, Live: mgr.GetAPIReader(), Status: statuses, Sessions: pool, Events: recorder, Class: w.class,
+		Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), w.ns),
+		Templates: w.templates, Delims: w.delims, Watches: watcher, APIServer: cfg.Host, Namespaces: served, Heartbeat: w.heartbeat, Concurrent: 10,
+		Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
+	})
 	err = errors.Join(
 		mgr.Add(pool),
 		mgr.Add(watcher),
 		secretstore.New(secretstore.Deps{Client: mgr.GetClient(), Status: statuses, Sessions: pool, Events: recorder, Class: w.class}).SetupWithManager(mgr),
-		externalsecret.New(externalsecret.Deps{
-			Client: behind{mgr.GetClient(), w}, Live: mgr.GetAPIReader(), Status: statuses, Sessions: pool, Events: recorder, Class: w.class,
-			Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), w.ns),
-			Templates: w.templates, Delims: w.delims, Watches: watcher, APIServer: cfg.Host, Namespaces: served, Heartbeat: w.heartbeat, Concurrent: 10,
-			Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
-		}).SetupWithManager(ctx, mgr),
+		w.reconciler.SetupWithManager(ctx, mgr),
 	)
 	if err != nil {
 		w.t.Fatal(err)
@@ -270,7 +275,13 @@ func (b behind) Get(ctx context.Context, key client.ObjectKey, obj client.Object
 			return nil
 		}
 	}
-	return b.Client.Get(ctx, key, obj, opts...)
+	err := b.Client.Get(ctx, key, obj, opts...)
+	if _, ok := obj.(*esv1.ExternalSecret); ok && err == nil {
+		if read := b.w.read.Load(); read != nil {
+			(*read)(key)
+		}
+	}
+	return err
 }
 
 // searchCanary looks for the canary wherever a value may not be.
