@@ -24,7 +24,7 @@ part := env GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false
 
 parts := bin/controlplane bin/kubectl bin/vault bin/kubeseal bin/sealed-secrets-controller bin/age bin/age-keygen
 # Those that only tests run against.
-test-parts := bin/moto
+test-parts := bin/moto bin/helm
 
 .PHONY: help
 help: ## Show this help
@@ -63,7 +63,7 @@ bin/sealbridge-controller bin/sealbridge: build
 bin/sealbridge-controller.tar: image
 
 .PHONY: parts
-parts: require-python $(parts) $(test-parts) ## Build the real Kubernetes, Vault, kubeseal, age and AWS server that tests and the demo run against
+parts: require-python $(parts) $(test-parts) ## Build the real Kubernetes, Vault, kubeseal, age, Helm and AWS server that tests and the demo run against
 
 bin/controlplane: test/controlplane/go.mod test/controlplane/go.sum $(wildcard test/controlplane/*.go) | require
 	@$(progress) "$@: etcd, kube-apiserver, kube-controller-manager and kubectl from source (about 7 minutes on two cores the first time)" \
@@ -84,6 +84,11 @@ bin/kubeseal bin/sealed-secrets-controller: test/kubeseal/go.mod test/kubeseal/g
 bin/age bin/age-keygen: test/age/go.mod test/age/go.sum | require
 	@$(progress) "$@: age v1.3.2 from source (a few seconds)" \
 		env -C test/age $(part) -ldflags "-s -w -X main.Version=v1.3.2" -o ../../$@ filippo.io/age/cmd/$(@F)
+
+# As make build compiles and with its versions of what both use, so that they share the cache.
+bin/helm: test/helm/go.mod test/helm/go.sum | require
+	@$(progress) "$@: Helm v4.3.1 from source (about a minute the first time)" \
+		env -C test/helm CGO_ENABLED=0 $(part) -ldflags "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1" -o ../../$@ helm.sh/helm/v4/cmd/helm
 
 bin/moto: test/moto/requirements.txt test/moto/install test/moto/serve.py | require-python
 	@$(progress) "$@: moto 5.2.5, a server of AWS's APIs, from PyPI (about half a minute the first time)" test/moto/install $@

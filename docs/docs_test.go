@@ -18,7 +18,7 @@ const root = ".."
 // pages returns the text of each Markdown file by its path below the root.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	files := []string{"README.md"}
+	files := []string{"README.md", "charts/sealbridge/README.md"}
 	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, _ fs.DirEntry, err error) error {
 		if strings.HasSuffix(path, ".md") {
 			files = append(files, strings.TrimPrefix(path, root+"/"))
