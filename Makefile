@@ -18,6 +18,10 @@ TESTFLAGS ?=
 progress := tools/scripts/progress
 tool := go tool -modfile=tools/go.mod
 build := env CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+# The CLI seals with BoringSSL's RSA where tools/scripts/boring says that it can: docs/design/0029-boringssl.md.
+boring := env CGO_ENABLED=1 GOEXPERIMENT=boringcrypto
+boring-flags := -trimpath -tags netgo,osusergo
+boring-build := $(boring) go build $(boring-flags) -buildvcs=false -ldflags "-s -w -linkmode=external -extldflags=-static -X main.version=$(VERSION)"
 # The real parts build the same whatever the developer's GOFLAGS and workspace say. Their flags are part of the cache's
 # key: a change builds Kubernetes and Vault anew.
 part := env GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false
@@ -43,7 +47,8 @@ require-python:
 .PHONY: build
 build: require ## Build bin/sealbridge-controller and bin/sealbridge
 	@$(progress) "bin/sealbridge-controller $(VERSION)" $(build) -o bin/sealbridge-controller ./cmd/controller
-	@$(progress) "bin/sealbridge $(VERSION)" $(build) -o bin/sealbridge ./cmd/sealbridge
+	@if tools/scripts/boring; then $(progress) "bin/sealbridge $(VERSION)" $(boring-build) -o bin/sealbridge ./cmd/sealbridge; \
+	else $(progress) "bin/sealbridge $(VERSION), in Go alone" $(build) -o bin/sealbridge ./cmd/sealbridge; fi
 
 .PHONY: image push
 image: require ## Make bin/sealbridge-controller.tar, an OCI image: IMAGE=registry/name:tag PLATFORMS=linux/amd64,linux/arm64
@@ -115,6 +120,14 @@ test: require-python build image $(parts) $(test-parts) ## Run all tests on the 
 	$(progress) "compile the packages under test" go build $$race $(PKG); \
 	go test $$race -shuffle=on -timeout 20m $(TESTFLAGS) $(PKG); \
 	go test -C tools -shuffle=on ./...
+	@if [ "$(PKG)" = ./... ]; then $(MAKE) test-boring; fi
+
+# What the CLI does with BoringSSL, as it is built: tests of other builds say nothing of it.
+.PHONY: test-boring
+test-boring: $(parts)
+	@if tools/scripts/boring; then $(boring) go test $(boring-flags) -shuffle=on $(TESTFLAGS) ./crypto/... ./internal/sealing/... ./cmd/sealbridge; \
+	elif [ "$${CI:-}" = true ]; then echo "no C compiler links statically here, so that the CLI is not tested with BoringSSL (on Debian: apt-get install gcc libc6-dev)" >&2; exit 1; \
+	else echo "THE CLI IS NOT TESTED WITH BORINGSSL: no C compiler links statically here" >&2; fi
 
 .PHONY: fuzz-short
 fuzz-short: require ## Run each fuzz test for ten seconds
