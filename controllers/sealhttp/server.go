@@ -153,10 +153,18 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
+// Ready fails until the keys were read.
+func (s *Server) Ready() error {
+	if ring, _ := s.keys.Ring(); ring == nil {
+		return errors.New("the sealing keys were not read yet")
+	}
+	return nil
+}
+
 // ready says whether the keys were read.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	if ring, _ := s.keys.Ring(); ring == nil {
-		http.Error(w, "the sealing keys were not read yet", http.StatusServiceUnavailable)
+	if err := s.Ready(); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -55,6 +55,10 @@ const (
 	gitSyncComponent         = "sealbridge-gitsync"
 )
 
+// patience is how long a controller waits until it has read what it watches. With controller-runtime's own, two minutes, the process would
+// end: one that waits says which kind it is, by its readiness, and goes on when it may read it.
+const patience = 10 * 365 * 24 * time.Hour
+
 // New returns a manager with the controllers that the options switch on. The context bounds the set-up only.
 func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, error) {
 	on, err := o.enabled()
@@ -77,8 +81,15 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
+	needs, err := o.needs(on, mapper)
+	if err != nil {
+		return nil, err
+	}
 	mgr, err := newManager(cfg, o, mapper, handover)
 	if err != nil {
+		return nil, err
+	}
+	if err := addReadiness(mgr, needs); err != nil {
 		return nil, err
 	}
 	watcher, err := watches.New(mgr.GetConfig(), mgr.GetHTTPClient(), watches.DefaultLimit)
@@ -160,7 +171,7 @@ func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *s
 		RenewDeadline:                 &o.Election.RenewDeadline,
 		RetryPeriod:                   &o.Election.RetryPeriod,
 		// The list in New gives each controller its name; a process may run one manager after another.
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: config.Controller{SkipNameValidation: ptr.To(true), CacheSyncTimeout: patience},
 		// What we hold of an object is what somebody wrote into it, not who.
 		Cache: cache.Options{
 			DefaultTransform: externalsecret.Cached, DefaultNamespaces: namespaces,
@@ -174,9 +185,6 @@ func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *s
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return nil, fmt.Errorf("add health check: %w", err)
-	}
-	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
-		return nil, fmt.Errorf("add readiness check: %w", err)
 	}
 	return mgr, nil
 }
@@ -283,7 +291,7 @@ func addSealedSecret(
 	if err := mgr.Add(server); err != nil {
 		return fmt.Errorf("add the server of the sealing certificate: %w", err)
 	}
-	return nil
+	return addReadyCheck(mgr, "sealing-keys", func(*http.Request) error { return server.Ready() })
 }
 
 func addGitSync(mgr manager.Manager, o Options) error {
