@@ -28,6 +28,9 @@ func (m *meter) begin(ctx context.Context) {
 
 var errLimit = errors.New("limit exceeded")
 
+// tooMuch names what mostly is at fault, because each of these copies all that the loop has made so far.
+const tooMuch = "it needs too much memory; in a loop, print what is made, or fill a dictionary with set, instead of growing something by append, merge or print"
+
 func (m *meter) exceed(what string) error {
 	m.exceeded = what
 	return errLimit
@@ -107,7 +110,7 @@ func (m *meter) wrap(name string, fn any, guard guard) any {
 		weight, err := m.weigh(results[0])
 		stopOn(err)
 		if m.allocated += weight; m.allocated > maxAllocated {
-			stopOn(m.exceed("it needs too much memory"))
+			stopOn(m.exceed(tooMuch))
 		}
 		m.calling = ""
 		return results

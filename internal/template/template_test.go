@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -267,6 +268,34 @@ func TestTemplatesThatGrowOrRunWithoutEndAreStopped(t *testing.T) {
 			}
 			if took > 60*time.Second {
 				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+// What a loop grows is copied each time, so that the bound on memory is one on its rounds.
+func TestALoopGrowsAsMuchAsIsPromised(t *testing.T) {
+	t.Parallel()
+	loop := func(begin string, rounds int, round string) string {
+		return fmt.Sprintf("{{ $x := %s }}{{ range until %d }}%s{{ end }}{{ len $x }}", begin, rounds, round)
+	}
+	const object = `{{ $x = append $x (dict "name" "n" "value" "0123456789") }}`
+	for name, tc := range map[string]struct {
+		text, want string
+	}{
+		"a list of dictionaries":            {loop("list", 900, object), "900"},
+		"a dictionary by merge":             {loop("dict", 1500, `{{ $x = merge $x (dict (toString .) .) }}`), "1500"},
+		"a dictionary by set":               {loop("dict", 50_000, `{{ $_ := set $x (toString .) . }}`), "50000"},
+		"a longer list than can be made so": {loop("list", 3000, object), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := render(t, template.Options{MaxTime: time.Minute}, tc.text)
+			if tc.want != "" && (err != nil || got != tc.want) {
+				t.Errorf("got %q, %v", got, err)
+			}
+			if tc.want == "" && (err == nil || !strings.HasSuffix(err.Error(), "it needs too much memory; in a loop, print what is made, or fill a dictionary with set, instead of growing something by append, merge or print")) {
+				t.Errorf("got %v", err)
 			}
 		})
 	}
