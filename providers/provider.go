@@ -24,7 +24,8 @@ type Provider interface {
 	Ambient(cfg Config) *Ambient
 
 	// Open authenticates to the backend and returns a session that many goroutines may share until it is closed.
-	// The context bounds Open only; the session outlives it. Open fails with ErrInvalid for a configuration that
+	// The context bounds Open only; the session outlives it. A login that is under way when the context ends may take some seconds
+	// more: the session comes then all the same, so that whoever does not want it any more closes it and ends the login. Open fails with ErrInvalid for a configuration that
 	// cannot work, ErrDenied when the backend refuses the credentials, and ErrUnavailable when it does not answer.
 	Open(ctx context.Context, cfg Config, env Env) (Session, error)
 }

@@ -58,8 +58,14 @@ func (v vaultMount) role(name, ttl string, fields map[string]any) {
 // store makes a SecretStore that logs in as auth says.
 func (v vaultMount) store(name string, auth stores.VaultAuth) {
 	v.w.t.Helper()
+	v.storeAt(v.Address(), name, auth)
+}
+
+// storeAt makes a SecretStore that reaches Vault at another address.
+func (v vaultMount) storeAt(address, name string, auth stores.VaultAuth) {
+	v.w.t.Helper()
 	v.w.make(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: v.w.ns, Name: name}, Spec: esv1.SecretStoreSpec{
-		Controller: v.w.class(), Provider: stores.Provider{Vault: &stores.Vault{Server: v.Address(), Path: v.mount, Auth: &auth}},
+		Controller: v.w.class(), Provider: stores.Provider{Vault: &stores.Vault{Server: address, Path: v.mount, Auth: &auth}},
 	}})
 }
 
@@ -96,17 +102,11 @@ func (v vaultMount) logins() int {
 // tokens returns how many tokens there are that a login has brought, and how many of them last.
 func (v vaultMount) tokens() (all, lasting int) {
 	v.w.t.Helper()
-	ctx := v.w.t.Context()
-	list, err := v.Client().Logical().ListWithContext(ctx, "auth/token/accessors")
+	left, err := v.Tokens(v.w.t.Context(), v.mount)
 	must(v.w.t, err)
-	accessors, _ := list.Data["keys"].([]any)
-	for _, a := range accessors {
-		token, err := v.Client().Auth().Token().LookupAccessorWithContext(ctx, fmt.Sprint(a))
-		if err != nil || token.Data["path"] != "auth/"+v.mount+"/login" { // it may be gone by now
-			continue
-		}
+	for _, ttl := range left {
 		all++
-		if left, err := token.TokenTTL(); err == nil && left > time.Minute {
+		if ttl > time.Minute {
 			lasting++
 		}
 	}
@@ -146,6 +146,42 @@ func (v vaultMount) ends(stores ...string) {
 	v.w.controller.Stop(30 * time.Second)
 	if all, _ := v.tokens(); all != 0 {
 		v.w.t.Errorf("%d tokens outlive the controller", all)
+	}
+}
+
+// TestAControllerThatIsToldToEndWhileItLogsInLeavesNoToken: Vault has made the tokens of several logins when the controller is ended,
+// and answers a moment later.
+func TestAControllerThatIsToldToEndWhileItLogsInLeavesNoToken(t *testing.T) {
+	t.Parallel()
+	const many = 4
+	w := newStoreWorld(t)
+	w.private = func() []string { return []string{"hvs."} }
+	v := newVaultMount(w, vault.New(t), "approle")
+	roleID, secretID, err := v.AppRole(t.Context(), v.mount, "app", time.Hour, v.mount)
+	must(t, err)
+	late := v.Late(t)
+	w.make(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "login"}, StringData: map[string]string{"id": secretID}})
+	for i := range many {
+		v.storeAt(late.Address, fmt.Sprint("store-", i), stores.VaultAuth{AppRole: &stores.VaultAppRole{
+			Path: v.mount, RoleID: roleID, SecretRef: stores.SecretKeySelector{Name: "login", Key: "id"},
+		}})
+		v.readers(fmt.Sprint("store-", i), 1)
+	}
+	w.run()
+	for range many {
+		select {
+		case <-late.Answered:
+		case <-time.After(deadline):
+			t.Fatal("the controller does not log in")
+		}
+	}
+	if all, _ := v.tokens(); all != many {
+		t.Fatalf("Vault has %d tokens for %d logins", all, many)
+	}
+	time.AfterFunc(500*time.Millisecond, late.Release)
+	w.controller.Stop(30 * time.Second)
+	if all, _ := v.tokens(); all != 0 {
+		t.Errorf("%d tokens outlive the controller", all)
 	}
 }
 

@@ -292,6 +292,28 @@ func TestABackendThatThrottlesIsLeftAloneAsLongAsItAsks(t *testing.T) {
 	})
 }
 
+// A login that a provider sees through is ended, and whoever closes the pool waits for that.
+func TestASessionThatComesWhileThePoolIsClosedIsEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{open: func() error {
+			time.Sleep(3 * time.Second)
+			return nil
+		}}
+		c := cluster()
+		p := New(Deps{Reader: c, Tokens: c})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, _ = p.Fetch(ctx, request(storeOf(b, "", "s", 1), "team", "a")) }()
+		synctest.Wait()
+		began := time.Now()
+		cancel()
+		_ = p.Start(ctx)
+		if closes, took := b.closes.Load(), time.Since(began); closes != 1 || took != 3*time.Second || b.fetches.Load() > 0 {
+			t.Errorf("%d sessions closed after %s, and %d fetches", closes, took, b.fetches.Load())
+		}
+	})
+}
+
 func TestAClosedPoolIsSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -44,6 +44,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/internal/template"
+	"github.com/sealbridge/sealbridge/plugins/transit"
 	"github.com/sealbridge/sealbridge/providers/builtin"
 )
 
@@ -74,8 +75,12 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 		}
 	}
 	var handover *sealedsecret.Handover
+	var held *transit.Client
 	if on[SealedSecret] {
 		handover = &sealedsecret.Handover{}
+		if held, err = o.Transit.client(); err != nil {
+			return nil, err
+		}
 	}
 	mapper, err := o.mapper(cfg, on)
 	if err != nil {
@@ -118,7 +123,7 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 		{ExternalSecret, func() error { return addExternalSecret(ctx, mgr, o, pool, watcher, templates, recorder, observer) }},
 		{ClusterExternalSecret, func() error { return addClusterExternalSecret(ctx, mgr, o, recorder, observer) }},
 		{SealedSecret, func() error {
-			return addSealedSecret(mgr, o, handover, templates, announcer.Recorder(sealedSecretsComponent))
+			return addSealedSecret(mgr, o, held, handover, templates, announcer.Recorder(sealedSecretsComponent))
 		}},
 		{GitSync, func() error { return addGitSync(mgr, o) }},
 	} {
@@ -136,6 +141,9 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 		if err := mgr.Add(watcher); err != nil {
 			return nil, fmt.Errorf("add the watches of dependencies: %w", err)
 		}
+	}
+	if held != nil {
+		return ending{mgr, held}, nil
 	}
 	return mgr, nil
 }
@@ -233,7 +241,7 @@ func addClusterExternalSecret(ctx context.Context, mgr manager.Manager, o Option
 
 // addSealedSecret adds the keys, what is opened with them, and the certificate to seal with, which are one capability.
 func addSealedSecret(
-	mgr manager.Manager, o Options, handover *sealedsecret.Handover, templates *template.Cache, announcer events.EventRecorder,
+	mgr manager.Manager, o Options, held *transit.Client, handover *sealedsecret.Handover, templates *template.Cache, announcer events.EventRecorder,
 ) error {
 	for _, note := range o.Sealed.notes() {
 		mgr.GetLogger().Info(note)
@@ -245,15 +253,8 @@ func addSealedSecret(
 	recorder := mgr.GetEventRecorder(sealedSecretsComponent)
 	deps := sealingkey.Deps{Namespace: o.Namespace, Keeper: keys, Events: recorder, Now: time.Now, Force: o.NewKey}
 	o.Keys.apply(&deps)
-	held, err := o.Transit.client()
-	if err != nil {
-		return err
-	}
 	if held != nil {
 		deps.Held = held
-		if err := mgr.Add(logout{held}); err != nil {
-			return fmt.Errorf("add the end of the login at Vault: %w", err)
-		}
 		if note := o.Transit.note(); note != "" {
 			mgr.GetLogger().Info(note)
 		}

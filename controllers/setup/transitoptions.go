@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/sealbridge/sealbridge/plugins/transit"
 )
@@ -55,21 +55,23 @@ func (o *TransitOptions) note() string {
 // logoutTimeout is how long a shutdown waits for Vault.
 const logoutTimeout = 2 * time.Second
 
-// logout ends the login at Vault with the manager. It is a Runnable, on every replica.
-type logout struct{ client *transit.Client }
+// ending is a manager that ends the login at Vault once all that it ran has ended, on every replica: whatever still ran would log in
+// again.
+type ending struct {
+	manager.Manager
+	client *transit.Client
+}
 
-// NeedLeaderElection is false: every replica logs in.
-func (logout) NeedLeaderElection() bool { return false }
-
-// Start waits for the end of the context.
-func (l logout) Start(ctx context.Context) error {
-	<-ctx.Done()
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTimeout)
-	defer cancel()
-	if err := l.client.LogOut(grace); err != nil {
-		log.FromContext(ctx).Info("the login at Vault was not ended", "cause", err.Error())
-	}
-	return nil
+// Start implements manager.Manager.
+func (e ending) Start(ctx context.Context) error {
+	defer func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTimeout)
+		defer cancel()
+		if err := e.client.LogOut(grace); err != nil {
+			e.GetLogger().Info("the login at Vault was not ended", "cause", err.Error())
+		}
+	}()
+	return e.Manager.Start(ctx)
 }
 
 // workers returns how many objects are opened at once: with a holder two at least, of which one may wait for it.

@@ -116,6 +116,10 @@ type Request struct {
 	Peer string
 	// Raw is sent as it is instead of Body.
 	Raw []byte
+
+	// Overtime is how long the request may still take when its context ends while it is under way: for what makes something
+	// that nobody could take away again without the answer.
+	Overtime time.Duration
 }
 
 // Answer is what the backend said.
@@ -133,7 +137,12 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if r.URL == nil {
 		peer = c.base.Scheme + "://" + c.base.Host
 	}
-	req, err := c.request(ctx, r)
+	if ctx.Err() != nil {
+		return nil, c.explain(ctx, peer, ctx.Err())
+	}
+	underway, end := withOvertime(ctx, r.Overtime)
+	defer end()
+	req, err := c.request(underway, r)
 	if err != nil {
 		return nil, unreachable(peer, "the request could not be built", nil)
 	}
@@ -163,6 +172,19 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 		return nil, ErrTooLarge
 	}
 	return &Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+}
+
+// withOvertime returns a context that ends some time after another.
+func withOvertime(ctx context.Context, overtime time.Duration) (context.Context, context.CancelFunc) {
+	if overtime <= 0 {
+		return ctx, func() {}
+	}
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(overtime, cancel) })
+	return later, func() {
+		stop()
+		cancel()
+	}
 }
 
 // redirects reports whether a status asks to go elsewhere. The others of its hundred do not.

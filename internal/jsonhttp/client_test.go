@@ -145,6 +145,46 @@ func TestAnEndedContextIsTheCause(t *testing.T) {
 	}
 }
 
+func TestARequestWithOvertimeIsSeenThroughForSoLong(t *testing.T) {
+	t.Parallel()
+	asked, answer := make(chan struct{}, 3), make(chan struct{})
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		select {
+		case <-answer:
+			w.WriteHeader(http.StatusTeapot)
+		case <-r.Context().Done():
+		}
+	})
+	c := client(t, address, nil)
+	ended := func(overtime time.Duration, then func()) (*jsonhttp.Answer, error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-asked
+			cancel()
+			then()
+		}()
+		return c.Do(ctx, jsonhttp.Request{Method: http.MethodPost, Path: "x", Overtime: overtime})
+	}
+	for _, overtime := range []time.Duration{0, 50 * time.Millisecond} {
+		if _, err := ended(overtime, func() {}); !errors.Is(err, context.Canceled) || !strings.HasSuffix(err.Error(), "the request was canceled") {
+			t.Errorf("nobody answers within %s: %v", overtime, err)
+		}
+	}
+	got, err := ended(time.Minute, func() {
+		time.Sleep(50 * time.Millisecond)
+		close(answer)
+	})
+	if err != nil || got.Status != http.StatusTeapot {
+		t.Errorf("the answer is lost: %v", err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Do(over, jsonhttp.Request{Method: http.MethodPost, Path: "x", Overtime: time.Minute}); !errors.Is(err, context.Canceled) || len(asked) > 0 {
+		t.Errorf("what had ended before it began was sent: %v", err)
+	}
+}
+
 func TestAHeaderThatCannotBeSentIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	c := client(t, serve(t, func(http.ResponseWriter, *http.Request) {}), http.Header{"X-Token": {"canary-7f3e\n"}})

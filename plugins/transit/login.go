@@ -35,12 +35,20 @@ func (c *Client) loggedIn(ctx context.Context) (s *session, fresh bool, err erro
 	if s, err = c.logIn(ctx); err != nil {
 		return nil, false, err
 	}
-	c.session.Store(s)
+	if before := c.session.Swap(s); before != nil {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), overtime)
+		defer cancel()
+		_ = c.revoke(grace, before) // whoever still uses it is refused, and asks again with this one
+	}
 	return s, true, nil
 }
 
 // maxLease bounds what is believed of a login's life.
 const maxLease = 24 * time.Hour
+
+// overtime is how long a login may still take that is under way when nobody waits for it any more, because without its answer nobody
+// could end it, and how long to end the one before.
+const overtime = 2 * time.Second
 
 func (c *Client) logIn(ctx context.Context) (*session, error) {
 	jwt, err := c.o.Token()
@@ -48,7 +56,10 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 		return nil, c.errorf("the controller has no ServiceAccount token to log in to vault with (--transit-token-file); mount one, as config/transit does")
 	}
 	began, path := c.o.Now(), "auth/"+c.o.AuthMount
-	r, err := c.do(ctx, http.MethodPost, path+"/login", "", map[string]string{"role": c.o.Role, "jwt": strings.TrimSpace(string(jwt))})
+	r, err := c.send(ctx, "", jsonhttp.Request{
+		Method: http.MethodPost, Path: path + "/login", Overtime: overtime,
+		Body: map[string]string{"role": c.o.Role, "jwt": strings.TrimSpace(string(jwt))},
+	})
 	switch {
 	case err != nil:
 		return nil, err
@@ -71,12 +82,17 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 }
 
 // LogOut ends the login, so that its token is of no use to anybody once the controller is gone. One that cannot be ended, because
-// Vault is down or the role's tokens lack the policy "default", ends with its lease.
+// Vault is down or the role's tokens lack the policy "default", ends with its lease. It is for when the client's users have ended:
+// one that comes later logs in again.
 func (c *Client) LogOut(ctx context.Context) error {
 	s := c.session.Swap(nil)
 	if s == nil {
 		return nil
 	}
+	return c.revoke(ctx, s)
+}
+
+func (c *Client) revoke(ctx context.Context, s *session) error {
 	r, err := c.do(ctx, http.MethodPost, "auth/token/revoke-self", s.token, nil)
 	if err == nil && r.status != http.StatusNoContent {
 		err = c.errorf("vault does not end the login (status %d); it ends by itself", r.status)
@@ -104,11 +120,17 @@ func (r *reply) says(phrase string) bool {
 
 // do makes one request. Its error says that Vault answers nobody now; an answer that refuses this request is a reply.
 func (c *Client) do(ctx context.Context, method, path, token string, body any) (*reply, error) {
-	header := http.Header{}
+	return c.send(ctx, token, jsonhttp.Request{Method: method, Path: path, Body: body})
+}
+
+// send is do for a request that says more; its path is below /v1/, too.
+func (c *Client) send(ctx context.Context, token string, request jsonhttp.Request) (*reply, error) {
+	path := request.Path
+	request.Path, request.Header = "v1/"+path, http.Header{}
 	if token != "" {
-		header.Set("X-Vault-Token", token)
+		request.Header.Set("X-Vault-Token", token)
 	}
-	answer, err := c.http.Do(ctx, jsonhttp.Request{Method: method, Path: "v1/" + path, Header: header, Body: body})
+	answer, err := c.http.Do(ctx, request)
 	if err != nil {
 		return nil, c.errorf("vault: %w", err)
 	}

@@ -140,6 +140,16 @@ func (w *world) requests(path string) int {
 	return n
 }
 
+// tokens returns how many there are of logins with the key's role.
+func (w *world) tokens() int {
+	w.t.Helper()
+	left, err := w.vault.Tokens(w.t.Context(), w.auth)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return len(left)
+}
+
 func TestEverySizeOfKeyThatVaultMakesIsSealedToOfflineAndOpenedByOneRequest(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"rsa-2048", "rsa-3072", "rsa-4096"} {
@@ -177,6 +187,9 @@ func TestALoginThatEndsOrIsRevokedIsMadeAnew(t *testing.T) {
 	if err := opened(t.Context(), ring, sealed(t, to)); err != nil || w.requests(login) != 2 {
 		t.Errorf("before its end: %v, %d logins", err, w.requests(login))
 	}
+	if n := w.tokens(); n != 1 {
+		t.Errorf("%d tokens, want the new one alone", n)
+	}
 	if err := w.vault.Client().Sys().RevokePrefixWithContext(t.Context(), "auth/"+w.auth); err != nil {
 		t.Fatal(err)
 	}
@@ -193,31 +206,41 @@ func TestALoginEndsWhenItIsToldTo(t *testing.T) {
 		t.Errorf("without a login: %v", err)
 	}
 	ring, to := newest(t, c)
-	accessors := func() int {
-		secret, err := w.vault.Client().Logical().ListWithContext(t.Context(), "auth/token/accessors")
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := 0
-		for _, accessor := range secret.Data["keys"].([]any) {
-			token, err := w.vault.Client().Auth().Token().LookupAccessorWithContext(t.Context(), accessor.(string))
-			if err == nil && strings.HasPrefix(fmt.Sprint(token.Data["path"]), "auth/"+w.auth+"/") {
-				n++
-			}
-		}
-		return n
-	}
-	if n := accessors(); n != 1 {
+	if n := w.tokens(); n != 1 {
 		t.Fatalf("%d tokens of the login", n)
 	}
 	if err := c.LogOut(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := accessors(); n != 0 {
+	if n := w.tokens(); n != 0 {
 		t.Errorf("%d tokens are left of the login", n)
 	}
 	if err := opened(t.Context(), ring, sealed(t, to)); err != nil {
 		t.Errorf("with a new login: %v", err)
+	}
+}
+
+// TestALoginThatNobodyWaitsForAnyMoreEndsWithTheOthers: whoever wanted it has ended when Vault answers.
+func TestALoginThatNobodyWaitsForAnyMoreEndsWithTheOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rsa-2048")
+	late := w.vault.Late(t)
+	c := w.client(func(o *transit.Options) { o.Address = late.Address })
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := make(chan error, 1)
+	go func() { asked <- c.Ask(ctx) }()
+	<-late.Answered
+	cancel()
+	time.Sleep(100 * time.Millisecond) // so that a request that ends with its context has ended
+	late.Release()
+	if err := <-asked; err == nil {
+		t.Error("the end of the context is no error")
+	}
+	if err := c.LogOut(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := w.tokens(); n != 0 {
+		t.Errorf("%d tokens are left", n)
 	}
 }
 

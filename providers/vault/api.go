@@ -67,12 +67,18 @@ func (r *reply) nothing() bool { return r.Errors != nil && len(r.Errors) == 0 }
 // do makes one request below /v1/. Its error says that Vault cannot or will not answer anybody now; an answer that refuses
 // this request is a reply.
 func (a api) do(ctx context.Context, method, path string, query url.Values, body any) (*reply, error) {
-	header := http.Header{}
-	maps.Copy(header, a.header)
+	return a.ask(ctx, jsonhttp.Request{Method: method, Path: path, Query: query, Body: body})
+}
+
+// ask is do for a request that says more; its path is below /v1/, too.
+func (a api) ask(ctx context.Context, request jsonhttp.Request) (*reply, error) {
+	path := request.Path
+	request.Path, request.Header = "v1/"+path, http.Header{}
+	maps.Copy(request.Header, a.header)
 	if a.namespace != "" {
-		header.Set(headerNamespace, a.namespace)
+		request.Header.Set(headerNamespace, a.namespace)
 	}
-	answer, err := a.http.Do(ctx, jsonhttp.Request{Method: method, Path: "v1/" + path, Query: query, Header: header, Body: body})
+	answer, err := a.http.Do(ctx, request)
 	switch {
 	case errors.Is(err, jsonhttp.ErrTooLarge):
 		return nil, a.errorf(providers.ErrInvalid, "vault %s: %w", path, err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
@@ -133,11 +134,13 @@ func mountOr(mount, usual string) string {
 	return mount
 }
 
-// loginAt logs in at an auth method. refused says what an answer of Vault that refuses means there.
+// loginAt logs in at an auth method. refused says what an answer of Vault that refuses means there. A login that is under way when
+// ctx ends is seen through, because nobody could revoke a token that Vault has made and nobody has got; who asked for it gets the
+// session all the same, and closes it.
 func (a api) loginAt(ctx context.Context, mount, what string, body map[string]string, refused func(path string, r *reply) error) (login, error) {
 	path := "auth/" + mount
 	began := time.Now()
-	r, err := a.do(ctx, http.MethodPost, path+"/"+what, nil, body)
+	r, err := a.ask(ctx, jsonhttp.Request{Method: http.MethodPost, Path: path + "/" + what, Body: body, Overtime: endTimeout})
 	switch {
 	case err != nil:
 		return login{}, err

@@ -129,7 +129,7 @@ func (s *session) reaches(ctx context.Context, token string) bool {
 	return err == nil && r.status == http.StatusOK && r.Data != nil
 }
 
-// endTimeout bounds the last request of a session.
+// endTimeout bounds the last request of a session, and how long a login may still take that is not wanted any more.
 const endTimeout = 5 * time.Second
 
 // roleOf names the identity for messages that say whose rights are missing.

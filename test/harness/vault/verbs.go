@@ -106,6 +106,28 @@ func (s *Server) Revoke(ctx context.Context, token string) error {
 	return nil
 }
 
+// Tokens returns how long each token still lives that logins at auth/<mount> have brought.
+func (s *Server) Tokens(ctx context.Context, mount string) ([]time.Duration, error) {
+	list, err := s.client.Logical().ListWithContext(ctx, "auth/token/accessors")
+	if err != nil {
+		return nil, fmt.Errorf("list tokens: %w", err)
+	}
+	accessors, _ := list.Data["keys"].([]any)
+	var left []time.Duration
+	for _, a := range accessors {
+		token, err := s.client.Auth().Token().LookupAccessorWithContext(ctx, fmt.Sprint(a))
+		if err != nil || !strings.HasPrefix(fmt.Sprint(token.Data["path"]), "auth/"+mount+"/login") { // it may be gone by now
+			continue
+		}
+		ttl, err := token.TokenTTL()
+		if err != nil {
+			return nil, fmt.Errorf("read the life of a token: %w", err)
+		}
+		left = append(left, ttl)
+	}
+	return left, ctx.Err()
+}
+
 // EnableAppRole enables logins by AppRole at auth/<mount>.
 func (s *Server) EnableAppRole(ctx context.Context, mount string) error {
 	return s.enableAuth(ctx, mount, "approle")
