@@ -43,7 +43,7 @@ func TestAPackagedChartServesBothKindsAndLeavesThemWhenItGoes(t *testing.T) {
 	notes := c.install(chart, system, "")
 	for _, want := range []string{
 		"sealbridge seal --controller-namespace sealbridge-system --controller-name sealbridge-controller", "kubectl get clustersecretstores,secretstores -A",
-		"WARNING: image sealbridge-controller names no registry", "secretStoreAmbientCredentials=false",
+		"WARNING: no registry has the image sealbridge-controller.", "secretStoreAmbientCredentials=false",
 	} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("the notes do not say %q:\n%s", want, notes)
