@@ -174,8 +174,9 @@ func TestTheControllerServesAllThatItServesInItsImage(t *testing.T) {
 	w.create(webhookStore(ns, "public", public, nil), webhookStore(ns, "private", private, own), webhookStore(ns, "unknown", private, nil), zoned,
 		&esv1.ExternalSecret{ObjectMeta: named(ns, "private"), Spec: esSpec(esv1.StoreRef{Name: "private"})},
 		&esv1.ExternalSecret{ObjectMeta: named(ns, "unknown"), Spec: esSpec(esv1.StoreRef{Name: "unknown"})})
+	w.probes = freeAddress(t)
+	running := w.container(i, "--metrics-bind-address=0", "--health-probe-bind-address="+w.probes, "--sealed-secrets-bind-address=127.0.0.1:0", "--key-size=2048")
 	w.synced(ns, git)
-	running := w.container(i, "--metrics-bind-address=0", "--health-probe-bind-address=0", "--sealed-secrets-bind-address=127.0.0.1:0", "--key-size=2048")
 
 	w.holds(ns, "private")
 	w.holds(ns, "public")
@@ -199,6 +200,7 @@ func TestTheControllerServesAllThatItServesInItsImage(t *testing.T) {
 		})
 	}
 	w.sealingKey()
+	w.ready()
 	raw, err := os.ReadFile(running.Log())
 	if err != nil || bytes.Contains(raw, []byte(value)) {
 		t.Errorf("the log shows a value, or cannot be read: %v", err)
@@ -233,7 +235,9 @@ func (w *world) synced(ns string, git *gitserver.Server) {
 	if err := w.cp.Apply(ctx, objects); err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { // before the namespace goes: its finalizer wants the deployer
-		_, _ = w.cp.Kubectl(context.WithoutCancel(ctx), "", "-n", ns, "delete", "gitsync", "--all", "--wait=true", "--timeout=30s")
+	w.t.Cleanup(func() { // while there are the controller, which has put a finalizer on them, and the deployer
+		if out, err := w.cp.Kubectl(context.WithoutCancel(ctx), "", "-n", ns, "delete", "gitsync", "--all", "--wait=true", "--timeout=60s"); err != nil {
+			w.t.Errorf("%v\n%s", err, out)
+		}
 	})
 }

@@ -52,6 +52,8 @@ type world struct {
 	c  client.Client
 
 	mu sync.Mutex
+	// probes is where the controller says whether it is ready.
+	probes string
 	// refused are the requests of the controller that the API server has forbidden, and written those that change something.
 	refused, written []string
 }
@@ -155,7 +157,8 @@ func (w *world) run(args ...string) {
 	var o setup.Options
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.AddFlags(fs, system)
-	args = append([]string{"--leader-elect", "--metrics-bind-address=0", "--health-probe-bind-address=0", "--sealed-secrets-bind-address=127.0.0.1:0", "--key-size=2048"}, args...)
+	w.probes = freeAddress(w.t)
+	args = append([]string{"--leader-elect", "--metrics-bind-address=0", "--health-probe-bind-address=" + w.probes, "--sealed-secrets-bind-address=127.0.0.1:0", "--key-size=2048"}, args...)
 	if err := fs.Parse(args); err != nil {
 		w.t.Fatal(err)
 	}
@@ -173,6 +176,12 @@ func (w *world) run(args ...string) {
 			w.t.Errorf("manager: %v", err)
 		}
 	})
+}
+
+// ready waits until the controller says that it is.
+func (w *world) ready() {
+	w.t.Helper()
+	w.eventually("the controller is ready", func() error { return process.Answers(w.t.Context(), "http://"+w.probes+"/readyz") })
 }
 
 // note is the controller's transport.

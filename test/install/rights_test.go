@@ -39,6 +39,7 @@ func TestTheRightsOfTheInstallForAllNamespacesAreEnough(t *testing.T) {
 	w.holds(ns, ns)
 	w.holds(other, ns)
 	w.sealingKey()
+	w.ready()
 	w.noRefusal()
 }
 
@@ -79,6 +80,7 @@ func TestTheRightsInSomeNamespacesAreEnoughAndReachNoOther(t *testing.T) {
 	if err := w.c.Get(t.Context(), client.ObjectKey{Namespace: other, Name: "db"}, es); err != nil || len(es.Status.Conditions) > 0 {
 		t.Errorf("an object of another namespace was served: %v, %+v", err, es.Status)
 	}
+	w.ready()
 	w.noRefusal()
 }
 
