@@ -69,16 +69,11 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err := o.check(ctx); err != nil {
 		return nil, err
 	}
-	if on[SealedSecret] {
-		if err := errors.Join(o.Keys.check(), o.Sealed.check(), checkListen(ctx, "--sealed-secrets-bind-address", o.SealedSecretsBindAddress)); err != nil {
-			return nil, err
-		}
-	}
 	var handover *sealedsecret.Handover
 	var held *transit.Client
 	if on[SealedSecret] {
 		handover = &sealedsecret.Handover{}
-		if held, err = o.Transit.client(); err != nil {
+		if held, err = o.sealing(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -146,6 +141,15 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 		return ending{mgr, held}, nil
 	}
 	return mgr, nil
+}
+
+// sealing checks what the options say of sealing, and returns the client of the key that Vault holds; nil where none is.
+func (o Options) sealing(ctx context.Context) (*transit.Client, error) {
+	err := errors.Join(o.Keys.check(), o.Sealed.check(), checkListen(ctx, "--sealed-secrets-bind-address", o.SealedSecretsBindAddress))
+	if err != nil {
+		return nil, err
+	}
+	return o.Transit.client()
 }
 
 func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *sealedsecret.Handover) (manager.Manager, error) {
