@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,25 +14,9 @@ import (
 
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
-
-// ownAddress returns an address of this machine that an API server proxies to, which it does not to loopback ones. What is
-// sent there stays on the machine.
-func ownAddress(t *testing.T) string {
-	t.Helper()
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range all {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
-			return n.IP.String()
-		}
-	}
-	process.Missing(t, errors.New("the machine has no address besides loopback; as root: ip address add 198.18.0.1/32 dev lo"))
-	return ""
-}
 
 // service makes what the API server proxies to a replica by: a Service, its Endpoints and the Pod that these name, whose status
 // a kubelet would write.
@@ -80,7 +63,7 @@ func TestTheCommandLineReachesTheControllerThroughTheAPIServer(t *testing.T) {
 	w := newWorld(t)
 	tenant := w.cp.Namespace(t)
 	w.planted("tenant", time.Hour, map[string]string{v1alpha1.LabelSealingKey: v1alpha1.SealingKeyNamespaced}, map[string]string{v1alpha1.AnnotationKeyNamespaces: tenant})
-	r := w.start("--all-namespaces=false", "--additional-namespaces="+tenant, "--listen-addr="+net.JoinHostPort(ownAddress(t), "0"), "--rate-limit=1000", "--rate-limit-burst=1000")
+	r := w.start("--all-namespaces=false", "--additional-namespaces="+tenant, "--listen-addr="+net.JoinHostPort(controlplane.OwnAddress(t), "0"), "--rate-limit=1000", "--rate-limit-burst=1000")
 	w.service(r)
 	dir := t.TempDir()
 	cli := func(stdin string, args ...string) (stdout, stderr string) {

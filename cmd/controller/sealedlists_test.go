@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
@@ -18,7 +19,7 @@ func TestTheSealedSecretsOfListsAreValidatedAndReEncryptedThroughBothControllers
 	bin := process.Require(t, "sealbridge")
 	for name, start := range map[string]func(*world) *replica{
 		"ours": func(w *world) *replica {
-			return w.start("--all-namespaces=false", "--listen-addr="+net.JoinHostPort(ownAddress(t), "0"))
+			return w.start("--all-namespaces=false", "--listen-addr="+net.JoinHostPort(controlplane.OwnAddress(t), "0"))
 		},
 		"that of Sealed Secrets": (*world).sealedSecrets,
 	} {

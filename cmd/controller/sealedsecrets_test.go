@@ -34,7 +34,7 @@ func (w *world) sealedSecrets() *replica {
 	if err := w.cp.Bind(w.t.Context(), controlplane.ServiceAccount(w.ns, account), w.ns, "ClusterRole", "cluster-admin"); err != nil {
 		w.t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", net.JoinHostPort(ownAddress(w.t), "0"))
+	free, err := net.Listen("tcp", net.JoinHostPort(controlplane.OwnAddress(w.t), "0"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestTheDeprecatedFormatIsSealedAnewThroughBothControllers(t *testing.T) {
 	kubeseal := process.Require(t, "kubeseal")
 	for name, start := range map[string]func(*world) *replica{
 		"ours": func(w *world) *replica {
-			return w.start("--all-namespaces=false", "--listen-addr="+net.JoinHostPort(ownAddress(t), "0"))
+			return w.start("--all-namespaces=false", "--listen-addr="+net.JoinHostPort(controlplane.OwnAddress(t), "0"))
 		},
 		"that of Sealed Secrets": (*world).sealedSecrets,
 	} {

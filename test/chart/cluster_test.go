@@ -124,23 +124,6 @@ func (c *cluster) granted() {
 	}
 }
 
-// ownAddress returns an address of this machine that an API server proxies to, which it does not to loopback ones. What is
-// sent there stays on the machine.
-func ownAddress(t *testing.T) string {
-	t.Helper()
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range all {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
-			return n.IP.String()
-		}
-	}
-	process.Missing(t, errors.New("the machine has no address besides loopback; as root: ip address add 198.18.0.1/32 dev lo"))
-	return ""
-}
-
 // running is the controller of the release.
 type running struct {
 	*process.Process
@@ -170,7 +153,7 @@ func (c *cluster) start(namespace string) *running {
 	if err := controlplane.WriteKubeconfig(kubeconfig, cfg); err != nil {
 		c.t.Fatal(err)
 	}
-	r := &running{address: ownAddress(c.t)}
+	r := &running{address: controlplane.OwnAddress(c.t)}
 	if r.port, err = process.FreePorts(c.t.Context(), 1); err != nil {
 		c.t.Fatal(err)
 	}
@@ -227,19 +210,25 @@ func (r *running) noRefusal(t *testing.T) {
 	}
 }
 
-// kubeseal runs the real kubeseal as somebody who is logged in to the cluster and may do nothing else.
-func (c *cluster) kubeseal(namespace, stdin string, args ...string) (string, error) {
+// as writes a kubeconfig of somebody who is logged in to the cluster.
+func (c *cluster) as(user string) (kubeconfig string) {
 	c.t.Helper()
-	cfg, err := c.cp.UserConfig("somebody")
+	cfg, err := c.cp.UserConfig(user)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	kubeconfig := filepath.Join(c.t.TempDir(), "somebody")
+	kubeconfig = filepath.Join(c.t.TempDir(), user)
 	if err := controlplane.WriteKubeconfig(kubeconfig, cfg); err != nil {
 		c.t.Fatal(err)
 	}
+	return kubeconfig
+}
+
+// kubeseal runs the real kubeseal as somebody who is logged in to the cluster and may do nothing else.
+func (c *cluster) kubeseal(namespace, stdin string, args ...string) (string, error) {
+	c.t.Helper()
 	cmd := exec.CommandContext(c.t.Context(), process.Require(c.t, "kubeseal"),
-		append([]string{"--kubeconfig", kubeconfig, "--controller-namespace", namespace, "--controller-name", controllerName}, args...)...)
+		append([]string{"--kubeconfig", c.as("somebody"), "--controller-namespace", namespace, "--controller-name", controllerName}, args...)...)
 	cmd.Env = c.env
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer

@@ -9,7 +9,10 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
 // definitions are the names of those of ours that are there.
@@ -171,6 +174,28 @@ func TestAChartForSomeNamespacesServesThemAndHasNoRightInAnother(t *testing.T) {
 	if status := c.kubectl("get", "externalsecret", "external", "--namespace", "other", "--output=jsonpath={.status}"); status != "" {
 		t.Errorf("an object of another namespace was served: %s", status)
 	}
+	r.noRefusal(t)
+}
+
+// TestWhoHasOneNamespaceInstallsTheChartInIt: nothing of it is an object of the cluster then.
+func TestWhoHasOneNamespaceInstallsTheChartInIt(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	const ns = "team-a"
+	c.kubectl("create", "namespace", ns)
+	c.kubectl("apply", "--server-side", "--filename", filepath.Join(root(t), "config", "crd"))
+	if err := c.cp.Allow(t.Context(), controlplane.User("owner"), ns, rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}); err != nil {
+		t.Fatal(err)
+	}
+	owner := newHelm(t, c.as("owner"))
+	install := []string{"install", release, c.chart, "--namespace", ns, "--set", "scopedRBAC=true,installCRDs=false"}
+	if _, err := owner.try(nil, install...); err == nil || !strings.Contains(err.Error(), "forbidden") {
+		t.Errorf("roles of the cluster were made without a right: %v", err)
+	}
+	owner.run(nil, append(install, "--set", "rbac.aggregateToView=false,rbac.aggregateToEdit=false,rbac.aggregateToAdmin=false", "--replace")...)
+	r := c.start(ns)
+	c.apply(external(ns))
+	c.holds(ns, "external")
 	r.noRefusal(t)
 }
 

@@ -36,7 +36,7 @@ secretStoreAmbientCredentials: false
 clusterSecretStoreAmbientCredentials: false
 requireServiceAccount: false
 serviceAccount: {name: secrets, annotations: {eks.amazonaws.com/role-arn: "arn:aws:iam::111122223333:role/secrets"}, extraLabels: {cloud: aws}}
-rbac: {aggregateToView: false, aggregateToEdit: false, aggregateToAdmin: false, serviceProxier: {subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: developers}]}}
+rbac: {aggregateToView: false, aggregateToEdit: false, serviceProxier: {subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: developers}]}}
 metrics: {service: {enabled: true, port: 9090, annotations: {prometheus.io/scrape: "true"}}}
 podDisruptionBudget: {enabled: true, maxUnavailable: 50%}
 extraArgs: {key-renew-period: 1440h, skip-recreate: true, accept-deprecated-v1-data: false, max-unseal-retries: 1000000, additional-namespaces: [a, b], all-namespaces: false, template-left-delimiter: ""}
@@ -145,8 +145,8 @@ func TestEachValueReachesWhatItIsFor(t *testing.T) {
 		"RoleBinding " + system + "/platform-leader-election subjects":                                                       "[map[kind:ServiceAccount name:secrets namespace:sealbridge-system]]",
 		"RoleBinding " + system + "/platform-service-proxier subjects":                                                       "[map[apiGroup:rbac.authorization.k8s.io kind:Group name:developers]]",
 		"ClusterRole /platform-edit metadata labels rbac.authorization.k8s.io/aggregate-to-edit":                             "<nil>",
-		"ClusterRole /platform-view metadata labels rbac.authorization.k8s.io/aggregate-to-view":                             "<nil>",
-		"ClusterRole /platform-admin metadata labels rbac.authorization.k8s.io/aggregate-to-admin":                           "<nil>",
+		"ClusterRole /platform-edit metadata labels rbac.authorization.k8s.io/aggregate-to-admin":                            "true",
+		"ClusterRole /platform-admin metadata labels rbac.authorization.k8s.io/aggregate-to-admin":                           "true",
 		"Service " + system + "/platform-metrics spec ports":                                                                 "[map[name:metrics port:9090 targetPort:metrics]]",
 		"Service " + system + "/platform-metrics metadata annotations prometheus.io/scrape":                                  "true",
 		"Service " + system + "/platform-controller spec selector app.kubernetes.io/name":                                    "secrets-controller",
@@ -158,6 +158,9 @@ func TestEachValueReachesWhatItIsFor(t *testing.T) {
 		if got := at(t, objs, path); got != want {
 			t.Errorf("%s is %s, want %s", path, got, want)
 		}
+	}
+	if objs["ClusterRole /platform-view"] != nil {
+		t.Error("a role that is aggregated to nobody is there")
 	}
 	versions := at(t, objs, "CustomResourceDefinition /externalsecrets.external-secrets.io spec versions")
 	if !strings.Contains(versions, "name:v1 ") || strings.Contains(versions, "name:v1beta1 ") {

@@ -2,6 +2,8 @@ package controlplane
 
 import (
 	"context"
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -87,4 +89,21 @@ func (c *ControlPlane) Namespace(t testing.TB) string {
 		}
 	})
 	return ns.Name
+}
+
+// OwnAddress returns an address of this machine that an API server proxies to, which it does not to loopback ones. What is
+// sent there stays on the machine.
+func OwnAddress(t testing.TB) string {
+	t.Helper()
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	process.Missing(t, errors.New("the machine has no address besides loopback; as root: ip address add 198.18.0.1/32 dev lo"))
+	return ""
 }
