@@ -42,7 +42,7 @@ func TestTheSuiteCatches(t *testing.T) {
 		"document shared":        "documents_are_immutable",
 		"identities mixed":       "two_identities_never_mix",
 		"context ignored":        "Fetch (canceled) had not returned",
-		"goroutine left":         "a goroutine is left",
+		"goroutine left":         "goroutines are left",
 		"opener's context":       "a_session_outlives_the_context",
 		"not found from Open":    "Open must not say that something was not found",
 		"silent Validate":        "want a problem with field",

@@ -2,6 +2,7 @@ package chart_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -154,18 +155,25 @@ func (c *cluster) start(namespace string) *running {
 		c.t.Fatal(err)
 	}
 	r := &running{address: controlplane.OwnAddress(c.t)}
-	if r.port, err = process.FreePorts(c.t.Context(), 1); err != nil {
+	if r.port, err = process.FreePorts(c.t.Context(), 2); err != nil {
 		c.t.Fatal(err)
 	}
+	probes := net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port+1))
 	r.Process, err = process.Start(c.t.Context(), process.Spec{
 		Name: "controller", Path: process.Require(c.t, controllerName), Dir: dir, Env: []string{"POD_NAMESPACE=" + namespace},
-		Args: append(pod.Containers[0].Args, "--kubeconfig="+kubeconfig, "--metrics-bind-address=0", "--health-probe-bind-address=0", "--key-size=2048",
+		Args: append(pod.Containers[0].Args, "--kubeconfig="+kubeconfig, "--metrics-bind-address=0", "--health-probe-bind-address="+probes, "--key-size=2048",
 			"--sealed-secrets-bind-address="+net.JoinHostPort(r.address, strconv.Itoa(r.port))),
 	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { r.Stop(10 * time.Second) })
+	// The rights are all that it asks for.
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	defer cancel()
+	if err := r.Ready(ctx, func(ctx context.Context) error { return process.Answers(ctx, "http://"+probes+"/readyz") }); err != nil {
+		c.t.Fatal(err)
+	}
 	c.pod(&d, r)
 	return r
 }
