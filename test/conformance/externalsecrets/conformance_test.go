@@ -113,10 +113,11 @@ func (w *world) compare(t *testing.T, c *conformanceCase) {
 	}
 }
 
-// becomes waits until there is what is wanted, and says what differs when that does not come. It must stay so in some looks.
+// becomes waits until there is what is wanted, and says what differs when that does not come. It must stay so in some looks, for seconds:
+// a run that is still to come, because a store has become ready, waits behind those of all other cases, and would see the next step.
 func (w *world) becomes(t *testing.T, l *looker, want answer) (diff string) {
 	t.Helper()
-	const looks = 7
+	const looks = 30
 	begin := time.Now()
 	for same := 0; same < looks; time.Sleep(100 * time.Millisecond) {
 		got, err := l.look(t.Context())
