@@ -24,9 +24,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
@@ -83,31 +81,13 @@ func TestTheImageHoldsTheControllerAndTheAuthoritiesAndNothingElse(t *testing.T)
 	}
 }
 
-// deployed returns the Deployment of config/manager.
-func deployed(t *testing.T) *appsv1.Deployment {
-	t.Helper()
-	root, err := process.ModuleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := os.ReadFile(filepath.Join(root, "config", "manager", "manager.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var d appsv1.Deployment
-	if err := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(raw), 4096).Decode(&d); err != nil {
-		t.Fatal(err)
-	}
-	return &d
-}
-
 // container runs the image as its Deployment says, with what a Pod has besides and no other file.
 func (w *world) container(i *image, args ...string) *process.Process {
 	w.t.Helper()
 	if os.Geteuid() != 0 {
 		process.Missing(w.t, fmt.Errorf("%w: a container, which only root can make", process.ErrMissing))
 	}
-	pod := deployed(w.t).Spec.Template.Spec
+	pod := controlplane.Deployment(w.t).Spec.Template.Spec
 	uid := *pod.SecurityContext.RunAsUser
 	if i.Config.User != fmt.Sprintf("%d:%d", uid, uid) {
 		w.t.Fatalf("the image runs as %s, and config/manager as %d", i.Config.User, uid)

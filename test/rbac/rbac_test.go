@@ -6,7 +6,6 @@
 package rbac_test
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -16,13 +15,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
@@ -376,19 +375,7 @@ func TestWhatPeopleGetStaysInTheirNamespace(t *testing.T) {
 // Who may create GitSyncs in a namespace must not act with the controller's rights in all others.
 func TestTheInstalledControllerAppliesNothingAsItself(t *testing.T) {
 	t.Parallel()
-	root, err := process.ModuleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := os.ReadFile(filepath.Join(root, "config", "manager", "manager.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var deployment appsv1.Deployment
-	if err := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(raw), 4096).Decode(&deployment); err != nil {
-		t.Fatal(err)
-	}
-	if containers := deployment.Spec.Template.Spec.Containers; len(containers) != 1 || !slices.Contains(containers[0].Args, "--require-service-account") {
+	if containers := controlplane.Deployment(t).Spec.Template.Spec.Containers; len(containers) != 1 || !slices.Contains(containers[0].Args, "--require-service-account") {
 		t.Errorf("config/manager starts the controller without --require-service-account: %+v", containers)
 	}
 }

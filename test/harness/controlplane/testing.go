@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -10,8 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/sealbridge/sealbridge/test/harness/process"
@@ -64,6 +67,24 @@ func startWithCRDs(ctx context.Context) (*ControlPlane, error) {
 //
 // Without it the control plane ends a moment after the test binary, by its lifeline.
 func Run(m *testing.M) int { return process.RunTests(m) }
+
+// Deployment returns the controller's Deployment of config/manager.
+func Deployment(t testing.TB) *appsv1.Deployment {
+	t.Helper()
+	root, err := process.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(root, "config", "manager", "manager.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d appsv1.Deployment
+	if err := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(raw), 4096).Decode(&d); err != nil {
+		t.Fatal(err)
+	}
+	return &d
+}
 
 var notDNS = regexp.MustCompile(`[^a-z0-9]+`)
 
