@@ -126,8 +126,8 @@ test: require-python build image $(parts) $(test-parts) ## Run all tests on the 
 .PHONY: test-boring
 test-boring: $(parts)
 	@if tools/scripts/boring; then $(boring) go test $(boring-flags) -shuffle=on $(TESTFLAGS) ./crypto/... ./internal/sealing/... ./cmd/sealbridge; \
-	elif [ "$${CI:-}" = true ]; then echo "no C compiler links statically here, so that the CLI is not tested with BoringSSL (on Debian: apt-get install gcc libc6-dev)" >&2; exit 1; \
-	else echo "THE CLI IS NOT TESTED WITH BORINGSSL: no C compiler links statically here" >&2; fi
+	elif [ "$${CI:-}" = true ]; then echo "the CLI cannot be built with BoringSSL here, and is not tested with it; mostly no C compiler links statically (on Debian: apt-get install gcc libc6-dev), tools/scripts/boring has the other reasons" >&2; exit 1; \
+	else echo "THE CLI IS NOT TESTED WITH BORINGSSL: it cannot be built with it here (tools/scripts/boring)" >&2; fi
 
 .PHONY: fuzz-short
 fuzz-short: require ## Run each fuzz test for ten seconds
