@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,7 +118,7 @@ func decode(text []byte) (map[string]any, error) {
 		}
 	}
 	var object map[string]any
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &object); err != nil || object == nil {
+	if strict, err := kjson.UnmarshalStrict(data, &object, kjson.DisallowDuplicateFields); err != nil || len(strict) > 0 || object == nil {
 		return nil, ErrSyntax
 	}
 	return object, nil
@@ -186,12 +187,36 @@ func change(object map[string]any, e Edit) error {
 	return nil
 }
 
-// rewrite makes the edits in the syntax tree and writes that.
+// rewrite makes the edits in the syntax tree and writes that, between the space before the document, which parts it from a
+// separator, and its end mark.
 func rewrite(text []byte, edits []Edit) ([]byte, error) {
-	if trimmed := bytes.TrimSpace(text); json.Valid(trimmed) {
-		return rewriteJSON(trimmed, edits)
+	const blank = " \t\r\n"
+	space := text[:len(text)-len(bytes.TrimLeft(text, blank))]
+	if json.Valid(text) {
+		written, err := rewriteJSON(text, edits)
+		return slices.Concat(space, bytes.TrimRight(written, blank), text[len(bytes.TrimRight(text, blank)):]), err
 	}
+	end := len(text)
+	if mark := endMark.FindIndex(text); mark != nil {
+		end = mark[0] + 1
+	}
+	d, ok := parse(text)
+	if !ok {
+		return nil, ErrSyntax
+	}
+	written, err := rewriteYAML(text[:end], edits)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(space, bytes.ReplaceAll(written, []byte("\n"), []byte(d.end)), text[end:]), nil
+}
+
+// endMark is the end mark of a document, behind which only comments stand.
+var endMark = regexp.MustCompile(`\n\.\.\.(?:[ \t\r\n]|$)`)
+
+func rewriteYAML(text []byte, edits []Edit) ([]byte, error) {
 	var root yaml.Node
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")) // the parser takes each half of a line end for one when it looks for comments
 	if err := yaml.Unmarshal(text, &root); err != nil || len(root.Content) != 1 {
 		return nil, ErrSyntax
 	}
@@ -201,9 +226,6 @@ func rewrite(text []byte, edits []Edit) ([]byte, error) {
 		}
 	}
 	var out bytes.Buffer
-	if bytes.HasPrefix(text, []byte("\n")) { // what stands after a separator
-		out.WriteByte('\n')
-	}
 	e := yaml.NewEncoder(&out)
 	e.SetIndent(2)
 	e.CompactSeqIndent()
@@ -324,11 +346,7 @@ type Lines struct {
 
 // NewLines reads a document whose text begins on a line of its file. A text that cannot be read has only that line.
 func NewLines(text []byte, first int) Lines {
-	var root yaml.Node
-	if yaml.Unmarshal(text, &root) != nil || len(root.Content) != 1 {
-		return Lines{first: first}
-	}
-	return Lines{root: root.Content[0], first: first}
+	return Lines{root: tree(text), first: first}
 }
 
 // Of returns the line on which a field's name stands, or that of the nearest field above it that is there.

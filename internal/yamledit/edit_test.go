@@ -41,6 +41,33 @@ spec:
 # the end
 `
 
+const marked = `k:   {x: &y 1}
+
+m:
+
+    a: &x AgOld1 # a
+
+    c: !!str AgOld2
+    d:  *y
+o:
+    e: *y
+    f: &z AgOld4 # f
+
+...
+# the end
+`
+
+const bracketed = `m: {
+      a: x, # of a
+
+      # not of b
+
+      b: y,  # of b
+      # of c
+      c: z # and c
+    }
+`
+
 func TestWhatIsNotEditedKeepsEveryByte(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -79,9 +106,23 @@ func TestWhatIsNotEditedKeepsEveryByte(t *testing.T) {
 		"JSON": {"{\n\t\"m\": {\n\t\t\"b\": \"x\"\n\t},\n\t\"e\": {}\n}\n", []yamledit.Edit{set("v", "m", "b"), set("w", "m", "c"), set("z", "e", "f")}, func(string) string {
 			return "{\n\t\"m\": {\n\t\t\"b\": \"v\",\n\t\t\"c\": \"w\"\n\t},\n\t\"e\": {\"f\": \"z\"}\n}\n"
 		}},
-		"JSON in one line":             {`{"m":{"b":"x","d":"y"}}`, []yamledit.Edit{set("w", "m", "c"), del("m", "b")}, func(string) string { return `{"m":{"d":"y", "c": "w"}}` }},
-		"a value that is no text":      {"m:\n  a: b\n  c: d\n", []yamledit.Edit{set(true, "m", "x"), set(int64(3), "m", "z")}, replace("c: d\n", "c: d\n  x: true\n  z: 3\n")},
-		"what cannot be done in place": {"m: &a\n  # c\n  b: y\nn: *a\n", []yamledit.Edit{set("v", "o")}, func(s string) string { return s + "o: v\n" }},
+		"JSON in one line":        {`{"m":{"b":"x","d":"y"}}`, []yamledit.Edit{set("w", "m", "c"), del("m", "b")}, func(string) string { return `{"m":{"d":"y", "c": "w"}}` }},
+		"a value that is no text": {"m:\n  a: b\n  c: d\n", []yamledit.Edit{set(true, "m", "x"), set(int64(3), "m", "z")}, replace("c: d\n", "c: d\n  x: true\n  z: 3\n")},
+		"JSON with characters beyond U+FFFF and escaped slashes": {`{"z": "\ud83d\ude00 \/ \\ud83d", "m": {"b": "x"}}`, []yamledit.Edit{set("v", "m", "b"), set("w", "m", "c")}, func(string) string {
+			return `{"z": "\ud83d\ude00 \/ \\ud83d", "m": {"b": "v", "c": "w"}}`
+		}},
+		"a value with an anchor":             {marked, []yamledit.Edit{set("v", "m", "a")}, replace("AgOld1", "v")},
+		"a value with a tag":                 {marked, []yamledit.Edit{set("v", "m", "c")}, replace("AgOld2", "v")},
+		"a value that is an alias":           {marked, []yamledit.Edit{set("v", "m", "d")}, replace("  *y", " v")},
+		"a new field behind an anchor":       {marked, []yamledit.Edit{set("v", "o", "z")}, replace("AgOld4 # f", "AgOld4 # f\n    z: v")},
+		"a field with an anchor goes":        {marked, []yamledit.Edit{del("m", "a")}, replace("    a: &x AgOld1 # a\n", "")},
+		"a field with a tag goes":            {marked, []yamledit.Edit{del("m", "c")}, replace("    c: !!str AgOld2\n", "")},
+		"an alias goes":                      {marked, []yamledit.Edit{del("m", "d")}, replace("    d:  *y\n", "")},
+		"a commented field in brackets goes": {bracketed, []yamledit.Edit{del("m", "a")}, replace("      a: x, # of a\n", "")},
+		"the last commented one in brackets": {bracketed, []yamledit.Edit{del("m", "c")}, replace("      # of c\n      c: z # and c\n", "")},
+		"a new field in commented brackets":  {bracketed, []yamledit.Edit{set("v", "m", "d")}, replace("c: z # and c\n", "c: z, # and c\n      d: \"v\"\n")},
+		"a new field behind a last comma":    {strings.Replace(bracketed, "c: z", "c: z,", 1), []yamledit.Edit{set("v", "m", "d")}, func(s string) string { return replace("# and c\n", "# and c\n      d: \"v\",\n")(s) }},
+		"what cannot be done in place":       {"m: &a\n  # c\n  b: y\nn: *a\n", []yamledit.Edit{set("v", "o")}, func(s string) string { return s + "o: v\n" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,6 +134,30 @@ func TestWhatIsNotEditedKeepsEveryByte(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// What is written anew, because a key of several lines cannot be found, stays apart from what is around it.
+func TestADocumentThatIsWrittenAnewStaysBetweenItsNeighbours(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ in, want string }{
+		"a comment behind the separator": {" # of all\na:\n- ? b\n  : c\n", " # of all\na:\n- b: c\n  d: v\n"},
+		"Windows line ends":              {"\r\n# of all\r\na:\r\n- ? b\r\n  : c\r\n", "\r\n# of all\r\na:\r\n- b: c\r\n  d: v\r\n"},
+		"an end mark":                    {"\na:\n- ? b\n  : c\n...\n# the end\n", "\na:\n- b: c\n  d: v\n...\n# the end\n"},
+		"JSON without a last line end":   {" {\"a\":[{\"\\ud83d\\ude00\":{}}]}", ""},
+	} {
+		edit := set("v", "a", "0", "d")
+		if strings.Contains(c.in, "{") {
+			edit = set("v", "a", "0", "😀", "x")
+			c.want = " {\n  \"a\": [\n    {\n      \"😀\": {\n        \"x\": \"v\"\n      }\n    }\n  ]\n}"
+		}
+		got, err := yamledit.Apply([]byte(c.in), []yamledit.Edit{edit})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(c.want, string(got)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package yamledit
 
 import (
 	"bytes"
+	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -18,11 +20,11 @@ type document struct {
 }
 
 func parse(text []byte) (*document, bool) {
-	var root yaml.Node
-	if yaml.Unmarshal(text, &root) != nil || len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
+	root := tree(text)
+	if root == nil || root.Kind != yaml.MappingNode {
 		return nil, false
 	}
-	d := &document{text: text, lines: []int{0}, root: root.Content[0], end: "\n"}
+	d := &document{text: text, lines: []int{0}, root: root, end: "\n"}
 	for i, b := range text {
 		if b == '\n' {
 			d.lines = append(d.lines, i+1)
@@ -32,6 +34,33 @@ func parse(text []byte) (*document, bool) {
 		d.end = "\r\n"
 	}
 	return d, true
+}
+
+// escaped is an escape of JSON, surrogate one of half a character beyond U+FFFF.
+var (
+	escaped   = regexp.MustCompile(`\\(?:u[0-9a-fA-F]{4}|.)`)
+	surrogate = regexp.MustCompile(`^\\u[dD][89a-fA-F]`)
+)
+
+// tree returns the syntax tree of a document, or nil. Of JSON it is good for places and plain names alone: what the parser of
+// YAML does not take there, halves of characters and slashes that are escaped, is something else that is as long.
+func tree(text []byte) *yaml.Node {
+	if bytes.IndexByte(text, '\\') >= 0 && json.Valid(text) {
+		text = escaped.ReplaceAllFunc(text, func(escape []byte) []byte {
+			switch {
+			case escape[1] == '/':
+				return []byte("//")
+			case surrogate.Match(escape):
+				return []byte(`\u0020`)
+			}
+			return escape
+		})
+	}
+	var root yaml.Node
+	if yaml.Unmarshal(text, &root) != nil || len(root.Content) != 1 {
+		return nil
+	}
+	return root.Content[0]
 }
 
 // offset returns where a node begins.
@@ -50,16 +79,18 @@ func (d *document) offset(n *yaml.Node) (int, bool) {
 	return at, true
 }
 
-// span returns where a node begins and ends.
+// span returns where a node begins, with its anchor and tag, and ends.
 func (d *document) span(n *yaml.Node) (from, to int, ok bool) {
-	if from, ok = d.offset(n); !ok || n.Anchor != "" || n.Kind == yaml.AliasNode {
+	if from, ok = d.offset(n); !ok {
 		return 0, 0, false
 	}
 	switch {
+	case n.Kind == yaml.AliasNode:
+		to, ok = d.textEnd(from, "*"+n.Value)
 	case n.Kind == yaml.ScalarNode:
-		to, ok = d.scalarEnd(n, from)
+		to, ok = d.scalarEnd(n, d.behindProperties(n, from))
 	case n.Style&yaml.FlowStyle != 0:
-		to, ok = d.flowEnd(from)
+		to, ok = d.flowEnd(d.behindProperties(n, from))
 	case len(n.Content) == 0:
 		return 0, 0, false
 	default:
@@ -68,13 +99,33 @@ func (d *document) span(n *yaml.Node) (from, to int, ok bool) {
 	return from, to, ok
 }
 
+// behindProperties returns where the value of a node begins, behind its anchor and tag.
+func (d *document) behindProperties(n *yaml.Node, at int) int {
+	for at < len(d.text) && (n.Anchor != "" && d.text[at] == '&' || n.Style&yaml.TaggedStyle != 0 && d.text[at] == '!') {
+		property := bytes.IndexAny(d.text[at:], " \t\r\n")
+		if property < 0 {
+			return len(d.text)
+		}
+		at += property
+		at += len(d.text[at:]) - len(bytes.TrimLeft(d.text[at:], " \t\r\n"))
+	}
+	return at
+}
+
+// textEnd returns where a text ends that stands at an offset, and whether it does.
+func (d *document) textEnd(from int, text string) (int, bool) {
+	return from + len(text), bytes.HasPrefix(d.text[min(from, len(d.text)):], []byte(text))
+}
+
 func (d *document) scalarEnd(n *yaml.Node, from int) (int, bool) {
 	switch n.Style &^ yaml.TaggedStyle {
 	case yaml.DoubleQuotedStyle, yaml.SingleQuotedStyle:
 		return d.quoteEnd(from)
 	case 0:
-		to := from + len(n.Value)
-		return to, n.Style == 0 && to <= len(d.text) && string(d.text[from:to]) == n.Value
+		if n.Value == "" && (n.Anchor != "" || n.Style != 0) { // which has no place behind them
+			return 0, false
+		}
+		return d.textEnd(from, n.Value)
 	default:
 		return d.blockEnd(n)
 	}

@@ -88,7 +88,8 @@ func entry(node *yaml.Node, name string) int {
 	return -1
 }
 
-// replace sets a scalar that is there to a string.
+// replace sets a scalar that is there to a string. It keeps anchor and tag, in case they have a meaning: if it is another one
+// now, reading back finds it.
 func (d *document) replace(e Edit) (splice, bool) {
 	value, isText := e.Value.(string)
 	node, depth := d.find(e.Path)
@@ -104,10 +105,11 @@ func (d *document) replace(e Edit) (splice, bool) {
 	if !ok {
 		return splice{}, false
 	}
-	switch {
-	case old.Style == yaml.DoubleQuotedStyle:
+	from = d.behindProperties(old, from)
+	switch style := old.Style &^ yaml.TaggedStyle; {
+	case style == yaml.DoubleQuotedStyle:
 		return splice{from, to, quoted(value)}, true
-	case old.Style == yaml.SingleQuotedStyle && !strings.ContainsAny(value, "\n\r\t"):
+	case style == yaml.SingleQuotedStyle && !strings.ContainsAny(value, "\n\r\t"):
 		return splice{from, to, "'" + strings.ReplaceAll(value, "'", "''") + "'"}, true
 	default:
 		return splice{from, to, scalar(value)}, true
@@ -189,15 +191,11 @@ func (d *document) insert(node *yaml.Node, name string, value any) ([]splice, bo
 		if !ok {
 			return nil, false
 		}
-		between := ", "
-		if first := node.Content[0]; d.beginsLine(first) {
-			between = "," + d.end + string(d.text[d.lines[first.Line-1]:d.lines[first.Line-1]+first.Column-1])
-		}
 		key := scalar(name)
 		if node.Content[0].Style == yaml.DoubleQuotedStyle {
 			key = quoted(name)
 		}
-		return []splice{{to, to, between + key + ": " + flow(value)}}, true
+		return d.insertInFlow(node.Content[0], to, key+": "+flow(value)), true
 	}
 	indent := strings.Repeat(" ", node.Content[0].Column-1)
 	field := scalar(name) + ":" + d.block(value, node.Content[0].Column-1)
@@ -218,6 +216,26 @@ func (d *document) insert(node *yaml.Node, name string, value any) ([]splice, bo
 	}
 	to = d.lineEnd(d.lineOf(to))
 	return []splice{{to, to, d.end + indent + field}}, true
+}
+
+// insertInFlow adds a field behind the last of a map in brackets, which ends at an offset: in a line of its own where the first
+// has one, below the last one's comment.
+func (d *document) insertInFlow(first *yaml.Node, last int, field string) []splice {
+	if !d.beginsLine(first) {
+		return []splice{{last, last, ", " + field}}
+	}
+	start := d.lines[first.Line-1]
+	line := d.end + string(d.text[start:start+first.Column-1]) + field
+	end := d.lineEnd(d.lineOf(last))
+	rest := bytes.TrimLeft(d.text[last:end], " \t")
+	rest, hasComma := bytes.CutPrefix(rest, []byte(","))
+	switch comment := bytes.HasPrefix(bytes.TrimLeft(rest, " \t"), []byte("#")); {
+	case comment && hasComma:
+		return []splice{{end, end, line + ","}}
+	case comment:
+		return []splice{{last, last, ","}, {end, end, line}}
+	}
+	return []splice{{last, last, "," + line}}
 }
 
 // unfold makes an empty map {} into one with a field below its name.
@@ -296,22 +314,42 @@ func (d *document) remove(node *yaml.Node, i int) ([]splice, bool) {
 		return nil, false
 	}
 	if node.Style&yaml.FlowStyle != 0 {
-		if i+2 < len(node.Content) {
-			next, _, ok := d.span(node.Content[i+2])
-			return []splice{{from, next, ""}}, ok
-		}
-		_, before, ok := d.span(node.Content[i-1])
-		return []splice{{before, to, ""}}, ok
+		return d.removeInFlow(node, i, from, to)
 	}
 	if !d.beginsLine(node.Content[i]) {
 		return nil, false // a dash stands before it
 	}
-	start := d.lines[d.firstComment(node.Content[i])-1]
+	return d.removeLines(node.Content[i], to), true
+}
+
+// removeLines removes the lines of a field that ends at an offset, and the comments that belong to it.
+func (d *document) removeLines(key *yaml.Node, to int) []splice {
+	start := d.lines[d.firstComment(key)-1]
 	line := d.lineOf(to)
 	if line < len(d.lines) {
-		return []splice{{start, d.lines[line], ""}}, true
+		return []splice{{start, d.lines[line], ""}}
 	}
-	return []splice{{start, len(d.text), ""}}, true
+	return []splice{{start, len(d.text), ""}}
+}
+
+// removeInFlow removes a field of a map in brackets with the comma behind it, or before the last one. Where there may be comments
+// it removes the field's own lines, because YAML, which alone has comments, takes a comma behind the last field.
+func (d *document) removeInFlow(node *yaml.Node, i, from, to int) ([]splice, bool) {
+	cut := splice{from: from, to: to}
+	var ok bool
+	if i+2 < len(node.Content) {
+		cut.to, _, ok = d.span(node.Content[i+2])
+	} else {
+		_, cut.from, ok = d.span(node.Content[i-1])
+	}
+	if !ok || !bytes.ContainsRune(d.text[cut.from:cut.to], '#') {
+		return []splice{cut}, ok
+	}
+	behind := bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(d.text[to:d.lineEnd(d.lineOf(to))], " \t"), []byte(",")), " \t")
+	if !d.beginsLine(node.Content[i]) || len(behind) > 0 && behind[0] != '#' {
+		return nil, false
+	}
+	return d.removeLines(node.Content[i], to), true
 }
 
 // firstComment returns the line on which a field begins, or the first of the comments that belong to it: those right above it
