@@ -111,7 +111,8 @@ verify: require ## Check that generated files are current and modules tidy, in a
 .PHONY: lint
 lint: require ## Run the linters, which also hold the layers of docs/ARCHITECTURE.md
 	@$(progress) "golangci-lint (the first run builds it)" \
-		env CGO_ENABLED=0 GOFLAGS=-trimpath $(tool) golangci-lint run ./... # as make build compiles, so that they share the cache
+		env CGO_ENABLED=0 GOFLAGS=-trimpath $(tool) golangci-lint run $(PKG) # as make build compiles, so that they share the cache
+	@if [ "$(PKG)" = ./... ]; then env -C tools CGO_ENABLED=0 GOFLAGS=-trimpath go tool golangci-lint run ./...; fi
 
 .PHONY: test
 test: require-python build image $(parts) $(test-parts) ## Run all tests on the real parts, with the race detector

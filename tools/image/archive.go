@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -19,12 +20,12 @@ import (
 
 // write writes the images as `docker save` does: a layout of the OCI specification, with all platforms, and beside its index the
 // manifest.json of those that know no such layout, with one.
-func write(archive string, tag name.Tag, made *images) error {
+func write(archive string, tag name.Tag, made *images) (err error) {
 	dir, err := os.MkdirTemp("", "sealbridge-image-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	path, err := layout.Write(dir, empty.Index)
 	if err != nil {
 		return err
@@ -78,23 +79,20 @@ func (i *images) manifest(known string) ([]byte, error) {
 // read returns all that is below a folder, in the order of the names.
 func read(dir string) ([]file, error) {
 	var files []file
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == dir {
-			return err
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
+	root := os.DirFS(dir)
+	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == "." {
 			return err
 		}
 		if entry.IsDir() {
-			files = append(files, file{name: rel + "/", mode: 0o755})
+			files = append(files, file{name: path + "/", mode: 0o755})
 			return nil
 		}
-		content, err := os.ReadFile(path)
+		content, err := fs.ReadFile(root, path)
 		if err != nil {
-			return fmt.Errorf("read %s: %w", rel, err)
+			return fmt.Errorf("read %s: %w", path, err)
 		}
-		files = append(files, file{name: rel, mode: 0o644, content: content})
+		files = append(files, file{name: path, mode: 0o644, content: content})
 		return nil
 	})
 	return files, err

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"net/http/httptest"
 	"os"
@@ -108,7 +109,7 @@ func TestAnArchiveIsReadAsDockersAndAsALayoutOfOCI(t *testing.T) {
 	defer packed.Close()
 	for files := tar.NewReader(packed); ; {
 		header, err := files.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
