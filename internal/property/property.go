@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"math"
 	"strconv"
 
 	"github.com/tidwall/gjson"
@@ -23,14 +22,13 @@ func Get(doc []byte, path string) (value []byte, ok bool) {
 		return nil, false
 	}
 	r := gjson.GetBytes(doc, path)
-	switch {
-	case !r.Exists():
+	if !r.Exists() {
 		return nil, false
-	case r.Type == gjson.Number && r.Raw != "":
-		return []byte(number(r.Raw)), true
-	default:
-		return []byte(r.String()), true
 	}
+	if _, exact := exactFloat(r.Raw); r.Type == gjson.Number && !exact {
+		return []byte(r.Raw), true
+	}
+	return []byte(r.String()), true // writes an exponent out
 }
 
 // Valid reports whether doc is one JSON value.
@@ -125,26 +123,6 @@ func Floats(v any) any {
 	}
 }
 
-// number spells a JSON number without an exponent where that loses no digit, and leaves it as it was written elsewhere.
-func number(raw string) string {
-	if isInteger(raw) {
-		return raw
-	}
-	if f, ok := exactFloat(raw); ok {
-		return strconv.FormatFloat(f, 'f', -1, 64)
-	}
-	return raw
-}
-
-func isInteger(raw string) bool {
-	for i, c := range []byte(raw) {
-		if (c < '0' || c > '9') && (i > 0 || c != '-') {
-			return false
-		}
-	}
-	return true
-}
-
 // exactDigits is how many significant decimal digits a float64 always keeps (DBL_DIG).
 const exactDigits = 15
 
@@ -153,7 +131,7 @@ func exactFloat(raw string) (float64, bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(raw, 64)
-	return f, err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
+	return f, err == nil
 }
 
 func significantDigits(raw string) int {

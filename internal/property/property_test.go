@@ -3,6 +3,8 @@ package property
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -12,7 +14,7 @@ import (
 func TestAPropertyIsFoundByItsPath(t *testing.T) {
 	t.Parallel()
 	doc := []byte(`{"user":"admin","n":{"a.b":"dot","list":[1,2,{"k":"v"}]},"t":true,"z":null,
-		"int":9007199254740993,"neg":-12345678901234567890,"exp":1e3,"frac":1.0,"long":1.23456789012345678901,"huge":1e400,"html":"<a&b>"}`)
+		"int":9007199254740993,"zeros":007,"most":-12.3456789012345E2,"small":0.00123456789012345e-1,"over":1.234567890123450,"neg":-12345678901234567890,"exp":1e3,"frac":1.0,"long":1.23456789012345678901,"huge":1e400,"html":"<a&b>"}`)
 	for name, tc := range map[string]struct {
 		path, want string
 		missing    bool
@@ -28,6 +30,10 @@ func TestAPropertyIsFoundByItsPath(t *testing.T) {
 		"an exponent is written out":                 {path: "exp", want: "1000"},
 		"a fraction of zero is dropped":              {path: "frac", want: "1"},
 		"a fraction longer than a float64 keeps all": {path: "long", want: "1.23456789012345678901"},
+		"leading zeros stay":                         {path: "zeros", want: "007"},
+		"fifteen digits are written out":             {path: "most", want: "-1234.56789012345"},
+		"zeros before them are not among them":       {path: "small", want: "0.000123456789012345"},
+		"sixteen digits stay as they are":            {path: "over", want: "1.234567890123450"},
 		"a number beyond float64 is left alone":      {path: "huge", want: "1e400"},
 		"HTML characters are not escaped":            {path: "html", want: "<a&b>"},
 		"a missing field is missing":                 {path: "nope", missing: true},
@@ -57,6 +63,29 @@ func TestADocumentOfAnyDepthIsSafe(t *testing.T) {
 	}
 	if _, ok := RawFields(append([]byte(`{"a":`), deep...)); ok {
 		t.Error("a bottomless object has fields")
+	}
+}
+
+func TestADocumentMayBeAsWideAsItLikes(t *testing.T) {
+	t.Parallel()
+	wide := []byte(`{"a":[` + strings.Repeat(`{"b":[1]},`, maxDepth) + `{"b":["last"]}]}`)
+	if got, ok := Get(wide, strings.Join([]string{"a", strconv.Itoa(maxDepth), "b", "0"}, ".")); !ok || string(got) != "last" {
+		t.Errorf("the last of %d objects is %q, %t", maxDepth+1, got, ok)
+	}
+	deepest := []byte(strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth))
+	if _, ok := Get(deepest, "@this"); !ok {
+		t.Errorf("a document of %d levels is refused", maxDepth)
+	}
+	if _, ok := Get(slices.Concat([]byte("]"), []byte("["), deepest, []byte("]")), "@this"); ok {
+		t.Errorf("a document of %d levels is read", maxDepth+1)
+	}
+}
+
+func TestAnObjectKeepsTheDigitsOfItsNumbers(t *testing.T) {
+	t.Parallel()
+	object, ok := Object([]byte(`{"id":9007199254740993}`))
+	if got, err := Text(object["id"]); !ok || err != nil || string(got) != "9007199254740993" {
+		t.Errorf("the number is %q, %v", got, err)
 	}
 }
 

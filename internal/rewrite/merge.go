@@ -121,10 +121,8 @@ func combined(into string, merged map[string]any, in map[string][]byte) (map[str
 	if err := enc.Encode(merged); err != nil {
 		return nil, invalid("merge: the fields cannot be JSON together") // the encoder's own error could quote one
 	}
-	out := maps.Clone(in)
-	if out == nil {
-		out = map[string][]byte{}
-	}
+	out := make(map[string][]byte, len(in)+1)
+	maps.Copy(out, in)
 	out[into] = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	return out, nil
 }

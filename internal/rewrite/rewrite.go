@@ -202,10 +202,7 @@ func fits(ctx context.Context, name string) error {
 	if len(name) > maxName {
 		return invalid("name %s has %d bytes, %d are allowed", shown(name), len(name), maxName)
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // shown quotes a name for a message.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,6 +88,7 @@ func TestNamesAreRewrittenByTheRulesInOrder(t *testing.T) {
 		"a template drops by an empty result":  {[]esv1.Rewrite{tpl(`{{ if hasPrefix "x" .value }}{{ .value }}{{ end }}`)}, names{"a": "1", "b": "2", "x": "3"}, names{"x": "3"}},
 		"names may swap":                       {[]esv1.Rewrite{tpl(`{{ ternary "b" "a" (eq .value "a") }}`)}, names{"a": "1", "b": "2"}, names{"b": "1", "a": "2"}},
 		"values are not looked at":             {[]esv1.Rewrite{re("x", "y")}, names{"a": "x\x00\xff"}, names{"a": "x\x00\xff"}},
+		"an empty name is left out":            {nil, names{"": "1", "a": "2"}, names{"a": "2"}},
 		"nothing":                              {[]esv1.Rewrite{re("x", "y"), tpl("{{ .value }}"), merge(nil)}, names{}, names{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,7 +161,8 @@ func TestARuleThatCannotBeAppliedIsNamedAndNoValueIs(t *testing.T) {
 		"repeated too often":               {[]esv1.Rewrite{re("((a{100}){100}){100}", "")}, names{}, "RE2"},
 		"an expression too long":           {[]esv1.Rewrite{re(strings.Repeat("a", 1025), "")}, names{}, "1024 bytes"},
 		"a target too long":                {[]esv1.Rewrite{re("a", strings.Repeat("a", 1025))}, names{}, "1024 bytes"},
-		"an expression too complex":        {[]esv1.Rewrite{re(strings.Repeat(`(\pL{1000})`, 80), "")}, names{}, "its repetitions make 160081 instructions, 10000 are allowed"},
+		"an expression too complex":        {[]esv1.Rewrite{re(strings.Repeat(`(\pL{1000})`, 5), "")}, names{}, "its repetitions make 10006 instructions, 10000 are allowed"},
+		"a word repeated":                  {[]esv1.Rewrite{re("("+strings.Repeat("a", 100)+"){100}", "")}, names{}, "10300 instructions, 10000 are allowed"},
 		"too much for so many bytes":       {[]esv1.Rewrite{re(strings.Repeat(`\pL{999}?`, 4), "")}, names{"a": "1", strings.Repeat("b", 100_000): "1"}, "too complex for 100003 bytes of names"},
 		"rules that are too much together": {[]esv1.Rewrite{re(`\pL{999}?`, "x"), re(`\pL{999}?`, "x"), re(`\pL{999}?`, "x"), re(`\pL{999}?`, "x")}, many(), "rewrite[3]: regexp: source is too complex"},
 		"a name that grows":                {[]esv1.Rewrite{re("", strings.Repeat("x", 1000)), re("", strings.Repeat("x", 1000))}, names{"a": "1"}, "rewrite[1]: regexp: name "},
@@ -202,6 +206,32 @@ func TestARuleThatCannotBeAppliedIsNamedAndNoValueIs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhatTheLimitsAllowIsRewritten(t *testing.T) {
+	t.Parallel()
+	longest := strings.Repeat("a", 1024)
+	for name, tc := range map[string]struct {
+		rules    []esv1.Rewrite
+		in, want names
+	}{
+		"100 rules":                  {slices.Repeat([]esv1.Rewrite{re("^", "b")}, 100), names{"a": "1"}, names{strings.Repeat("b", 100) + "a": "1"}},
+		"1024 bytes each":            {[]esv1.Rewrite{re(longest, strings.Repeat("b", 1024))}, names{longest: "1"}, names{strings.Repeat("b", 1024): "1"}},
+		"names of 4096 bytes":        {[]esv1.Rewrite{re("x", "y"), tpl("{{ .value }}")}, names{strings.Repeat("a", 4096): "1"}, names{strings.Repeat("a", 4096): "1"}},
+		"16 MiB of names and values": {[]esv1.Rewrite{re("a", "b")}, names{"a": strings.Repeat("v", 16<<20-1)}, names{"b": strings.Repeat("v", 16<<20-1)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got, err := apply(t.Context(), tc.rules, tc.in); err != nil || !maps.Equal(got, tc.want) {
+				t.Errorf("%d names, %v", len(got), err)
+			}
+		})
+	}
+	for name, in := range map[string]names{"a longer value": {"a": strings.Repeat(canary, 2<<20)[:16<<20]}, "a longer name": {strings.Repeat("a", 4097): ""}} {
+		if _, err := apply(t.Context(), []esv1.Rewrite{re("x", "y")}, in); !errors.Is(err, providers.ErrInvalid) {
+			t.Errorf("%s is taken: %v", name, err)
+		}
 	}
 }
 
