@@ -90,12 +90,8 @@ func (i *Identity) Fits(l Lock) bool {
 	return l.Type == agebox.LockType && (l.Key == "" || l.Key == i.Fingerprint())
 }
 
-// Unwrap does one private-key operation and returns the file key, or ErrWrongKey when the lock is not for this identity. It
-// returns the error of ctx when that is done before the operation.
-func (i *Identity) Unwrap(ctx context.Context, l Lock) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
+// Unwrap does one private-key operation and returns the file key, or ErrWrongKey when the lock is not for this identity.
+func (i *Identity) Unwrap(_ context.Context, l Lock) ([]byte, error) {
 	fileKey, err := i.key.Unwrap(agebox.Lock{Type: l.Type, Args: l.Args, Body: l.Body})
 	if err != nil {
 		return nil, ErrWrongKey

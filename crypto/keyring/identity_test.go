@@ -70,7 +70,7 @@ func TestEachKindHasItsNewestKeyAndFitsItsOwnLocks(t *testing.T) {
 		want bool
 	}{
 		{first, named, true}, {second, named, false}, {second, unnamed, true}, {pair, named, false},
-		{pair, rsa, true}, {first, rsa, false}, {pair, keyring.Lock{Type: keyring.TypeRSA, Body: make([]byte, 129)}, false},
+		{pair, keyring.Lock{Type: agebox.HeldLockType, Body: make([]byte, 128)}, false}, {pair, rsa, true}, {first, rsa, false}, {pair, keyring.Lock{Type: keyring.TypeRSA, Body: make([]byte, 129)}, false},
 	} {
 		if got := c.key.Fits(c.lock); got != c.want {
 			t.Errorf("%s fits %s %s: %t", c.key.Fingerprint(), c.lock.Type, c.lock.Key, got)

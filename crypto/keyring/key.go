@@ -84,12 +84,9 @@ func (p privateKey) Fits(l Lock) bool {
 	return fitsRSA(p.key, l) || l.Type == agebox.HeldLockType && l.Key == p.fingerprint
 }
 
-func (p privateKey) Unwrap(ctx context.Context, l Lock) ([]byte, error) {
+func (p privateKey) Unwrap(_ context.Context, l Lock) ([]byte, error) {
 	if l.Type != agebox.HeldLockType {
-		return unwrapRSA(ctx, p.key, l)
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
+		return unwrapRSA(p.key, l)
 	}
 	fileKey, err := agebox.UnwrapHeld(p.key, agebox.Lock{Type: l.Type, Args: l.Args, Body: l.Body, Key: l.Key})
 	if err != nil {
@@ -102,13 +99,7 @@ func fitsRSA(key *rsa.PrivateKey, l Lock) bool {
 	return l.Type == TypeRSA && len(l.Body) == key.Size()
 }
 
-func unwrapRSA(ctx context.Context, key *rsa.PrivateKey, l Lock) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if l.Type != TypeRSA {
-		return nil, ErrWrongKey
-	}
+func unwrapRSA(key *rsa.PrivateKey, l Lock) ([]byte, error) {
 	sessionKey, err := rsahybrid.Unwrap(key, key.Size(), l.Body, l.Label)
 	if err != nil {
 		return nil, ErrWrongKey

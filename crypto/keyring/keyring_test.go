@@ -184,6 +184,10 @@ func TestValuesAreSealedToACertificateUntilItExpires(t *testing.T) {
 	if _, err := keyring.ParseRecipient(ecdsaCertificate(t), start()); !errors.Is(err, keyring.ErrNotRSA) {
 		t.Errorf("an ECDSA certificate: %v", err)
 	}
+	both := slices.Concat(pair.PrivateKeyPEM(), pair.CertificatePEM())
+	if key, err := keyring.ParseRecipient(both, start()); err != nil || !key.Equal(pair.Public()) {
+		t.Errorf("a certificate in a file that begins with its key: %v", err)
+	}
 	if _, err := keyring.ParseRecipient(pair.PrivateKeyPEM(), start()); !errors.Is(err, keyring.ErrNoCertificate) {
 		t.Errorf("a private key: %v", err)
 	}

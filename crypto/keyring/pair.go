@@ -169,9 +169,9 @@ func (p *Pair) Since() time.Time { return p.order }
 func (p *Pair) Fits(l Lock) bool { return fitsRSA(p.private, l) }
 
 // Unwrap does one private-key operation and returns the session key, or ErrWrongKey when this pair or label is not the one
-// that it was wrapped for. It returns the error of ctx when that is done before the operation.
-func (p *Pair) Unwrap(ctx context.Context, l Lock) ([]byte, error) {
-	return unwrapRSA(ctx, p.private, l)
+// that it was wrapped for.
+func (p *Pair) Unwrap(_ context.Context, l Lock) ([]byte, error) {
+	return unwrapRSA(p.private, l)
 }
 
 // Format prints the fingerprint for every verb, so that no log or error can hold the private key.
@@ -206,7 +206,7 @@ func PrivateKeys(data []byte) iter.Seq[*rsa.PrivateKey] {
 			case "PRIVATE KEY":
 				key, _ = x509.ParsePKCS8PrivateKey(block.Bytes)
 			}
-			if key, ok := key.(*rsa.PrivateKey); ok && key != nil && !yield(key) {
+			if key, _ := key.(*rsa.PrivateKey); key != nil && !yield(key) {
 				return
 			}
 		}

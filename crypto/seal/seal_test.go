@@ -310,6 +310,15 @@ type one struct{ key keyring.Key }
 
 func (o one) Candidates(string) []keyring.Key { return []keyring.Key{o.key, refusing{}} }
 
+func TestAnErrorThatAnotherKeyMayCureIsNoFaultOfTheValue(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{seal.ErrNoKey, seal.ErrLimit, seal.ErrNoRecipient, keyring.ErrRetired, context.Canceled, errors.New("the key service is down")} {
+		if seal.IsFault(err) {
+			t.Errorf("%q is called a fault of the value", err)
+		}
+	}
+}
+
 func TestOpeningStopsBetweenKeysWhenTheContextEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -7,6 +7,7 @@ package redact
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ func apiText(err error) string {
 }
 
 func statusText(s metav1.Status) string {
-	text := "the API server answered " + string(reasonOf(s))
+	text := "the API server answered " + reasonOf(s)
 	if s.Details == nil {
 		return text
 	}
@@ -70,11 +71,12 @@ func statusText(s metav1.Status) string {
 	return text
 }
 
-func reasonOf(s metav1.Status) metav1.StatusReason {
-	if s.Reason == "" {
-		return metav1.StatusReasonUnknown
+// reasonOf is the reason or, where there is none, as in the answer of a proxy before the API server, the code.
+func reasonOf(s metav1.Status) string {
+	if s.Reason == metav1.StatusReasonUnknown { // the empty one
+		return fmt.Sprintf("HTTP %d", s.Code)
 	}
-	return s.Reason
+	return string(s.Reason)
 }
 
 var plainField = regexp.MustCompile(`^[A-Za-z0-9_./\-\[\]]{1,128}$`)
@@ -82,7 +84,7 @@ var plainField = regexp.MustCompile(`^[A-Za-z0-9_./\-\[\]]{1,128}$`)
 // Field returns a field path of an API error when it is one, and "" when it could be something else: the API server puts
 // map keys into paths, and those are chosen by whoever wrote the object.
 func Field(path string) string {
-	if path == "<nil>" || !plainField.MatchString(path) {
+	if !plainField.MatchString(path) {
 		return ""
 	}
 	return path

@@ -1,6 +1,7 @@
 package redact_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,6 +27,13 @@ func TestAPIErrorsKeepTheReasonAndTheFieldsAndNothingElse(t *testing.T) {
 		"a rejected field is named, not quoted": {
 			apierrors.NewInvalid(kind, "db", field.ErrorList{field.Invalid(field.NewPath("data").Key("password"), canary, "bad")}),
 			"the API server answered Invalid for data[password]"},
+		"fields have one order": {
+			apierrors.NewInvalid(kind, "db", field.ErrorList{field.Required(field.NewPath("type"), ""), field.Required(field.NewPath("data"), ""), field.Required(field.NewPath("type"), "")}),
+			"the API server answered Invalid for data, type"},
+		"a fault of no field names none": {apierrors.NewInvalid(kind, "db", field.ErrorList{field.Invalid(nil, canary, "bad")}), "the API server answered Invalid"},
+		"an answer without a reason":     {apierrors.NewGenericServerResponse(451, "patch", schema.GroupResource{Resource: "secrets"}, "db", canary, 0, true), "the API server answered HTTP 451"},
+		"no answer in time":              {fmt.Errorf("dial %s: %w", canary, context.DeadlineExceeded), "the API server did not answer in time"},
+		"a request that was given up":    {fmt.Errorf("dial %s: %w", canary, context.Canceled), "the request was cancelled"},
 		"a map key that is not a plain name is left out": {
 			apierrors.NewInvalid(kind, "db", field.ErrorList{field.Invalid(field.NewPath("data").Key("a "+canary), 1, "bad")}),
 			"the API server answered Invalid"},
