@@ -110,8 +110,8 @@ func (f *file) scope(o *object) {
 	if namespace == "" && scope != seal.ClusterWide {
 		f.add(Warning, o.line("metadata"), "scope", o.name(), "write metadata.namespace, so that it opens wherever it is applied from", "it has no namespace, to which its values are bound: it opens only when it is applied to the right one")
 	}
-	for field, value := range map[string]string{"name": name, "namespace": namespace} {
-		other := o.text("spec", "template", "metadata", field)
+	for _, field := range []string{"name", "namespace"} {
+		value, other := o.text("metadata", field), o.text("spec", "template", "metadata", field)
 		if other != "" && value != "" && other != value {
 			f.add(Warning, o.line("spec", "template", "metadata", field), "scope", o.name(), "make the two the same", "the template has another %s than the SealedSecret, whose own counts", field)
 		}
