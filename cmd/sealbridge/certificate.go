@@ -44,8 +44,13 @@ func (c *connection) fetchCertificate(ctx context.Context, reached *cluster, nam
 	return read(ctx, "--cert", c.at.cert)
 }
 
-// read returns what a flag names: a file, or a file:, http: or https: URL.
+// read returns the text that a flag names: of a file, or a file:, http: or https: URL.
 func read(ctx context.Context, flag, from string) ([]byte, error) {
+	text, err := readRaw(ctx, flag, from)
+	return withoutMarks(text), err
+}
+
+func readRaw(ctx context.Context, flag, from string) ([]byte, error) {
 	scheme, _, _ := strings.Cut(from, ":")
 	switch scheme = strings.ToLower(scheme); {
 	case strings.HasPrefix(from[len(scheme):], "://") && (scheme == "http" || scheme == "https"):

@@ -170,10 +170,7 @@ func (r *editRun) edit(ctx context.Context) error {
 		return inFile(r.path, err)
 	}
 	if r.flags.open {
-		if _, err := r.host.stdout.Write(old); err != nil {
-			return fmt.Errorf("write the output: %w", err)
-		}
-		return nil
+		return r.host.output(old)
 	}
 	value, err := r.value()
 	if err != nil {
@@ -223,14 +220,11 @@ func (r *editRun) value() ([]byte, error) {
 func (r *editRun) readValue() ([]byte, error) {
 	switch {
 	case r.flags.fromFile != "":
-		file, err := os.Open(r.flags.fromFile)
+		file, err := openNamed("--from-file", r.flags.fromFile)
 		if err != nil {
-			return nil, &sealing.Error{Problem: "read --from-file: " + err.Error(), Hint: openHint(err), Cause: err}
+			return nil, err
 		}
 		defer func() { _ = file.Close() }()
-		if info, err := file.Stat(); err == nil && info.IsDir() {
-			return nil, &sealing.Error{Problem: "read --from-file: " + r.flags.fromFile + " is a directory", Hint: "name a file"}
-		}
 		return sealing.ReadValue(file)
 	case r.host.terminal:
 		file, ok := r.host.stdin.(*os.File)

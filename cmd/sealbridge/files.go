@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sealbridge/sealbridge/internal/manifest"
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
@@ -28,6 +29,26 @@ func readFile(path string) ([]byte, error) {
 		return nil, &sealing.Error{Problem: path + " is a directory", Hint: "name a file"}
 	}
 	return readBounded(file, path)
+}
+
+// openNamed opens the file that a flag names.
+func openNamed(flag, path string) (*os.File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, &sealing.Error{Problem: "read " + flag + ": " + err.Error(), Hint: openHint(err), Cause: err}
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close()
+		return nil, &sealing.Error{Problem: "read " + flag + ": " + path + " is a directory", Hint: "name a file"}
+	}
+	return file, nil
+}
+
+// withoutMarks returns a text as UTF-8 without a byte order mark: PowerShell's > writes a certificate or a key as UTF-16, or with
+// a mark, and what is neither stays as it is.
+func withoutMarks(text []byte) []byte {
+	text, _ = manifest.FromUTF16(text)
+	return bytes.TrimPrefix(text, []byte("\ufeff"))
 }
 
 // openHint says what to do about a file that cannot be opened.
@@ -106,7 +127,10 @@ func replace(path string, content []byte, mode fs.FileMode, may func(path string
 	case err == nil && info.IsDir():
 		return &sealing.Error{Problem: path + " is a directory", Hint: "name a file"}
 	case err == nil && !info.Mode().IsRegular():
-		return os.WriteFile(path, content, mode) //nolint:gosec // G703: writing the file that the user names is what commands do
+		if err := os.WriteFile(path, content, mode); err != nil { //nolint:gosec // G703: writing the file that the user names is what commands do
+			return &sealing.Error{Problem: fmt.Sprintf("write %s: %s", path, cause(err)), Hint: "it may have taken a part; run the command again where its output has room", Cause: err}
+		}
+		return nil
 	case err == nil:
 		mode, exists = info.Mode().Perm(), true
 	}

@@ -307,6 +307,7 @@ func (r *keysRun) backupRecipients() ([]age.Recipient, error) {
 	if err != nil {
 		return nil, err
 	}
+	data = withoutMarks(data)
 	found, err := age.ParseRecipients(bytes.NewReader(data))
 	switch {
 	case err == nil:

@@ -74,7 +74,7 @@ func runLint(f *lintFlags, h host, paths []string) error {
 		if err != nil {
 			return err
 		}
-		certificate, err := keyring.ParseCertificate(text)
+		certificate, err := keyring.ParseCertificate(withoutMarks(text))
 		if err != nil {
 			return inFile(f.cert, certificateError(err))
 		}

@@ -101,6 +101,14 @@ func newRoot(ctx context.Context, h host) *cobra.Command {
 	return root
 }
 
+// output writes the result of a command that changes nothing else.
+func (h host) output(text []byte) error {
+	if _, err := h.stdout.Write(text); err != nil {
+		return &sealing.Error{Problem: "write the output: " + cause(err).Error(), Hint: "run the command again where its output has room", Cause: err}
+	}
+	return nil
+}
+
 // asProblem returns the error that says what to do.
 func asProblem(err error) (*sealing.Error, bool) {
 	var known *sealing.Error

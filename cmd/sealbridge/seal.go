@@ -190,9 +190,9 @@ func (r *sealRun) rawValue() ([]byte, error) {
 		if _, after, ok := strings.Cut(path, "="); ok { // the key has no meaning for a single value
 			path = after
 		}
-		file, err := os.Open(path)
+		file, err := openNamed("--from-file", path)
 		if err != nil {
-			return nil, &sealing.Error{Problem: "read --from-file: " + err.Error(), Hint: openHint(err), Cause: err}
+			return nil, err
 		}
 		defer func() { _ = file.Close() }()
 		from = file
@@ -242,7 +242,7 @@ func readPrivateKeys(paths []string) (sealing.PrivateKeys, error) {
 		if err != nil {
 			return nil, err
 		}
-		more, err := sealing.ReadPrivateKeys(data)
+		more, err := sealing.ReadPrivateKeys(withoutMarks(data))
 		if err != nil {
 			return nil, inFile(path, err)
 		}
@@ -313,8 +313,5 @@ func (r *sealRun) write(text []byte) error {
 	if r.flags.output != "" {
 		return replaceFile(r.flags.output, text)
 	}
-	if _, err := r.host.stdout.Write(text); err != nil {
-		return fmt.Errorf("write the output: %w", err)
-	}
-	return nil
+	return r.host.output(text)
 }

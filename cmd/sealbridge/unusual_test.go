@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 // alone runs a command line in the process, without an environment.
@@ -245,5 +248,67 @@ func TestAPlainSecretThatCouldNotBeWrittenWholeIsNotLeft(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "plain.yaml")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a part of the file was left: %v", err)
+	}
+}
+
+func TestAResultThatCannotBeWrittenIsAnErrorWithACure(t *testing.T) {
+	t.Parallel()
+	s := newSides(t)
+	path := sealedFile(t, s, t.TempDir(), "db.yaml")
+	for _, args := range [][]string{
+		{"kubeseal", "--cert", s.cert, "--fetch-cert"},
+		{"sealbridge", "edit", path, "k", "--open", "--recovery-private-key", s.key},
+	} {
+		var errs bytes.Buffer
+		code := run(t.Context(), args, host{stdout: full{}, stderr: &errs, env: func(string) (string, bool) { return "", false }})
+		if code != 1 || errs.String() != "error: write the output: no space left on device\nhint: run the command again where its output has room\n" {
+			t.Errorf("%q: %d: %s", args, code, errs.String())
+		}
+	}
+	if runtime.GOOS != "linux" {
+		return
+	}
+	var errs bytes.Buffer
+	code := run(t.Context(), []string{"kubeseal", "--cert", s.cert, "--fetch-cert", "-w", "/dev/full"}, host{stderr: &errs, env: func(string) (string, bool) { return "", false }})
+	if code != 1 || !strings.HasPrefix(errs.String(), "error: write /dev/full: no space left on device\nhint: ") {
+		t.Errorf("a device: %d: %s", code, errs.String())
+	}
+}
+
+// PowerShell's > writes UTF-16 with a byte order mark, its Out-File -Encoding utf8 UTF-8 with one.
+func TestACertificateAndAKeyThatPowerShellSavedAreRead(t *testing.T) {
+	t.Parallel()
+	s, dir := newSides(t), t.TempDir()
+	path := sealedFile(t, s, dir, "db.yaml")
+	for name, encode := range map[string]func(text []byte) []byte{
+		"a byte order mark": func(text []byte) []byte { return append([]byte("\ufeff"), text...) },
+		"UTF-16": func(text []byte) []byte {
+			out := []byte{0xff, 0xfe}
+			for _, unit := range utf16.Encode([]rune(string(text))) {
+				out = append(out, byte(unit), byte(unit>>8))
+			}
+			return out
+		},
+	} {
+		files := map[string]string{}
+		for _, from := range []string{s.cert, s.key} {
+			text, err := os.ReadFile(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[from] = filepath.Join(dir, filepath.Base(from))
+			if err := os.WriteFile(files[from], encode(bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, args := range [][]string{
+			{"rewrap", "--force", "--recovery-private-key", files[s.key], "--cert", files[s.cert], path},
+			{"lint", "--cert", files[s.cert], path},
+		} {
+			var errs bytes.Buffer
+			if code := run(t.Context(), append([]string{"sealbridge"}, args...), host{stdout: io.Discard, stderr: &errs, env: func(string) (string, bool) { return "", false }}); code != 0 {
+				t.Errorf("%s, %s: %d: %s", name, args[0], code, errs.String())
+			}
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -280,7 +279,11 @@ func (o *Object) Place(options Options) (string, error) {
 func (o *Object) Open(open Opener, namespace, key string) ([]byte, error) {
 	text := o.Sealed(key)
 	if _, ok := o.Values[key]; !ok && (key != DeprecatedKey || o.Deprecated == "") {
-		return nil, problem("it has: "+strings.Join(slices.Sorted(maps.Keys(o.Values)), ", "), "the SealedSecret has no key %q", key)
+		hint := "it has no key at all; sealbridge set adds one"
+		if len(o.Values) > 0 {
+			hint = "it has: " + strings.Join(o.Keys(), ", ")
+		}
+		return nil, problem(hint, "the SealedSecret has no key %q", key)
 	}
 	value, err := open(o.Scope, namespace, o.Name, text)
 	if err != nil {

@@ -124,3 +124,44 @@ func TestASealedSecretThatCannotBeReadIsNotChanged(t *testing.T) {
 		wantProblem(t, err, want)
 	}
 }
+
+func TestWhatIsAddedToAFileHasItsLineEnds(t *testing.T) {
+	t.Parallel()
+	const one = "apiVersion: bitnami.com/v1alpha1\r\nkind: SealedSecret\r\nmetadata: {name: a, namespace: ns}\r\nspec:\r\n  encryptedData: {}"
+	for name, text := range map[string]string{"a last line end": one + "\r\n", "none": one} {
+		file, err := sealing.ReadFile([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets, err := sealing.ReadSecrets(strings.NewReader("metadata: {name: b, namespace: ns}\ndata: {k: dg==}\n---\nmetadata: {name: c, namespace: ns}\ndata: {k: dg==}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range secrets {
+			if err := file.Update(s, in(t, "", false), sealing.YAML); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := file.Text()
+		if err != nil {
+			t.Fatal(err)
+		}
+		added, whole := strings.CutPrefix(string(got), one+"\r\n---\r\n")
+		if !whole || strings.Contains(strings.ReplaceAll(added, "\r\n", ""), "\n") || strings.Contains(added, "\r\n\r\n") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestAKeyThatIsMissedWhereThereIsNoneHasACure(t *testing.T) {
+	t.Parallel()
+	file, err := sealing.ReadFile([]byte("apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a, namespace: ns}\nspec: {encryptedData: {}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.Objects()[0].Open(nil, "ns", "k")
+	var known *sealing.Error
+	if !errors.As(err, &known) || known.Hint != "it has no key at all; sealbridge set adds one" {
+		t.Errorf("%v, %+v", err, known)
+	}
+}

@@ -136,7 +136,7 @@ func (o Options) sealed(s Secret, scope seal.Scope, meta Metadata) (map[string]s
 }
 
 func sealError(where, key string, err error) error {
-	hint := ""
+	hint := "seal to another certificate or recipient; --fetch-cert writes the controller's"
 	if errors.Is(err, seal.ErrTooLarge) {
 		hint = "split the value; Kubernetes holds at most 1 MiB in one Secret"
 	}

@@ -58,8 +58,11 @@ func (f *File) Update(s Secret, o Options, format Format) error {
 		if err != nil {
 			return err
 		}
-		if len(f.text) > 0 && !bytes.HasSuffix(f.text, []byte("\n")) {
-			f.added = append(f.added, '\n')
+		if len(f.text) > 0 && !bytes.HasSuffix(f.text, []byte("\n")) && len(f.added) == 0 {
+			text = append([]byte("\n"), text...)
+		}
+		if first, _, _ := bytes.Cut(f.text, []byte("\n")); bytes.HasSuffix(first, []byte("\r")) {
+			text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
 		}
 		f.added = append(f.added, text...)
 		return nil
