@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
 	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/manifest"
 	"github.com/sealbridge/sealbridge/internal/yamledit"
@@ -287,10 +288,11 @@ func (o *Object) Open(open Opener, namespace, key string) ([]byte, error) {
 	}
 	value, err := open(o.Scope, namespace, o.Name, text)
 	if err != nil {
-		return nil, &Error{
-			Problem: fmt.Sprintf("open %s of %s: %s", key, o, err),
-			Hint:    "a value opens under the namespace, name and scope that it was sealed for, and with the key that it was sealed to", Cause: err,
+		hint := "a value opens under the namespace, name and scope that it was sealed for, and with the key that it was sealed to"
+		if errors.Is(err, seal.ErrEncoding) || errors.Is(err, rsahybrid.ErrTooShort) {
+			hint = "seal the value anew: sealbridge set"
 		}
+		return nil, &Error{Problem: fmt.Sprintf("open %s of %s: %s", key, o, err), Hint: hint, Cause: err}
 	}
 	return value, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sealbridge/sealbridge/crypto/seal"
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
@@ -163,5 +164,23 @@ func TestAKeyThatIsMissedWhereThereIsNoneHasACure(t *testing.T) {
 	var known *sealing.Error
 	if !errors.As(err, &known) || known.Hint != "it has no key at all; sealbridge set adds one" {
 		t.Errorf("%v, %+v", err, known)
+	}
+}
+
+func TestAValueThatIsDamagedIsToBeSealedAnew(t *testing.T) {
+	t.Parallel()
+	file, err := sealing.ReadFile([]byte("apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a, namespace: ns}\nspec: {encryptedData: {k: AgA, l: AgAA}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener := seal.NewOpener(sealing.PrivateKeys{}, "", 0)
+	for _, key := range []string{"k", "l"} {
+		_, err = file.Objects()[0].Open(func(scope seal.Scope, namespace, name, text string) ([]byte, error) {
+			return opener.Open(t.Context(), scope, namespace, name, text)
+		}, "ns", key)
+		var known *sealing.Error
+		if !errors.As(err, &known) || known.Hint != "seal the value anew: sealbridge set" {
+			t.Errorf("%s: %v, %+v", key, err, known)
+		}
 	}
 }
