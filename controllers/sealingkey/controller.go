@@ -194,7 +194,11 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	keys := load(secrets, c.deps.Order, held...)
 	c.warn(ctx, newFaults(c.reported, keys.faults))
 	if len(without) > 0 && c.leads() {
-		// While the first key is being made nobody is told that there is none, unless that fails.
+		// While the first key is being made nobody is told that there is none, unless that fails. One that was retired meanwhile is
+		// none at once: what would be sealed to it would never open.
+		if before, _ := c.deps.Keeper.Ring(); before != nil {
+			c.deps.Keeper.replace(keys.ring)
+		}
 		for _, k := range without {
 			if err := c.createFirst(ctx, k); err != nil {
 				c.deps.Keeper.replace(keys.ring)

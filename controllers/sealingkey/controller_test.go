@@ -4,9 +4,11 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +28,7 @@ import (
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/controllers/sealingkey"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -200,6 +203,38 @@ func TestAFirstKeyThatWasRetiredIsReplaced(t *testing.T) {
 	if len(names) != 2 || !names["sealed-secrets-key-first"] {
 		t.Errorf("keys: %v", names)
 	}
+}
+
+func TestAKeyThatWasRetiredIsGivenToNobodyWhileAnotherIsMade(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	ns, c := cp.Namespace(t), newClient(t, cp.Config())
+	var retired atomic.Bool
+	made := make(chan struct{})
+	cfg := cp.Config()
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
+			if retired.Load() && req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/secrets") {
+				select {
+				case <-made:
+				case <-req.Context().Done():
+					return nil, req.Context().Err()
+				}
+			}
+			return next.RoundTrip(req)
+		})
+	})
+	keeper, _ := replica(t, cfg, ns, false)
+	eventually(t, "the first key", func() bool { return size(keeper) == 1 })
+	retired.Store(true)
+	secret := keySecrets(t, c, ns)[0]
+	secret.Labels[v1alpha1.LabelSealingKey] = v1alpha1.SealingKeyCompromised
+	if err := c.Update(t.Context(), &secret); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "no key", func() bool { return size(keeper) == 0 })
+	close(made)
+	eventually(t, "another key", func() bool { return size(keeper) == 1 })
 }
 
 func TestTheRoleInItsOwnNamespaceIsEnough(t *testing.T) {
