@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -142,6 +143,7 @@ func TestABrokenSecretIsRefusedWithoutQuotingIt(t *testing.T) {
 		"a certificate of rubbish": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte(canary)}), pair.PrivateKeyPEM(), keyring.ErrNoCertificate},
 		"somebody's certificate":   {other.CertificatePEM(), pair.PrivateKeyPEM(), keyring.ErrMismatch},
 		"an ECDSA certificate":     {ecdsaCertificate(t), pair.PrivateKeyPEM(), keyring.ErrNotRSA},
+		"a key of 512 bits":        {smallCertificate(t), pair.PrivateKeyPEM(), keyring.ErrSize},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,6 +172,31 @@ func ecdsaCertificate(t testing.TB) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
+// smallCertificate has a key of 512 bits, of which only the public half is needed.
+func smallCertificate(t testing.TB) []byte {
+	t.Helper()
+	issuer, template := generate(t, 0, 1024), &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: start(), NotAfter: start().Add(day)}
+	key, err := x509.ParsePKCS1PrivateKey(decodePEM(t, issuer.PrivateKeyPEM()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 511, 1), E: 65537}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, small, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func decodePEM(t testing.TB, text []byte) []byte {
+	t.Helper()
+	block, _ := pem.Decode(text)
+	if block == nil {
+		t.Fatal("no PEM")
+	}
+	return block.Bytes
+}
+
 func TestValuesAreSealedToACertificateUntilItExpires(t *testing.T) {
 	t.Parallel()
 	pair := generate(t, 0, 2048)
@@ -180,6 +207,9 @@ func TestValuesAreSealedToACertificateUntilItExpires(t *testing.T) {
 	var expired *keyring.ExpiredError
 	if !errors.As(err, &expired) || err.Error() != "failed to encrypt using an expired certificate on October 29, 2036" {
 		t.Errorf("after its last moment: %v", err)
+	}
+	if _, err := keyring.ParseRecipient(smallCertificate(t), start()); !errors.Is(err, keyring.ErrSize) {
+		t.Errorf("a key to which nothing can be sealed: %v", err)
 	}
 	if _, err := keyring.ParseRecipient(ecdsaCertificate(t), start()); !errors.Is(err, keyring.ErrNotRSA) {
 		t.Errorf("an ECDSA certificate: %v", err)

@@ -27,6 +27,8 @@ var (
 	ErrNoCertificate = errors.New("no X.509 certificate in PEM")
 	// ErrNotRSA: the certificate's key is of another kind.
 	ErrNotRSA = errors.New("the certificate's key is not an RSA key")
+	// ErrSize: nothing can be sealed to the certificate's key, which is too small or too large for the format.
+	ErrSize = fmt.Errorf("the certificate's RSA key does not have %d to %d bits", rsahybrid.MinWrapped*8, rsahybrid.MaxWrapped*8)
 	// ErrMismatch: the certificate belongs to another private key.
 	ErrMismatch = errors.New("the certificate does not belong to the private key")
 )
@@ -48,7 +50,7 @@ type Pair struct {
 }
 
 // ParsePair reads a key pair as a kubernetes.io/tls Secret holds it: tls.crt with at least one certificate, of which the
-// first counts, and tls.key. It returns ErrNoPrivateKey, ErrNoCertificate, ErrNotRSA or ErrMismatch.
+// first counts, and tls.key. It returns ErrNoPrivateKey, ErrNoCertificate, ErrNotRSA, ErrSize or ErrMismatch.
 func ParsePair(certPEM, keyPEM []byte) (*Pair, error) {
 	private, err := ParsePrivateKey(keyPEM)
 	if err != nil {
@@ -279,6 +281,9 @@ func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 func rsaKey(cert *x509.Certificate) (*rsa.PublicKey, error) {
 	switch key := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
+		if size := key.Size(); size < rsahybrid.MinWrapped || size > rsahybrid.MaxWrapped {
+			return nil, ErrSize
+		}
 		return key, nil
 	case *ecdsa.PublicKey:
 		return nil, fmt.Errorf("%w but an ECDSA key", ErrNotRSA)
