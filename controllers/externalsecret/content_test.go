@@ -267,8 +267,9 @@ func TestHashesAreThoseOfExternalSecretsOperator(t *testing.T) {
 
 func TestASecretThatIsNotOursToWriteIsRefused(t *testing.T) {
 	t.Parallel()
-	es := &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{UID: "me"}}
+	es := esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Name: "es", UID: "me"}}
 	tests := map[string]struct {
+		policy esv1.CreationPolicy
 		change func(*corev1.Secret)
 		wants  corev1.SecretType
 		err    string
@@ -281,6 +282,20 @@ func TestASecretThatIsNotOursToWriteIsRefused(t *testing.T) {
 		"controlled by another": {change: func(s *corev1.Secret) {
 			s.OwnerReferences = []metav1.OwnerReference{{Kind: "ExternalSecret", Name: "b", UID: "x", Controller: ptr.To(true)}}
 		}, err: "target is owned by another: Secret a/s is controlled by ExternalSecret b"},
+		"controlled by a predecessor": {change: func(s *corev1.Secret) {
+			s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret", Name: "es", UID: "x", Controller: ptr.To(true)}}
+		}},
+		"controlled by a certificate": {change: func(s *corev1.Secret) {
+			s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "cert-manager.io/v1", Kind: "Certificate", Name: "es", UID: "x", Controller: ptr.To(true)}}
+		}, err: "is controlled by Certificate es"},
+		"controlled by a certificate, and shared": {policy: esv1.CreationMerge, change: func(s *corev1.Secret) {
+			s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "cert-manager.io/v1", Kind: "Certificate", Name: "es", UID: "x", Controller: ptr.To(true)}}
+		}},
+		"controlled by another, and shared": {policy: esv1.CreationMerge, change: func(s *corev1.Secret) {
+			s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret", Name: "b", UID: "x", Controller: ptr.To(true)}}
+		}, err: "is controlled by ExternalSecret b"},
+		"that may be changed":   {change: func(s *corev1.Secret) { s.Immutable = ptr.To(false) }},
+		"of the type":           {wants: corev1.SecretTypeOpaque},
 		"a token of an account": {change: func(s *corev1.Secret) { s.Type = corev1.SecretTypeServiceAccountToken }, err: "is refused"},
 		"a bootstrap token":     {change: func(s *corev1.Secret) { s.Type = corev1.SecretTypeBootstrapToken }, err: "is refused"},
 		"immutable":             {change: func(s *corev1.Secret) { s.Immutable = ptr.To(true) }, err: "is immutable"},
@@ -295,7 +310,9 @@ func TestASecretThatIsNotOursToWriteIsRefused(t *testing.T) {
 			if tt.change != nil {
 				tt.change(s)
 			}
-			err := refuseTarget(s, es, tt.wants)
+			es := es
+			es.Spec.Target.CreationPolicy = tt.policy
+			err := refuseTarget(s, &es, tt.wants)
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("refuseTarget: %v, want %q", err, tt.err)
 			}

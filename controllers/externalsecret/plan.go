@@ -178,12 +178,9 @@ func (s *scope) due(synced, changed bool) bool {
 	switch {
 	case !synced:
 		return true
-	case s.es.Spec.RefreshPolicy == esv1.RefreshCreatedOnce:
-		return false
 	case s.es.Spec.RefreshPolicy == esv1.RefreshOnChange:
 		return changed
-	}
-	if intervalOf(&s.es.Spec) == 0 {
+	case intervalOf(&s.es.Spec) == 0:
 		return false
 	}
 	last := s.lastRefresh()

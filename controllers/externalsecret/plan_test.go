@@ -2,6 +2,7 @@ package externalsecret
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,17 @@ func TestWhatIsDueFollowsFromWhatIsKnown(t *testing.T) {
 			given: []func(*scope){later(time.Minute), func(s *scope) { s.news, s.memo.refreshed = start.Add(time.Second), start.Add(2*time.Second) }}, want: plan{}},
 		"CreatedOnce: what it reads was seen to have changed": {
 			given: []func(*scope){set(esv1.RefreshCreatedOnce, time.Hour), func(s *scope) { s.news = start.Add(time.Second) }}, want: plan{}},
+		"the store was not known before a restart": {given: []func(*scope){func(s *scope) { s.stores = storeOf("uid", 2) }}, want: plan{}},
+		"what it reads was seen to have changed in a window that denies": {
+			given: []func(*scope){func(s *scope) {
+				s.news = start.Add(time.Second)
+				s.windows, _ = parseWindows(syncWindows(esv1.SyncWindowDeny, "0 4 * * *", "6h"))
+			}}, want: plan{}},
+		"interval 0: a status of no version": {
+			given: []func(*scope){set("", 0), func(s *scope) { s.es.Status.SyncedResourceVersion = "" }}, want: plan{refresh: true, changed: true}},
+		"interval 0: a status of no time": {
+			given: []func(*scope){set("", 0), func(s *scope) { s.es.Status.RefreshTime = metav1.Time{} }}, want: plan{refresh: true}},
+		"the version that was written is no number": {given: []func(*scope){func(s *scope) { s.es.Status.Target.ResourceVersion = "x" }}, want: plan{refresh: true, drifted: true}},
 		"the store did not change": {
 			given: []func(*scope){func(s *scope) {
 				s.memo.stores = fingerprint(storeOf("uid", 2))
@@ -111,6 +123,22 @@ func TestWhatIsDueFollowsFromWhatIsKnown(t *testing.T) {
 				t.Errorf("plan %+v, want %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestTheStoresOfAnObjectHaveOneFingerprint(t *testing.T) {
+	t.Parallel()
+	stores := func() map[esv1.StoreRef]client.Object {
+		out := map[esv1.StoreRef]client.Object{}
+		for i := range 8 {
+			out[esv1.StoreRef{Name: strconv.Itoa(i)}] = &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{UID: types.UID(strconv.Itoa(i)), Generation: 1}}
+		}
+		return out
+	}
+	for range 20 { // the order of maps must not matter: another fingerprint is another read of the stores
+		if one, other := fingerprint(stores()), fingerprint(stores()); one != other {
+			t.Fatalf("%s and %s for the same stores", one, other)
+		}
 	}
 }
 
@@ -203,6 +231,9 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 		"a name to find that is no expression": {func(s *esv1.ExternalSecretSpec) {
 			s.DataFrom = []esv1.DataFrom{{Find: &esv1.Find{Name: &esv1.FindName{RegExp: "("}}}}
 		}, "spec.dataFrom[0].find: name.regexp is not a regular expression"},
+		"a name to find that is longer than it may be": {func(s *esv1.ExternalSecretSpec) {
+			s.DataFrom = []esv1.DataFrom{{Find: &esv1.Find{Name: &esv1.FindName{RegExp: strings.Repeat("a", 1025)}}}}
+		}, "spec.dataFrom[0].find: name.regexp is not a regular expression (RE2) of 1024 bytes at most"},
 		"spec.dataFrom[0].sourceRef.generatorRef": {func(s *esv1.ExternalSecretSpec) {
 			s.DataFrom = []esv1.DataFrom{{SourceRef: &esv1.DataFromSourceRef{GeneratorRef: &esv1.GeneratorRef{}}}}
 		}, ""},
@@ -238,7 +269,7 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 	}
 	all := base()
 	all.RefreshPolicy = esv1.RefreshOnChange
-	all.DataFrom = []esv1.DataFrom{{Find: &esv1.Find{Name: &esv1.FindName{RegExp: "^a"}, Tags: map[string]string{"a": "b"}}}, {Extract: &esv1.RemoteRef{Key: "k"}, Rewrite: []esv1.Rewrite{
+	all.DataFrom = []esv1.DataFrom{{Find: &esv1.Find{Name: &esv1.FindName{RegExp: strings.Repeat("a", 1024)}, Tags: map[string]string{"a": "b"}}}, {Extract: &esv1.RemoteRef{Key: "k"}, Rewrite: []esv1.Rewrite{
 		{Regexp: &esv1.RewriteRegexp{Source: "a", Target: "b"}}, {Transform: &esv1.RewriteTransform{Template: "{{ .value }}"}}, {Merge: &esv1.RewriteMerge{}},
 	}}}
 	all.Target = esv1.Target{Name: "x", CreationPolicy: esv1.CreationOwner, DeletionPolicy: esv1.DeletionRetain, Template: &esv1.Template{
@@ -262,7 +293,12 @@ func TestEntriesOfOneKeyAreOneDocument(t *testing.T) {
 			{SecretKey: "d", RemoteRef: esv1.RemoteRef{Key: "db", MetadataPolicy: esv1.MetadataFetch}},
 			{SecretKey: "e", RemoteRef: esv1.RemoteRef{Key: "db", Version: "3"}},
 		},
-		DataFrom: []esv1.DataFrom{{Extract: &esv1.RemoteRef{Key: "db"}}},
+		DataFrom: []esv1.DataFrom{
+			{Extract: &esv1.RemoteRef{Key: "db"}},
+			{Extract: &esv1.RemoteRef{Key: "db"}, SourceRef: &esv1.DataFromSourceRef{StoreRef: &other}},
+			{Extract: &esv1.RemoteRef{Key: "db"}, SourceRef: &esv1.DataFromSourceRef{StoreRef: &esv1.StoreRef{Name: "main"}}},
+			{SourceRef: &esv1.DataFromSourceRef{GeneratorRef: &esv1.GeneratorRef{}}},
+		},
 	}
 	documents := map[origin]bool{}
 	for _, e := range entriesOf(spec) {
@@ -275,5 +311,9 @@ func TestEntriesOfOneKeyAreOneDocument(t *testing.T) {
 	}
 	if got := storesOf(spec); len(got) != 2 || got[1] != other || got[0].Kind != esv1.KindSecretStore {
 		t.Errorf("stores %v", got)
+	}
+	spec.SecretStoreRef, spec.Data = esv1.StoreRef{}, nil
+	if got := storesOf(spec); len(got) != 2 || got[0] != other {
+		t.Errorf("stores of entries that all name their own: %v", got)
 	}
 }

@@ -55,7 +55,7 @@ func shares(spec *esv1.ExternalSecretSpec) bool {
 // owns nothing, no other ExternalSecret does.
 func (t target) belongs(es *esv1.ExternalSecret) bool {
 	if owns(&es.Spec) {
-		return t.exists && t.controller == es.UID
+		return t.controller == es.UID
 	}
 	return t.exists && !t.taken(es) && !t.predecessor
 }
@@ -63,7 +63,7 @@ func (t target) belongs(es *esv1.ExternalSecret) bool {
 // taken reports whether the target is controlled by somebody who does not leave it to the ExternalSecret: with creationPolicy
 // Owner anybody else, with the others another ExternalSecret.
 func (t target) taken(es *esv1.ExternalSecret) bool {
-	if !t.exists || t.controller == "" || t.controller == es.UID || t.predecessor || creationOf(&es.Spec) == esv1.CreationNone {
+	if t.controller == "" || t.controller == es.UID || t.predecessor || creationOf(&es.Spec) == esv1.CreationNone {
 		return false
 	}
 	return owns(&es.Spec) || t.controllerIsES

@@ -3,6 +3,7 @@ package externalsecret
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -60,6 +61,7 @@ func TestDriftFollowsFromTheCreationPolicy(t *testing.T) {
 		"Merge: written by somebody":                     {given: []func(*scope){policies(esv1.CreationMerge, ""), written}, want: drifted},
 		"Merge: gone":                                    {given: []func(*scope){policies(esv1.CreationMerge, ""), gone}, want: drifted},
 		"Merge: never there":                             {given: []func(*scope){policies(esv1.CreationMerge, ""), reported(esv1.ReasonSecretMissing, messageMissing)}},
+		"Merge: never there, and the policy has changed": {given: []func(*scope){policies(esv1.CreationOwner, ""), reported(esv1.ReasonSecretMissing, messageMissing)}, want: drifted},
 		"CreateOrMerge: gone":                            {given: []func(*scope){policies(esv1.CreationCreateOrMerge, ""), gone}, want: drifted},
 		"CreateOrMerge: something else owns it":          {given: []func(*scope){policies(esv1.CreationCreateOrMerge, ""), owned("Certificate x", false)}},
 		"None: gone":                                     {given: []func(*scope){policies(esv1.CreationNone, ""), gone}},
@@ -111,11 +113,40 @@ func TestATargetIsLeftToWhoeverControlsIt(t *testing.T) {
 			}
 		}
 	}
+	mine := map[esv1.CreationPolicy][]string{ // which controllers leave the target to the ExternalSecret as it is
+		"":                         {"es-uid"},
+		esv1.CreationOwner:         {"es-uid"},
+		esv1.CreationOrphan:        {"a certificate", "es-uid", "nobody"},
+		esv1.CreationMerge:         {"a certificate", "es-uid", "nobody"},
+		esv1.CreationCreateOrMerge: {"a certificate", "es-uid", "nobody"},
+	}
+	controllers["there is none"] = target{}
+	for creation, want := range mine {
+		es := synced().es
+		es.Spec.Target.CreationPolicy = creation
+		var got []string
+		for _, who := range slices.Sorted(maps.Keys(controllers)) {
+			if controllers[who].belongs(es) {
+				got = append(got, who)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("creationPolicy %q: a target belongs to it that is controlled by %q, want %q", creation, got, want)
+		}
+	}
 	named := synced().es
-	for name, want := range map[string]bool{named.Name: true, "other": false} {
-		ref := &metav1.OwnerReference{APIVersion: "external-secrets.io/v1beta1", Kind: "ExternalSecret", Name: name, UID: "old-uid"}
-		if got := isPredecessor(ref, named); got != want {
-			t.Errorf("an owner of the name %s is its predecessor: %v, want %v", name, got, want)
+	for who, tt := range map[string]struct {
+		ref  metav1.OwnerReference
+		want bool
+	}{
+		"one of its name before it":    {metav1.OwnerReference{APIVersion: "external-secrets.io/v1beta1", Kind: "ExternalSecret", Name: named.Name, UID: "old-uid"}, true},
+		"one of another name":          {metav1.OwnerReference{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret", Name: "other", UID: "old-uid"}, false},
+		"itself":                       {metav1.OwnerReference{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret", Name: named.Name, UID: named.UID}, false},
+		"another kind of its name":     {metav1.OwnerReference{APIVersion: "external-secrets.io/v1", Kind: "PushSecret", Name: named.Name, UID: "old-uid"}, false},
+		"the kind of another operator": {metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "ExternalSecret", Name: named.Name, UID: "old-uid"}, false},
+	} {
+		if got := isPredecessor(&tt.ref, named); got != tt.want {
+			t.Errorf("%s is its predecessor: %v, want %v", who, got, tt.want)
 		}
 	}
 	for version, want := range map[string]bool{"external-secrets.io/v1": true, "external-secrets.io/v1beta1": true, "example.com/v1": false} {

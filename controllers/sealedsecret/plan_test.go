@@ -68,6 +68,10 @@ func TestWhoseSecretItIsDecidesHowItIsWritten(t *testing.T) {
 			m.OwnerReferences = []metav1.OwnerReference{owner("uid-0", true)}
 			m.OwnerReferences[0].Kind = "ExternalSecret"
 		}), refuse},
+		"an object of another group owns it": {metadata(func(m *metav1.PartialObjectMetadata) {
+			m.OwnerReferences = []metav1.OwnerReference{owner("uid-0", true)}
+			m.OwnerReferences[0].APIVersion = "example.com/v1"
+		}), refuse},
 		"an owner that does not control it": {metadata(func(m *metav1.PartialObjectMetadata) {
 			m.OwnerReferences = []metav1.OwnerReference{owner("uid-1", false)}
 		}), refuse},
@@ -142,6 +146,8 @@ func TestWhatWasWrittenIsKnownFromMemoryAndElseFromTheStatus(t *testing.T) {
 	wrote := record{written: v1alpha1.SecretVersion{UID: "s", ResourceVersion: "9"}, generation: 3, scope: seal.Strict}
 	older := wrote
 	older.generation = 2
+	elsewhere := wrote
+	elsewhere.scope = seal.NamespaceWide
 	for name, test := range map[string]struct {
 		obj    *v1alpha1.SealedSecret
 		record record
@@ -160,6 +166,7 @@ func TestWhatWasWrittenIsKnownFromMemoryAndElseFromTheStatus(t *testing.T) {
 		"no status":                       {object(), record{}, "", false},
 		"memory, before the status shows": {object(), wrote, "9", true},
 		"memory of another generation":    {good(), older, "9", false},
+		"memory of another scope":         {good(), elsewhere, "9", false},
 	} {
 		scope := seal.ScopeOf(test.obj.Annotations)
 		got, ok := expected(test.obj, &test.record, scope)
@@ -298,9 +305,15 @@ func TestMemoryHoldsForTheSameBytesInTheSamePlaceOnly(t *testing.T) {
 	if m.of(name, "1") != r || m.of(name, "2") == r {
 		t.Error("an object made anew has the memory of the old one")
 	}
-	m.forget(name, func(string) {})
-	if len(m.objects) != 0 {
-		t.Error("not forgotten")
+	other := types.NamespacedName{Namespace: "ns", Name: "other"}
+	m.of(other, "3")
+	var emptied []string
+	forget := func(name types.NamespacedName) int {
+		m.forget(name, func(namespace string) { emptied = append(emptied, namespace) })
+		return len(emptied)
+	}
+	if forget(name) != 0 || forget(name) != 0 || forget(other) != 1 || emptied[0] != "ns" || len(m.objects)+len(m.namespaces) != 0 {
+		t.Errorf("a namespace is over with its last object, and not before: %q, %v", emptied, m.namespaces)
 	}
 
 	obj := object()
@@ -308,6 +321,45 @@ func TestMemoryHoldsForTheSameBytesInTheSamePlaceOnly(t *testing.T) {
 	wide := digests(map[string]string{"a": "x"}, &scope{obj: obj, sealScope: seal.ClusterWide})
 	if strict["a"] == wide["a"] {
 		t.Error("a value in another scope counts as the same")
+	}
+}
+
+func TestAValueIsGivenUpForAsLongAsNothingElseCanOpenIt(t *testing.T) {
+	t.Parallel()
+	pair, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, next := keyring.New(pair), keyring.New(pair)
+	broken, retired := errors.New("cut off"), errors.New("taken out of use")
+	for name, test := range map[string]struct {
+		attempt                       attempt
+		now, later, tried, unfinished bool
+		cause                         string
+	}{
+		"new":                             {cause: seal.ErrNoKey.Error()},
+		"one key has failed":              {attempt: attempt{failed: map[string]bool{pair.Fingerprint(): true}}, tried: true, unfinished: true, cause: seal.ErrNoKey.Error()},
+		"all have failed":                 {attempt: attempt{exhausted: ring}, now: true, tried: true, cause: seal.ErrNoKey.Error()},
+		"its key is retired":              {attempt: attempt{retired: retired, retiredIn: ring}, now: true, cause: retired.Error()},
+		"it is broken":                    {attempt: attempt{broken: broken}, now: true, later: true, cause: broken.Error()},
+		"a key has failed, and it is cut": {attempt: attempt{broken: broken, failed: map[string]bool{"k": true}}, now: true, later: true, cause: broken.Error()},
+	} {
+		a := &test.attempt
+		if got := a.hopeless(ring); got != test.now {
+			t.Errorf("%s: given up: %t", name, got)
+		}
+		if got := a.hopeless(next); got != test.later {
+			t.Errorf("%s: given up with other keys: %t", name, got)
+		}
+		if got := a.tried(pair.Fingerprint()); got != test.tried || a.tried("another") {
+			t.Errorf("%s: the key was tried: %t", name, got)
+		}
+		if got := (&record{attempts: map[string]*attempt{"k": a}}).failing(); got != test.unfinished {
+			t.Errorf("%s: keys have failed and others are left: %t", name, got)
+		}
+		if got := a.cause(ring); got != test.cause {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
 

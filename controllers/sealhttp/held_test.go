@@ -15,6 +15,7 @@ import (
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
 // holder holds a key and does not use it for anybody.
@@ -97,7 +98,7 @@ func TestAHolderThatIsDownIsNoVerdictAboutAValue(t *testing.T) {
 		body := `{"apiVersion":"bitnami.com/v1alpha1","kind":"SealedSecret","metadata":{"name":"db","namespace":"ns"},"spec":{"encryptedData":{"a":"` + text + `"}}}`
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body)))
-		if w.Code != 503 || w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "down") {
+		if w.Code != 503 || w.Header().Get("Retry-After") == "" || strings.TrimSpace(w.Body.String()) != string(sealing.KeyOutOfReach) {
 			t.Errorf("%s: %d %q", path, w.Code, w.Body.String())
 		}
 	}

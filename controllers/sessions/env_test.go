@@ -4,9 +4,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -60,5 +64,57 @@ func TestAWholeSecretIsLentOnlyWithItsLabel(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && len(data) != 2 {
 			t.Errorf("%s: %d, %v", name, len(data), err)
 		}
+	}
+}
+
+func TestTheFirstTokenToExpireSaysHowLongACredentialLasts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := cluster()
+		e := &env{store: "the store", reader: c, tokens: c, namespace: "a"}
+		var first providers.Token
+		for i := range 2 {
+			token, err := e.ServiceAccountToken(t.Context(), providers.AccountRef{Name: "reader"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				first = token
+			}
+			time.Sleep(10 * time.Minute)
+		}
+		if got := e.expiry(); !got.Equal(first.Expires) {
+			t.Errorf("it lasts until %s, want %s", got, first.Expires)
+		}
+	})
+}
+
+// What is denied or cannot be asked is not what does not exist: that may be cured by nobody, and the others by time.
+func TestACredentialThatCannotBeReadHasTheClassOfItsCause(t *testing.T) {
+	t.Parallel()
+	secrets := schema.GroupResource{Resource: "secrets"}
+	for name, tc := range map[string]struct {
+		err   error
+		class error
+		says  string
+	}{
+		"missing":     {apierrors.NewNotFound(secrets, "s"), providers.ErrNotFound, "Secret a/s does not exist"},
+		"denied":      {apierrors.NewForbidden(secrets, "s", errors.New("canary")), providers.ErrDenied, `grant its ServiceAccount "get secrets" in namespace a`},
+		"unreachable": {errors.New("dial canary"), providers.ErrUnavailable, "read Secret a/s: the API server could not be reached"},
+		"too busy":    {apierrors.NewTooManyRequests("canary", 1), providers.ErrUnavailable, "read Secret a/s: the API server answered TooManyRequests"},
+	} {
+		err := accessError(tc.err, "read", "get secrets", "Secret", "a", "s")
+		for _, class := range []error{providers.ErrNotFound, providers.ErrDenied, providers.ErrUnavailable, providers.ErrInvalid} {
+			if errors.Is(err, class) != (class == tc.class) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %q, want %q", name, err, tc.says)
+		}
+	}
+	e := &env{store: "the store", namespace: "a"}
+	if _, err := e.Secret(t.Context(), providers.ObjectRef{Key: "k"}); !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "the store refers to a Secret without a name") {
+		t.Errorf("a reference without a name: %v", err)
 	}
 }

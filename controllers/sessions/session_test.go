@@ -222,6 +222,30 @@ func TestAClusterStoreThatNamesItsCredentialsIsOpenedOnceForAllNamespaces(t *tes
 	}
 }
 
+// lenient opens a session with an identity of its own when the store's credential cannot be had.
+type lenient struct{ *backend }
+
+func (l lenient) Open(ctx context.Context, _ providers.Config, env providers.Env) (providers.Session, error) {
+	s := &backendSession{backend: l.backend, identity: "its own"}
+	if value, err := env.Secret(ctx, providers.ObjectRef{Name: "cred", Key: "token"}); err == nil {
+		s.identity = string(value)
+	}
+	return s, nil
+}
+
+func TestWhatAProviderFindsInsteadOfANamespacesCredentialIsNotUsed(t *testing.T) {
+	t.Parallel()
+	b := &backend{}
+	p := running(t, cluster(credentialSecret("a", "cred", "of-a"), credentialSecret("b", "cred", "of-b")))
+	s := storeOf(b, "", "s", 1)
+	s.Provider = lenient{b}
+	for ns, want := range map[string]string{"a": "of-a/k", "b": "of-b/k"} {
+		if got := mustFetch(t, p, request(s, ns, "k")); len(got) != 1 || got[0] != want {
+			t.Errorf("namespace %s read %q, want %q", ns, got, want)
+		}
+	}
+}
+
 func TestAStoreOfReferentCredentialsCannotBeCheckedWithoutANamespace(t *testing.T) {
 	t.Parallel()
 	b := &backend{credential: providers.ObjectRef{Name: "cred", Key: "token"}}
