@@ -2,6 +2,7 @@ package externalsecret
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -301,13 +302,18 @@ func TestEntriesOfOneKeyAreOneDocument(t *testing.T) {
 		},
 	}
 	documents := map[origin]bool{}
+	var asked []string
 	for _, e := range entriesOf(spec) {
+		asked = append(asked, e.origin.store.Name)
 		document := e.origin
 		document.ref.Property = "" // the pool drops it where the backend is not asked for parts
 		documents[document] = true
 	}
 	if len(documents) != 4 {
 		t.Errorf("%d documents, want 4: main, its metadata, its version 3, and other: %v", len(documents), documents)
+	}
+	if want := []string{"main", "other", "main", "main", "main", "other", "main", "main"}; !slices.Equal(asked, want) {
+		t.Errorf("the entries ask %q, want %q", asked, want)
 	}
 	if got := storesOf(spec); len(got) != 2 || got[1] != other || got[0].Kind != esv1.KindSecretStore {
 		t.Errorf("stores %v", got)
