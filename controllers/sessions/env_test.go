@@ -105,7 +105,7 @@ func TestACredentialThatCannotBeReadHasTheClassOfItsCause(t *testing.T) {
 	} {
 		err := accessError(tc.err, "read", "get secrets", "Secret", "a", "s")
 		for _, class := range []error{providers.ErrNotFound, providers.ErrDenied, providers.ErrUnavailable, providers.ErrInvalid} {
-			if errors.Is(err, class) != (class == tc.class) {
+			if errors.Is(err, class) != errors.Is(tc.class, class) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
