@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,5 +119,23 @@ func TestAValueAboveTheCertificatesModulusIsAnothers(t *testing.T) {
 		if (len(found) == 1 && found[0].Check == "certificate" && found[0].Line == 6) != c.found || len(found) > 1 {
 			t.Errorf("%s: %+v", name, found)
 		}
+	}
+}
+
+func TestANameThatYAMLReadsAsSomethingElseIsNotCalledMissing(t *testing.T) {
+	t.Parallel()
+	found := lint.File("a.yaml", []byte("apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata:\n  name: 123\n  namespace: n\nspec: {template: {data: {a: b}}}\n"), lint.Options{})
+	var got []string
+	for _, f := range found {
+		got = append(got, fmt.Sprintf("%d %s: %s", f.Line, f.Severity, f.Problem))
+	}
+	want := []string{"4 error: metadata.name is not a string", "5 error: metadata.namespace is not a string"}
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			t.Errorf("%q is not in %q", w, got)
+		}
+	}
+	if strings.Contains(strings.Join(got, ""), "it has no name") {
+		t.Errorf("got %q", got)
 	}
 }

@@ -103,11 +103,19 @@ func (f *file) scope(o *object) {
 	for name, value := range own {
 		annotations[name], _ = value.(string)
 	}
-	scope, name, namespace := seal.ScopeOf(annotations), o.text("metadata", "name"), o.text("metadata", "namespace")
-	if name == "" && scope == seal.Strict {
+	scope := seal.ScopeOf(annotations)
+	missing := map[string]bool{}
+	for _, field := range []string{"name", "namespace"} {
+		value := o.at("metadata", field)
+		missing[field] = value == nil || value == ""
+		if _, isText := value.(string); value != nil && !isText {
+			f.add(Error, o.line("metadata", field), "scope", o.name(), "put it in quotes; YAML reads numbers, and words such as n, on and yes, as something else than text", "metadata.%s is not a string", field)
+		}
+	}
+	if missing["name"] && scope == seal.Strict {
 		f.add(Error, o.line("metadata"), "scope", o.name(), "write metadata.name", "it has no name, to which its values are bound")
 	}
-	if namespace == "" && scope != seal.ClusterWide {
+	if missing["namespace"] && scope != seal.ClusterWide {
 		f.add(Warning, o.line("metadata"), "scope", o.name(), "write metadata.namespace, so that it opens wherever it is applied from", "it has no namespace, to which its values are bound: it opens only when it is applied to the right one")
 	}
 	for _, field := range []string{"name", "namespace"} {
