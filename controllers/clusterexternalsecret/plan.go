@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -26,7 +27,7 @@ func intervalOf(spec *esv1.ClusterExternalSecretSpec) time.Duration {
 	if spec.RefreshInterval == nil {
 		return defaultInterval
 	}
-	return max(0, spec.RefreshInterval.Duration)
+	return flow.Interval(spec.RefreshInterval.Duration)
 }
 
 // nameOf returns the name of the ExternalSecrets.

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -130,7 +131,7 @@ func intervalOf(spec *esv1.ExternalSecretSpec) time.Duration {
 	case spec.RefreshInterval == nil:
 		return defaultInterval
 	default:
-		return max(0, spec.RefreshInterval.Duration)
+		return flow.Interval(spec.RefreshInterval.Duration)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -33,7 +34,7 @@ func intervalOf(v *intstr.IntOrString, fallback time.Duration) time.Duration {
 	if d <= 0 {
 		return fallback
 	}
-	return d
+	return flow.Interval(d)
 }
 
 // nextCheck returns when a store is checked that was checked (or first seen) at last: within interval, at a point of it
