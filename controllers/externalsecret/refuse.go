@@ -1,15 +1,18 @@
 package externalsecret
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/internal/privileged"
+	"github.com/sealbridge/sealbridge/internal/redact"
 	"github.com/sealbridge/sealbridge/internal/rewrite"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -142,6 +145,20 @@ func neededKeys(t corev1.SecretType) [][]string {
 	default:
 		return nil
 	}
+}
+
+// cureOf says what to do about a write that the API server refused because of what was written.
+func cureOf(err error) string {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || redact.Refuser(err) != "" || !errors.As(err, &status) {
+		return ""
+	}
+	if details := status.Status().Details; details != nil && slices.ContainsFunc(details.Causes, func(c metav1.StatusCause) bool {
+		return c.Type == metav1.CauseTypeTooLong && c.Field == "data"
+	}) {
+		return "; a Secret holds 1 MiB at most, together with what others write to it: take keys out, or choose another spec.target.name"
+	}
+	return "; correct spec.target.template, or add the keys that the type of the Secret demands"
 }
 
 // refuseOwner says why not even the metadata of a Secret that exists is written to: it is somebody else's, privileged, or on

@@ -124,9 +124,10 @@ func (r *Reconciler) put(ctx context.Context, s *scope) (got *corev1ac.SecretApp
 	return got, true, err
 }
 
-// refusedByState reports whether the API server refused because of what the Secret is, not because of who asks.
+// refusedByState reports whether the API server refused because of what the Secret is, not because of who asks or what else
+// is in the cluster.
 func refusedByState(err error) bool {
-	return apierrors.IsConflict(err) || apierrors.IsInvalid(err)
+	return (apierrors.IsConflict(err) || apierrors.IsInvalid(err)) && redact.Refuser(err) == ""
 }
 
 // apply writes the content to the target as it was seen.
@@ -162,11 +163,7 @@ func (r *Reconciler) apply(
 		opts = append(opts, client.ForceOwnership)
 	}
 	if err := r.applySecret(ctx, s, secret, opts); err != nil {
-		cure := ""
-		if apierrors.IsInvalid(err) {
-			cure = "; correct spec.target.template, or add the keys that the type of the Secret demands"
-		}
-		return nil, fmt.Errorf("write Secret %s/%s: %w%s", s.es.Namespace, targetName(s.es), redact.API(err), cure)
+		return nil, fmt.Errorf("write Secret %s/%s: %w%s", s.es.Namespace, targetName(s.es), redact.API(err), cureOf(err))
 	}
 	return secret, nil
 }

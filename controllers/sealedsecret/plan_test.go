@@ -264,6 +264,8 @@ func TestWhatTheAPIServerSaysOfASecretIsReduced(t *testing.T) {
 		err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: causeType, Field: field, Message: canary}}
 		return err
 	}
+	policy := apierrors.NewInvalid(kind, "app", nil)
+	policy.ErrStatus.Message = `secrets "app" is forbidden: ValidatingAdmissionPolicy 'no.example.com' with binding 'x' denied request: ` + canary
 	for name, test := range map[string]struct {
 		err  error
 		want string
@@ -272,6 +274,7 @@ func TestWhatTheAPIServerSaysOfASecretIsReduced(t *testing.T) {
 		"immutable":     {invalid("FieldValueForbidden", "data"), "the target Secret is immutable: delete Secret ns/app", false},
 		"type":          {invalid("FieldValueInvalid", "type"), "the type of a Secret cannot be changed: delete Secret ns/app", false},
 		"a bad key":     {invalid("FieldValueInvalid", "data[x]"), "the API server answered Invalid for data[x]; correct spec.template, or seal the keys", false},
+		"a policy":      {policy, "the API server answered Invalid: ValidatingAdmissionPolicy no.example.com refuses it: change the one or the other", true},
 		"quota":         {apierrors.NewForbidden(resource, "app", errors.New(canary)), "the API server answered Forbidden", true},
 		"overload":      {apierrors.NewTooManyRequests(canary, 1), "the API server answered TooManyRequests", true},
 		"server error":  {apierrors.NewInternalError(errors.New(canary)), "the API server answered InternalError", true},

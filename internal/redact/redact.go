@@ -17,8 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// API returns err with its text reduced to the API server's reason and the paths of the fields it complains about, so
-// that it may stand in a condition, event or log. errors.Is and errors.As still reach the original (apierrors.IsConflict
+// API returns err with its text reduced to the API server's reason, the paths of the fields it complains about and who
+// refused it (see Refuser), so that it may stand in a condition, event or log. errors.Is and errors.As still reach the original (apierrors.IsConflict
 // and its like work). It returns nil for nil. An error that is not the API server's answer is reduced to its kind.
 func API(err error) error {
 	if err == nil {
@@ -41,7 +41,11 @@ func apiText(err error) string {
 	var status apierrors.APIStatus
 	switch {
 	case errors.As(err, &status):
-		return statusText(status.Status())
+		text := statusText(status.Status())
+		if who := Refuser(err); who != "" {
+			text += ": " + who
+		}
+		return text
 	case meta.IsNoMatchError(err):
 		return "the API server does not serve this kind (NoMatch); install its CustomResourceDefinition, or correct apiVersion and kind"
 	case errors.Is(err, context.DeadlineExceeded):

@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -16,6 +18,51 @@ import (
 )
 
 const canary = "canary-c0ffee"
+
+// refusals are what the API server answers, with the canary where something of an object or of somebody else's words can stand.
+func refusals() map[string]error {
+	secrets := schema.GroupResource{Resource: "secrets"}
+	forbidden := func(words string) error { return apierrors.NewForbidden(secrets, "db", errors.New(words)) }
+	said := func(err *apierrors.StatusError, message string) error {
+		err.ErrStatus.Message = message
+		return err
+	}
+	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: "Secret"}, "db", nil)
+	invalid.ErrStatus.Details.Causes = []metav1.StatusCause{{Message: canary}}
+	terminating := apierrors.NewForbidden(secrets, "db", errors.New("unable to create new content in namespace "+canary+" because it is being terminated"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause, Message: canary, Field: "metadata.namespace"}}
+	return map[string]error{
+		"the API server answered Forbidden: ResourceQuota few is used up: raise it, or delete what nobody needs": forbidden(
+			"exceeded quota: few, requested: secrets=1, used: secrets=1, limited: secrets=" + canary),
+		"the API server answered Invalid: ValidatingAdmissionPolicy no.example.com refuses it: change the one or the other": said(
+			invalid, `secrets "db" is forbidden: ValidatingAdmissionPolicy 'no.example.com' with binding 'x' denied request: `+canary),
+		"the API server answered Forbidden: the right to patch secrets is missing: grant it": forbidden(
+			`User "system:serviceaccount:x:` + canary + `" cannot patch resource "secrets" in API group "" in the namespace "` + canary + `"`),
+		"the API server answered Forbidden: admission webhook check.example.com refuses it: ask who runs it": said(
+			apierrors.NewForbidden(secrets, "db", nil), `admission webhook "check.example.com" denied the request: `+canary),
+		"the API server answered InternalError: admission webhook check.example.com does not answer: ask who runs it": apierrors.NewInternalError(
+			errors.New(`failed calling webhook "check.example.com": failed to call webhook: Post "https://` + canary + `"`)),
+		"the API server answered Forbidden for metadata.namespace: the namespace is being deleted": terminating,
+		"the API server answered BadRequest": apierrors.NewBadRequest(
+			`json: cannot unmarshal "secrets \"db\" is forbidden: exceeded quota: ` + canary + `,"`),
+		"the API server answered Forbidden": forbidden(`exceeded quota: ` + canary + ` IS MINE, and more`),
+	}
+}
+
+func TestWhoRefusedIsNamedAndNothingThatTheySay(t *testing.T) {
+	t.Parallel()
+	for want, err := range refusals() {
+		if got := redact.API(err).Error(); got != want {
+			t.Errorf("text %q, want %q", got, want)
+		}
+		if who := redact.Refuser(fmt.Errorf("write: %w", err)); !strings.HasSuffix(want, who) || (who == "") == strings.Contains(want, ": ") {
+			t.Errorf("%q is refused by %q", want, who)
+		}
+	}
+	if who := redact.Refuser(errors.New(`admission webhook "x.example.com" denied the request`)); who != "" {
+		t.Errorf("an error that is no answer of the API server is refused by %q", who)
+	}
+}
 
 func TestAPIErrorsKeepTheReasonAndTheFieldsAndNothingElse(t *testing.T) {
 	t.Parallel()

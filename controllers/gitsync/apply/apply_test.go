@@ -303,18 +303,21 @@ func TestAnAnswerAboutASecretIsReducedToItsReasonAndCure(t *testing.T) {
 	secret := Ref{Kind: "Secret", Namespace: "n", Name: "a"}
 	gk, gr := schema.GroupKind{Kind: "Secret"}, schema.GroupResource{Resource: "secrets"}
 	typed := apierrors.NewInternalError(errors.New("failed to create typed patch object: .data: expected map, got " + canary))
+	policy := apierrors.NewInvalid(gk, "a", nil)
+	policy.ErrStatus.Message = `secrets "a" is forbidden: ValidatingAdmissionPolicy 'no.example.com' with binding 'x' denied request: ` + canary
 	for name, tc := range map[string]struct {
 		err    error
 		reason string
 	}{
-		"invalid":        {apierrors.NewInvalid(gk, "a", field.ErrorList{field.Invalid(field.NewPath("data"), canary, canary)}), ReasonInvalid},
-		"immutable":      {apierrors.NewInvalid(gk, "a", field.ErrorList{field.Invalid(field.NewPath("data"), canary, "field is immutable when `immutable` is set")}), ReasonImmutable},
-		"wrong type":     {typed, ReasonInvalid},
-		"denied":         {apierrors.NewForbidden(gr, "a", errors.New(canary)), ReasonForbidden},
-		"webhook down":   {apierrors.NewInternalError(errors.New(`failed calling webhook "check.example.com": Post "https://10.0.0.7:443/?q=` + canary + `"`)), ReasonUnavailable},
-		"unknown kind":   {&meta.NoKindMatchError{GroupKind: gk}, ReasonNoKind},
-		"not an answer":  {errors.New("dial tcp " + canary), ReasonUnavailable},
-		"namespace gone": {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "n"), ReasonNotFound},
+		"invalid":            {apierrors.NewInvalid(gk, "a", field.ErrorList{field.Invalid(field.NewPath("data"), canary, canary)}), ReasonInvalid},
+		"immutable":          {apierrors.NewInvalid(gk, "a", field.ErrorList{field.Invalid(field.NewPath("data"), canary, "field is immutable when `immutable` is set")}), ReasonImmutable},
+		"wrong type":         {typed, ReasonInvalid},
+		"denied":             {apierrors.NewForbidden(gr, "a", errors.New(canary)), ReasonForbidden},
+		"denied by a policy": {policy, ReasonForbidden},
+		"webhook down":       {apierrors.NewInternalError(errors.New(`failed calling webhook "check.example.com": Post "https://10.0.0.7:443/?q=` + canary + `"`)), ReasonUnavailable},
+		"unknown kind":       {&meta.NoKindMatchError{GroupKind: gk}, ReasonNoKind},
+		"not an answer":      {errors.New("dial tcp " + canary), ReasonUnavailable},
+		"namespace gone":     {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "n"), ReasonNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

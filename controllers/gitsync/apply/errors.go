@@ -64,7 +64,7 @@ func objectError(r Ref, sensitive bool, err error) *ObjectError {
 	switch {
 	case meta.IsNoMatchError(err):
 		e.Reason = ReasonNoKind
-	case apierrors.IsForbidden(err):
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err) && redact.Refuser(err) != "":
 		e.Reason, e.Text = ReasonForbidden, words+"; grant the rights to the GitSync's identity, or change what the admission policy refuses"
 	case isImmutable(err):
 		e.Reason, e.Text = ReasonImmutable, words+"; an immutable field changed: delete the object, or set spec.force or the annotation "+v1alpha1.AnnotationForce+"="+enabled
