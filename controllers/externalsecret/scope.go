@@ -31,6 +31,8 @@ type scope struct {
 	windows windows
 	// target is what the metadata cache knows about the target.
 	target target
+	// observed is set when the target was looked for.
+	observed bool
 	// changed is set when something in this cluster that the values are made from is not as it was read, or a credential
 	// of a store was replaced; since is when that was seen.
 	changed bool

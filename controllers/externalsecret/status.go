@@ -121,7 +121,7 @@ func conditionOf(s *scope, out flow.Outcome, before esv1.Condition) esv1.Conditi
 	c := esv1.Condition{Type: esv1.ConditionReady, Status: metav1.ConditionTrue, Reason: esv1.ReasonSecretSynced, Message: messageSynced}
 	switch {
 	case out.State != flow.Ready:
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, esv1.ReasonSecretSyncedError, out.Message+staleness(&s.es.Status)
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, esv1.ReasonSecretSyncedError, out.Message+s.staleness()
 	case s.plan.blocked && before.Status != "":
 		return before // what it says holds until a window opens
 	case !s.plan.refresh && before.Status == metav1.ConditionTrue:
@@ -136,12 +136,19 @@ func conditionOf(s *scope, out flow.Outcome, before esv1.Condition) esv1.Conditi
 	return c
 }
 
-// staleness says since when a target has the values that it holds, which is the same until there are others.
-func staleness(status *esv1.ExternalSecretStatus) string {
-	if status.Target.UID == "" || status.RefreshTime.IsZero() {
+// staleness says since when which Secret has the values that it holds, which is the same until there are others, or that there is
+// none.
+func (s *scope) staleness() string {
+	status, holder := &s.es.Status, "the target"
+	switch before := status.Binding.Name; {
+	case status.Target.UID == "" || status.RefreshTime.IsZero():
 		return ""
+	case before != "" && before != targetName(s.es):
+		holder += " before, Secret " + s.es.Namespace + "/" + before + ","
+	case s.observed && !s.target.exists:
+		return "; the target does not exist"
 	}
-	return "; the target holds the values of " + status.RefreshTime.UTC().Format(time.RFC3339)
+	return "; " + holder + " holds the values of " + status.RefreshTime.UTC().Format(time.RFC3339)
 }
 
 // next returns how long until the object is due again; zero when only an event can make it so.

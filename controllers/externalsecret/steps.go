@@ -131,6 +131,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	if s.target, err = r.targets.get(ctx, s.es); err != nil {
 		return failed(err)
 	}
+	s.observed = true
 	return nil
 }
 
