@@ -181,16 +181,21 @@ func TestAListIsItsItems(t *testing.T) {
 		want []string
 		bad  bool
 	}{
-		"a List":                        {`{apiVersion: v1, kind: List, items: [{kind: Secret, name: a}, {kind: ConfigMap, name: b}]}`, []string{"Secret a", "ConfigMap b"}, false},
-		"a SecretList of the API":       {`{apiVersion: v1, kind: SecretList, items: [{name: a}]}`, []string{"Secret a"}, false},
-		"an empty List":                 {`{apiVersion: v1, kind: List, items: []}`, nil, false},
-		"a List without items":          {`{apiVersion: v1, kind: List}`, nil, false},
-		"a List of something else":      {`{apiVersion: example.com/v1, kind: List, name: l, items: [{kind: Secret}]}`, []string{"List l"}, false},
-		"a SealedSecretList of the API": {`{apiVersion: bitnami.com/v1alpha1, kind: SealedSecretList, items: [{name: a}]}`, []string{"SealedSecret a"}, false},
-		"a list in a list":              {`{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: SecretList, items: [{name: a}]}, {kind: Secret, name: b}]}`, []string{"Secret a", "Secret b"}, false},
-		"lists that never end":          {strings.Repeat("{apiVersion: v1, kind: List, items: [", 40) + strings.Repeat("]}", 40), nil, true},
-		"an object":                     {`{apiVersion: v1, kind: Secret, name: a}`, []string{"Secret a"}, false},
-		"an item that is no object":     {`{apiVersion: v1, kind: List, items: [` + canary + `, {kind: Secret, name: a}]}`, []string{"Secret a"}, true},
+		"a List":                              {`{apiVersion: v1, kind: List, items: [{kind: Secret, name: a}, {kind: ConfigMap, name: b}]}`, []string{"Secret a", "ConfigMap b"}, false},
+		"a SecretList of the API":             {`{apiVersion: v1, kind: SecretList, items: [{name: a}]}`, []string{"Secret a"}, false},
+		"an empty List":                       {`{apiVersion: v1, kind: List, items: []}`, nil, false},
+		"a List without items":                {`{apiVersion: v1, kind: List}`, nil, false},
+		"a List of something else":            {`{apiVersion: example.com/v1, kind: List, name: l, items: [{kind: Secret}]}`, []string{"List l"}, false},
+		"a SealedSecretList of the API":       {`{apiVersion: bitnami.com/v1alpha1, kind: SealedSecretList, items: [{name: a}]}`, []string{"SealedSecret a"}, false},
+		"a SecretList of another group":       {`{apiVersion: example.com/v1, kind: SecretList, name: l, items: [{name: a}]}`, []string{"SecretList l"}, false},
+		"a SealedSecretList of another group": {`{apiVersion: example.com/v1, kind: SealedSecretList, name: l, items: [{name: a}]}`, []string{"SealedSecretList l"}, false},
+		"an item that says what it is":        {`{apiVersion: v1, kind: SecretList, items: [{apiVersion: v1, kind: ConfigMap, name: a}]}`, []string{"ConfigMap a"}, false},
+		"items that are no list":              {`{apiVersion: v1, kind: List, name: l, items: {kind: Secret}}`, []string{"List l"}, false},
+		"lists as deep as they may be":        {strings.Repeat("{apiVersion: v1, kind: List, items: [", 16) + "{kind: Secret, name: a}" + strings.Repeat("]}", 16), []string{"Secret a"}, false},
+		"a list in a list":                    {`{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: SecretList, items: [{name: a}]}, {kind: Secret, name: b}]}`, []string{"Secret a", "Secret b"}, false},
+		"lists that never end":                {strings.Repeat("{apiVersion: v1, kind: List, items: [", 40) + strings.Repeat("]}", 40), nil, true},
+		"an object":                           {`{apiVersion: v1, kind: Secret, name: a}`, []string{"Secret a"}, false},
+		"an item that is no object":           {`{apiVersion: v1, kind: List, items: [` + canary + `, {kind: Secret, name: a}]}`, []string{"Secret a"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
