@@ -114,6 +114,7 @@ func TestAValueOpensInItsPlaceOnly(t *testing.T) {
 	for _, bad := range []agebox.Place{
 		{}, {Scope: 4, Namespace: "a", Name: "b"}, {Scope: agebox.Strict, Namespace: "a"}, {Scope: agebox.Strict, Name: "b"},
 		{Scope: agebox.NamespaceWide, Name: "b"}, {Scope: agebox.Strict, Namespace: strings.Repeat("a", 256), Name: "b"},
+		{Scope: agebox.Strict, Namespace: "a", Name: strings.Repeat("b", 256)},
 	} {
 		if _, err := agebox.Seal([]*agebox.Recipient{key.Recipient()}, bad, nil); !errors.Is(err, agebox.ErrPlace) {
 			t.Errorf("sealed for %v: %v", bad, err)
@@ -218,6 +219,13 @@ func TestWhatIsNoSealedValueIsRefused(t *testing.T) {
 	keys := func(names ...string) age.Recipient {
 		return stanza{[]*age.Stanza{{Type: "sealbridge.dev/keys", Args: names}}}
 	}
+	lock := func(kind string, size int, shares ...int) age.Recipient {
+		s := &age.Stanza{Type: kind, Body: make([]byte, size)}
+		for _, n := range shares {
+			s.Args = append(s.Args, base64.RawStdEncoding.EncodeToString(make([]byte, n)))
+		}
+		return stanza{[]*age.Stanza{s}}
+	}
 	var many []age.Recipient
 	for range agebox.MaxRecipients + 1 {
 		many = append(many, hybrid)
@@ -239,6 +247,12 @@ func TestWhatIsNoSealedValueIsRefused(t *testing.T) {
 		"fewer names than locks":           {encrypt(t, inside, keys(), unlabelled{hybrid}), agebox.ErrMalformed},
 		"more names than locks":            {encrypt(t, inside, keys("a", "b"), unlabelled{hybrid}), agebox.ErrMalformed},
 		"one name for two locks":           {encrypt(t, inside, keys("a", "a"), unlabelled{hybrid}, unlabelled{hybrid}), agebox.ErrMalformed},
+		"a lock of another type":           {encrypt(t, inside, lock("x-other", 32, 1120)), agebox.ErrMalformed},
+		"a lock without a share":           {encrypt(t, inside, lock(agebox.LockType, 32)), agebox.ErrMalformed},
+		"a lock of two shares":             {encrypt(t, inside, lock(agebox.LockType, 32, 1120, 1120)), agebox.ErrMalformed},
+		"a lock of a short share":          {encrypt(t, inside, lock(agebox.LockType, 32, 1119)), agebox.ErrMalformed},
+		"a lock of a long key":             {encrypt(t, inside, lock(agebox.LockType, 33, 1120)), agebox.ErrMalformed},
+		"a lock that nobody has made":      {encrypt(t, inside, lock(agebox.LockType, 32, 1120)), agebox.ErrDecrypt},
 		"names after the locks":            {encrypt(t, inside, unlabelled{hybrid}, keys("a")), agebox.ErrMalformed},
 		"a header that does not end":       {[]byte("age-encryption.org/v1\n" + strings.Repeat("-> x\n\n", 1<<14)), agebox.ErrTooLarge},
 		"sixteen mebibytes":                {append([]byte("age-encryption.org/v1\n"), make([]byte, 16<<20)...), agebox.ErrTooLarge},
