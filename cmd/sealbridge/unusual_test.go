@@ -312,3 +312,23 @@ func TestACertificateAndAKeyThatPowerShellSavedAreRead(t *testing.T) {
 		}
 	}
 }
+
+// What is sealed is no secret: a new file is as readable as any other that the user makes.
+func TestANewFileHasTheModeThatOthersHave(t *testing.T) {
+	t.Parallel()
+	s, dir := newSides(t), t.TempDir()
+	other, sealed := filepath.Join(dir, "other"), filepath.Join(dir, "sealed.yaml")
+	if err := os.WriteFile(other, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, ok := s.ours(t, "metadata: {name: db, namespace: ns}\nstringData: {k: v}\n", "--cert", s.cert, "-w", sealed); !ok {
+		t.Fatal(stderr)
+	}
+	want, err := os.Stat(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.Stat(sealed); err != nil || got.Mode() != want.Mode() {
+		t.Errorf("%v, %v", got, err)
+	}
+}
