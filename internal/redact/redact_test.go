@@ -59,6 +59,11 @@ func TestWhoRefusedIsNamedAndNothingThatTheySay(t *testing.T) {
 			t.Errorf("%q is refused by %q", want, who)
 		}
 	}
+	long := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "db", nil)
+	long.ErrStatus.Message = `admission webhook "` + strings.Repeat("a", 254) + `" denied the request: no`
+	if who := redact.Refuser(long); who != "" {
+		t.Errorf("what is longer than a name is named: %q", who)
+	}
 	if who := redact.Refuser(errors.New(`admission webhook "x.example.com" denied the request`)); who != "" {
 		t.Errorf("an error that is no answer of the API server is refused by %q", who)
 	}

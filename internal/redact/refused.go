@@ -31,18 +31,21 @@ func Refuser(err error) string {
 		{deniedByWebhook, "admission webhook $1 refuses it: ask who runs it"},
 		{failedWebhook, "admission webhook $1 does not answer: ask who runs it"},
 	} {
-		if found := r.words.FindStringSubmatchIndex(message); found != nil {
+		if found := r.words.FindStringSubmatchIndex(message); found != nil && found[3]-found[2] <= maxName {
 			return string(r.words.ExpandString(nil, r.text, message, found))
 		}
 	}
 	return ""
 }
 
+// maxName is the length of the longest name; an expression that counts takes half a megabyte.
+const maxName = 253
+
 // What the API server says is looked for at the beginning of its message, where nothing of an object stands but its name, and
 // only what can be a name is let through.
 const (
 	forbidden = `^[a-z0-9.]+ "[A-Za-z0-9.:-]*" is forbidden: `
-	name      = `[a-z0-9][a-z0-9.-]{0,252}`
+	name      = `[a-z0-9][a-z0-9.-]*`
 )
 
 var (
