@@ -188,7 +188,7 @@ func hostOf(address string) string {
 func (r *Reconciler) replaced() source.Source {
 	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		r.deps.Sessions.OnReplaced(func(store sessions.Replaced) {
-			flow.EnqueueMerged(queue, flow.PriorityNews, r.namers(ctx, store.Kind, store.Name, store.Users)...)
+			flow.EnqueueMerged(queue, flow.PriorityNews, requestsFor(r.namers(ctx, store.Kind, store.Name, store.Users))...)
 		})
 		return nil
 	})

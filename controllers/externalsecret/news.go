@@ -42,27 +42,43 @@ func indexStores(obj client.Object) []string {
 func (r *Reconciler) storeEvents() handler.Funcs {
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
-			priority := flow.PriorityNews
 			if e.IsInInitialList {
-				priority = flow.PriorityDue
+				flow.Enqueue(q, flow.PriorityDue, requestsFor(r.dependents(ctx, e.Object))...)
+				return
 			}
-			flow.Enqueue(q, priority, r.dependents(ctx, e.Object)...)
+			enqueueUsers(q, r.dependents(ctx, e.Object))
 		},
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
-			flow.Enqueue(q, flow.PriorityNews, r.dependents(ctx, e.ObjectNew)...)
+			enqueueUsers(q, r.dependents(ctx, e.ObjectNew))
 		},
 	}
 }
 
+// enqueueUsers enqueues the users of a store that can be asked now, or anew. Those that have no values yet, or none of what they
+// ask for now, go first: somebody waits for them, and has waited for the store already, while the others have values.
+func enqueueUsers(q queue, users []esv1.ExternalSecret) {
+	var ahead, served []reconcile.Request
+	for i := range users {
+		request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&users[i])}
+		if users[i].Status.SyncedResourceVersion == versionOf(&users[i]) {
+			served = append(served, request)
+		} else {
+			ahead = append(ahead, request)
+		}
+	}
+	flow.Enqueue(q, flow.PriorityAhead, ahead...)
+	flow.Enqueue(q, flow.PriorityNews, served...)
+}
+
 // dependents returns the ExternalSecrets that name a store.
-func (r *Reconciler) dependents(ctx context.Context, obj client.Object) []reconcile.Request {
+func (r *Reconciler) dependents(ctx context.Context, obj client.Object) []esv1.ExternalSecret {
 	kind, _, _ := sessions.Parts(obj)
 	return r.namers(ctx, kind, obj.GetName(), obj.GetNamespace())
 }
 
 // namers returns the ExternalSecrets of a namespace, or of all when it is empty, that name a store.
-func (r *Reconciler) namers(ctx context.Context, kind, store, namespace string) []reconcile.Request {
-	return requestsFor(r.find(ctx, namespace, storeIndex, kind+"/"+store))
+func (r *Reconciler) namers(ctx context.Context, kind, store, namespace string) []esv1.ExternalSecret {
+	return r.find(ctx, namespace, storeIndex, kind+"/"+store)
 }
 
 // find returns the ExternalSecrets that an index finds, as the cache has them; without a namespace, of all.
@@ -102,7 +118,7 @@ func (r *Reconciler) hear(ctx context.Context, q queue) error {
 			flow.Enqueue(q, flow.PriorityNews, readers...)
 		}
 		if n.Recovered {
-			flow.Enqueue(q, flow.PriorityNews, r.waiting(r.find(ctx, namespace, storeIndex, kind+"/"+n.Store.Name))...)
+			enqueueUsers(q, r.waiting(r.find(ctx, namespace, storeIndex, kind+"/"+n.Store.Name)))
 		}
 	})
 	return nil
@@ -130,10 +146,10 @@ func (r *Reconciler) answered(s *scope, err error) {
 }
 
 // waiting returns those of the objects that have asked a store and got no answer yet.
-func (r *Reconciler) waiting(list []esv1.ExternalSecret) []reconcile.Request {
+func (r *Reconciler) waiting(list []esv1.ExternalSecret) []esv1.ExternalSecret {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.DeleteFunc(requestsFor(list), func(request reconcile.Request) bool { return !r.unanswered[request.NamespacedName] })
+	return slices.DeleteFunc(list, func(es esv1.ExternalSecret) bool { return !r.unanswered[client.ObjectKeyFromObject(&es)] })
 }
 
 // readersOf returns the ExternalSecrets of a namespace, or of all when it is empty, that read something of a store, as the cache has them.

@@ -20,8 +20,8 @@ const (
 	PriorityDue = handler.LowPriority
 	// PriorityNews is for what something else has changed: a store, or a value that another object has just read.
 	PriorityNews = PriorityDue / 2
-	// priorityAhead is for what has to go before all that nobody made or changed.
-	priorityAhead = PriorityNews + 1
+	// PriorityAhead is for what has to go before all that nobody made or changed.
+	PriorityAhead = PriorityNews + 1
 )
 
 // MergeFor is how long a change waits for more of the same: a burst of changes is one reconciliation.
@@ -77,7 +77,7 @@ func (q *Queue) Ahead(names ...types.NamespacedName) {
 	for i, name := range names {
 		requests[i].NamespacedName = name
 	}
-	Enqueue(queue, priorityAhead, requests...)
+	Enqueue(queue, PriorityAhead, requests...)
 }
 
 // Enqueue makes the controller look at an object, once for all calls within MergeFor.
