@@ -100,6 +100,9 @@ func fitsRSA(key *rsa.PrivateKey, l Lock) bool {
 }
 
 func unwrapRSA(key *rsa.PrivateKey, l Lock) ([]byte, error) {
+	if l.Type != TypeRSA {
+		return nil, ErrWrongKey
+	}
 	sessionKey, err := rsahybrid.Unwrap(key, key.Size(), l.Body, l.Label)
 	if err != nil {
 		return nil, ErrWrongKey

@@ -100,7 +100,7 @@ func (n Newest) of(box *agebox.Box) *agebox.Recipient {
 // Reseal opens a text of spec.encryptedData, as Open does, and returns it sealed to the newest key of its own kind, for
 // the same place. A value of the compat format is sealed anew, unless to.KeepCurrent says otherwise. Of one of the native
 // format only the lock that opened it is replaced: other clusters and recovery keys still open it. When it is sealed to the
-// newest key already it stays as it is. What stays has the text that it had. It returns the errors of Open or
+// newest key already it stays as it is. What stays has the text that it had. It returns the errors of Open, ErrTooLarge or
 // ErrNoRecipient.
 func (o *Opener) Reseal(ctx context.Context, random io.Reader, to Newest, scope Scope, namespace, name, text string) (string, error) {
 	value, err := decode(text)
@@ -134,6 +134,8 @@ func (o *Opener) ResealBytes(ctx context.Context, random io.Reader, to Newest, s
 		return nil, ErrNoRecipient
 	case !ok && to.KeepCurrent && o.opened == keyring.Fingerprint(to.Compat):
 		return value, nil
+	case !ok && len(out.plaintext) > MaxValue:
+		return nil, ErrTooLarge
 	case !ok:
 		value, err = Compat(to.Compat).Seal(random, scope, namespace, name, out.plaintext)
 	case n.box.Locks()[out.lock].Key != to.of(n.box).Fingerprint():

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
@@ -170,6 +171,9 @@ func worse(a, b error) error {
 // decode reads base64 as Sealed Secrets does, which skips line breaks (a value may stand in a YAML block), and stricter
 // in one thing: the unused bits of the last character must be zero, so that a value has one text.
 func decode(text string) ([]byte, error) {
+	if len(text) > base64.StdEncoding.EncodedLen(max(rsahybrid.MaxSize, agebox.MaxSize))+strings.Count(text, "\n")+strings.Count(text, "\r") {
+		return nil, rsahybrid.ErrTooLarge
+	}
 	value, err := base64.StdEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return nil, ErrEncoding
