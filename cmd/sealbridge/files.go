@@ -71,7 +71,7 @@ func readBounded(r io.Reader, what string) ([]byte, error) {
 }
 
 // replaceFile gives a file new content at once: whoever reads it sees the old content or the new. A symbolic link stays
-// one, a file keeps its mode, and what is no file (a pipe, a terminal) is written to. The content is not secret.
+// one, a file keeps its mode and, where the user may give files away, its owner, and what is no file (a pipe, a terminal) is written to. The content is not secret.
 func replaceFile(path string, content []byte) error {
 	return replace(path, content, 0o644, func(string) error { return nil })
 }
@@ -122,23 +122,24 @@ func replace(path string, content []byte, mode fs.FileMode, may func(path string
 	if link, linkErr := os.Lstat(path); err != nil && linkErr == nil && link.Mode()&fs.ModeSymlink != 0 {
 		return &sealing.Error{Problem: fmt.Sprintf("write %s: it is a link that leads nowhere: %s", path, cause(err)), Hint: "make what it points to, or remove it", Cause: err}
 	}
-	exists := false
-	switch info, err := os.Stat(path); {
-	case err == nil && info.IsDir():
+	before, err := os.Stat(path)
+	switch {
+	case err == nil && before.IsDir():
 		return &sealing.Error{Problem: path + " is a directory", Hint: "name a file"}
-	case err == nil && !info.Mode().IsRegular():
+	case err == nil && !before.Mode().IsRegular():
 		if err := os.WriteFile(path, content, mode); err != nil { //nolint:gosec // G703: writing the file that the user names is what commands do
 			return &sealing.Error{Problem: fmt.Sprintf("write %s: %s", path, cause(err)), Hint: "it may have taken a part; run the command again where its output has room", Cause: err}
 		}
 		return nil
-	case err == nil:
-		mode, exists = info.Mode().Perm(), true
 	}
 	defer uninterrupted()()
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:8])
+	if before != nil {
+		mode = before.Mode().Perm()
+	}
 	err = writeNew(temporary, content, mode)
-	if err == nil && exists {
-		err = os.Chmod(temporary, mode) // beyond what the umask leaves to a new file
+	if err == nil && before != nil {
+		err = resemble(temporary, before)
 	}
 	if err == nil {
 		err = may(path)
@@ -155,6 +156,12 @@ func replace(path string, content []byte, mode fs.FileMode, may func(path string
 	}
 	syncFolder(filepath.Dir(path))
 	return nil
+}
+
+// resemble gives a file the owner and the mode of the one that it will replace.
+func resemble(path string, before fs.FileInfo) error {
+	giveTo(path, before)
+	return os.Chmod(path, before.Mode().Perm()) // beyond what the umask leaves to a new file
 }
 
 // syncFolder has the name of a new file outlive a loss of power, too. Not every system and file system can.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -111,7 +112,11 @@ func (a *Announcer) write(ctx context.Context, event *eventsv1.Event) {
 			return !retriable(err), nil
 		})
 	}
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	switch {
+	case err == nil, apierrors.IsAlreadyExists(err):
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		// Nobody is left to read it: the namespace takes its events with it.
+	default:
 		log.FromContext(ctx).Error(redact.API(err), "an event was not written", "reason", event.Reason,
 			"kind", event.Regarding.Kind, "namespace", event.Regarding.Namespace, "name", event.Regarding.Name)
 	}

@@ -7,10 +7,12 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 
@@ -36,6 +39,8 @@ type server struct {
 	taken  int
 	// forget keeps nothing but the number.
 	forget bool
+	// logged is set when the Announcer says that an event was not written.
+	logged atomic.Bool
 }
 
 func (*server) Scheme() *apiruntime.Scheme { return clientscheme.Scheme }
@@ -69,7 +74,10 @@ func started(t *testing.T, s *server) (a *announce.Announcer, stop func()) {
 	s.got = map[string]eventsv1.Event{}
 	a = announce.New(s)
 	a.Pause = time.Millisecond
-	ctx, cancel := context.WithCancel(t.Context())
+	logger := funcr.New(func(_, text string) {
+		s.logged.Store(s.logged.Load() || strings.Contains(text, "an event was not written"))
+	}, funcr.Options{})
+	ctx, cancel := context.WithCancel(log.IntoContext(t.Context(), logger))
 	done := make(chan error)
 	go func() { done <- a.Start(ctx) }()
 	var once sync.Once
@@ -102,15 +110,19 @@ func TestAnEventIsWrittenAgainUntilTheServerHasTakenOrRefusedIt(t *testing.T) {
 	t.Parallel()
 	status := func(code int32) error { return &apierrors.StatusError{ErrStatus: metav1.Status{Code: code}} }
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, "e", nil)
+	terminating := apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, "e", nil)
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
 	tests := map[string]struct {
 		faults       []error
 		taken, tries int
+		logged       bool
 	}{
-		"taken":         {taken: 1, tries: 1},
-		"no connection": {faults: []error{errors.New("reset"), errors.New("reset")}, taken: 1, tries: 3},
-		"overloaded":    {faults: []error{status(429), status(503)}, taken: 1, tries: 3},
-		"refused":       {faults: []error{forbidden}, tries: 1},
-		"there already": {faults: []error{apierrors.NewAlreadyExists(schema.GroupResource{}, "e")}, tries: 1},
+		"taken":                                {taken: 1, tries: 1},
+		"no connection":                        {faults: []error{errors.New("reset"), errors.New("reset")}, taken: 1, tries: 3},
+		"overloaded":                           {faults: []error{status(429), status(503)}, taken: 1, tries: 3},
+		"refused":                              {faults: []error{forbidden}, tries: 1, logged: true},
+		"of a namespace that is being deleted": {faults: []error{terminating}, tries: 1},
+		"there already":                        {faults: []error{apierrors.NewAlreadyExists(schema.GroupResource{}, "e")}, tries: 1},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -121,8 +133,8 @@ func TestAnEventIsWrittenAgainUntilTheServerHasTakenOrRefusedIt(t *testing.T) {
 			eventually(t, "the server is asked", func() bool { _, tries := s.events(); return tries == tc.tries })
 			stop()
 			taken, tries := s.events()
-			if taken != tc.taken || tries != tc.tries {
-				t.Errorf("%d events after %d tries", taken, tries)
+			if taken != tc.taken || tries != tc.tries || s.logged.Load() != tc.logged {
+				t.Errorf("%d events after %d tries, an error in the log: %t", taken, tries, s.logged.Load())
 			}
 			if got := s.got["Synced"]; taken > 0 && (got.Namespace != "team" || got.Regarding.Name != "a" || got.Note != "a is synced" ||
 				got.ReportingController != "tests" || got.Action != "Sync" || got.EventTime.IsZero()) {

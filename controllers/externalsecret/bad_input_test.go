@@ -116,7 +116,7 @@ func TestAStoreThatIsNotReadyIsNotAskedAndItsUsersRecover(t *testing.T) {
 	w.create(token)
 	w.store("store", stores.FakeData{Key: "token", Value: w.ns + "/cred/token"})
 	w.create(w.externalSecret("db"))
-	w.notReady("db", "store is not ready (ValidationFailed): SecretStore "+w.ns+"/store: the token was refused")
+	w.notReady("db", "store is not ready (ValidationFailed): the token was refused")
 	if fetches, _ := w.backend.calls(); fetches != 0 {
 		t.Errorf("a store that is not ready was asked %d times", fetches)
 	}

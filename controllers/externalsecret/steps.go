@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -228,7 +229,7 @@ func usable(name string, generation int64, status *esv1.SecretStoreStatus) error
 	case !validated(generation, status):
 		return providers.Errorf(providers.ErrUnavailable, "%s is not ready: it has not been validated yet", name)
 	case !askable(status):
-		return providers.Errorf(providers.ErrUnavailable, "%s is not ready (%s): %s", name, ready.Reason, ready.Message)
+		return providers.Errorf(providers.ErrUnavailable, "%s is not ready (%s): %s", name, ready.Reason, strings.TrimPrefix(ready.Message, name+": "))
 	default:
 		return nil
 	}
