@@ -2,6 +2,7 @@ package template
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"regexp"
@@ -233,7 +234,68 @@ func guardPrintf(m *meter, args []reflect.Value) error {
 		number = min(number*10+int(c-'0'), fmtMost)
 		size += number
 	}
-	return m.fits(size)
+	if err := m.fits(size); err != nil {
+		return err
+	}
+	return textsOnly(format, args[1])
+}
+
+// textsOnly refuses a format that prints what holds a pointer in another way than as its text: inside of a list or of a
+// structure, that prints the address. Package fmt says itself what it would print how.
+func textsOnly(format string, args reflect.Value) error {
+	var asked verbs
+	probes, found := make([]any, args.Len()), false
+	for i := range probes {
+		if arg := args.Index(i); holdsPointer(arg) {
+			probes[i], found = &asked, true
+		} else {
+			probes[i] = arg.Interface()
+		}
+	}
+	if !found {
+		return nil
+	}
+	if _ = fmt.Sprintf(format, probes...); asked.other {
+		return errPointer
+	}
+	return nil
+}
+
+// verbs stands for an argument of a format, and takes note of whether it is to be printed otherwise than as its text.
+type verbs struct{ other bool }
+
+// Format implements fmt.Formatter.
+func (v *verbs) Format(state fmt.State, verb rune) {
+	v.other = v.other || !strings.ContainsRune("vsqxX", verb) || verb == 'v' && state.Flag('#')
+}
+
+// holdsPointer reports whether there is a pointer in a value, which has been weighed and thus has a bottom.
+func holdsPointer(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return true
+	case reflect.Interface:
+		return holdsPointer(v.Elem())
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if holdsPointer(v.Index(i)) {
+				return true
+			}
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			if holdsPointer(it.Value()) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			if holdsPointer(field) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // guardSearch bounds one search by the size of the compiled expression and of the text, which is what Go's linear

@@ -14,7 +14,8 @@ func TestATemplateIsVolatileWhenItNamesAFunctionThatIs(t *testing.T) {
 	for text, want := range map[string]bool{
 		"{{ randAlphaNum 20 }}": true, "{{uuidv4}}": true, "{{- now | unixEpoch -}}": true, "{{ .x | default (randAlpha 3) }}": true,
 		"{{ if .a }}{{ genCA `a` 1 }}{{ end }}": true, "{{ $x := (genPrivateKey `rsa`) }}{{ $x }}": true, "{{ htpasswd .u .p }}": true,
-		"{{ .x | bcrypt }}": true, "{{ date `2006` .x }}": true, "{{ shuffle .x }}": true, "{{ encryptAES .k .x }}": true, "{{\nnow\n}}": true,
+		"{{ .x | bcrypt }}": true, "{{ ago .x }}": true, "{{ durationRound .x }}": true, "{{ dateInZone `2006` .x `UTC` }}": true, "{{ date_in_zone `2006` .x `UTC` }}": true,
+		"{{ htmlDate .x }}": true, "{{ htmlDateInZone .x `UTC` }}": true, "{{ date `2006` .x }}": true, "{{ shuffle .x }}": true, "{{ encryptAES .k .x }}": true, "{{\nnow\n}}": true,
 		"{{ template `t` (randInt 1 9) }}": true, `{{ printf "}}%s" now }}`: true, `{{ "{{" }}{{ uuidv4 }}`: true, "{{ define `x` }}{{ now }}{{ end }}": true,
 		"{{ .x | default `now` }}": false, "{{/* now */}}{{ .x }}": false,
 		"": false, "now": false, "{{ .now }}": false, "{{ $now }}": false, "{{ .a.randAlphaNum }}": false, "{{ snow .x }}": false,
@@ -70,13 +71,23 @@ func TestTheFunctionsOfTheOperatorExistOneByOne(t *testing.T) {
 
 func TestNoAddressIsPrinted(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{`{{ printf "%p" . }}`, `{{ printf "%-[1]20p" (dict) }}`, `{{ printf (print "%" "p") (list 1) }}`} {
+	for _, text := range []string{`{{ printf "%p" . }}`, `{{ printf "%-[1]20p" (dict) }}`, `{{ printf (print "%" "p") (list 1) }}`,
+		// Other verbs print the address of what is inside of a list or a structure.
+		`{{ printf "%d" (list (semver "1.2.3")) }}`, `{{ printf "%#v" (dict "a" (list (semver "1.2.3"))) }}`, `{{ printf "%[2]*[1]z" (list (semver "1.2.3")) 9 }}`,
+		`{{ printf "%x %a" 1 (toDate "2006" "2026") }}`, `{{ printf "%d" (toDate "2006" "2026").Location }}`,
+	} {
 		if got, err := render(t, template.Options{}, text); err == nil || !strings.Contains(err.Error(), `function "printf" does not accept these arguments`) {
 			t.Errorf("%s: %s, %v", text, got, err)
 		}
 	}
-	if got, err := render(t, template.Options{}, `{{ printf "%d%% p" 5 }}`); err != nil || got != "5% p" {
-		t.Errorf("%s, %v", got, err)
+	for text, want := range map[string]string{
+		`{{ printf "%d%% p" 5 }}`: "5% p",
+		`{{ $v := semver "1.2.3" }}{{ printf "%s %5v %q %x %T %#d" $v (list $v) $v (list $v) $v 7 }}`: `1.2.3 [1.2.3] "1.2.3" [312e322e33] *semver.Version 7`,
+		`{{ printf "%v %#v" (list (semver "1.2.3")) (list 1 "a") }}`:                                  `[1.2.3] []interface {}{1, "a"}`,
+	} {
+		if got, err := render(t, template.Options{}, text); err != nil || got != want {
+			t.Errorf("%s: %s, %v", text, got, err)
+		}
 	}
 }
 
