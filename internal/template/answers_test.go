@@ -79,8 +79,9 @@ func TestADefinitionHasAnyName(t *testing.T) {
 
 func TestADictionaryIsFilledInALoop(t *testing.T) {
 	t.Parallel()
-	text := `{{ $d := dict }}{{ range $i := until 20000 }}{{ $_ := set $d (print "key" $i) $i }}{{ end }}{{ get $d "key7" }}{{ hasKey $d "key19999" }}{{ $_ := unset $d "key7" }}{{ len $d }}`
-	if got := must(t, text, nil); got != "7true19999" {
+	// With the two large entries it would be too large for a function that looks at all of it.
+	text := `{{ $d := dict }}{{ range list "a" "b" }}{{ $_ := set $d . (repeat 3000000 "x") }}{{ end }}{{ range $i := until 20000 }}{{ $_ := set $d (print "key" $i) $i }}{{ end }}{{ get $d "key7" }}{{ hasKey $d "key19999" }}{{ $_ := unset $d "key7" }}{{ len $d }}`
+	if got := must(t, text, nil); got != "7true20001" {
 		t.Errorf("got %q", got)
 	}
 }

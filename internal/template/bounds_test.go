@@ -2,9 +2,11 @@ package template
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // kept renders texts and returns the cache that they went through.
@@ -92,5 +94,136 @@ func TestARendererWithoutACacheParsesATextOnce(t *testing.T) {
 	}
 	if got := r.opts.Cache.Parses(); got != 1 {
 		t.Errorf("%d times parsed", got)
+	}
+}
+
+// TestABoundIsWhereItIsSaidToBe has a text at each bound, and one beyond it that is refused for that reason and before the
+// function has run.
+func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	asks := func(function string) string {
+		return fmt.Sprintf("an argument of function %q asks for too much", function)
+	}
+	const (
+		steps, depth, memory, large, nested = "it takes too many steps", "templates call each other too deeply", "it needs too much memory", "a value is too large", "a value nests too deeply"
+		call                                = `{{ define "t" }}{{ if . }}{{ template "t" (sub . 1) }}{{ end }}{{ end }}`
+		elements                            = `{{ $l := splitList "" (repeat %d "a") }}`
+		letters                             = `{{ $x := repeat %d "a" }}`
+	)
+	for _, tc := range []struct {
+		name, text string
+		at, beyond int
+		says, each string // each is what is repeated; without one, the text names the number
+	}{
+		{"rounds of a loop", `{{ range %d }}{{ end }}`, 99, 100, steps, ""},
+		{"calls of functions", `{{ range %d }}{{ $x := len (trim "a") }}{{ end }}`, 49, 50, steps, ""},
+		{"calls that look at one entry", `{{ $d := dict }}{{ range %d }}{{ $x := hasKey $d "a" }}{{ end }}`, 49, 50, steps, ""},
+		{"calls of templates", `{{ define "t" }}{{ end }}{{ range %d }}{{ template "t" }}{{ end }}`, 49, 50, steps, ""},
+		{"templates in templates", call + `{{ template "t" %d }}`, 48, 49, depth, ""},
+		{"what functions return together", `{{ range %d }}{{ $x := repeat 4194288 "a" }}{{ end }}`, 16, 17, memory, ""},
+		{"what a function returns", letters, 4_194_288, 4_194_289, large, ""},
+		{"what has grown inside of what a function takes", `{{ $d := dict }}{{ $l := list $d $d }}{{ $_ := set $d "x" (repeat %d "a") }}{{ $x := kindOf $l }}`, 2_097_040, 2_097_080, large, ""},
+		{"lists in lists", `{{ $l := list }}{{ range %d }}{{ $l = list $l }}{{ end }}{{ $l }}`, 32, 33, nested, ""},
+		{"actions", "%s", 10_000, 10_001, "the template has too many actions", "{{ 1 }}"},
+		{"output", `{{ repeat %d "a" }}`, 1 << 20, 1<<20 + 1, "it prints too much", ""},
+		{"repeat", letters, 4_194_288, 4_194_305, asks("repeat"), ""},
+		{"until", `{{ $l := until %d }}`, 65_536, 65_537, asks("until"), ""},
+		{"until downwards", `{{ $l := until -%d }}`, 65_536, 65_537, asks("until"), ""},
+		{"untilStep", `{{ $l := untilStep 1 %d 2 }}`, 131_074, 131_075, asks("untilStep"), ""},
+		{"untilStep from far", `{{ $l := untilStep %[1]d %[1]d 1 }}`, 1 << 40, 1<<40 + 1, asks("untilStep"), ""},
+		{"untilStep in large steps", `{{ $l := untilStep 0 1 -%d }}`, 1 << 40, 1<<40 + 1, asks("untilStep"), ""},
+		{"seq", `{{ $l := seq %d }}`, 65_536, 65_537, asks("seq"), ""},
+		{"seq of two", `{{ $l := seq 10 %d }}`, 65_546, 65_547, asks("seq"), ""},
+		{"seq of three", `{{ $l := seq 10 3 %d }}`, 196_620, 196_621, asks("seq"), ""},
+		{"replace", `{{ $x := replace "a" (repeat %d "b") (repeat 4096 "a") }}`, 1023, 1024, asks("replace"), ""},
+		{"join", `{{ $x := join (repeat %d "a") (splitList "," (repeat 65535 ",")) }}`, 64, 65, asks("join"), ""},
+		{"wrapWith", `{{ $x := wrapWith 1 (repeat %d "x") (repeat 4096 "a") }}`, 1023, 1024, asks("wrapWith"), ""},
+		{"indent", `{{ $x := repeat 1023 "\n" | indent %d }}`, 4094, 4097, asks("indent"), ""},
+		{"nindent", `{{ $x := repeat 1023 "\n" | nindent %d }}`, 4094, 4097, asks("nindent"), ""},
+		{"printf of a value that comes often", `{{ $x := printf (repeat 64 "%%[1]s") (repeat %d "a") }}`, 65_434, 65_436, asks("printf"), ""},
+		{"printf of width", `{{ $x := printf "%%1000000d%%1000000d%%1000000d%%1000000d%%%dd" 1 2 3 4 5 }}`, 193_600, 193_900, asks("printf"), ""},
+		{"printf of width that is an argument", `{{ $x := printf (repeat %d "%%[1]*d") 1 }}`, 4, 5, asks("printf"), ""},
+		{"without", elements + `{{ $x := without $l ` + strings.Repeat(` "a"`, 129) + ` }}`, 65_027, 65_028, asks("without"), ""},
+		{"mustWithout", elements + `{{ $x := mustWithout $l ` + strings.Repeat(` "a"`, 129) + ` }}`, 65_027, 65_028, asks("mustWithout"), ""},
+		{"split", `{{ $x := split "," (repeat %d ",") }}`, 65_536, 65_537, asks("split"), ""},
+		{"splitList", `{{ $x := splitList "," (repeat %d ",") }}`, 65_536, 65_537, asks("splitList"), ""},
+		{"splitn", `{{ $x := splitn "," 3 (repeat %d ",") }}`, 65_536, 65_537, asks("splitn"), ""},
+		{"uniq", elements + `{{ $x := uniq $l }}`, 4096, 4097, asks("uniq"), ""},
+		{"mustUniq", elements + `{{ $x := mustUniq $l }}`, 4096, 4097, asks("mustUniq"), ""},
+		{"decimals", "{{ addf %s }}", 100, 101, asks("addf"), " 1"},
+		{"versions", `{{ $x := semver (repeat %d "1") }}`, 1024, 1025, asks("semver"), ""},
+		{"constraints", `{{ $x := semverCompare (repeat %d "1") "1.0.0" }}`, 1024, 1025, asks("semverCompare"), ""},
+		{"documents", `{{ $x := fromYaml (repeat %d " ") }}`, 1 << 20, 1<<20 + 1, asks("fromYaml"), ""},
+		{"keys", `{{ $x := jwkPublicKeyPem (repeat %d " ") }}`, 16_384, 16_385, asks("jwkPublicKeyPem"), ""},
+		{"expressions", `{{ $x := regexMatch (repeat %d "a") "a" }}`, 4096, 4097, asks("regexMatch"), ""},
+		{"expressions times text", `{{ $x := regexMatch (repeat 4096 "a") (repeat %d "b") }}`, 65_472, 65_536, asks("regexMatch"), ""},
+		{"matches", `{{ $x := regexFindAll "a" (repeat %d "a") -1 }}`, 1000, 65_537, asks("regexFindAll"), ""},
+		{"replacements", `{{ $x := regexReplaceAll "a" (repeat 4096 "a") (repeat %d "b") }}`, 1023, 1024, asks("regexReplaceAll"), ""},
+		{"references of replacements", `{{ $x := regexReplaceAll ".+" (repeat 100000 "a") (repeat %d "$0") }}`, 40, 41, asks("regexReplaceAll"), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			limit := func(n int) string {
+				var what any = n
+				if tc.each != "" {
+					what = strings.Repeat(tc.each, n)
+				}
+				r := New(Options{MaxTime: time.Minute})
+				if tc.says == steps {
+					r.meter.steps = 199_900 // so many are not worth waiting for
+				}
+				_, err := r.Render(t.Context(), "key", fmt.Sprintf(tc.text, what), nil)
+				var fault *Error
+				if errors.As(err, &fault) && fault.Kind == KindLimit {
+					return fault.Detail
+				}
+				return ""
+			}
+			if got := limit(tc.at); got != "" {
+				t.Errorf("%d: %s", tc.at, got)
+			}
+			if got := limit(tc.beyond); !strings.HasPrefix(got, tc.says) {
+				t.Errorf("%d: %q, want %q", tc.beyond, got, tc.says)
+			}
+		})
+	}
+}
+
+func TestStepsAreCountedOverAllTemplatesOfARenderer(t *testing.T) {
+	t.Parallel()
+	r := New(Options{})
+	r.meter.steps = 199_900
+	for _, want := range []string{"<nil>", `template "loop" at line 1, column 9: it takes too many steps`} {
+		if _, err := r.Render(t.Context(), "loop", `{{ range 60 }}{{ end }}`, nil); fmt.Sprint(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func TestATemplateNestsAsDeeplyAsItMayAndNoDeeper(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		open, inner, shut string
+		most              int
+	}{
+		{"{{ if true }}", "x", "{{ end }}", 200},
+		{"{{ if false }}{{ else }}", "x", "{{ end }}", 200},
+		{"{{ with 1 }}", "x", "{{ end }}", 200},
+		{"{{ range 1 }}", "x", "{{ end }}", 200},
+		{"{{ with 1 }}", `{{ template "key" (1) }}`, "{{ end }}", 198}, // the call and its argument nest within
+		{"{{ with 1 }}", "{{ (1) }}", "{{ end }}", 198},
+		{"(", "1", ")", 199},
+	} {
+		for _, n := range []int{tc.most, tc.most + 1} {
+			text := strings.Repeat(tc.open, n) + tc.inner + strings.Repeat(tc.shut, n)
+			if tc.open == "(" {
+				text = "{{ if " + text + " }}{{ end }}"
+			}
+			text += `{{ define "key" }}{{ end }}`
+			_, err := New(Options{}).Render(t.Context(), "key", text, nil)
+			if want := n > tc.most; (err != nil) != want || want && !strings.HasSuffix(err.Error(), "the template nests too deeply") {
+				t.Errorf("%d times %s: %v", n, tc.open, err)
+			}
+		}
 	}
 }

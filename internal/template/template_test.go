@@ -157,27 +157,29 @@ func TestFailuresNeverShowAValue(t *testing.T) {
 		kind template.Kind
 		who  string
 	}{
-		"fail":                     {`{{ fail .password }}`, template.KindFail, ""},
-		"fail with a built text":   {`{{ fail (printf "x%s" .password) }}`, template.KindFail, ""},
-		"a parser's error":         {`{{ mustFromJson .password }}`, template.KindFunction, "mustFromJson"},
-		"a YAML parser's error":    {`{{ fromYaml .password }}`, template.KindFunction, "fromYaml"},
-		"a panic":                  {`{{ urlParse (printf "%s://%%zz" .password) }}`, template.KindFunction, "urlParse"},
-		"an expression's error":    {`{{ mustRegexMatch (print "(" .password) "a" }}`, template.KindFunction, "mustRegexMatch"},
-		"a panicking expression":   {`{{ regexFind (print "(" .password) "a" }}`, template.KindFunction, "regexFind"},
-		"an argument's type":       {`{{ repeat .password "a" }}`, template.KindEvaluation, ""},
-		"a field of a string":      {`{{ .password.x }}`, template.KindEvaluation, ""},
-		"an index out of range":    {`{{ index .password 100 }}`, template.KindFunction, "index"},
-		"a call of a string":       {`{{ call .password }}`, template.KindFunction, "call"},
-		"a template that is none":  {`{{ template "nope" .password }}`, template.KindEvaluation, ""},
-		"division by zero":         {`{{ div 1 0 }}`, template.KindFunction, "div"},
-		"wrong syntax":             {`{{ if }}`, template.KindSyntax, ""},
-		"not closed":               {`{{ .password`, template.KindSyntax, ""},
-		"in a definition":          {`{{ define "a:1:1" }}{{ fail .password }}{{ end }}{{ template "a:1:1" . }}`, template.KindFail, ""},
-		"a key taken from a value": {`{{ (dict .password 1).nope.x }}`, template.KindMissingKey, "nope"},
-		"a long key":               {`{{ .` + strings.Repeat("k", 253) + ` }}`, template.KindMissingKey, strings.Repeat("k", 253)},
-		"a longer key":             {`{{ .` + strings.Repeat("k", 254) + ` }}`, template.KindEvaluation, ""},
-		"a long function":          {`{{ ` + strings.Repeat("f", 64) + ` }}`, template.KindUnknownFunction, strings.Repeat("f", 64)},
-		"a longer function":        {`{{ ` + strings.Repeat("f", 65) + ` }}`, template.KindSyntax, ""},
+		"fail":                                   {`{{ fail .password }}`, template.KindFail, ""},
+		"fail with a built text":                 {`{{ fail (printf "x%s" .password) }}`, template.KindFail, ""},
+		"a parser's error":                       {`{{ mustFromJson .password }}`, template.KindFunction, "mustFromJson"},
+		"a YAML parser's error":                  {`{{ fromYaml .password }}`, template.KindFunction, "fromYaml"},
+		"a panic":                                {`{{ urlParse (printf "%s://%%zz" .password) }}`, template.KindFunction, "urlParse"},
+		"an expression's error":                  {`{{ mustRegexMatch (print "(" .password) "a" }}`, template.KindFunction, "mustRegexMatch"},
+		"a panicking expression":                 {`{{ regexFind (print "(" .password) "a" }}`, template.KindFunction, "regexFind"},
+		"an argument's type":                     {`{{ repeat .password "a" }}`, template.KindEvaluation, ""},
+		"a field of a string":                    {`{{ .password.x }}`, template.KindEvaluation, ""},
+		"an index out of range":                  {`{{ index .password 100 }}`, template.KindFunction, "index"},
+		"a call of a string":                     {`{{ call .password }}`, template.KindFunction, "call"},
+		"a template that is none":                {`{{ template "nope" .password }}`, template.KindEvaluation, ""},
+		"division by zero":                       {`{{ div 1 0 }}`, template.KindFunction, "div"},
+		"wrong syntax":                           {`{{ if }}`, template.KindSyntax, ""},
+		"not closed":                             {`{{ .password`, template.KindSyntax, ""},
+		"in a definition":                        {`{{ define "a:1:1" }}{{ fail .password }}{{ end }}{{ template "a:1:1" . }}`, template.KindFail, ""},
+		"a key taken from a value":               {`{{ (dict .password 1).nope.x }}`, template.KindMissingKey, "nope"},
+		"a key that is missing after a function": {`{{ $x := trim .password }}{{ $_ := set (dict) .password 1 }}{{ .host }}`, template.KindMissingKey, "host"},
+		"an entry of no dictionary":              {`{{ set nil .password 1 }}`, template.KindFunction, "set"},
+		"a long key":                             {`{{ .` + strings.Repeat("k", 253) + ` }}`, template.KindMissingKey, strings.Repeat("k", 253)},
+		"a longer key":                           {`{{ .` + strings.Repeat("k", 254) + ` }}`, template.KindEvaluation, ""},
+		"a long function":                        {`{{ ` + strings.Repeat("f", 64) + ` }}`, template.KindUnknownFunction, strings.Repeat("f", 64)},
+		"a longer function":                      {`{{ ` + strings.Repeat("f", 65) + ` }}`, template.KindSyntax, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -313,6 +315,14 @@ func TestLimitsHoldForAllTemplatesOfARenderer(t *testing.T) {
 	}
 	if _, err := r.Render(t.Context(), "c", strings.Repeat("c", 40), nil); err != nil {
 		t.Errorf("a failed template used up the room: %v", err)
+	}
+
+	used := template.New(template.Options{MaxTime: 20 * time.Millisecond})
+	for _, text := range []string{`{{ bcrypt "a" }}{{ bcrypt "a" }}`, `{{ 1 }}`} {
+		var fault *template.Error
+		if _, err := used.Render(t.Context(), "late", text, nil); !errors.As(err, &fault) || fault.Kind != template.KindTimeout {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 
 	slow := template.New(template.Options{MaxTime: time.Nanosecond})
