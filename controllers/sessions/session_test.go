@@ -246,6 +246,34 @@ func TestWhatAProviderFindsInsteadOfANamespacesCredentialIsNotUsed(t *testing.T)
 	}
 }
 
+// A session that got along without a credential, as one does without an optional bundle, is not what the store says once it
+// is there.
+func TestACredentialThatWasMissingReplacesTheSessionWhenItComesIntoBeing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := cluster()
+		b := &backend{}
+		p := running(t, c)
+		s := storeOf(b, "team", "s", 1)
+		s.Provider = lenient{b}
+		for range 3 { // as long as it is missing, the session stays
+			if got := mustFetch(t, p, request(s, "team", "a")); got[0] != "its own/a" {
+				t.Fatalf("read %q", got[0])
+			}
+			time.Sleep(61 * time.Second)
+		}
+		if err := c.Create(t.Context(), credentialSecret("team", "cred", "new")); err != nil {
+			t.Fatal(err)
+		}
+		if got := mustFetch(t, p, request(s, "team", "a")); got[0] != "new/a" {
+			t.Errorf("read %q, want it with the credential that is there now", got[0])
+		}
+		if synctest.Wait(); b.closes.Load() != 1 {
+			t.Errorf("%d sessions are closed, want the first alone", b.closes.Load())
+		}
+	})
+}
+
 func TestAStoreOfReferentCredentialsCannotBeCheckedWithoutANamespace(t *testing.T) {
 	t.Parallel()
 	b := &backend{credential: providers.ObjectRef{Name: "cred", Key: "token"}}

@@ -219,6 +219,8 @@ func TestWhatIsNoSealedValueIsRefused(t *testing.T) {
 	keys := func(names ...string) age.Recipient {
 		return stanza{[]*age.Stanza{{Type: "sealbridge.dev/keys", Args: names}}}
 	}
+	// The payload may be larger than the largest value by what is left of the header's bound.
+	most := 2<<20 + len("sealbridge.dev/1") + 3 + 2*255
 	lock := func(kind string, size int, shares ...int) age.Recipient {
 		s := &age.Stanza{Type: kind, Body: make([]byte, size)}
 		for _, n := range shares {
@@ -247,6 +249,10 @@ func TestWhatIsNoSealedValueIsRefused(t *testing.T) {
 		"fewer names than locks":           {encrypt(t, inside, keys(), unlabelled{hybrid}), agebox.ErrMalformed},
 		"more names than locks":            {encrypt(t, inside, keys("a", "b"), unlabelled{hybrid}), agebox.ErrMalformed},
 		"one name for two locks":           {encrypt(t, inside, keys("a", "a"), unlabelled{hybrid}, unlabelled{hybrid}), agebox.ErrMalformed},
+		"names that hold something":        {encrypt(t, inside, stanza{[]*age.Stanza{{Type: "sealbridge.dev/keys", Args: []string{key.Fingerprint()}, Body: []byte(canary)}}}, unlabelled{hybrid}), agebox.ErrMalformed},
+		"names that hold nothing":          {encrypt(t, inside, keys(key.Fingerprint()), unlabelled{hybrid}), nil},
+		"as much inside as there can be":   {encrypt(t, inside+strings.Repeat("v", most-len(inside)), hybrid), nil},
+		"a byte more inside":               {encrypt(t, inside+strings.Repeat("v", most-len(inside)+1), hybrid), agebox.ErrDecrypt},
 		"a lock of another type":           {encrypt(t, inside, lock("x-other", 32, 1120)), agebox.ErrMalformed},
 		"a lock without a share":           {encrypt(t, inside, lock(agebox.LockType, 32)), agebox.ErrMalformed},
 		"a lock of two shares":             {encrypt(t, inside, lock(agebox.LockType, 32, 1120, 1120)), agebox.ErrMalformed},
@@ -280,7 +286,7 @@ func TestWhatIsNoSealedValueIsRefused(t *testing.T) {
 func TestTooMuchIsNotSealed(t *testing.T) {
 	t.Parallel()
 	key := generate(t)
-	if _, err := agebox.Seal([]*agebox.Recipient{key.Recipient()}, strict, make([]byte, agebox.MaxPlaintext+1)); !errors.Is(err, agebox.ErrTooLarge) {
+	if _, err := agebox.Seal([]*agebox.Recipient{key.Recipient()}, strict, make([]byte, 2<<20+1)); !errors.Is(err, agebox.ErrTooLarge) {
 		t.Errorf("a large value: %v", err)
 	}
 	if _, err := agebox.Seal(nil, strict, nil); !errors.Is(err, agebox.ErrNone) {
@@ -291,7 +297,7 @@ func TestTooMuchIsNotSealed(t *testing.T) {
 		all = append(all, generate(t).Recipient())
 	}
 	place := agebox.Place{Scope: agebox.Strict, Namespace: strings.Repeat("n", 255), Name: strings.Repeat("m", 255)}
-	sealed, err := agebox.Seal(append(all, all[0]), place, make([]byte, agebox.MaxPlaintext))
+	sealed, err := agebox.Seal(append(all, all[0]), place, make([]byte, 2<<20))
 	if err != nil {
 		t.Fatalf("the largest value, and a recipient twice: %v", err)
 	}

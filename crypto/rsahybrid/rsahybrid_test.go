@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -62,7 +63,7 @@ func TestWhatIsSealedOpensUnderTheSameLabel(t *testing.T) {
 		"one byte":       {0},
 		"text":           []byte("pässwörd"),
 		"one mebibyte":   bytes.Repeat([]byte{0xa5}, 1<<20),
-		"the most ever":  bytes.Repeat([]byte{0x5a}, rsahybrid.MaxPlaintext),
+		"the most ever":  bytes.Repeat([]byte{0x5a}, 2<<20),
 		"looks like one": mustSeal(t, &key.PublicKey, nil, []byte("inner")),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,7 +181,7 @@ func TestParseRefusesWhatIsNoSealedValue(t *testing.T) {
 		"more than any value":           {make([]byte, rsahybrid.MaxSize+1), rsahybrid.ErrTooLarge},
 		"a plaintext over the maximum":  {header(256, 256+16+rsahybrid.MaxPlaintext+1), rsahybrid.ErrTooLarge},
 		"the smallest there is":         {header(256, 256+16), nil},
-		"the largest there is":          {header(2048, 2048+16+rsahybrid.MaxPlaintext), nil},
+		"the largest there is":          {header(2048, 2048+16+2<<20), nil},
 		"the smallest for any key size": {header(128, 128+16), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -212,15 +213,47 @@ func TestAWrappedKeyWithALeadingZeroCutOffIsRefused(t *testing.T) {
 func TestSealRefusesWhatCouldNotBeOpened(t *testing.T) {
 	t.Parallel()
 	key := testKey(t)
-	if _, err := rsahybrid.Seal(rand.Reader, &key.PublicKey, nil, make([]byte, rsahybrid.MaxPlaintext+1)); !errors.Is(err, rsahybrid.ErrTooLarge) {
+	if _, err := rsahybrid.Seal(rand.Reader, &key.PublicKey, nil, make([]byte, 2<<20+1)); !errors.Is(err, rsahybrid.ErrTooLarge) {
 		t.Errorf("too large: got %v", err)
 	}
 	if _, err := rsahybrid.Seal(strings.NewReader("too little"), &key.PublicKey, nil, nil); err == nil {
 		t.Error("a random source that ends was accepted")
 	}
-	small := &rsa.PublicKey{N: new(big.Int).Rsh(key.N, 1100), E: key.E}
-	if _, err := rsahybrid.Seal(rand.Reader, small, nil, nil); err == nil {
-		t.Error("a key under 1024 bits was accepted")
+	for name, bits := range map[string]uint{"a key under 1024 bits": 1016, "a key over 16384 bits": 16392} {
+		odd := new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), bits-1), big.NewInt(1))
+		if _, err := rsahybrid.Seal(rand.Reader, &rsa.PublicKey{N: odd, E: key.E}, nil, nil); err == nil || !strings.Contains(err.Error(), "must have 1024 to 16384") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// AES itself would take the shorter ones, so that one value would have weaker encodings.
+func TestASessionKeyOfAnotherSizeIsNone(t *testing.T) {
+	t.Parallel()
+	key := testKey(t)
+	for _, size := range []int{0, 16, 24, 31, 33, 64} {
+		wrapped, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, &key.PublicKey, make([]byte, size), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := rsahybrid.Unwrap(key, key.Size(), wrapped, nil); !errors.Is(err, rsahybrid.ErrDecrypt) || got != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+	value := mustSeal(t, &key.PublicKey, []byte("ns/name"), []byte("v"))
+	envelope, err := rsahybrid.Parse(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, unwrap := range map[string]func() ([]byte, error){
+		"another label":           func() ([]byte, error) { return rsahybrid.Unwrap(key, key.Size(), envelope.Wrapped(), []byte("ns/other")) },
+		"a key of another size":   func() ([]byte, error) { return rsahybrid.Unwrap(key, key.Size()+1, envelope.Wrapped(), []byte("ns/name")) },
+		"no AES key of any size":  func() ([]byte, error) { return envelope.Decrypt([]byte("seventeen bytes..")) },
+		"another key of its size": func() ([]byte, error) { return envelope.Decrypt(make([]byte, 32)) },
+	} {
+		if got, err := unwrap(); !errors.Is(err, rsahybrid.ErrDecrypt) || got != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
