@@ -24,6 +24,8 @@ const (
 	maxDataKey = 1 << 10
 	// listedKeys is how many recipients an error names.
 	listedKeys = 4
+	// maxRecipient is longer than any recipient: a post-quantum one has two thousand characters.
+	maxRecipient = 4 << 10
 )
 
 // ParseIdentities reads age private keys, one per line, as age-keygen writes them: X25519 (AGE-SECRET-KEY-1...) and
@@ -133,7 +135,7 @@ func dataKey(ctx context.Context, metadata *sops.Metadata, identities []age.Iden
 	return key, nil
 }
 
-// maxPlain is how long a name or path is that is shown. An expression that counts so far would take half a megabyte.
+// maxPlain is how long a path is that is shown. An expression that counts so far would take half a megabyte.
 const maxPlain = 256
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9:/._@+-]+$`)
@@ -145,7 +147,7 @@ func noKey(metadata *sops.Metadata) error {
 	for _, group := range metadata.KeyGroups {
 		for _, key := range group {
 			name := key.ToString()
-			if len(names) == listedKeys || len(name) > maxPlain || !plainName.MatchString(name) {
+			if len(names) == listedKeys || len(name) > maxRecipient || !plainName.MatchString(name) {
 				rest++
 				continue
 			}
@@ -159,7 +161,7 @@ func noKey(metadata *sops.Metadata) error {
 	return fmt.Errorf("%w: this file is encrypted for %s; give one of their age keys", ErrNoKey, text)
 }
 
-// shorten keeps enough of a recipient to tell it: a post-quantum one has two thousand characters.
+// shorten keeps enough of a recipient to tell it.
 func shorten(name string) string {
 	if len(name) > 80 {
 		return name[:64] + "..."

@@ -192,7 +192,26 @@ func faults(address string) map[string]providertest.Fault {
 		"a key that is missing": {Class: invalid, Says: []string{"headers.Authorization", "does not exist"}, Open: changed(address, func(w *stores.Webhook, _ *providertest.Env) {
 			w.Headers["Authorization"] = "Bearer {{ .auth.nope }}"
 		})},
-		"a URL that is none": {Class: invalid, Says: []string{"url makes no address"}, Open: changed(address, func(w *stores.Webhook, _ *providertest.Env) { w.URL = "{{ .auth.token }}" })},
+		"a URL that is none":      {Class: invalid, Says: []string{"url makes no address"}, Open: changed(address, func(w *stores.Webhook, _ *providertest.Env) { w.URL = "{{ .auth.token }}" })},
+		"a URL of another scheme": {Class: invalid, Says: []string{"url makes no address"}, Open: changed(address, func(w *stores.Webhook, _ *providertest.Env) { w.URL = "{{ print `ftp` }}://host/" })},
+		"a URL without a host":    {Class: invalid, Says: []string{"url makes no address"}, Open: changed(address, func(w *stores.Webhook, _ *providertest.Env) { w.URL = "{{ print `https` }}:///path" })},
+		"a URL of a key that is missing": {Class: invalid, Says: []string{"url prints a key that does not exist"}, Open: changed(address, func(w *stores.Webhook, _ *providertest.Env) {
+			w.URL = address + "/{{ .auth.nope }}"
+		})},
+		"a bundle that is missing": {Class: unavailable, Says: []string{"caProvider"}, Open: changed(address, func(w *stores.Webhook, _ *providertest.Env) {
+			w.CAProvider = &stores.CAProvider{Type: stores.CAProviderConfigMap, Name: "none", Key: "ca.crt"}
+		})},
+		"a login without its password": {Class: unavailable, Says: []string{"auth.ntlm.passwordSecret", `webhook-auth has no key "password"`}, Open: changed(address, func(w *stores.Webhook, _ *providertest.Env) {
+			w.Auth = &stores.WebhookAuth{NTLM: &stores.WebhookNTLM{
+				UsernameSecret: stores.SecretKeySelector{Name: "webhook-auth", Key: "token"}, PasswordSecret: stores.SecretKeySelector{Name: "webhook-auth", Key: "password"},
+			}}
+		})},
+		"a login from a Secret without the label": {Class: invalid, Says: []string{"auth.ntlm.usernameSecret", `"external-secrets.io/type": "webhook"`}, Open: changed(address, func(w *stores.Webhook, env *providertest.Env) {
+			env.SetSecret(providers.ObjectRef{Name: "login", Key: "user"}, []byte(canary))
+			w.Auth = &stores.WebhookAuth{NTLM: &stores.WebhookNTLM{
+				UsernameSecret: stores.SecretKeySelector{Name: "login", Key: "user"}, PasswordSecret: stores.SecretKeySelector{Name: "login", Key: "user"},
+			}}
+		})},
 		"a header that cannot be": {Class: invalid, Says: []string{"headers.X has characters"}, Open: changed(address, func(w *stores.Webhook, _ *providertest.Env) {
 			w.Headers["X"] = `{{ printf "a\n%s" .auth.token }}`
 		})},

@@ -29,8 +29,16 @@ func TestAPathThatCostsTooMuchIsRefused(t *testing.T) {
 		"$[?@[?@[?@[?@.a]]]]":                     wide,
 		"$['" + strings.Repeat("a", 5_000) + "']": wide,
 		"$..[?@..x]..y":                           wide,
+		`$["\n"]..*..*..*`:                        deep, // what is escaped hides nothing behind it
+		"$['" + strings.Repeat("a", 4_092) + "']": wide,
 	} {
 		if _, err := follow(path, decoded(t, doc)); !errors.Is(err, errComplex) {
+			t.Errorf("%.40s: %v", path, err)
+		}
+	}
+	// As much as is allowed.
+	for _, path := range []string{"$['" + strings.Repeat("a", 4_091) + "']", "$..a..b", "$[0,1,2,3,4,5,6,7,8]", "$[?@[?@[?@.a]]]"} {
+		if _, err := follow(path, decoded(t, "[0]")); errors.Is(err, errComplex) {
 			t.Errorf("%.40s: %v", path, err)
 		}
 	}

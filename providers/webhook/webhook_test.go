@@ -202,7 +202,9 @@ func TestThePathSelectsAsTheOperatorDoes(t *testing.T) {
 		`$..[?(@["type"]!="x")].w`:     "y",
 		`$.m[7]`:                       "seven", // an element of an object whose name is a number
 		`$.l["1"]`:                     "second",
+		`$.l["0"]`:                     "first",
 		`$.l["2"]`:                     "missing",
+		`$.l["-1"]`:                    "missing",
 		`$.l["x"]`:                     "missing",
 		`$.m[8]`:                       "missing",
 		`$.m[-1]`:                      "missing",
@@ -296,19 +298,82 @@ func TestFieldsAreThoseOfTheObject(t *testing.T) {
 			t.Errorf("%s: %v %s", path, err, diff)
 		}
 	}
-	for body, ok := range map[string]bool{`{"k":"v"}`: true, `"{\"k\":\"v\"}"`: true, "plain": false, "[1]": false, "{\"k\":\"\xff\"}": false, `{"k":1} x`: false} {
+	for body, ok := range map[string]bool{`{"k":"v"}`: true, `"{\"k\":\"v\"}"`: true, "plain": false, "[1]": false, manyParts(249_997): true, manyParts(249_998): false, "{\"k\":\"\xff\"}": false, `{"k":1} x`: false} {
 		_, err := fetchOne(t, open(t, answering(t, body), lent("t")), providers.Ref{Key: "k"}).Fields("")
 		if (err == nil) != ok {
-			t.Errorf("%q: %v", body, err)
+			t.Errorf("%.40q: %v", body, err)
 		}
 	}
 }
+
+// manyParts is an object that counts as n parts and three more.
+func manyParts(n int) string { return `{"k":[0` + strings.Repeat(",0", n) + `]}` }
 
 func TestBytesComeThroughWithoutAPath(t *testing.T) {
 	t.Parallel()
 	const body = "\x00\xff\xfe not text \x80"
 	if got := value(t, fetchOne(t, open(t, answering(t, body), lent("t")), providers.Ref{Key: "k"}), ""); got != body {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestWhatAStoreSaysIsCheckedBeforeAnybodyIsAsked(t *testing.T) {
+	t.Parallel()
+	secret := func(name string) []stores.WebhookSecret {
+		return []stores.WebhookSecret{{Name: name, SecretRef: stores.SecretKeySelector{Name: "s"}}}
+	}
+	for name, tc := range map[string]struct {
+		spec stores.Webhook
+		want string // the field, "" when nothing is wrong
+	}{
+		"an address":                         {stores.Webhook{URL: "https://x"}, ""},
+		"an address that a template makes":   {stores.Webhook{URL: "{{ .auth.url }}/x"}, ""},
+		"a host that a template makes":       {stores.Webhook{URL: "http://{{ .auth.host }}/x"}, ""},
+		"no scheme":                          {stores.Webhook{URL: "host/path"}, "url"},
+		"another scheme":                     {stores.Webhook{URL: "ftp://host"}, "url"},
+		"another scheme before a template":   {stores.Webhook{URL: "file:///{{ .remoteRef.key }}"}, "url"},
+		"no host":                            {stores.Webhook{URL: "https:///path"}, "url"},
+		"a host that is none":                {stores.Webhook{URL: "https://a b"}, "url"},
+		"every letter of a method":           {stores.Webhook{URL: "https://x", Method: "AZaz"}, ""},
+		"a sign in a method":                 {stores.Webhook{URL: "https://x", Method: "A{"}, "method"},
+		"every sign of a header":             {stores.Webhook{URL: "https://x", Headers: map[string]string{"AZaz09!#$%&'*+-.^_`|~": "v"}}, ""},
+		"a header without a name":            {stores.Webhook{URL: "https://x", Headers: map[string]string{"": "v"}}, "headers"},
+		"a header with a colon":              {stores.Webhook{URL: "https://x", Headers: map[string]string{"a:": "v"}}, "headers"},
+		"no timeout":                         {stores.Webhook{URL: "https://x", Timeout: &metav1.Duration{}}, ""},
+		"a Secret without a name":            {stores.Webhook{URL: "https://x", Secrets: secret("")}, "secrets[0].name"},
+		"a path that costs too much":         {stores.Webhook{URL: "https://x", Result: stores.WebhookResult{JSONPath: "$..*..*..*"}}, "result.jsonPath"},
+		"a template of as much as there may": {stores.Webhook{URL: "https://x", Body: "{{ .a }}" + strings.Repeat("x", 256<<10-8)}, ""},
+		"a template of a byte more":          {stores.Webhook{URL: "https://x", Body: "{{ .a }}" + strings.Repeat("x", 256<<10-7)}, "body"},
+	} {
+		problems := webhook.Provider{}.Validate(config(&tc.spec))
+		if tc.want == "" && len(problems) > 0 || tc.want != "" && (len(problems) != 1 || problems[0].Field != tc.want) {
+			t.Errorf("%s: %v, want %q", name, problems, tc.want)
+		}
+	}
+	spec := answering(t, "v")
+	spec.Timeout = &metav1.Duration{}
+	if got := value(t, fetchOne(t, open(t, spec, lent("t")), providers.Ref{Key: "k"}), ""); got != "v" {
+		t.Errorf("no timeout: %q", got)
+	}
+}
+
+// Who uses the store writes the property: what it makes of the path is his fault, and no reason to ask others again.
+func TestAPropertyThatMakesNoPathIsRefused(t *testing.T) {
+	t.Parallel()
+	spec := answering(t, `{"k":"`+canary+`"}`)
+	spec.Result.JSONPath = "$.{{ .remoteRef.property }}"
+	doc := fetchOne(t, open(t, spec, lent("t")), providers.Ref{Key: "k"})
+	for property, want := range map[string]string{"[[": "makes no JSONPath", "*..*..*..*": "too complex", "k": ""} {
+		_, valueErr := doc.Value(property)
+		_, fieldsErr := doc.Fields(property)
+		for _, err := range []error{valueErr, fieldsErr} {
+			if want != "" && (!errors.Is(err, providers.ErrInvalid) || !strings.Contains(errText(err), want)) || strings.Contains(errText(err), canary) {
+				t.Errorf("%s: %v", property, err)
+			}
+		}
+		if (valueErr == nil) != (want == "") {
+			t.Errorf("%s: %v", property, valueErr)
+		}
 	}
 }
 
@@ -371,7 +436,8 @@ func TestTheCheckAsksWhetherSomebodyIsThere(t *testing.T) {
 	spec := answering(t, "v")
 	for address, want := range map[string]string{
 		spec.URL + "/{{ .remoteRef.key }}": "", "http://127.0.0.1:1/x": "refuses connections", "http://{{ .remoteRef.key }}:1/": "",
-		"http://169.254.169.254/latest": "metadata addresses are refused",
+		"http://127.0.0.1:{{ .remoteRef.key }}": "", // half a host is none
+		"http://169.254.169.254/latest":         "metadata addresses are refused",
 	} {
 		checker, _ := providers.As[providers.Checker](open(t, &stores.Webhook{URL: address}, &providertest.Env{}))
 		if got := errText(checker.Check(t.Context())); (want == "") != (got == "") || !strings.Contains(got, want) {
