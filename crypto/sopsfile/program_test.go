@@ -89,14 +89,14 @@ func decryptWhatIsDamaged(t *testing.T) {
 	good := encrypt(secretYAML, nil)
 	partly := encrypt(secretYAML, func(m *sops.Metadata) { m.EncryptedRegex = "^(data|stringData)$" })
 	commented := strings.Replace(good, "stringData:", "stringData:\n    # "+canary, 1)
-	inList := strings.Replace(partly, "metadata:", "tags:\n    # "+canary+"\n    - a\n    # "+canary+"\n    - b\nmetadata:", 1)
+	inList := strings.Replace(good, "        - ENC[", "        # "+canary+"\n        - ENC[", 1)
 	for name, test := range map[string]struct {
 		doc   string
 		opens bool
 	}{
-		"a plain comment in a list that was added": {inList, false},
 		"whole":                  {good, true},
 		"a plain comment":        {commented, true},
+		"one in a list":          {inList, true},
 		"a plain value changed":  {strings.Replace(partly, "name: payment", "name: "+canary, 1), false},
 		"a value made plain":     {strings.Replace(good, "token: ENC[", "token: "+canary+" ENC[", 1), false},
 		"a value cut short":      {strings.Replace(good, ",tag:", ",tag:AA", 1), false},
