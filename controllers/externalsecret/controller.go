@@ -146,7 +146,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	changed := predicate.Or[client.Object](
 		predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}, deleting())
 	b := ctrl.NewControllerManagedBy(mgr).Named("externalsecret").
-		For(&esv1.ExternalSecret{}, builder.WithPredicates(changed)).
+		For(&esv1.ExternalSecret{}, builder.WithPredicates(changed, later())).
+		Watches(&esv1.ExternalSecret{}, atStart()).
 		WatchesRawSource(source.Kind(r.targets.cache, secretMetadata(), users)).
 		WatchesRawSource(r.watch(mgr.GetCache())).
 		WatchesRawSource(r.wake).

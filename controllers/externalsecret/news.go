@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
@@ -38,25 +39,41 @@ func indexStores(obj client.Object) []string {
 	return keys
 }
 
+// atStart enqueues what exists when the controller starts.
+func atStart() handler.Funcs {
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) {
+			if es, ok := e.Object.(*esv1.ExternalSecret); ok && e.IsInInitialList {
+				enqueueUsers(q, flow.PriorityDue, *es)
+			}
+		},
+	}
+}
+
+// later lets all events pass but those of atStart.
+func later() predicate.Funcs {
+	return predicate.Funcs{CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList }}
+}
+
 // storeEvents enqueues the users of a store that is new or has changed, behind what users themselves have changed.
 func (r *Reconciler) storeEvents() handler.Funcs {
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
 			if e.IsInInitialList {
-				flow.Enqueue(q, flow.PriorityDue, requestsFor(r.dependents(ctx, e.Object))...)
+				enqueueUsers(q, flow.PriorityDue, r.dependents(ctx, e.Object)...)
 				return
 			}
-			enqueueUsers(q, r.dependents(ctx, e.Object))
+			enqueueUsers(q, flow.PriorityNews, r.dependents(ctx, e.Object)...)
 		},
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
-			enqueueUsers(q, r.dependents(ctx, e.ObjectNew))
+			enqueueUsers(q, flow.PriorityNews, r.dependents(ctx, e.ObjectNew)...)
 		},
 	}
 }
 
-// enqueueUsers enqueues the users of a store that can be asked now, or anew. Those that have no values yet, or none of what they
-// ask for now, go first: somebody waits for them, and has waited for the store already, while the others have values.
-func enqueueUsers(q queue, users []esv1.ExternalSecret) {
+// enqueueUsers enqueues users of stores with a priority, at a start or when a store can be asked now, or anew. Those that have no values
+// yet, or none of what they ask for now, go first: somebody waits for them, and has waited already, while the others have values.
+func enqueueUsers(q queue, priority int, users ...esv1.ExternalSecret) {
 	var ahead, served []reconcile.Request
 	for i := range users {
 		request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&users[i])}
@@ -67,7 +84,7 @@ func enqueueUsers(q queue, users []esv1.ExternalSecret) {
 		}
 	}
 	flow.Enqueue(q, flow.PriorityAhead, ahead...)
-	flow.Enqueue(q, flow.PriorityNews, served...)
+	flow.Enqueue(q, priority, served...)
 }
 
 // dependents returns the ExternalSecrets that name a store.
@@ -118,7 +135,7 @@ func (r *Reconciler) hear(ctx context.Context, q queue) error {
 			flow.Enqueue(q, flow.PriorityNews, readers...)
 		}
 		if n.Recovered {
-			enqueueUsers(q, r.waiting(r.find(ctx, namespace, storeIndex, kind+"/"+n.Store.Name)))
+			enqueueUsers(q, flow.PriorityNews, r.waiting(r.find(ctx, namespace, storeIndex, kind+"/"+n.Store.Name))...)
 		}
 	})
 	return nil
