@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -220,6 +221,10 @@ func newSeal(ctx context.Context, name string, h host) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
+			// Scripts say "kubeseal -": kubeseal looks at no argument, and reads standard input.
+			if slices.Equal(args, []string{"-"}) && f.input == "" && len(f.fromFile) == 0 {
+				return nil
+			}
 			if f.raw && len(args) > 0 { // which is not quoted: it may be the value
 				return usage("give the value with --from-file or on standard input; other users can read arguments", "--raw takes no argument")
 			}

@@ -116,6 +116,7 @@ func TestTheOutputIsKubesealsByteForByte(t *testing.T) {
 	flags := map[string][]string{
 		"json": {}, "yaml": {"-o", "yaml"}, "YAML": {"--format", "YAML"}, "namespace-wide": {"-o", "yaml", "--scope", "namespace-wide", "-n", "payments"},
 		"cluster-wide": {"--scope", "cluster-wide", "-o", "yaml"}, "name": {"--name", "other", "-o", "json"}, "allow empty": {"--allow-empty-data"},
+		"standard input by its name": {"-", "-o", "yaml"},
 	}
 	for input, text := range inputs {
 		for name, args := range flags {
