@@ -1,5 +1,43 @@
 package crd_test
 
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+func TestWhatIsRefusedOfAnExternalSecretIsRefusedWhereverAClusterExternalSecretHoldsIt(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	c := newClient(t, cp)
+	const holder = `{apiVersion: external-secrets.io/%s, kind: ClusterExternalSecret, metadata: {generateName: h-}, spec: {externalSecretSpec: {%s}}}`
+	for name, r := range rules() {
+		if r.kind != "ExternalSecret" {
+			continue
+		}
+		for _, version := range served(t, "ClusterExternalSecret") {
+			t.Run(name+" in "+version, func(t *testing.T) {
+				t.Parallel()
+				for _, spec := range r.refused {
+					err := create(t, c, "", fmt.Sprintf(holder, version, spec))
+					if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), strings.TrimPrefix(r.says, "spec.")) {
+						t.Errorf("%s\nwant a refusal that says %q, got %v", spec, r.says, err)
+					}
+				}
+				for _, spec := range r.accepted {
+					if err := create(t, c, "", fmt.Sprintf(holder, version, spec)); err != nil {
+						t.Errorf("%s\nis fine and was refused: %v", spec, err)
+					}
+				}
+			})
+		}
+	}
+}
+
 func clusterRules() map[string]rule {
 	return map[string]rule{
 		"refresh time": {
