@@ -41,6 +41,7 @@ func TestEveryErrorClassHasOneOutcome(t *testing.T) {
 		"unavailable is retried":                 {providers.Errorf(providers.ErrUnavailable, "x"), Outcome{State: Failed, Reason: ReasonUnavailable, Message: "x"}},
 		"an unknown error counts as unavailable": {boom, Outcome{State: Failed, Reason: ReasonUnavailable, Message: "boom"}},
 		"a step's own reason wins":               {Stall("TooBig", boom), Outcome{State: Stalled, Reason: "TooBig", Message: "boom"}},
+		"a failure's own reason wins":            {Fail("NotYet", providers.Errorf(providers.ErrInvalid, "x")), Outcome{State: Failed, Reason: "NotYet", Message: "x"}},
 		"a step's state wins over the class":     {Wait("Later", time.Second, providers.Errorf(providers.ErrInvalid, "x")), Outcome{State: Waiting, Reason: "Later", After: time.Second, Message: "x"}},
 		"an empty reason is the class's":         {Fail("", providers.Errorf(providers.ErrDenied, "x")), Outcome{State: Failed, Reason: ReasonDenied, Message: "x"}},
 	}
@@ -65,6 +66,85 @@ func TestNothingIsReportedAtShutdown(t *testing.T) {
 	res, err := Run(ctx, w.engine(t), s.obj, s, func(*scope, Outcome) Verdict { t.Error("reported"); return Verdict{} }, step)
 	if err != nil || res != (reconcile.Result{}) || w.writes != 0 {
 		t.Errorf("result %v, error %v, %d writes; want nothing", res, err, w.writes)
+	}
+}
+
+func TestARunThatTookTooLongIsReported(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	if got := outcomeOf(ctx, "fetch", ctx.Err()); got.State != Failed || got.Step != "fetch" {
+		t.Errorf("got %+v, want a failure of the step", got)
+	}
+}
+
+func TestAStatusThatWasNotWrittenIsTriedAgainAndNothingIsAnnounced(t *testing.T) {
+	t.Parallel()
+	const canary = "canary-5d21"
+	w := &statusRecorder{err: apierrors.NewBadRequest(canary)}
+	s := newScope()
+	s.obj.ResourceVersion = "7"
+	report := func(s *scope, _ Outcome) Verdict {
+		s.obj.Status.Phase = corev1.NamespaceActive
+		return Verdict{Event: &Event{Reason: "Created", Action: "Test", Message: "x"}}
+	}
+	_, err := Run(t.Context(), w.engine(t), s.obj, s, report)
+	if err == nil || !strings.HasPrefix(err.Error(), "write status: ") || strings.Contains(err.Error(), canary) {
+		t.Errorf("error %v, want that the status was not written, without what was sent", err)
+	}
+	if now := time.Now(); !LastOf(s.obj, err, now).Behind(s.obj, now) {
+		t.Error("the object is judged although its status may have been written")
+	}
+	if got := w.drain(); len(got) != 0 {
+		t.Errorf("events %q, want none", got)
+	}
+}
+
+// told is an Observer that writes down what it is told.
+type told []string
+
+func (o *told) Ran(obj client.Object, r Observation) {
+	*o = append(*o, fmt.Sprintf("%s ran: %s %t %s", obj.GetName(), r.Outcome.State, r.Took > 0, r.Due.Sub(r.Synced)))
+}
+
+func (o *told) Gone(_ client.Object, name types.NamespacedName) {
+	*o = append(*o, name.Name+" is gone")
+}
+
+func TestTheObserverIsToldOfEachRunThatIsOurs(t *testing.T) {
+	t.Parallel()
+	for _, w := range []*statusRecorder{{}, {err: errors.New("no answer")}} {
+		var o told
+		e := w.engine(t)
+		e.Observer = &o
+		for _, foreign := range []bool{false, true} {
+			s := newScope()
+			_, _ = Run(t.Context(), e, s.obj, s, func(s *scope, _ Outcome) Verdict {
+				s.obj.Status.Phase = corev1.NamespaceActive
+				return Verdict{Synced: time.Unix(60, 0), Due: time.Unix(90, 0), Foreign: foreign}
+			})
+		}
+		e.Gone(&corev1.Namespace{}, types.NamespacedName{Name: "y"})
+		if diff := cmp.Diff(told{"x ran: Ready true 30s", "x is gone", "y is gone"}, o); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+	}
+	Engine{}.Gone(&corev1.Namespace{}, types.NamespacedName{Name: "y"}) // nobody is told
+}
+
+func TestAnObjectThatFailsBacksOffForItselfAlone(t *testing.T) {
+	t.Parallel()
+	options := Options(3)
+	for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
+		if got := options.RateLimiter.When(named("a")); got != want*time.Second {
+			t.Errorf("after %d failures it waits %s, want %s", i+1, got, want*time.Second)
+		}
+	}
+	if got := options.RateLimiter.When(named("b")); got != time.Second {
+		t.Errorf("another one waits %s", got)
+	}
+	if options.MaxConcurrentReconciles != 3 || !*options.UsePriorityQueue {
+		t.Errorf("%d workers, by priority: %t", options.MaxConcurrentReconciles, *options.UsePriorityQueue)
 	}
 }
 
@@ -114,6 +194,40 @@ func TestAFailureEndsTheRunIsAnnouncedOnceAndBacksOff(t *testing.T) {
 	}
 	if got := w.drain(); len(got) != 1 || !strings.Contains(got[0], "Warning AccessDenied no") {
 		t.Errorf("events %q, want one warning", got)
+	}
+}
+
+func TestAnEndingEndsTheRunAndSaysWhenTheNextOneIs(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	for name, tc := range map[string]struct {
+		ending error
+		next   time.Duration
+		event  string
+	}{
+		"done":    {Done(), time.Hour, ""},
+		"waiting": {Wait("Later", time.Minute, boom), time.Minute, ""},
+		"stalled": {Stall("TooBig", boom), time.Hour, "Warning TooBig boom"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &statusRecorder{}
+			s := newScope()
+			e := w.engine(t)
+			report := func(s *scope, out Outcome) Verdict {
+				s.obj.Status.Conditions = []corev1.NamespaceCondition{{Type: "Ready", Message: string(out.State)}}
+				return Verdict{Next: time.Hour}
+			}
+			res, err := Run(t.Context(), e, s.obj, s, report,
+				Step[scope]{Name: "fetch", Do: func(context.Context, *scope) error { return tc.ending }},
+				Step[scope]{Name: "apply", Do: func(context.Context, *scope) error { t.Error("a step ran after the end"); return nil }})
+			if err != nil || res.RequeueAfter != tc.next {
+				t.Errorf("result %v, error %v; want a visit in %s", res, err, tc.next)
+			}
+			if got := strings.Join(w.drain(), " "); got != tc.event {
+				t.Errorf("events %q, want %q", got, tc.event)
+			}
+		})
 	}
 }
 
