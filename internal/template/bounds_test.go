@@ -125,6 +125,8 @@ func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 		{"what has grown inside of what a function takes", `{{ $d := dict }}{{ $l := list $d $d }}{{ $_ := set $d "x" (repeat %d "a") }}{{ $x := kindOf $l }}`, 2_097_040, 2_097_080, large, ""},
 		{"lists in lists", `{{ $l := list }}{{ range %d }}{{ $l = list $l }}{{ end }}{{ $l }}`, 32, 33, nested, ""},
 		{"actions", "%s", 10_000, 10_001, "the template has too many actions", "{{ 1 }}"},
+		{"text", "%s", 1 << 20, 1<<20 + 1, "the template is too large", "a"},
+		{"random letters", `{{ $x := randAlphaNum %d }}`, 65_536, 65_537, asks("randAlphaNum"), ""},
 		{"output", `{{ repeat %d "a" }}`, 1 << 20, 1<<20 + 1, "it prints too much", ""},
 		{"repeat", letters, 4_194_288, 4_194_305, asks("repeat"), ""},
 		{"until", `{{ $l := until %d }}`, 65_536, 65_537, asks("until"), ""},
@@ -186,6 +188,36 @@ func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 				t.Errorf("%d: %q, want %q", tc.beyond, got, tc.says)
 			}
 		})
+	}
+}
+
+func TestAFunctionIsBoundedUnderEachOfItsNames(t *testing.T) {
+	t.Parallel()
+	for args, names := range map[string]string{
+		`65537`:                                     "randAlphaNum randAlpha randAscii randNumeric randBytes",
+		strings.Repeat(" 1", maxDecimals+2):         "addf subf mulf divf",
+		`(repeat 4097 "a") "a"`:                     "regexMatch mustRegexMatch regexFind mustRegexFind",
+		`(repeat 4097 "a") "a" -1`:                  "regexFindAll mustRegexFindAll regexSplit mustRegexSplit",
+		`(repeat 4097 "a") "a" "b"`:                 "regexReplaceAll mustRegexReplaceAll regexReplaceAllLiteral mustRegexReplaceAllLiteral",
+		`(until 4097)`:                              "uniq mustUniq",
+		`(until 65536)` + strings.Repeat(" 1", 129): "without mustWithout",
+		`(repeat 1048577 " ")`:                      "fromJson mustFromJson fromYaml",
+	} {
+		for name := range strings.FieldsSeq(names) {
+			_, err := New(Options{}).Render(t.Context(), "key", "{{ $x := "+name+" "+args+" }}", nil)
+			if want := fmt.Sprintf("an argument of function %q asks for too much", name); err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+func TestARendererHasTenSecondsUnlessItIsToldOtherwise(t *testing.T) {
+	t.Parallel()
+	for told, want := range map[time.Duration]time.Duration{0: 10 * time.Second, time.Minute: time.Minute} {
+		if got := New(Options{MaxTime: told}).left; got != want {
+			t.Errorf("told %s, it has %s", told, got)
+		}
 	}
 }
 

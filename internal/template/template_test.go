@@ -395,6 +395,9 @@ func TestDelimitersAreOfTheDialect(t *testing.T) {
 		if err != nil || string(got) != tt.want {
 			t.Errorf("%q between %q and %q: %q, %v", tt.text, tt.left, tt.right, got, err)
 		}
+		if got, want := d.Has(tt.text), tt.text != tt.want; got != want {
+			t.Errorf("%q between %q and %q: it has actions: %t", tt.text, tt.left, tt.right, got)
+		}
 		if template.Volatile(tt.text, d) != tt.volatile || cache.Volatile(tt.text, d) != tt.volatile {
 			t.Errorf("%q between %q and %q: volatile is not %t", tt.text, tt.left, tt.right, tt.volatile)
 		}
