@@ -3,18 +3,24 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sealbridge/sealbridge/test/harness/countingstore"
 )
 
 // slowStore lets 50 workers read 5000 keys of a store that takes 100 ms for an answer, after a pause in which all have fallen
-// due, and measures how many answers were waited for at once. No value changes, so that nothing is written. It leaves a
-// controller as the scenarios before had it.
+// due, and measures how many answers were waited for at once, and how soon it was the turn of an object that was made in the pause. No
+// value of the others changes, so that nothing is written for them. It leaves a controller as the scenarios before had it.
 func slowStore(ctx context.Context, w *world) (*Report, error) {
 	const workers, slowness = 50, 100 * time.Millisecond
 	w.stopController()
 	if err := w.pause(ctx, busyInterval); err != nil {
+		return nil, err
+	}
+	due := w.objects
+	made := group{prefix: "made-meanwhile", objects: 1, namespaces: 1, interval: busyInterval, own: true}
+	if err := w.fill(ctx, made); err != nil {
 		return nil, err
 	}
 	w.args = []string{"--concurrent", fmt.Sprint(workers)}
@@ -45,14 +51,22 @@ func slowStore(ctx context.Context, w *world) (*Report, error) {
 	written, events := writes(got.calls)
 	took, alone := spanOf(got.store)
 	r := &Report{}
-	r.Add("ExternalSecrets with a key of their own", float64(w.objects), "objects")
+	r.Add("ExternalSecrets with a key of their own", float64(due), "objects")
 	r.Add("time of one answer of the store", slowness.Seconds(), "s")
 	r.Add("store reads", float64(reads(got.store)), "requests")
 	r.Add("from the first question until the last answer", took.Seconds(), "s")
 	r.Bound("that time, as a share of all answers one after the other", took.Seconds()/alone.Seconds(), 1.0/40, "")
-	r.Bound("writes, events among them", float64(written+events), 0, "requests")
+	r.Bound("store reads before that of an object made while no controller ran", float64(readsBefore(got.store, made.keys(0)[0])), 2*workers, "requests")
+	r.Bound("writes, events among them, all for that object", float64(written+events), 3, "requests")
 	r.Add("controller CPU", got.cpu.Seconds(), "s")
 	return r, nil
+}
+
+// readsBefore returns how many reads began before the first of a key.
+func readsBefore(requests []countingstore.Request, key string) int {
+	began := slices.DeleteFunc(slices.Clone(requests), func(req countingstore.Request) bool { return req.Kind != countingstore.Read })
+	slices.SortFunc(began, func(a, b countingstore.Request) int { return a.At.Compare(b.At) })
+	return slices.IndexFunc(began, func(req countingstore.Request) bool { return req.Key == key })
 }
 
 // spanOf returns how long the reads took from the first question to the last answer, and how long one after the other.
