@@ -40,13 +40,19 @@ func TestAValueIsKnownByItsCiphertextItsKeyAndItsRecipientOnly(t *testing.T) {
 			t.Errorf("%s is known", name)
 		}
 	}
+	m.Remember("SHA256:a", "ns/db", "text", []byte("value"))
+	if again := m.Added(); again != nil {
+		t.Errorf("%d bytes are new of what is remembered already", len(again))
+	}
 	if again, err := memo.New(key(2), stored); err != nil || again.Holds("SHA256:a", "ns/db", "text", []byte("value")) {
 		t.Error("without the key the tags tell something")
 	}
 	if bytes.Contains(stored, []byte("value")) || bytes.Contains(stored, []byte("text")) {
 		t.Error("the tags hold what they are of")
 	}
-	if _, err := memo.New(nil, nil); !errors.Is(err, memo.ErrKey) {
-		t.Errorf("no key: %v", err)
+	for _, size := range []int{0, memo.KeySize - 1, memo.KeySize + 1} {
+		if _, err := memo.New(make([]byte, size), nil); !errors.Is(err, memo.ErrKey) {
+			t.Errorf("a key of %d bytes: %v", size, err)
+		}
 	}
 }
