@@ -1,6 +1,8 @@
 package secretstore
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -107,5 +110,56 @@ func TestTheStatusSaysWhetherTheStoreCanBeUsed(t *testing.T) {
 				t.Errorf("verdict %+v, want an event: %v, next %s", v, tt.event, tt.next)
 			}
 		})
+	}
+}
+
+// Whatever cannot be asked now keeps what was found out when it could be.
+func TestTheStatusKeepsWhatWasFoundOutWhileTheStoreFails(t *testing.T) {
+	t.Parallel()
+	obj := &esv1.SecretStore{}
+	opened := []esv1.CredentialSource{{Kind: "Secret", Namespace: "a", Name: "cred", ResourceVersion: "7"}}
+	s := &scope{obj: obj, name: "SecretStore a/b", spec: &obj.Spec, status: &obj.Status, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	s.store.Provider, s.pushes, s.credentials = struct{ providers.Provider }{}, true, opened
+	check := func(what string, v flow.Verdict, warning, unavailable bool, capabilities esv1.StoreCapabilities) {
+		t.Helper()
+		if v.Event == nil || v.Event.Warning != warning || v.Event.Action != "Validate" {
+			t.Errorf("%s: event %+v", what, v.Event)
+		}
+		if s.status.Unavailable != unavailable || s.status.Capabilities != capabilities || !slices.Equal(s.status.Credentials, opened) {
+			t.Errorf("%s: status %+v", what, s.status)
+		}
+	}
+	check("valid", report(s, flow.Outcome{State: flow.Ready}), false, false, esv1.StoreReadWrite)
+	s.pushes, s.credentials, s.unavailable = false, nil, true
+	check("down", report(s, flow.Outcome{State: flow.Failed, Reason: esv1.ReasonValidationFailed, Message: "down"}), true, true, esv1.StoreReadWrite)
+	check("down for another reason", report(s, flow.Outcome{State: flow.Failed, Reason: esv1.ReasonValidationFailed, Message: "slow"}), true, true, esv1.StoreReadWrite)
+	check("wrong", report(s, flow.Outcome{State: flow.Failed, Reason: esv1.ReasonInvalidProviderConfig, Message: "slow"}), true, true, esv1.StoreReadWrite)
+	s.unavailable, s.credentials = false, opened
+	check("up, and only to be read", report(s, flow.Outcome{State: flow.Ready}), false, false, esv1.StoreReadOnly)
+	s.store.Provider = nil
+	check("of no provider", report(s, flow.Outcome{State: flow.Stalled, Reason: esv1.ReasonInvalidStore, Message: "x"}), true, false, "")
+}
+
+func TestTheCredentialsOfAStoreAreListedInOrderAndOnlySoMany(t *testing.T) {
+	t.Parallel()
+	lent := map[watches.Object]watches.Version{}
+	for i := range 120 {
+		kind := []string{"ConfigMap", "Secret", "ServiceAccount"}[i%3]
+		lent[watches.Object{Kind: kind, Namespace: fmt.Sprint("ns-", i%2), Name: fmt.Sprintf("c-%03d", i)}] = watches.Version(fmt.Sprint(i))
+	}
+	got := credentialsOf(lent)
+	if len(got) != 100 {
+		t.Errorf("%d are listed", len(got))
+	}
+	less := func(a, b esv1.CredentialSource) bool {
+		return a.Kind+" "+a.Namespace+" "+a.Name < b.Kind+" "+b.Namespace+" "+b.Name
+	}
+	for i, c := range got {
+		if i > 0 && !less(got[i-1], c) {
+			t.Errorf("%v stands behind %v", c, got[i-1])
+		}
+		if o := (watches.Object{Kind: c.Kind, Namespace: c.Namespace, Name: c.Name}); lentOf(got)[o] != lent[o] {
+			t.Errorf("%v is read as version %q", o, lentOf(got)[o])
+		}
 	}
 }

@@ -103,3 +103,52 @@ func TestASearchIsBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAnswerThatLacksWhatItMustHoldIsNone(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ key, body string }{
+		"a certificate without its content":     {"cert/x", `{"id":"https://x/certificates/x/1","attributes":{}}`},
+		"a certificate without its attributes":  {"cert/x", `{"id":"https://x/certificates/x/1","cer":"eA=="}`},
+		"a key without its content":             {"key/x", `{"attributes":{}}`},
+		"a key without its attributes":          {"key/x", `{"key":{"kid":"https://x/keys/x/1","kty":"RSA"}}`},
+		"a list without a value":                {"", `{}`},
+		"a list of nothing":                     {"", `{"value":[null]}`},
+		"a listed secret without an id":         {"", `{"value":[{"attributes":{}}]}`},
+		"a listed secret without attributes":    {"", `{"value":[{"id":"https://x/secrets/x"}]}`},
+		"a listed secret whose name cannot be":  {"", `{"value":[{"id":"https://x/secrets/a%2fb","attributes":{}}]}`},
+		"a listed secret whose name is nothing": {"", `{"value":[{"id":"https://x/secrets/","attributes":{}}]}`},
+	} {
+		cfg, env := answers(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, tc.body) })
+		session := openConfig(t, cfg, env)
+		var err error
+		if tc.key == "" {
+			finder, _ := providers.As[providers.Finder](session)
+			_, err = finder.Find(t.Context(), providers.Query{})
+		} else if results, whole := session.Fetch(t.Context(), []providers.Ref{{Key: tc.key}}); whole != nil {
+			err = whole
+		} else {
+			err = results[0].Err
+		}
+		if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "is not one of key vault's") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A key or certificate that says no version has none.
+	cfg, env := answers(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"value":"v","attributes":{}}`) })
+	results, err := openConfig(t, cfg, env).Fetch(t.Context(), []providers.Ref{{Key: "x"}})
+	if err != nil || results[0].Err != nil || results[0].Version != "" {
+		t.Errorf("a secret without an id: %v, %v", results, err)
+	}
+}
+
+func TestASearchLooksAtSoManyNamesAndNoMore(t *testing.T) {
+	t.Parallel()
+	page := strings.Repeat(`{"id":"https://x/secrets/same","attributes":{"enabled":false}},`, 25_000)
+	cfg, env := answers(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"value":[%s],"nextLink":"https://%s/secrets?api-version=7.6"}`, strings.TrimSuffix(page, ","), r.Host)
+	})
+	finder, _ := providers.As[providers.Finder](openConfig(t, cfg, env))
+	if _, err := finder.Find(t.Context(), providers.Query{}); !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "more than a search looks at") {
+		t.Error(err)
+	}
+}

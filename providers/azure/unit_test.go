@@ -1,13 +1,96 @@
 package azure
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+
+	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
 )
+
+func TestALoginThatFailsHasTheClassOfItsCause(t *testing.T) {
+	t.Parallel()
+	l := login{store: "the store", spec: &stores.AzureKV{}}
+	for name, tc := range map[string]struct {
+		err   error
+		class error
+		says  string
+	}{
+		"no platform":                      {l.unmanaged(&recorder{}), providers.ErrUnavailable, "which only Azure has"},
+		"a platform that breaks off":       {l.unmanaged(&recorder{status: 400, err: errors.New("reset")}), providers.ErrUnavailable, "which only Azure has"},
+		"a platform without this identity": {l.unmanaged(&recorder{status: 400}), providers.ErrDenied, "identityId"},
+		"a platform that knows nobody":     {l.unmanaged(&recorder{status: 401}), providers.ErrDenied, "identityId"},
+		"a platform that refuses":          {l.unmanaged(&recorder{status: 403}), providers.ErrDenied, "identityId"},
+		"a platform that fails":            {l.unmanaged(&recorder{status: 500}), providers.ErrUnavailable, "500 Internal Server Error"},
+		"a platform that redirects":        {l.unmanaged(&recorder{status: 302}), providers.ErrUnavailable, "302 Found"},
+		"entra id says nothing":            {l.refused(&recorder{}), providers.ErrUnavailable, "did not answer in time"},
+		"entra id is slow":                 {l.refused(&recorder{err: context.DeadlineExceeded}), providers.ErrUnavailable, "did not answer in time"},
+		"nobody waits for entra id":        {l.refused(&recorder{err: context.Canceled}), providers.ErrUnavailable, "did not answer in time"},
+		"what no tenant can be":            {l.usable(errors.New("canary")), providers.ErrInvalid, "not one that Entra ID can have"},
+	} {
+		if !errors.Is(tc.err, tc.class) || !strings.Contains(tc.err.Error(), tc.says) || !strings.Contains(tc.err.Error(), "the store") || strings.Contains(tc.err.Error(), "canary") {
+			t.Errorf("%s: %v", name, tc.err)
+		}
+	}
+	for name, err := range map[string]error{"the platform": l.unmanaged(&recorder{status: 429, after: 7 * time.Second}), "entra id": l.refused(&recorder{status: 429, after: 7 * time.Second})} {
+		var throttled *providers.ThrottledError
+		if !errors.As(err, &throttled) || throttled.After != 7*time.Second {
+			t.Errorf("%s throttles: %v", name, err)
+		}
+	}
+	if err := l.usable(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// A tag whose value is null is an empty one, as External Secrets Operator reads it.
+func TestATagWithoutAValueIsEmpty(t *testing.T) {
+	t.Parallel()
+	json := `{"a":"b"}`
+	m := newMetadata("it", "k", object{kind: kindSecret, name: "n"}, map[string]*string{"none": nil, "json": &json}, attributes{})
+	for property, want := range map[string]string{"none": "", "none.part": "", "json.a": "b", "json": json, "": `{"json":"{\"a\":\"b\"}"}`} {
+		if got, err := m.Value(property); err != nil || string(got.Bytes()) != want {
+			t.Errorf("%q is %q, %v", property, got.Bytes(), err)
+		}
+	}
+	for _, property := range []string{"nothing", "nothing.part", "json.c", ".part"} {
+		if _, err := m.Value(property); !errors.Is(err, providers.ErrPropertyNotFound) {
+			t.Errorf("%q: %v", property, err)
+		}
+	}
+}
+
+func TestWhatAStoreSaysIsCheckedBeforeAnybodyIsAsked(t *testing.T) {
+	t.Parallel()
+	const vault = "https://a.vault.azure.net"
+	sel := &stores.SecretKeySelector{Name: "s", Key: "k"}
+	full := &stores.AzureAuthSecretRef{ClientID: sel, ClientSecret: sel}
+	for name, tc := range map[string]struct {
+		spec stores.AzureKV
+		want string
+	}{
+		"a secret":                        {stores.AzureKV{VaultURL: vault, TenantID: "AZaz09.-", AuthSecretRef: full}, ""},
+		"no tenant":                       {stores.AzureKV{VaultURL: vault, AuthSecretRef: full}, "tenantId"},
+		"a tenant with a sign":            {stores.AzureKV{VaultURL: vault, TenantID: "a[", AuthSecretRef: full}, "tenantId"},
+		"a secret and a certificate":      {stores.AzureKV{VaultURL: vault, TenantID: "t", AuthSecretRef: &stores.AzureAuthSecretRef{ClientID: sel, ClientSecret: sel, ClientCertificate: sel}}, "authSecretRef"},
+		"neither":                         {stores.AzureKV{VaultURL: vault, TenantID: "t", AuthSecretRef: &stores.AzureAuthSecretRef{ClientID: sel}}, "authSecretRef.clientSecret"},
+		"an unknown cloud":                {stores.AzureKV{VaultURL: vault, TenantID: "t", AuthSecretRef: full, EnvironmentType: "Mars"}, "environmentType"},
+		"an identity that cannot be sent": {stores.AzureKV{VaultURL: vault, AuthType: stores.AzureManagedIdentity, IdentityID: "a\nb"}, "identityId"},
+		"an identity":                     {stores.AzureKV{VaultURL: vault, AuthType: stores.AzureManagedIdentity, IdentityID: "a"}, ""},
+	} {
+		problems := Provider{}.Validate(providers.Config{Spec: &tc.spec})
+		if tc.want == "" && len(problems) > 0 || tc.want != "" && (len(problems) != 1 || problems[0].Field != tc.want) {
+			t.Errorf("%s: %v, want %q", name, problems, tc.want)
+		}
+	}
+}
 
 func TestAnIdentityIsSaidOnce(t *testing.T) {
 	t.Parallel()
