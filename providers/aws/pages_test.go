@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sealbridge/sealbridge/api/stores"
@@ -153,5 +154,57 @@ func listsTwice(w http.ResponseWriter, c call, prefix string) {
 	default: // one request reads all three
 		names = []string{prefix + "-1", prefix + "-2", prefix + "-3"}
 		says(w, 200, map[string]any{"SecretValues": all(secret), "Parameters": all(parameter)})
+	}
+}
+
+// What stands between may answer in the place of AWS: what lacks something that AWS always says is no answer.
+func TestAnAnswerThatLacksWhatItMustHoldIsNone(t *testing.T) {
+	t.Parallel()
+	type object = map[string]any
+	both, one, tags := []providers.Ref{{Key: "a"}, {Key: "b"}}, []providers.Ref{{Key: "a"}}, []providers.Ref{{Key: "a", Metadata: true}}
+	byName, byTag := providers.Query{Name: regexp.MustCompile(".")}, providers.Query{Tags: map[string]string{"team": "a"}}
+	for name, tc := range map[string]struct {
+		service stores.AWSService
+		answer  object
+		refs    []providers.Ref
+		find    providers.Query
+	}{
+		"a secret of nothing":             {stores.AWSSecretsManager, object{}, one, byName},
+		"a secret without a content":      {stores.AWSSecretsManager, object{"Name": "a", "ARN": "arn:a"}, one, byName},
+		"a secret without a name":         {stores.AWSSecretsManager, object{"ARN": "arn:a", "SecretString": "x"}, one, byName},
+		"a secret without an ARN":         {stores.AWSSecretsManager, object{"Name": "a", "SecretString": "x"}, one, byName},
+		"no secrets":                      {stores.AWSSecretsManager, object{}, both, byName},
+		"the tags of nothing":             {stores.AWSSecretsManager, object{"Tags": []object{}}, tags, byName},
+		"the tags of no ARN":              {stores.AWSSecretsManager, object{"Name": "a"}, tags, byName},
+		"a list of no secrets":            {stores.AWSSecretsManager, object{}, nil, byName},
+		"a listed secret without a name":  {stores.AWSSecretsManager, object{"SecretList": []object{{"ARN": "arn:a"}}}, nil, byName},
+		"a parameter of nothing":          {stores.AWSParameterStore, object{}, one, byName},
+		"a parameter without a value":     {stores.AWSParameterStore, object{"Parameter": object{"Name": "a"}}, one, byName},
+		"a parameter without a name":      {stores.AWSParameterStore, object{"Parameter": object{"Value": "a"}}, one, byName},
+		"no parameters":                   {stores.AWSParameterStore, object{}, both, byName},
+		"no tags of a parameter":          {stores.AWSParameterStore, object{}, tags, byName},
+		"a list of no parameters":         {stores.AWSParameterStore, object{}, nil, byTag},
+		"a listed one without a name":     {stores.AWSParameterStore, object{"Parameters": []object{{"ARN": "arn:a"}}}, nil, byTag},
+		"no parameters below a path":      {stores.AWSParameterStore, object{}, nil, byName},
+		"one below a path without a name": {stores.AWSParameterStore, object{"Parameters": []object{{"Value": "x"}}}, nil, byName},
+	} {
+		asked := atomic.Int64{}
+		url := serve(t, func(w http.ResponseWriter, _ call) {
+			asked.Add(1)
+			says(w, 200, tc.answer)
+		})
+		session := open(t, at(url), keyStore(tc.service), keyEnv(fakeKeys()))
+		var err error
+		if tc.refs == nil {
+			f, _ := providers.As[providers.Finder](session)
+			_, err = f.Find(t.Context(), tc.find)
+		} else if results, whole := session.Fetch(t.Context(), tc.refs); whole != nil {
+			err = whole
+		} else {
+			err = results[0].Err
+		}
+		if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of AWS's") || asked.Load() != 1 {
+			t.Errorf("%s: %v after %d requests", name, err, asked.Load())
+		}
 	}
 }

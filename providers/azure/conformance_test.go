@@ -252,6 +252,12 @@ func faults() map[string]providertest.Fault {
 		})},
 		"the Secret with the credentials is missing": {Class: providers.ErrUnavailable, Says: []string{"authSecretRef.clientId", "azure"},
 			Open: to(func(_ *stores.AzureKV, env *providertest.Env) { env.Secrets = nil })},
+		"the client secret is missing": {Class: providers.ErrUnavailable, Says: []string{"authSecretRef.clientSecret", "azure"},
+			Open: to(func(spec *stores.AzureKV, _ *providertest.Env) { spec.AuthSecretRef.ClientSecret = key("none") })},
+		"the certificate is missing": {Class: providers.ErrUnavailable, Says: []string{"authSecretRef.clientCertificate", "azure"},
+			Open: to(func(spec *stores.AzureKV, _ *providertest.Env) {
+				spec.AuthSecretRef.ClientSecret, spec.AuthSecretRef.ClientCertificate = nil, key("none")
+			})},
 		"the certificate is none": {Class: providers.ErrInvalid, Says: []string{"authSecretRef.clientCertificate", "PKCS#12"},
 			Open: to(func(spec *stores.AzureKV, _ *providertest.Env) {
 				spec.AuthSecretRef.ClientSecret, spec.AuthSecretRef.ClientCertificate = nil, key("secret")

@@ -245,6 +245,9 @@ func TestTheControllersOwnIdentityIsThatOfItsEnvironment(t *testing.T) {
 	t.Setenv("AZURE_TENANT_ID", azurecloud.Tenant)
 	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file)
 	w.reads(t, spec, &providertest.Env{})
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file+".none")
+	refused(t, spec, &providertest.Env{}, providers.ErrUnavailable, "the file that AZURE_FEDERATED_TOKEN_FILE names")
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file)
 
 	custom := newTenant(t, "own"+azurecloud.InCustom)
 	spec.VaultURL, spec.EnvironmentType = custom.vault.URL(), stores.AzureStackCloud

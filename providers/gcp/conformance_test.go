@@ -239,6 +239,11 @@ func TestSecretManagerConforms(t *testing.T) {
 			"auth.workloadIdentityFederation.credConfig":   config(&stores.GCPSM{Auth: stores.GCPAuth{WorkloadIdentityFederation: &stores.GCPWorkloadIdentityFederation{CredConfig: &stores.GCPConfigMapKey{}}}}),
 		},
 	})
+	// A key is of one project, and does not say whose secrets are meant.
+	without := keyStore("")
+	if problems := (gcp.Provider{}).Validate(providers.Config{Store: "s", Spec: without}); len(problems) != 1 || problems[0].Field != "projectID" {
+		t.Errorf("a key without a project: %v", problems)
+	}
 }
 
 // TestThrottlingSaysForHowLong has Google name the time.

@@ -164,6 +164,23 @@ func faults(cp *controlplane.ControlPlane, namespaces, tokens [2]string) map[str
 			Open: func(*testing.T) (providers.Config, providers.Env) {
 				return config(tokenStore(cp.URL(), cp.CA(), namespaces[0])), &providertest.Env{}
 			}},
+		"the bundle is missing": {Class: providers.ErrUnavailable, Says: []string{"server.caProvider"}, Open: func(*testing.T) (providers.Config, providers.Env) {
+			spec := tokenStore(cp.URL(), nil, namespaces[0])
+			spec.Server.CAProvider = &stores.CAProvider{Type: stores.CAProviderConfigMap, Name: "none", Key: "ca.crt"}
+			return config(spec), tokenEnv(tokens[0])
+		}},
+		"the certificate is missing": {Class: providers.ErrUnavailable, Says: []string{"auth.cert.clientCert"}, Open: func(*testing.T) (providers.Config, providers.Env) {
+			spec := tokenStore(cp.URL(), cp.CA(), namespaces[0])
+			spec.Auth = &stores.KubernetesAuth{Cert: &stores.KubernetesCertAuth{
+				ClientCert: stores.SecretKeySelector{Name: "none", Key: "crt"}, ClientKey: stores.SecretKeySelector{Name: "none", Key: "key"},
+			}}
+			return config(spec), tokenEnv(tokens[0])
+		}},
+		"the ServiceAccount is missing": {Class: providers.ErrUnavailable, Says: []string{"auth.serviceAccount"}, Open: func(*testing.T) (providers.Config, providers.Env) {
+			spec := tokenStore(cp.URL(), cp.CA(), namespaces[0])
+			spec.Auth = &stores.KubernetesAuth{ServiceAccount: &stores.ServiceAccountSelector{Name: "none"}}
+			return config(spec), tokenEnv(tokens[0])
+		}},
 		"throttled": {Throttled: true, Says: []string{"throttled by the store"}, Open: serve(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "3")
 			w.WriteHeader(http.StatusTooManyRequests)

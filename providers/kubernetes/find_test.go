@@ -99,3 +99,40 @@ func TestAListThatIsNoneIsNotBelieved(t *testing.T) {
 		}
 	}
 }
+
+// What stands between may answer in the place of the API server, also with what looks like a list or a review.
+func TestAnAnswerOfAnotherServerIsNone(t *testing.T) {
+	t.Parallel()
+	const list, review = `{"kind":"SecretList","apiVersion":"v1","items":[]}`, `{"kind":"SelfSubjectAccessReview","status":{"allowed":true}}`
+	find := func(s providers.Session) error {
+		f, _ := providers.As[providers.Finder](s)
+		_, err := f.Find(t.Context(), providers.Query{})
+		return err
+	}
+	check := func(s providers.Session) error {
+		c, _ := providers.As[providers.Checker](s)
+		return c.Check(t.Context())
+	}
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		ask    func(providers.Session) error
+		good   bool
+	}{
+		"a list":                    {200, list, find, true},
+		"a list with another code":  {201, list, find, false},
+		"a page instead of a list":  {200, "<html>", find, false},
+		"a list of another kind":    {200, `{"kind":"ConfigMapList","items":[]}`, find, false},
+		"a list without items":      {200, `{"kind":"SecretList"}`, find, false},
+		"a review":                  {201, review, check, true},
+		"a review that was made up": {200, review, check, false},
+		"a page instead of it":      {201, "<html>", check, false},
+	} {
+		cfg, env := says(tc.status, tc.body)(t)
+		spec, _ := cfg.Spec.(*stores.Kubernetes)
+		err := tc.ask(open(t, spec, env))
+		if (err == nil) != tc.good || err != nil && (!errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not a Kubernetes API server's")) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
