@@ -246,8 +246,12 @@ func TestASessionKeyOfAnotherSizeIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, unwrap := range map[string]func() ([]byte, error){
-		"another label":           func() ([]byte, error) { return rsahybrid.Unwrap(key, key.Size(), envelope.Wrapped(), []byte("ns/other")) },
-		"a key of another size":   func() ([]byte, error) { return rsahybrid.Unwrap(key, key.Size()+1, envelope.Wrapped(), []byte("ns/name")) },
+		"another label": func() ([]byte, error) {
+			return rsahybrid.Unwrap(key, key.Size(), envelope.Wrapped(), []byte("ns/other"))
+		},
+		"a key of another size": func() ([]byte, error) {
+			return rsahybrid.Unwrap(key, key.Size()+1, envelope.Wrapped(), []byte("ns/name"))
+		},
 		"no AES key of any size":  func() ([]byte, error) { return envelope.Decrypt([]byte("seventeen bytes..")) },
 		"another key of its size": func() ([]byte, error) { return envelope.Decrypt(make([]byte, 32)) },
 	} {

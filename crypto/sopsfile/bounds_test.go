@@ -27,19 +27,25 @@ func TestADocumentCostsAsMuchAsItMayAndNoMore(t *testing.T) {
 	lists := func(n int) string { return "a: " + strings.Repeat("[", n-1) + "x" + strings.Repeat("]", n-1) + "\n" }
 	values := func(n int) string { return "a: [" + strings.Repeat("x,", n) + "]\n" }
 	commented := func(n int) string { return "a: x\nb:\n" + strings.Repeat("    # c\n", n) + "    c: x\n" }
-	small := write("a: x\n", nil)
+	chosen := write("b: x\n", nothing)
+	small := sopstest.Encrypt(t, sopstest.File{Format: sopsfile.JSON, Plain: `{"a":"x"}`, Recipients: []string{recipient}})
+	most := append(small, bytes.Repeat([]byte(" "), sopsfile.MaxSize-len(small))...)
+	if _, err := sopsfile.Decrypt(t.Context(), sopsfile.JSON, most, nil); !errors.Is(err, sopsfile.ErrNoKey) {
+		t.Errorf("5 MiB: %v", err)
+	}
+	if _, err := sopsfile.Decrypt(t.Context(), sopsfile.JSON, append(most, ' '), nil); !errors.Is(err, sopsfile.ErrMalformed) || !strings.Contains(err.Error(), "larger than 5 MiB") {
+		t.Errorf("a byte more: %v", err)
+	}
 	for name, c := range map[string]struct {
 		doc  string
 		says string // "" when nothing but a key is missing
 	}{
-		"5 MiB":                          {small + strings.Repeat("#", sopsfile.MaxSize-len(small)), ""},
-		"a byte more":                    {small + strings.Repeat("#", sopsfile.MaxSize-len(small)+1), "larger than 5 MiB"},
 		"a hundred mappings":             {write(nested(100), nil), ""},
 		"a mapping more":                 {write(nested(101), nil), "nested deeper than 100 levels"},
 		"a hundred lists":                {write(lists(100), nothing), ""},
 		"lists that go deeper":           {write(lists(103), nothing), "nested deeper than 100 levels"},
-		"values under a pattern":         {write(values(49_999), nothing), ""},
-		"a value more":                   {write(values(50_000), nothing), "too many values for a pattern"},
+		"values under a pattern":         {values(49_999) + chosen, ""},
+		"a value more":                   {values(50_000) + chosen, "too many values for a pattern"},
 		"comments under a pattern":       {write(commented(300), comments), ""},
 		"a comment more":                 {write(commented(301), comments), "too many comments for a pattern of comments"},
 		"comments without a pattern":     {write(commented(400), nil), ""},
