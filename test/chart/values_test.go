@@ -39,6 +39,7 @@ serviceAccount: {name: secrets, annotations: {eks.amazonaws.com/role-arn: "arn:a
 rbac: {aggregateToView: false, aggregateToEdit: false, serviceProxier: {subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: developers}]}}
 metrics: {service: {enabled: true, port: 9090, annotations: {prometheus.io/scrape: "true"}}}
 podDisruptionBudget: {enabled: true, maxUnavailable: 50%}
+networkPolicy: {enabled: true, egress: {enabled: true, kubeapiCidr: 10.0.0.1/32, kubeapiPort: 6443, rules: [{to: [{ipBlock: {cidr: 10.20.0.0/16}}], ports: [{port: 8200}]}]}}
 extraArgs: {key-renew-period: 1440h, skip-recreate: true, accept-deprecated-v1-data: false, max-unseal-retries: 1000000, additional-namespaces: [a, b], all-namespaces: false, template-left-delimiter: ""}
 extraEnv: [{name: HTTPS_PROXY, value: "http://proxy:3128"}]
 extraVolumes: [{name: vault-token, projected: {sources: [{serviceAccountToken: {path: token, audience: vault}}]}}]
@@ -68,6 +69,7 @@ func files() map[string]string {
 		"taking over":       "rbac: {takeover: true}",
 		"a monitor":         "serviceMonitor: {enabled: true, namespace: monitoring, additionalLabels: {release: prometheus}, relabelings: [{action: labeldrop, regex: pod}]}",
 		"an Azure identity": "{podLabels: {azure.workload.identity/use: 'true'}, serviceAccount: {annotations: {azure.workload.identity/client-id: app}}}",
+		"a policy":          "{networkPolicy: {enabled: true}, controllers: {sealedsecret: false}}",
 		"part of another":   "global: {imageRegistry: registry.example.com}",
 	}
 }
@@ -139,19 +141,25 @@ func TestEachValueReachesWhatItIsFor(t *testing.T) {
 		t.Errorf("the Deployment says:\n%s\nwant:\n%s", got, said)
 	}
 	for path, want := range map[string]string{
-		"ServiceAccount " + system + "/secrets metadata annotations eks.amazonaws.com/role-arn":                              "arn:aws:iam::111122223333:role/secrets",
-		"ServiceAccount " + system + "/secrets metadata labels cloud":                                                        "aws",
-		"ClusterRoleBinding /platform-externalsecret subjects":                                                               "[map[kind:ServiceAccount name:secrets namespace:sealbridge-system]]",
-		"RoleBinding " + system + "/platform-leader-election subjects":                                                       "[map[kind:ServiceAccount name:secrets namespace:sealbridge-system]]",
-		"RoleBinding " + system + "/platform-service-proxier subjects":                                                       "[map[apiGroup:rbac.authorization.k8s.io kind:Group name:developers]]",
-		"ClusterRole /platform-edit metadata labels rbac.authorization.k8s.io/aggregate-to-edit":                             "<nil>",
-		"ClusterRole /platform-edit metadata labels rbac.authorization.k8s.io/aggregate-to-admin":                            "true",
-		"ClusterRole /platform-admin metadata labels rbac.authorization.k8s.io/aggregate-to-admin":                           "true",
-		"Service " + system + "/platform-metrics spec ports":                                                                 "[map[name:metrics port:9090 targetPort:metrics]]",
-		"Service " + system + "/platform-metrics metadata annotations prometheus.io/scrape":                                  "true",
-		"Service " + system + "/platform-controller spec selector app.kubernetes.io/name":                                    "secrets-controller",
-		"PodDisruptionBudget " + system + "/platform-controller spec maxUnavailable":                                         "50%",
-		"PodDisruptionBudget " + system + "/platform-controller spec minAvailable":                                           "<nil>",
+		"ServiceAccount " + system + "/secrets metadata annotations eks.amazonaws.com/role-arn":                "arn:aws:iam::111122223333:role/secrets",
+		"ServiceAccount " + system + "/secrets metadata labels cloud":                                          "aws",
+		"ClusterRoleBinding /platform-externalsecret subjects":                                                 "[map[kind:ServiceAccount name:secrets namespace:sealbridge-system]]",
+		"RoleBinding " + system + "/platform-leader-election subjects":                                         "[map[kind:ServiceAccount name:secrets namespace:sealbridge-system]]",
+		"RoleBinding " + system + "/platform-service-proxier subjects":                                         "[map[apiGroup:rbac.authorization.k8s.io kind:Group name:developers]]",
+		"ClusterRole /platform-edit metadata labels rbac.authorization.k8s.io/aggregate-to-edit":               "<nil>",
+		"ClusterRole /platform-edit metadata labels rbac.authorization.k8s.io/aggregate-to-admin":              "true",
+		"ClusterRole /platform-admin metadata labels rbac.authorization.k8s.io/aggregate-to-admin":             "true",
+		"Service " + system + "/platform-metrics spec ports":                                                   "[map[name:metrics port:9090 targetPort:metrics]]",
+		"Service " + system + "/platform-metrics metadata annotations prometheus.io/scrape":                    "true",
+		"Service " + system + "/platform-controller spec selector app.kubernetes.io/name":                      "secrets-controller",
+		"PodDisruptionBudget " + system + "/platform-controller spec maxUnavailable":                           "50%",
+		"PodDisruptionBudget " + system + "/platform-controller spec minAvailable":                             "<nil>",
+		"NetworkPolicy " + system + "/platform-controller spec podSelector matchLabels app.kubernetes.io/name": "secrets-controller",
+		"NetworkPolicy " + system + "/platform-controller spec policyTypes":                                    "[Ingress Egress]",
+		"NetworkPolicy " + system + "/platform-controller spec ingress":                                        "[map[ports:[map[port:http protocol:TCP] map[port:metrics protocol:TCP]]]]",
+		"NetworkPolicy " + system + "/platform-controller spec egress": "[map[ports:[map[port:6443 protocol:TCP]] to:[map[ipBlock:map[cidr:10.0.0.1/32]]]]" +
+			" map[ports:[map[port:53 protocol:UDP] map[port:53 protocol:TCP]] to:[map[namespaceSelector:map[] podSelector:map[matchLabels:map[k8s-app:kube-dns]]]]]" +
+			" map[ports:[map[port:8200]] to:[map[ipBlock:map[cidr:10.20.0.0/16]]]]]",
 		"CustomResourceDefinition /externalsecrets.external-secrets.io metadata annotations argocd.argoproj.io/sync-options": "ServerSideApply=true",
 		"CustomResourceDefinition /externalsecrets.external-secrets.io metadata annotations helm.sh/resource-policy":         "keep",
 	} {
@@ -179,8 +187,18 @@ func TestEachValueReachesWhatItIsFor(t *testing.T) {
 			t.Errorf("%s is %s, want %s", path, got, want)
 		}
 	}
+	open := objects(t, h.template(files()["a policy"]))
+	for path, want := range map[string]string{
+		"NetworkPolicy " + system + "/sealbridge-controller spec policyTypes": "[Ingress]",
+		"NetworkPolicy " + system + "/sealbridge-controller spec ingress":     "[map[ports:[map[port:metrics protocol:TCP]]]]",
+		"NetworkPolicy " + system + "/sealbridge-controller spec egress":      "<nil>",
+	} {
+		if got := at(t, open, path); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
 	none := objects(t, h.template("{installCRDs: false, serviceAccount: {create: false}, controllers: {sealedsecret: false}}"))
-	for _, kind := range []string{"CustomResourceDefinition", "ServiceAccount", "Service"} {
+	for _, kind := range []string{"CustomResourceDefinition", "ServiceAccount", "Service", "NetworkPolicy"} {
 		if found := names(none, kind); len(found) > 0 {
 			t.Errorf("switched off and there: %s %v", kind, found)
 		}
@@ -207,20 +225,22 @@ func TestWhatCannotBeMeantIsRefusedByItsName(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
 	for values, want := range map[string]string{
-		"webhook: {create: false}":                       "additional properties 'webhook' not allowed",
-		"rbac: {serviceAccountTokenCreate: true}":        "at '/rbac': additional properties 'serviceAccountTokenCreate' not allowed",
-		"controllers: {pushsecret: true}":                "at '/controllers': additional properties 'pushsecret' not allowed",
-		"replicaCount: two":                              "at '/replicaCount': got string, want integer",
-		"leaderElect: 'yes'":                             "at '/leaderElect': got string, want boolean",
-		"watchNamespaces: team-a":                        "at '/watchNamespaces': got string, want array",
-		"watchNamespaces: [Team_A]":                      "at '/watchNamespaces/0': 'Team_A' does not match pattern",
-		"log: {level: loud}":                             "at '/log/level': value must be one of 'debug', 'info', 'warn', 'error'",
-		"concurrent: 0":                                  "at '/concurrent': minimum: got 0, want 1",
-		"storeRequeueInterval: hourly":                   "at '/storeRequeueInterval': 'hourly' does not match pattern",
-		"podLabels: {azure.workload.identity/use: true}": "got boolean, want string",
-		"extraArgs: {--key-ttl: 1h}":                     "'--key-ttl' does not match pattern",
-		"extraArgs: [--key-ttl=1h]":                      "at '/extraArgs': got array, want object",
-		"leaderElect: false":                             "2 replicas would all write: set leaderElect to true, or replicaCount to 1",
+		"webhook: {create: false}":                                "additional properties 'webhook' not allowed",
+		"rbac: {serviceAccountTokenCreate: true}":                 "at '/rbac': additional properties 'serviceAccountTokenCreate' not allowed",
+		"controllers: {pushsecret: true}":                         "at '/controllers': additional properties 'pushsecret' not allowed",
+		"replicaCount: two":                                       "at '/replicaCount': got string, want integer",
+		"leaderElect: 'yes'":                                      "at '/leaderElect': got string, want boolean",
+		"watchNamespaces: team-a":                                 "at '/watchNamespaces': got string, want array",
+		"watchNamespaces: [Team_A]":                               "at '/watchNamespaces/0': 'Team_A' does not match pattern",
+		"log: {level: loud}":                                      "at '/log/level': value must be one of 'debug', 'info', 'warn', 'error'",
+		"concurrent: 0":                                           "at '/concurrent': minimum: got 0, want 1",
+		"storeRequeueInterval: hourly":                            "at '/storeRequeueInterval': 'hourly' does not match pattern",
+		"podLabels: {azure.workload.identity/use: true}":          "got boolean, want string",
+		"extraArgs: {--key-ttl: 1h}":                              "'--key-ttl' does not match pattern",
+		"extraArgs: [--key-ttl=1h]":                               "at '/extraArgs': got array, want object",
+		"networkPolicy: {egress: {kubeapiCidr: 10.0.0.1}}":        "at '/networkPolicy/egress/kubeapiCidr': '10.0.0.1' does not match pattern",
+		"networkPolicy: {enabled: true, egress: {enabled: true}}": "networkPolicy.egress.kubeapiCidr: say where the API server is",
+		"leaderElect: false":                                      "2 replicas would all write: set leaderElect to true, or replicaCount to 1",
 		"controllers: {externalsecret: false, clusterexternalsecret: false, secretstore: false, sealedsecret: false, gitsync: false}": "controllers: all are switched off; leave one of them true",
 		"{watchNamespaces: [a], controllers: {externalsecret: false, secretstore: false, sealedsecret: false, gitsync: false}}":       "controllers: all are switched off; leave one of them true",
 	} {
