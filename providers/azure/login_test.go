@@ -121,6 +121,8 @@ func TestAManagedIdentityLogsInByThePlatform(t *testing.T) {
 		w.reads(t, &stores.AzureKV{VaultURL: w.vault.URL(), AuthType: stores.AzureManagedIdentity, IdentityID: id}, &providertest.Env{})
 	}
 	refused(t, &stores.AzureKV{VaultURL: w.vault.URL(), AuthType: stores.AzureManagedIdentity, IdentityID: "unknown"}, &providertest.Env{}, providers.ErrDenied, "identityId")
+	w.cloud.Lead("led", "managed-a")
+	refused(t, &stores.AzureKV{VaultURL: w.vault.URL(), AuthType: stores.AzureManagedIdentity, IdentityID: "led"}, &providertest.Env{}, providers.ErrUnavailable, "302 Found")
 }
 
 // issuer mints tokens of ServiceAccounts as an API server does.

@@ -30,6 +30,7 @@ type Cloud struct {
 	mu       sync.Mutex
 	apps     map[string]App
 	managed  map[string]bool
+	led      map[string]string // whom the endpoint sends to which other one
 	tokens   map[string]grant
 	issued   int
 	vaults   map[string]*Vault
@@ -70,7 +71,7 @@ func authorityOf(domain string) string {
 // Start starts a cloud without vaults. The context bounds the start, not the life.
 func Start(ctx context.Context) (*Cloud, error) {
 	c := &Cloud{
-		apps: map[string]App{}, managed: map[string]bool{}, tokens: map[string]grant{}, vaults: map[string]*Vault{}, handlers: map[string]http.Handler{},
+		apps: map[string]App{}, managed: map[string]bool{}, led: map[string]string{}, tokens: map[string]grant{}, vaults: map[string]*Vault{}, handlers: map[string]http.Handler{},
 	}
 	authority, err := pki.NewAuthority("azure")
 	if err != nil {

@@ -64,6 +64,13 @@ func (c *Cloud) Manage(client string) {
 	c.managed[client] = true
 }
 
+// Lead has the endpoint for managed identities redirect whoever asks for one to another.
+func (c *Cloud) Lead(client, other string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.led[client] = other
+}
+
 // RevokeAll makes all tokens invalid that were issued.
 func (c *Cloud) RevokeAll(client string) {
 	c.mu.Lock()
@@ -253,9 +260,12 @@ const (
 func (c *Cloud) identity(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	c.mu.Lock()
-	known := c.managed[q.Get("client_id")]
+	known, other := c.managed[q.Get("client_id")], c.led[q.Get("client_id")]
 	c.mu.Unlock()
 	switch {
+	case other != "":
+		q.Set("client_id", other)
+		http.Redirect(w, r, "?"+q.Encode(), http.StatusFound) //nolint:gosec // G710: within the endpoint, as the test asks
 	case r.URL.Path != identityPath || r.Header.Get("X-IDENTITY-HEADER") != identityHeader || q.Get("api-version") != "2019-08-01":
 		writeJSON(w, http.StatusUnauthorized, map[string]any{"statusCode": 401, "message": "no"})
 	case !known:
