@@ -71,7 +71,8 @@ func readBounded(r io.Reader, what string) ([]byte, error) {
 }
 
 // replaceFile gives a file new content at once: whoever reads it sees the old content or the new. A symbolic link stays
-// one, a file keeps its mode and, where the user may give files away, its owner, and what is no file (a pipe, a terminal) is written to. The content is not secret.
+// one, a file keeps its mode and, where the user may give files away, its owner, and what is no file (a pipe, a terminal) is
+// written to. The content is not secret.
 func replaceFile(path string, content []byte) error {
 	return replace(path, content, 0o644, func(string) error { return nil })
 }
@@ -137,10 +138,7 @@ func replace(path string, content []byte, mode fs.FileMode, may func(path string
 	if before != nil {
 		mode = before.Mode().Perm()
 	}
-	err = writeNew(temporary, content, mode)
-	if err == nil && before != nil {
-		err = resemble(temporary, before)
-	}
+	err = writeNew(temporary, content, mode, before)
 	if err == nil {
 		err = may(path)
 	}
@@ -158,12 +156,6 @@ func replace(path string, content []byte, mode fs.FileMode, may func(path string
 	return nil
 }
 
-// resemble gives a file the owner and the mode of the one that it will replace.
-func resemble(path string, before fs.FileInfo) error {
-	giveTo(path, before)
-	return os.Chmod(path, before.Mode().Perm()) // beyond what the umask leaves to a new file
-}
-
 // syncFolder has the name of a new file outlive a loss of power, too. Not every system and file system can.
 func syncFolder(path string) {
 	if folder, err := os.Open(path); err == nil {
@@ -175,7 +167,7 @@ func syncFolder(path string) {
 // createPrivateFile writes plaintext that the user asked to have in a file: a new one, that only the user can read, and
 // without a temporary one beside it.
 func createPrivateFile(path string, content []byte) error {
-	err := writeNew(path, content, 0o600)
+	err := writeNew(path, content, 0o600, nil)
 	if errors.Is(err, fs.ErrExist) {
 		return &sealing.Error{Problem: path + " exists; a plain Secret is only written to a new file", Hint: "remove it, or leave --sealed-secret-file out and use the output", Cause: err}
 	}
@@ -185,8 +177,9 @@ func createPrivateFile(path string, content []byte) error {
 	return nil
 }
 
-// writeNew leaves no file that it could not write whole.
-func writeNew(path string, content []byte, mode fs.FileMode) (err error) {
+// writeNew leaves no file that it could not write whole. The file gets the owner and the mode of the one that it will replace, nil for
+// none, by its descriptor: in a folder of others its name may be somebody's link a moment later.
+func writeNew(path string, content []byte, mode fs.FileMode, replaces fs.FileInfo) (err error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
@@ -196,6 +189,12 @@ func writeNew(path string, content []byte, mode fs.FileMode) (err error) {
 			_ = os.Remove(path)
 		}
 	}()
+	if replaces != nil {
+		giveTo(file, replaces)
+		if err := file.Chmod(replaces.Mode().Perm()); err != nil { // beyond what the umask leaves to a new file
+			return err
+		}
+	}
 	if _, err := file.Write(content); err != nil {
 		return err
 	}

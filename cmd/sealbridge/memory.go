@@ -101,7 +101,7 @@ func memoKey(path string) ([]byte, error) {
 	fresh := make([]byte, memo.KeySize)
 	_, _ = rand.Read(fresh) // it never fails
 	temporary := path + "." + rand.Text()[:8]
-	if err := writeNew(temporary, fresh, 0o600); err != nil {
+	if err := writeNew(temporary, fresh, 0o600, nil); err != nil {
 		return nil, memoryError(err)
 	}
 	defer func() { _ = os.Remove(temporary) }()

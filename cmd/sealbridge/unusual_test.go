@@ -224,7 +224,7 @@ contexts: [{name: c, context: {cluster: c}}, {name: broken, context: {cluster: g
 func TestAPlainSecretThatCouldNotBeWrittenWholeIsNotLeft(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "plain.yaml")
-	if err := writeNew(path, []byte(canary), 0o600); err != nil {
+	if err := writeNew(path, []byte(canary), 0o600, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := createPrivateFile(path, []byte("other")); err == nil || !strings.Contains(err.Error(), "exists") {
