@@ -48,8 +48,16 @@ func (b *breaker) admit(f *flight, now time.Time, underWay int) error {
 	if b.failures == 0 || !now.Before(b.until) && underWay == 0 {
 		return nil
 	}
-	b.refused = f
+	b.refuse(f)
 	return b.cause
+}
+
+// refuse notes a call that is not made: the last one, but none of what could not be read the last time, which says little of the
+// backend, where there is another.
+func (b *breaker) refuse(f *flight) {
+	if b.refused == nil || !b.inVain(f) || b.inVain(b.refused) {
+		b.refused = f
+	}
 }
 
 // note records how a call ended. newest is the order of the newest call that was made.
@@ -84,7 +92,12 @@ func (b *breaker) note(f *flight, newest int, now time.Time) {
 
 // known reports whether everything that a call asked for was asked for in vain before. A backend that asks for less means all.
 func (b *breaker) known(f *flight) bool {
-	return !throttles(f.err) && !slices.ContainsFunc(f.refs, func(q question) bool { return !b.bad[q] })
+	return !throttles(f.err) && b.inVain(f)
+}
+
+// inVain reports whether everything that a call asks for was asked for in vain the last time.
+func (b *breaker) inVain(f *flight) bool {
+	return !slices.ContainsFunc(f.refs, func(q question) bool { return !b.bad[q] })
 }
 
 // pauseAfter returns how long a backend is left alone that has failed once more than that.

@@ -69,7 +69,8 @@ func (k *kept) beginLocked(f *flight, now time.Time) {
 		defer close(f.begins)
 		k.waiting = nil
 		if k.breaker.failures > 0 {
-			f.refused, f.err, k.breaker.refused = true, k.breaker.cause, f
+			k.breaker.refuse(f)
+			f.refused, f.err = true, k.breaker.cause
 			return
 		}
 	}

@@ -56,3 +56,32 @@ func TestABackendThatFailsEachDocumentByItselfIsDownUntilOneCanBeRead(t *testing
 		mustFetch(t, p, request(s, "team", "a", "b"))
 	})
 }
+
+// Whether the backend is up is found out by a call that may succeed: one of what could not be read the last time would only prolong
+// the outage for all others.
+func TestWhatWasReadInVainIsAskedForAgainOnlyWhereNothingElseIs(t *testing.T) {
+	t.Parallel()
+	call := func(key string) *flight {
+		return &flight{call: &call{}, refs: []question{{ref: providers.Ref{Key: key}}}}
+	}
+	now := time.Now()
+	b := &breaker{}
+	failed := call("broken")
+	failed.err = providers.Errorf(providers.ErrUnavailable, "internal error")
+	b.note(failed, 0, now)
+	vain, other, later, last := call("broken"), call("other"), call("later"), call("broken")
+	for _, step := range []struct{ comes, fails, asked *flight }{
+		{vain, nil, vain}, {other, nil, other}, {vain, nil, other}, {later, nil, later}, {last, nil, later}, {last, later, last},
+	} {
+		if step.fails != nil {
+			step.fails.order, step.fails.err = 1, failed.err
+			b.note(step.fails, 1, now)
+		}
+		if b.admit(step.comes, now, 0) == nil {
+			t.Fatal("a backend that is down is asked at once")
+		}
+		if b.refused != step.asked {
+			t.Errorf("after %v was refused, %v is asked for again, want %v", step.comes.refs, b.refused.refs, step.asked.refs)
+		}
+	}
+}
