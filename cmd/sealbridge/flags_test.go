@@ -60,7 +60,7 @@ func TestEveryFlagOfKubesealIsTakenUnderItsNameAndLetter(t *testing.T) {
 				t.Errorf("kubeseal itself does not take %s: %s", spelling, stderr)
 			}
 			// In a process, because flags of logging are the process's.
-			if out, stderr, ok := execute(t, self, "", spelling, "--version"); !ok || !strings.HasPrefix(out, "kubeseal version: 0.40.0") {
+			if out, stderr, ok := execute(t, self, "", spelling, "--version"); !ok || out != "kubeseal version: 0.40.0\n" {
 				t.Errorf("%s is not taken: %s", spelling, stderr)
 			}
 		}

@@ -32,7 +32,8 @@ type sealRun struct {
 // file as it was.
 func (r *sealRun) run(ctx context.Context) error {
 	if r.flags.version {
-		_, err := fmt.Fprintf(r.host.stdout, "%s version: %s (SealBridge %s)\n", r.name, kubesealVersion, version)
+		r.note("SealBridge " + version) // scripts read the other
+		_, err := fmt.Fprintf(r.host.stdout, "%s version: %s\n", r.name, kubesealVersion)
 		return err
 	}
 	mode, err := r.flags.mode()
