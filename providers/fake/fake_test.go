@@ -5,6 +5,7 @@ import (
 	"errors"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -70,12 +71,15 @@ func TestAVersionMustMatchExactly(t *testing.T) {
 			t.Errorf("ref %d: %q, %v", i, v.Bytes(), err)
 		}
 	}
-	for i, want := range map[int]string{
-		2: `SecretStore a/b: no key "k" with version "2"`,
-		3: `SecretStore a/b: no key "k1"`,
-		4: `SecretStore a/b: key "k": fake documents have no metadata; remove metadataPolicy`,
+	for i, want := range map[int]struct {
+		class error
+		says  string
+	}{
+		2: {providers.ErrNotFound, `SecretStore a/b: no key "k" with version "2"`},
+		3: {providers.ErrNotFound, `SecretStore a/b: no key "k1"`},
+		4: {providers.ErrInvalid, `SecretStore a/b: key "k": fake documents have no metadata; remove metadataPolicy`},
 	} {
-		if err := results[i].Err; err == nil || err.Error() != want {
+		if err := results[i].Err; !errors.Is(err, want.class) || err.Error() != want.says {
 			t.Errorf("ref %d: %v", i, err)
 		}
 	}
@@ -88,7 +92,7 @@ func TestADocumentThatIsNotJSONHasNoParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := results[0].Document.Value("p"); err == nil || err.Error() != `SecretStore a/b: key "k" has no property "p": it is not JSON` {
+	if _, err := results[0].Document.Value("p"); !errors.Is(err, providers.ErrInvalid) || err.Error() != `SecretStore a/b: key "k" has no property "p": it is not JSON` {
 		t.Error(err)
 	}
 	if _, err := results[0].Document.Fields(""); err == nil || err.Error() != `SecretStore a/b: key "k" has no fields to extract: it is not a JSON object` {
@@ -115,6 +119,15 @@ func TestProblemsNameTheDocument(t *testing.T) {
 	}
 	if len(fields) != 3 || fields[0] != "data[1].key" || fields[1] != "data[1].value" || fields[2] != "validationResult" {
 		t.Error(got)
+	}
+}
+
+func TestAValidationResultIsOneOfThree(t *testing.T) {
+	t.Parallel()
+	for result, problems := range map[int32]int{-1: 1, 0: 0, 1: 0, 2: 0, 3: 1} {
+		if got := (fake.Provider{}).Validate(providers.Config{Spec: &stores.Fake{ValidationResult: &result}}); len(got) != problems {
+			t.Errorf("%d: %v", result, got)
+		}
 	}
 }
 
@@ -207,6 +220,64 @@ func TestPropertiesAreReadAsTheOperatorReadsThem(t *testing.T) {
 			t.Errorf("%s: %v %s", path, err, diff)
 		}
 	}
+}
+
+func TestOfManyVersionsTheLastIsFound(t *testing.T) {
+	t.Parallel()
+	var spec stores.Fake
+	for i := range 20 {
+		for _, version := range []string{"1", "3", "2"} {
+			spec.Data = append(spec.Data, stores.FakeData{Key: strconv.Itoa(i), Value: "v" + version, Version: version})
+		}
+	}
+	found, err := find(t, spec)
+	if err != nil || len(found) != 20 {
+		t.Fatalf("%d found, %v", len(found), err)
+	}
+	for _, f := range found {
+		if f.Version != "3" || string(f.Value.Bytes()) != "v3" {
+			t.Errorf("of %s version %s is found", f.Name, f.Version)
+		}
+	}
+}
+
+func TestNoMoreIsFoundThanASecretCouldHold(t *testing.T) {
+	t.Parallel()
+	documents := func(count, size int) stores.Fake {
+		var spec stores.Fake
+		for i := range count {
+			spec.Data = append(spec.Data, stores.FakeData{Key: strconv.Itoa(i), Value: strings.Repeat("x", size)})
+		}
+		return spec
+	}
+	for name, tc := range map[string]struct {
+		count, size int
+		fits        bool
+	}{
+		"as many as may be":      {providers.MaxFound, 1, true},
+		"one more":               {providers.MaxFound + 1, 1, false},
+		"as large as may be":     {2, providers.MaxFoundSize / 2, true},
+		"two that are too large": {2, providers.MaxFoundSize/2 + 1, false},
+	} {
+		found, err := find(t, documents(tc.count, tc.size))
+		const want = "SecretStore a/b: more than 1000 documents, or 4 MiB of them, match; narrow find"
+		switch {
+		case tc.fits && (err != nil || len(found) != tc.count):
+			t.Errorf("%s: %d found, %v", name, len(found), err)
+		case !tc.fits && (!errors.Is(err, providers.ErrInvalid) || err.Error() != want):
+			t.Errorf("%s: %d found, %v", name, len(found), err)
+		}
+	}
+}
+
+// find finds all documents of a store.
+func find(t *testing.T, spec stores.Fake) ([]providers.Found, error) {
+	t.Helper()
+	finder, ok := providers.As[providers.Finder](open(t, spec))
+	if !ok {
+		t.Fatal("no finder")
+	}
+	return finder.Find(t.Context(), providers.Query{Name: regexp.MustCompile("")})
 }
 
 func TestDocumentsAreFoundByNameAndByNothingElse(t *testing.T) {

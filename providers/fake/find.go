@@ -32,7 +32,7 @@ func (s *session) Find(_ context.Context, q providers.Query) ([]providers.Found,
 		size += value.Len()
 	}
 	if size > providers.MaxFoundSize || len(out) > providers.MaxFound {
-		return nil, providers.Errorf(providers.ErrInvalid, "%s: more than %d documents match; narrow find", s.store, providers.MaxFound)
+		return nil, providers.Errorf(providers.ErrInvalid, "%s: more than %d documents, or %d MiB of them, match; narrow find", s.store, providers.MaxFound, providers.MaxFoundSize>>20)
 	}
 	return out, nil
 }
