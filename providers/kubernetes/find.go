@@ -17,8 +17,12 @@ import (
 
 var _ providers.Finder = (*session)(nil)
 
-// page is how many Secrets are asked for at once; fewer where they are large.
-const page = 64
+const (
+	// page is how many Secrets are asked for at once; fewer where they are large.
+	page = 64
+	// maxListed bounds how many Secrets are asked for in all: an API server may say for ever that there are more.
+	maxListed = 100_000
+)
 
 // secretList is what is used of a v1 SecretList. Its items do not repeat their kind.
 type secretList struct {
@@ -44,7 +48,10 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 	if !selector.Empty() {
 		query.Set("labelSelector", selector.String())
 	}
-	for limit := page; ; {
+	for limit, asked := page, 0; ; asked += limit {
+		if asked > maxListed {
+			return nil, s.errorf(providers.ErrInvalid, "namespace %s has more than %d Secrets, which is more than a search looks at; narrow find by tags", s.namespace, maxListed)
+		}
 		query.Set("limit", strconv.Itoa(limit))
 		list, err := s.list(ctx, query)
 		if errors.Is(err, jsonhttp.ErrTooLarge) && limit > 1 {

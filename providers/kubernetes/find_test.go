@@ -70,6 +70,16 @@ func TestLargeSecretsAreFoundAFewAtATime(t *testing.T) {
 	}
 }
 
+func TestAListWithoutAnEndIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	cfg, env := says(200, `{"kind":"SecretList","apiVersion":"v1","metadata":{"continue":"more"},"items":[]}`)(t)
+	spec, _ := cfg.Spec.(*stores.Kubernetes)
+	finder, _ := providers.As[providers.Finder](open(t, spec, env))
+	if _, err := finder.Find(t.Context(), providers.Query{}); !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "more than 100000 Secrets") {
+		t.Error(err)
+	}
+}
+
 func TestASearchThatIsNotGrantedSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	cp := controlplane.New(t)
