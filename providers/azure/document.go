@@ -3,6 +3,8 @@ package azure
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,8 +145,8 @@ func (m metadata) Fields(path string) (map[string]providers.Value, error) {
 		return map[string]providers.Value{m.key + "_" + path: v}, nil
 	}
 	out := map[string]providers.Value{}
-	for tag, v := range m.tags {
-		name := m.of.name + "_" + tag
+	for _, tag := range slices.Sorted(maps.Keys(m.tags)) { // in order: a part of one tag can have the name of another
+		name, v := m.of.name+"_"+tag, m.tags[tag]
 		var parts map[string]string
 		if json.Unmarshal([]byte(v), &parts) != nil {
 			out[name] = providers.NewValue([]byte(v))

@@ -67,6 +67,17 @@ func TestATagWithoutAValueIsEmpty(t *testing.T) {
 	}
 }
 
+func TestOfAPartOfATagAndATagOfItsNameTheTagIsExtracted(t *testing.T) {
+	t.Parallel()
+	json, plain := `{"b":"part"}`, "tag"
+	m := newMetadata("it", "k", object{kind: kindSecret, name: "n"}, map[string]*string{"a": &json, "a_b": &plain}, attributes{})
+	for range 50 { // a map has another order each time
+		if got, err := m.Fields(""); err != nil || len(got) != 1 || string(got["n_a_b"].Bytes()) != plain {
+			t.Fatalf("%d fields, %q, %v", len(got), got["n_a_b"].Bytes(), err)
+		}
+	}
+}
+
 func TestWhatAStoreSaysIsCheckedBeforeAnybodyIsAsked(t *testing.T) {
 	t.Parallel()
 	const vault = "https://a.vault.azure.net"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -60,8 +61,8 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 func connect(ctx context.Context, spec *stores.Vault, creds credential.Reader) (*jsonhttp.Client, error) {
 	var checks credential.Checks
 	o := jsonhttp.Options{Base: checks.Address("server", spec.Server), Header: http.Header{}}
-	for name, value := range spec.Headers {
-		o.Header.Set(name, value)
+	for _, name := range slices.Sorted(maps.Keys(spec.Headers)) { // in order: of two spellings of one name the same one counts each time
+		o.Header.Set(name, spec.Headers[name])
 	}
 	o.Header.Set(headerRequest, "true")
 	if spec.ReadYourWrites && spec.ForwardInconsistent {

@@ -90,7 +90,7 @@ func TestHeadersDoNotGrowAndNamespacesDoNotMixWhileManyRead(t *testing.T) {
 	server := httptest.NewServer(e)
 	defer server.Close()
 	spec := &stores.Vault{
-		Server: server.URL, Path: "kv", Namespace: "team", Headers: map[string]string{"X-Custom": "c"},
+		Server: server.URL, Path: "kv", Namespace: "team", Headers: map[string]string{"X-Custom": "b", "x-custom": "c"}, // the last in order counts
 		Auth: &stores.VaultAuth{Namespace: "admin", AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: stores.SecretKeySelector{Name: tokenRef().Name, Key: tokenRef().Key}}},
 	}
 	var many sync.WaitGroup

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,8 +42,8 @@ func (s *session) request(ctx context.Context, ref providers.Ref) (jsonhttp.Requ
 		return jsonhttp.Request{}, err
 	}
 	header := http.Header{"Accept": {"*/*"}}
-	for name, text := range s.spec.Headers {
-		value, err := s.render(ctx, r, fieldHeaders+name, text, data)
+	for _, name := range slices.Sorted(maps.Keys(s.spec.Headers)) { // in order: of several that are wrong the same one is named each time
+		value, err := s.render(ctx, r, fieldHeaders+name, s.spec.Headers[name], data)
 		if err != nil {
 			return jsonhttp.Request{}, err
 		}

@@ -419,6 +419,22 @@ func TestARedirectIsNotFollowedWithTheCredentials(t *testing.T) {
 	}
 }
 
+func TestOfSeveralHeadersThatCannotBeTheSameOneIsNamed(t *testing.T) {
+	t.Parallel()
+	spec := answering(t, "v")
+	spec.Headers = map[string]string{}
+	for _, name := range []string{"C", "B", "D", "A"} {
+		spec.Headers[name] = "{{ \"a\\nb\" }}"
+	}
+	session := open(t, spec, lent("t"))
+	for range 20 { // a map has another order each time
+		results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "k"}})
+		if err != nil || !errors.Is(results[0].Err, providers.ErrInvalid) || !strings.Contains(results[0].Err.Error(), "headers.A has characters that a header cannot have") {
+			t.Fatal(err, results)
+		}
+	}
+}
+
 func TestAHostFromASecretIsNotSaid(t *testing.T) {
 	t.Parallel()
 	spec := keyed("http://127.0.0.1:1")
