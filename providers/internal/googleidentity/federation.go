@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
@@ -220,7 +221,7 @@ func (l *Login) byAWS(ctx context.Context, wif *stores.GCPWorkloadIdentityFedera
 	case err == nil:
 		a.keys.SessionToken = strings.TrimSpace(string(token))
 	case !errors.Is(err, providers.ErrNotFound): // keys that last have none
-		return Identity{}, err
+		return Identity{}, fmt.Errorf("%s: %s: %w", l.store, field, err)
 	}
 	options := &externalaccount.Options{Audience: wif.Audience, SubjectTokenType: typeAWS, AwsSecurityCredentialsProvider: a}
 	if wif.GCPServiceAccountEmail != "" {

@@ -1,10 +1,15 @@
 package googleidentity
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/credential"
+	"github.com/sealbridge/sealbridge/providers/providertest"
 )
 
 const credURL = "https://tokens.example.com/token?audience=google"
@@ -88,4 +93,27 @@ func FuzzACredConfigReachesGoogleAlone(f *testing.F) {
 			t.Errorf("%q is asked", source.URL)
 		}
 	})
+}
+
+// halfAway gives the keys of AWS and fails for the token that may go with them.
+type halfAway struct{ providertest.Env }
+
+func (h *halfAway) Secret(_ context.Context, ref providers.ObjectRef) ([]byte, error) {
+	if ref.Key == "aws_session_token" {
+		return nil, providers.Errorf(providers.ErrUnavailable, "the API server does not answer")
+	}
+	return []byte("key"), nil
+}
+
+func TestASessionTokenThatCannotBeReadIsNotTakenForNone(t *testing.T) {
+	t.Parallel()
+	l := New(credential.Reader{Store: "SecretStore a/b", Env: &halfAway{}}, "auth")
+	defer l.Close()
+	wif := &stores.GCPWorkloadIdentityFederation{Audience: "a", AWSSecurityCredentials: &stores.GCPAWSCredentials{
+		AWSCredentialsSecretRef: stores.GCPSecretName{Name: "keys"}, Region: "eu-west-1",
+	}}
+	const want = "SecretStore a/b: auth.workloadIdentityFederation.awsSecurityCredentials.awsCredentialsSecretRef: the API server does not answer"
+	if _, err := l.byAWS(t.Context(), wif); !errors.Is(err, providers.ErrUnavailable) || err.Error() != want {
+		t.Error(err)
+	}
 }
