@@ -17,7 +17,8 @@ func TestTheTransitionTimeMovesOnlyWithTheStatus(t *testing.T) {
 	ready := func(status metav1.ConditionStatus, reason string) esv1.Condition {
 		return esv1.Condition{Type: esv1.ConditionReady, Status: status, Reason: reason}
 	}
-	list := conditions.Set([]esv1.Condition{{Type: esv1.ConditionDeleted}}, ready(metav1.ConditionFalse, "A"), start)
+	list := conditions.Set(nil, esv1.Condition{Type: esv1.ConditionDeleted}, start)
+	list = conditions.Set(list, ready(metav1.ConditionFalse, "A"), start)
 	list = conditions.Set(list, ready(metav1.ConditionFalse, "B"), start.Add(time.Hour))
 	got := conditions.Ready(list)
 	if got.Reason != "B" || !got.LastTransitionTime.Time.Equal(start) {
@@ -27,6 +28,7 @@ func TestTheTransitionTimeMovesOnlyWithTheStatus(t *testing.T) {
 	if got = conditions.Ready(list); !got.LastTransitionTime.Time.Equal(start.Add(2 * time.Hour)) {
 		t.Errorf("another status: %+v", got)
 	}
+	list = conditions.Set(list, esv1.Condition{Type: esv1.ConditionDeleted}, start)
 	if len(list) != 2 {
 		t.Errorf("%d conditions, want one of each type", len(list))
 	}

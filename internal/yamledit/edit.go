@@ -40,7 +40,11 @@ var (
 type ShapeError struct{ Path []string }
 
 func (e *ShapeError) Error() string {
-	return strings.Join(e.Path, ".") + " is " + ErrShape.Error()
+	place := "the document"
+	if len(e.Path) > 0 {
+		place = strings.Join(e.Path, ".")
+	}
+	return place + " is " + ErrShape.Error()
 }
 
 func (e *ShapeError) Unwrap() error { return ErrShape }
@@ -68,14 +72,24 @@ func Apply(text []byte, edits []Edit) ([]byte, error) {
 		return out, nil
 	}
 	out, err := rewrite(text, effective)
-	if errors.Is(err, ErrShape) || err == nil && !says(out, want) {
-		return nil, &ShapeError{effective[0].Path[:len(effective[0].Path)-1]}
-	}
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	if says(out, want) {
+		return out, nil
+	}
+	if len(effective) == 1 {
+		return nil, &ShapeError{parentOf(effective[0])}
+	}
+	for _, e := range effective { // to tell of the one that cannot be made
+		if text, err = Apply(text, []Edit{e}); err != nil {
+			return nil, err
+		}
+	}
+	return text, nil
 }
+
+func parentOf(e Edit) []string { return e.Path[:len(e.Path)-1] }
 
 // Difference returns the edits that make have into want, maps field by field and all else as a whole, in the order of
 // their paths.
@@ -153,7 +167,7 @@ func lookup(object map[string]any, path []string) (any, bool) {
 	return at, len(path) > 0
 }
 
-// change makes an edit in an object.
+// change makes an edit in an object, in which a field that is to be deleted is there.
 func change(object map[string]any, e Edit) error {
 	if len(e.Path) == 0 {
 		return ErrShape
@@ -168,8 +182,6 @@ func change(object map[string]any, e Edit) error {
 				delete(container, name)
 			case last:
 				container[name] = e.Value
-			case container[name] == nil && e.Delete:
-				return nil
 			case container[name] == nil:
 				container[name] = map[string]any{}
 			}
@@ -225,6 +237,7 @@ func rewriteYAML(text []byte, edits []Edit) ([]byte, error) {
 			return nil, err
 		}
 	}
+	moveComments(&root)
 	var out bytes.Buffer
 	e := yaml.NewEncoder(&out)
 	e.SetIndent(2)
@@ -236,6 +249,17 @@ func rewriteYAML(text []byte, edits []Edit) ([]byte, error) {
 		return nil, fmt.Errorf("write the document: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// moveComments moves the comment behind a value that has become one of several lines behind its name: it would be written
+// behind the value, on the line of another one.
+func moveComments(node *yaml.Node) {
+	for i, value := range node.Content {
+		moveComments(value)
+		if node.Kind == yaml.MappingNode && i%2 == 1 && value.Style&yaml.FlowStyle == 0 && len(value.Content) > 0 && value.LineComment != "" {
+			node.Content[i-1].LineComment, value.LineComment = value.LineComment, ""
+		}
+	}
 }
 
 func rewriteJSON(text []byte, edits []Edit) ([]byte, error) {
@@ -259,16 +283,14 @@ func rewriteJSON(text []byte, edits []Edit) ([]byte, error) {
 }
 
 func changeNode(node *yaml.Node, e Edit) error {
-	for _, name := range e.Path[:len(e.Path)-1] {
+	parent := parentOf(e)
+	for i, name := range parent {
 		next := step(node, name)
-		if next == nil && e.Delete {
-			return nil
+		if next == nil && (e.Delete || node.Kind != yaml.MappingNode) {
+			return &ShapeError{parent[:i]} // what is to be deleted is there, by an alias
 		}
 		if next == nil {
 			next = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
-			if node.Kind != yaml.MappingNode {
-				return ErrShape
-			}
 			node.Content = append(node.Content, text(name), next)
 		}
 		if isNull(next) && !e.Delete {
@@ -277,7 +299,7 @@ func changeNode(node *yaml.Node, e Edit) error {
 		node = next
 	}
 	if node.Kind != yaml.MappingNode {
-		return ErrShape
+		return &ShapeError{parent}
 	}
 	if len(node.Content) == 0 {
 		node.Style = 0 // {} would put all that is added into one line
@@ -289,30 +311,34 @@ func changeNode(node *yaml.Node, e Edit) error {
 				node.Content = slices.Delete(node.Content, i, i+2)
 				return nil
 			}
-			return replaceNode(node.Content[i+1], e.Value)
+			return replaceNode(node.Content[i+1], e)
 		}
 	}
 	if e.Delete {
-		return nil
+		return &ShapeError{parent}
 	}
 	value := &yaml.Node{}
 	node.Content = append(node.Content, text(name), value)
-	return replaceNode(value, e.Value)
+	return replaceNode(value, e)
 }
 
 func text(value string) *yaml.Node {
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value}
+	node := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value}
+	if special.MatchString(value) { // the parser of Kubernetes takes more words for truth values than this one
+		node.Style = yaml.DoubleQuotedStyle
+	}
+	return node
 }
 
-func replaceNode(node *yaml.Node, value any) error {
+func replaceNode(node *yaml.Node, e Edit) error {
 	if node.Anchor != "" {
-		return ErrShape
+		return &ShapeError{parentOf(e)}
 	}
 	before := *node
 	*node = yaml.Node{}
-	if s, ok := value.(string); ok {
+	if s, ok := e.Value.(string); ok {
 		*node = *text(s)
-	} else if err := node.Encode(value); err != nil {
+	} else if err := node.Encode(e.Value); err != nil {
 		return fmt.Errorf("write the value: %w", err)
 	}
 	node.HeadComment, node.LineComment, node.FootComment = before.HeadComment, before.LineComment, before.FootComment
