@@ -120,7 +120,9 @@ func (c *Client) ask(ctx context.Context, method, path string, body any) (*reply
 		}
 		r, err := c.do(ctx, method, path, s.token, body)
 		if err == nil && r.status == http.StatusForbidden && r.genuine && !fresh && !again {
-			c.session.CompareAndSwap(s, nil)
+			// It may be a policy that is missing, and the login as good as before: it is kept as one that is over, so that the one which
+			// follows ends it.
+			c.session.CompareAndSwap(s, &session{token: s.token})
 			continue
 		}
 		return r, err

@@ -198,6 +198,31 @@ func TestALoginThatEndsOrIsRevokedIsMadeAnew(t *testing.T) {
 	}
 }
 
+// TestLoginsThatMayNotDecryptAreNotLeftBehind: Vault does not say whether the token or a policy is at fault, and each try logs in anew.
+func TestLoginsThatMayNotDecryptAreNotLeftBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rsa-2048")
+	var ahead atomic.Int64
+	c := w.client(func(o *transit.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	ring, to := newest(t, c)
+	w.policy("read")
+	for range 3 {
+		if err := opened(t.Context(), ring, sealed(t, to)); err == nil || !strings.Contains(err.Error(), `must grant "update"`) {
+			t.Errorf("without the right: %v", err)
+		}
+		ahead.Add(int64(10 * time.Second)) // Vault is asked again
+	}
+	if n := w.tokens(); n != 1 {
+		t.Errorf("%d tokens are left, want the newest alone", n)
+	}
+	w.policy("read", "update")
+	if err := opened(t.Context(), ring, sealed(t, to)); err != nil {
+		t.Errorf("with the right: %v", err)
+	}
+}
+
 func TestALoginEndsWhenItIsToldTo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "rsa-2048")
