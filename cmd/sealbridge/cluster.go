@@ -154,8 +154,9 @@ func (c *cluster) certificate(ctx context.Context, namespace string) ([]byte, er
 func (c *cluster) recipients(ctx context.Context, namespace string) ([]byte, error) {
 	text, err := c.get(ctx, "/v1/recipients", namespace, "recipients")
 	var answer *answerError
-	// An answer with a reason is that of the API server itself, which did not find or reach the controller.
-	if errors.As(err, &answer) && answer.reason == "" && (answer.code == http.StatusNotFound || answer.code == http.StatusServiceUnavailable) {
+	// An answer with a reason is that of the API server itself, which did not find or reach the controller; and one that says why there
+	// is no recipient needs no guess.
+	if errors.As(err, &answer) && answer.reason == "" && (answer.said == "" || answer.said == sealing.NoNativeKey) && (answer.code == http.StatusNotFound || answer.code == http.StatusServiceUnavailable) {
 		return nil, &sealing.Error{
 			Problem: "the controller has no key of the native format", Cause: err,
 			Hint: "leave --native out, or check that the controller is SealBridge's and runs with --native-keys; " + useFlags,

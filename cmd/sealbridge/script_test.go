@@ -132,13 +132,14 @@ func newAPIServer(pair, old *keyring.Pair, recipient string) *httptest.Server {
 	}{
 		"keyless":     {503, string(sealing.NoKey) + "\n"},
 		"slow":        {503, string(sealing.TooManyValues) + "\n"},
+		"apart":       {503, string(sealing.NoKeyOfNamespace) + "\n"},
 		"deprecating": {409, string(sealing.DeprecatedData) + "\n"},
 		"choosy":      {500, string(sealing.NotOne) + "\n"},
 		"strange":     {500, string(sealing.NotOne) + "\x1b[2J" + canary},
 	} {
 		mux.HandleFunc("GET "+service+name, answer(200, `{"spec":{"ports":[{"name":"api"}]}}`))
-		for _, path := range []string{"/v1/verify", "/v1/rotate"} {
-			mux.HandleFunc("POST "+service+"http:"+name+":api/proxy"+path, answer(refusal.code, refusal.said))
+		for path, method := range map[string]string{"/v1/cert.pem": "GET ", "/v1/recipients": "GET ", "/v1/verify": "POST ", "/v1/rotate": "POST "} {
+			mux.HandleFunc(method+service+"http:"+name+":api/proxy"+path, answer(refusal.code, refusal.said))
 		}
 	}
 	addRotating(mux, service, pair, old)

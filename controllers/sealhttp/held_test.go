@@ -49,7 +49,14 @@ func TestWhereSomebodyElseHoldsTheKeyItIsSealedToAndNoOther(t *testing.T) {
 	t.Parallel()
 	own, tenant, recovery, held := identityOf(t, 0), identityOf(t, 0), identityOf(t, 0), heldKey(t)
 	unread, read := keyring.New().With(own), keyring.New().With(own, held)
-	namespaced := read.WithNamespaces(map[string]*keyring.Ring{"tenant": keyring.New().With(tenant).Then(read)})
+	// A key of a namespace that is of the other format, where the common ones open too and where they do not; and keys of the cluster's
+	// own that are newer than the held one.
+	compat, newer := generate(t, 0), identityOf(t, -365*24*time.Hour)
+	renewed := keyring.New().With(newer, held)
+	tenants := func(common *keyring.Ring) *keyring.Ring {
+		return common.WithNamespaces(map[string]*keyring.Ring{
+			"tenant": keyring.New().With(tenant).Then(common), "allowing": keyring.New(compat).Then(common), "denying": keyring.New(compat)})
+	}
 	for name, test := range map[string]struct {
 		ring     *keyring.Ring
 		path     string
@@ -61,8 +68,12 @@ func TestWhereSomebodyElseHoldsTheKeyItIsSealedToAndNoOther(t *testing.T) {
 		"as long as it is not known":        {unread, "", nil, 503, "has not said which it is"},
 		"a recovery key of its kind":        {read, "", heldKey(t).recipient, 200, held.recipient.String()},
 		"a recovery key of the other kind":  {read, "", recovery.Recipient(), 503, "cannot be mixed"},
-		"a namespace with a key of its own": {namespaced, "?namespace=tenant", nil, 200, tenant.Recipient().String()},
-		"a namespace without one":           {namespaced, "?namespace=other", nil, 200, held.recipient.String()},
+		"a namespace with a key of its own": {tenants(read), "?namespace=tenant", nil, 200, tenant.Recipient().String()},
+		"a namespace without one":           {tenants(read), "?namespace=other", nil, 200, held.recipient.String()},
+		"one of the other format":           {tenants(read), "?namespace=allowing", nil, 200, held.recipient.String()},
+		"the same, the held key being old":  {tenants(renewed), "?namespace=allowing", nil, 200, held.recipient.String()},
+		"the same, not known yet":           {tenants(unread), "?namespace=allowing", nil, 503, "has not said which it is"},
+		"the same, that alone opening":      {tenants(read), "?namespace=denying", nil, 503, string(sealing.NoKeyOfNamespace)},
 	} {
 		options := sealhttp.Options{Held: true}
 		if test.recovery != nil {

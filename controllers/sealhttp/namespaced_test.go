@@ -12,6 +12,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/sealhttp"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
 func TestANamespaceWithKeysOfItsOwnHasItsOwnCertificate(t *testing.T) {
@@ -20,6 +21,7 @@ func TestANamespaceWithKeysOfItsOwnHasItsOwnCertificate(t *testing.T) {
 	nativeCommon, nativeTenant := identityOf(t, 0), identityOf(t, time.Hour)
 	ring := keyring.New(common).With(nativeCommon).WithNamespaces(map[string]*keyring.Ring{
 		"team-a": keyring.New(tenant).With(nativeTenant), "team-b": keyring.New(tenant),
+		"team-c": keyring.New().With(nativeTenant),
 	})
 	for path, test := range map[string]struct {
 		code int
@@ -29,7 +31,8 @@ func TestANamespaceWithKeysOfItsOwnHasItsOwnCertificate(t *testing.T) {
 		"/v1/cert.pem?namespace=other":    {200, string(common.CertificatePEM())},
 		"/v1/cert.pem?namespace=":         {200, string(common.CertificatePEM())},
 		"/v1/cert.pem?namespace=../x":     {400, "namespace is no name of a namespace\n"},
-		"/v1/recipients?namespace=team-b": {503, "there is no sealing key of the native format\n"},
+		"/v1/recipients?namespace=team-b": {503, string(sealing.NoKeyOfNamespace) + "\n"},
+		"/v1/cert.pem?namespace=team-c":   {503, string(sealing.NoKeyOfNamespace) + "\n"},
 		"/v1/recipients?namespace=A":      {400, "namespace is no name of a namespace\n"},
 	} {
 		w := httptest.NewRecorder()

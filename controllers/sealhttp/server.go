@@ -171,25 +171,40 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "ok\n")
 }
 
-// ring returns the keys of the namespace that a request names, the common ones without a name, or says that there can be no
-// such namespace.
-func (s *Server) ring(w http.ResponseWriter, r *http.Request) (*keyring.Ring, bool) {
-	ring, _ := s.keys.Ring()
+// rings returns the keys of the namespace that a request names, the common ones without a name, and the common ones; or it says that
+// there can be no such namespace.
+func (s *Server) rings(w http.ResponseWriter, r *http.Request) (own, common *keyring.Ring, valid bool) {
+	common, _ = s.keys.Ring()
 	namespace := r.URL.Query().Get("namespace")
 	if namespace != "" && len(validation.IsDNS1123Label(namespace)) > 0 {
 		http.Error(w, "namespace is no name of a namespace", http.StatusBadRequest)
-		return nil, false
+		return nil, nil, false
 	}
-	return ring.For(namespace), true
+	return common.For(namespace), common, true
+}
+
+// apart says whether some keys are those of a namespace where none of the common ones opens anything.
+func apart(own, common *keyring.Ring) bool {
+	for key := range own.All() {
+		if common.Has(key.Fingerprint()) {
+			return false
+		}
+	}
+	return own != common
 }
 
 func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {
-	ring, valid := s.ring(w, r)
+	own, common, valid := s.rings(w, r)
 	if !valid {
 		return
 	}
-	newest, ok := ring.Newest()
-	if !ok {
+	newest, ok := own.Newest()
+	switch {
+	case ok:
+	case apart(own, common):
+		refuse(w, http.StatusServiceUnavailable, sealing.NoKeyOfNamespace)
+		return
+	default:
 		refuse(w, http.StatusServiceUnavailable, sealing.NoKey)
 		return
 	}
@@ -197,16 +212,16 @@ func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(newest.CertificatePEM()) //nolint:gosec // what the request says chooses the key, and is not written
 }
 
-// sealingTo returns the key that values of the native format are sealed to in a ring, nil when there is none. Where there is a
-// holder, its key is the one of all namespaces; a namespace with keys of its own has the first of them.
-func (s *Server) sealingTo(ring *keyring.Ring) keyring.Member {
-	common, _ := s.keys.Ring()
-	for key := range ring.All() {
+// sealingTo returns the key that values of the native format are sealed to in a namespace with some keys, nil when there is none.
+// Where there is a holder, its key is that of everybody in the place of the other common ones; a namespace with keys of its own has
+// the first of all that open there.
+func (s *Server) sealingTo(own, common *keyring.Ring) keyring.Member {
+	for key := range own.All() {
 		switch key.(type) {
 		case keyring.Remote:
 			return key
 		case *keyring.Identity:
-			if ring != common || !s.options.Held {
+			if !s.options.Held || !common.Has(key.Fingerprint()) {
 				return key
 			}
 		}
@@ -216,30 +231,32 @@ func (s *Server) sealingTo(ring *keyring.Ring) keyring.Member {
 
 // recipients writes whom values of the native format are to be sealed to, as a recipients file of age.
 func (s *Server) recipients(w http.ResponseWriter, r *http.Request) {
-	ring, valid := s.ring(w, r)
+	own, common, valid := s.rings(w, r)
 	if !valid {
 		return
 	}
 	var recipient *agebox.Recipient
 	how := ""
-	key := s.sealingTo(ring)
+	key := s.sealingTo(own, common)
 	switch key := key.(type) {
 	case keyring.Remote:
 		recipient, how = key.Recipient(), fmt.Sprintf("held by %s and not post-quantum, ", key.Holder())
 	case *keyring.Identity:
 		recipient = key.Recipient()
 	default:
-		text := "there is no sealing key of the native format"
-		if s.options.Held {
-			text = "whoever holds the sealing key has not said which it is; see the log of the controller"
+		why := sealing.NoNativeKey
+		switch {
+		case apart(own, common):
+			why = sealing.NoKeyOfNamespace
+		case s.options.Held:
+			why = sealing.KeyNotKnown
 		}
-		http.Error(w, text, http.StatusServiceUnavailable)
+		refuse(w, http.StatusServiceUnavailable, why)
 		return
 	}
 	// To leave the recovery keys out would be noticed when they are needed.
 	if slices.ContainsFunc(s.options.Recovery, func(r *agebox.Recipient) bool { return r.Held() != recipient.Held() }) {
-		http.Error(w, "the recovery recipients and the cluster's key cannot be mixed, because one of them is post-quantum and the other is not: "+
-			"give --recovery-recipients of the same kind as the cluster's", http.StatusServiceUnavailable)
+		refuse(w, http.StatusServiceUnavailable, sealing.MixedRecovery)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

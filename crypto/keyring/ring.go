@@ -76,6 +76,16 @@ func (r *Ring) All() iter.Seq[Member] {
 	return slices.Values(r.keys)
 }
 
+// Has says whether the ring has a key, by its fingerprint.
+func (r *Ring) Has(fingerprint string) bool {
+	for k := range r.All() {
+		if k.Fingerprint() == fingerprint {
+			return true
+		}
+	}
+	return false
+}
+
 // Candidates returns the keys, most likely first: the one that the hint names (a fingerprint, or "" for none), then the
 // others, newest first.
 func (r *Ring) Candidates(hint string) []Key {
