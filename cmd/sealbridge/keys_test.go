@@ -150,6 +150,8 @@ func TestTheKeyWithoutALabelAndKeysOfNamespacesAreKeysToo(t *testing.T) {
 		"name: own-new, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: namespaced}, annotations: {sealbridge.dev/namespaces: tenant-a}",
 		"name: lost, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: namespaced}",
 		"name: unclear, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: active}, annotations: {sealbridge.dev/namespaces: tenant-a}",
+		"name: misspelt, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: namespaced}, annotations: {sealbridge.dev/namespaces: 'tenant-a,Tenant B'}",
+		"name: undecided, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: namespaced}, annotations: {sealbridge.dev/namespaces: tenant-a, sealbridge.dev/common-keys: maybe}",
 	} {
 		pair, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Now().Add(time.Duration(i-10) * time.Hour)})
 		if err != nil {
@@ -165,7 +167,7 @@ func TestTheKeyWithoutALabelAndKeysOfNamespacesAreKeysToo(t *testing.T) {
 	shown := c.listed(t)
 	for name, want := range map[string]string{
 		"sealed-secrets-key": "opening []", "own-old": "sealing [tenant-a " + c.ns + "]", "own-new": "sealing [tenant-a]",
-		"lost": "unusable []", "unclear": "unusable [tenant-a]",
+		"lost": "unusable []", "unclear": "unusable [tenant-a]", "misspelt": "unusable [tenant-a Tenant B]", "undecided": "unusable [tenant-a]",
 	} {
 		k := shown[made[name].Fingerprint()]
 		if got := fmt.Sprint(k.State, " ", k.Namespaces); k.Name != name || got != want {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sealbridge/sealbridge/crypto/keyring"
@@ -33,6 +34,7 @@ const (
 
 	labelSealedBy        = "sealbridge.dev/sealed-by"
 	annotationNamespaces = "sealbridge.dev/namespaces"
+	annotationCommonKeys = "sealbridge.dev/common-keys"
 	lastApplied          = "kubectl.kubernetes.io/last-applied-configuration"
 )
 
@@ -160,9 +162,16 @@ func (k *Key) misplaced() error {
 		return fmt.Errorf("the annotation %s is for keys whose label says %s", annotationNamespaces, Namespaced)
 	case k.State == Namespaced && len(k.Namespaces) == 0:
 		return fmt.Errorf("the annotation %s names no namespace", annotationNamespaces)
-	default:
+	case k.State != Namespaced:
 		return nil
 	}
+	if slices.ContainsFunc(k.Namespaces, func(name string) bool { return len(validation.IsDNS1123Label(name)) > 0 }) {
+		return fmt.Errorf("the annotation %s has what is no name of a namespace", annotationNamespaces)
+	}
+	if policy := k.Secret.Metadata.Annotations[annotationCommonKeys]; policy != "" && policy != "allow" && policy != "deny" {
+		return fmt.Errorf("the annotation %s is neither allow nor deny", annotationCommonKeys)
+	}
+	return nil
 }
 
 // Newest says whether a key is the one of its format that is sealed to: by everybody, or in a namespace that it serves
