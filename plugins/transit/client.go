@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +52,8 @@ type Client struct {
 	login   chan struct{}
 	gate    gate
 	known   atomic.Pointer[known]
+	// anew is held by whoever asks for versions out of turn.
+	anew sync.Mutex
 }
 
 // New returns a client, or what is wrong with its options. It asks Vault for nothing.

@@ -26,22 +26,45 @@ type versions struct {
 	min, latest int
 }
 
-// known is what Vault said of the key's versions, and why it could not be asked since.
+// known is what Vault said of the key's versions, when it was asked last, and why it could not answer then.
 type known struct {
 	*versions
+	asked   time.Time
 	failure error
+	// missed are versions that it was asked for out of turn since it was in turn, and did not name.
+	missed []int
 }
 
 // Ask asks Vault for the versions of the key. When that fails, Keys returns those that are known from before.
 func (c *Client) Ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
+	asked := c.o.Now()
 	now, err := c.read(ctx)
 	if err != nil {
 		now = c.known.Load().versions
 	}
-	c.known.Store(&known{versions: now, failure: err})
+	c.known.Store(&known{versions: now, asked: asked, failure: err})
 	return err
+}
+
+// askFor asks Vault out of turn for a version that it has not named, unless it was asked a moment ago, and returns what is known then.
+func (c *Client) askFor(ctx context.Context, version int) *known {
+	c.anew.Lock() // not for longer than Ask takes
+	defer c.anew.Unlock()
+	before := c.known.Load()
+	if before.failure != nil || version <= before.latest || slices.Contains(before.missed, version) || c.o.Now().Sub(before.asked) < rest {
+		return before
+	}
+	if c.Ask(ctx) != nil {
+		return c.known.Load()
+	}
+	k := *c.known.Load()
+	if version > k.latest {
+		k.missed = append(slices.Clone(before.missed), version)
+		c.known.Store(&k)
+	}
+	return &k
 }
 
 // Keys returns the versions of the key for a ring: a keyring.Remote for each that Vault decrypts with, and a key that knows
@@ -49,7 +72,7 @@ func (c *Client) Ask(ctx context.Context) error {
 // cannot be opened now.
 func (c *Client) Keys() []keyring.Member {
 	k := c.known.Load()
-	return append(slices.Clone(k.members), &others{name: c.Name(), known: k.versions, failure: k.failure})
+	return append(slices.Clone(k.members), &others{client: c, name: c.Name(), known: k.versions, failure: k.failure})
 }
 
 func (c *Client) read(ctx context.Context) (*versions, error) {
@@ -243,8 +266,10 @@ func retired(name, version string) error {
 		"seal the value again, or lower min_decryption_version for as long as that takes (a version that was trimmed is gone)", keyring.ErrRetired, version, name)
 }
 
-// others stands for the versions of the transit key that Vault does not show. It opens nothing, and knows why.
+// others stands for the versions of the transit key that Vault has not shown. It opens what it shows when it is asked again, and knows
+// why nothing else opens.
 type others struct {
+	client  *Client
 	name    string
 	known   *versions
 	failure error
@@ -265,7 +290,7 @@ func (o *others) Fits(l keyring.Lock) bool {
 
 // Unwrap implements keyring.Key. What the lock says of its version explains, and decides nothing that matters: another key of
 // the same name opens with nobody here either way.
-func (o *others) Unwrap(_ context.Context, l keyring.Lock) ([]byte, error) {
+func (o *others) Unwrap(ctx context.Context, l keyring.Lock) ([]byte, error) {
 	version, err := strconv.Atoi(l.Args[1])
 	switch {
 	case o.known.latest == 0 && o.failure != nil:
@@ -276,7 +301,31 @@ func (o *others) Unwrap(_ context.Context, l keyring.Lock) ([]byte, error) {
 		return nil, retired(o.name, l.Args[1])
 	case version > o.known.latest && o.failure != nil:
 		return nil, o.failure // it may have been rotated since
+	case version > o.known.latest:
+		return o.client.unwrapNewer(ctx, l, version)
 	default:
 		return nil, keyring.ErrWrongKey
+	}
+}
+
+// unwrapNewer is for a lock of a version that was not known: of several replicas another may have noticed first that the key was rotated.
+// Values that make up versions cost Vault one request each rest.
+func (c *Client) unwrapNewer(ctx context.Context, l keyring.Lock, version int) ([]byte, error) {
+	k := c.askFor(ctx, version)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for _, m := range k.members {
+		if m.Fits(l) {
+			return m.Unwrap(ctx, l)
+		}
+	}
+	switch {
+	case version <= k.latest, slices.Contains(k.missed, version):
+		return nil, keyring.ErrWrongKey
+	case k.failure != nil:
+		return nil, k.failure
+	default:
+		return nil, c.errorf("vault has not named version %d of the key; it is asked again in a moment", version)
 	}
 }

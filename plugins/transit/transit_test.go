@@ -2,6 +2,8 @@ package transit_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net/http"
@@ -445,6 +447,62 @@ func TestVersionsThatVaultDoesNotUseAnyMoreAreExplainedAndForeignOnesAreNot(t *t
 	if err := opened(t.Context(), again, sealed(t, first)); !errors.Is(err, seal.ErrNoKey) {
 		t.Errorf("another key of the same name and version: %v", err)
 	}
+}
+
+// TestAVersionThatAnotherReplicaHasNoticedFirstIsAskedFor: the replica that says to whom values are sealed need not be the one that opens them.
+func TestAVersionThatAnotherReplicaHasNoticedFirstIsAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rsa-2048")
+	var ahead atomic.Int64
+	ring, first := newest(t, w.client(func(o *transit.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	}))
+	w.write(w.mount+"/keys/k/rotate", nil)
+	_, second := newest(t, w.client())
+	made, err := agebox.NewHeld(w.mount+"/k", "9", foreignKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := func() int { return w.requests(w.mount + "/keys/k") }
+	before := asked()
+	for range 2 {
+		for _, to := range []*agebox.Recipient{second, made} {
+			if err := opened(t.Context(), ring, sealed(t, to)); err == nil || errors.Is(err, seal.ErrNoKey) || !strings.Contains(err.Error(), "is asked again in a moment") {
+				t.Errorf("when vault was asked a moment ago: %v", err)
+			}
+		}
+	}
+	if asked() != before {
+		t.Error("vault is asked without a rest")
+	}
+	ahead.Store(int64(10 * time.Second))
+	for range 3 {
+		if err := opened(t.Context(), ring, sealed(t, made)); !errors.Is(err, seal.ErrNoKey) {
+			t.Errorf("a version that there is not: %v", err)
+		}
+	}
+	for _, to := range []*agebox.Recipient{first, second} {
+		if err := opened(t.Context(), ring, sealed(t, to)); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := asked() - before; n != 1 {
+		t.Errorf("vault was asked %d times for its versions, want once", n)
+	}
+	w.policy("update") // what is known already opens
+	ahead.Store(int64(20 * time.Second))
+	if err := opened(t.Context(), ring, sealed(t, second)); err != nil {
+		t.Error(err)
+	}
+}
+
+func foreignKey(t *testing.T) *rsa.PublicKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &key.PublicKey
 }
 
 func transitMount() *api.MountInput { return &api.MountInput{Type: "transit"} }
