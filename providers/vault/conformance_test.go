@@ -211,7 +211,9 @@ func faults(t *testing.T, server *harness.Server, mount string) map[string]provi
 				t.Helper()
 				return config(tokenStore(server.Address(), "kv")), tokenEnv(reader(t, server, mount))
 			}},
-		"sealed": {Class: providers.ErrUnavailable, Says: []string{"unseal it"}, Open: says(503, quoted("Vault is sealed"))},
+		"sealed":                          {Class: providers.ErrUnavailable, Says: []string{"unseal it"}, Open: says(503, quoted("Vault is sealed"))},
+		"no active server":                {Class: providers.ErrUnavailable, Says: []string{"vault answered 503"}, Open: says(503, quoted("no active node"))},
+		"a refusal that speaks of a seal": {Class: providers.ErrDenied, Says: []string{`must grant "read"`}, Open: says(403, quoted("the envelope is sealed"))},
 		"throttled": {Throttled: true, Says: []string{"throttled by the store"}, Open: reads(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
 			answer(w, http.StatusTooManyRequests, quoted("request path: rate limit quota exceeded"))
@@ -224,6 +226,11 @@ func faults(t *testing.T, server *harness.Server, mount string) map[string]provi
 		"an answer that is cut off":       {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"data":{"k":"`+canary)},
 		"an answer that is not UTF-8":     {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, "{\"data\":{\"data\":{\"k\":\"\xff"+canary+"\"}}}")},
 		"a document that is no object":    {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"data":["`+canary+`"]}}`)},
+		"an answer of another form":       {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"data":{"k":"`+canary+`"}},"errors":"x"}`)},
+		"content that is no object":       {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":["`+canary+`"]}`)},
+		"a deleted version":               {Class: providers.ErrNotFound, Says: []string{"version 3 of kv/data/nowhere is deleted"}, Open: says(200, `{"data":{"data":null,"metadata":{"version":3,"deletion_time":"2026-01-01T00:00:00Z"}}}`)},
+		"what cannot be read":             {Class: providers.ErrInvalid, Says: []string{"vault cannot read kv/data/nowhere (status 405); correct the key or path"}, Open: says(405, quoted("unsupported operation"))},
+		"what is asked for wrongly":       {Class: providers.ErrInvalid, Says: []string{"vault cannot read kv/data/nowhere (status 400); correct the key or path"}, Open: says(400, quoted("1 error occurred"))},
 		"no content and no reason":        {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"data":null}}`)},
 		"a page that was not found":       {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(404, "<html>"+canary)},
 		"JSON that was not found":         {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(404, `{"message":"`+canary+`"}`)},

@@ -154,14 +154,15 @@ func TestASearchThatIsNotGrantedSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	server, ctx := harness.New(t), t.Context()
 	mount := server.KV(t, 2)
-	for _, path := range []string{"open/a", "closed/a"} {
+	for _, path := range []string{"open/a", "closed/a", "shown/a"} {
 		if _, err := server.Put(ctx, mount, path, map[string]any{"k": canary}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	rules := fmt.Sprintf(`path "%[1]s/metadata/open" { capabilities = ["list"] }
+path "%[1]s/metadata/shown" { capabilities = ["list"] }
 path "%[1]s/metadata/" { capabilities = ["list"] }
-path "%[1]s/data/*" { capabilities = ["read"] }`, mount)
+path "%[1]s/data/open/*" { capabilities = ["read"] }`, mount)
 	if err := server.Policy(ctx, mount, rules); err != nil {
 		t.Fatal(err)
 	}
@@ -179,6 +180,7 @@ path "%[1]s/data/*" { capabilities = ["read"] }`, mount)
 	}{
 		"a folder":       {providers.Query{Path: new("closed")}, `must grant "list" on that path`},
 		"one of several": {providers.Query{}, mount + `/metadata/closed: the policies of the token must grant "list"`},
+		"the content":    {providers.Query{Path: new("shown")}, mount + `/data/shown/a: the policies of the token must grant "read"`},
 		"tags":           {providers.Query{Path: new("open"), Tags: map[string]string{"a": "b"}}, mount + `/metadata/open/a: the policies of the token must grant "read"`},
 	} {
 		got, err := found(t, session, tc.query)
@@ -191,32 +193,109 @@ path "%[1]s/data/*" { capabilities = ["read"] }`, mount)
 // A server that lies about what lies where is not followed without end.
 func TestASearchIsBounded(t *testing.T) {
 	t.Parallel()
-	large := `{"data":{"data":{"k":"` + strings.Repeat("x", 1<<20) + `"},"metadata":{"version":1}}}`
-	for name, tc := range map[string]struct{ keys, want string }{
-		"folders without bottom": {`["down/"]`, "more than 32 folders"},
-		"names without end":      {`["x` + strings.Repeat(`","x`, 20_000) + `"]`, "more than 10000 names"},
-		"too much":               {`["1","2","3","4","5","6","7","8"]`, "more than 1000 secrets, or 4 MiB"},
-		"a way out":              {`["../"]`, "not one of vault's"},
-		"an empty name":          {`[""]`, "not one of vault's"},
-		"no list":                {`null`, "not one of vault's"},
-		"something else":         {`{"` + canary + `":1}`, "not one of vault's"},
+	const strange = "not one of vault's"
+	// names are so many as a list in JSON, each of which begins with a letter.
+	names := func(letter string, count int) string {
+		all := make([]string, count)
+		for i := range all {
+			all[i] = fmt.Sprintf(`"%s%d"`, letter, i)
+		}
+		return "[" + strings.Join(all, ",") + "]"
+	}
+	for name, tc := range map[string]struct {
+		keys string
+		name string // what is looked for; empty means all
+		want string // empty means that it ends well
+		all  int
+	}{
+		"folders without bottom": {`["down/"]`, "", "more than 32 folders", 0},
+		"names without end":      {names("x", 10_001), "none", "more than 10000 names", 0},
+		"names of which few":     {names("x", 10_000), "x12$", "", 1},
+		"as many as may be":      {names("x", 1000), "", "", 1000},
+		"one more":               {names("x", 1001), "", "more than 1000 secrets, or 4 MiB", 0},
+		"as large as may be":     {names("m", 4), "", "", 4},
+		"too large":              {`["m1","m2","m3","m4","m5"]`, "", "more than 1000 secrets, or 4 MiB", 0},
+		"too large by a little":  {`["m1","m2","m3","m4","x"]`, "", "more than 1000 secrets, or 4 MiB", 0},
+		"a way out":              {`["../"]`, "", strange, 0},
+		"an empty name":          {`[""]`, "", strange, 0},
+		"a folder without name":  {`["/"]`, "", strange, 0},
+		"a name that is none":    {`["x",1]`, "", strange, 0},
+		"no list":                {`null`, "", strange, 0},
+		"something else":         {`{"` + canary + `":1}`, "", strange, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg, env := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				size := 1
 				switch {
 				case strings.HasSuffix(r.URL.Path, "lookup-self"):
 					lookedUp(w)
+					return
 				case r.URL.Query().Get("list") == "true":
 					answer(w, http.StatusOK, `{"data":{"keys":`+tc.keys+`}}`)
-				default:
-					answer(w, http.StatusOK, large)
+					return
+				case strings.HasPrefix(r.URL.Path, "/v1/kv/data/m"):
+					size = 1<<20 - len(`{"k":""}`)
 				}
+				answer(w, http.StatusOK, `{"data":{"data":{"k":"`+strings.Repeat("x", size)+`"},"metadata":{"version":1}}}`)
 			})
-			got, err := found(t, open(t, cfg.Spec.(*stores.Vault), env), providers.Query{})
-			if len(got) > 0 || !strings.Contains(errText(err), tc.want) || strings.Contains(errText(err), canary) {
+			got, err := found(t, open(t, cfg.Spec.(*stores.Vault), env), providers.Query{Name: regexp.MustCompile(tc.name)})
+			class := providers.ErrInvalid
+			if tc.want == strange {
+				class = providers.ErrUnavailable
+			}
+			if len(got) != tc.all || tc.want != "" && !errors.Is(err, class) || !strings.Contains(errText(err), tc.want) || tc.want == "" && err != nil || strings.Contains(errText(err), canary) {
 				t.Errorf("%d, %v", len(got), err)
 			}
 		})
+	}
+}
+
+func TestAFolderIsListedOrTheSearchFails(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		depth, status int
+		body          string
+		class         error
+		want          string
+	}{
+		"nothing at all":             {0, 404, `{"errors":[]}`, providers.ErrNotFound, "vault has nothing at kv/metadata"},
+		"a folder that was emptied":  {1, 404, `{"errors":[]}`, nil, ""},
+		"one that is said to be not": {1, 404, `{"errors":["x"]}`, providers.ErrUnavailable, "not one of vault's"},
+		"a page instead of it":       {1, 404, "<html>" + canary, providers.ErrUnavailable, "not one of vault's"},
+		"a request that is wrong":    {1, 400, `{"errors":[]}`, providers.ErrInvalid, "vault cannot read kv/metadata/down (status 400)"},
+		"a refusal":                  {1, 403, `{"errors":["permission denied"]}`, providers.ErrDenied, `vault refuses to list kv/metadata/down: the policies of the token must grant "list"`},
+		"a refusal of others":        {1, 403, "<html>" + canary, providers.ErrUnavailable, "not one of vault's"},
+		"a list with another status": {1, 202, `{"data":{"keys":["a"]}}`, providers.ErrUnavailable, "not one of vault's"},
+		"as deep as may be":          {32, 200, `{"data":{"keys":["a"]}}`, nil, ""},
+		"deeper":                     {33, 200, `{"data":{"keys":["a"]}}`, providers.ErrInvalid, "more than 32 folders"},
+	} {
+		cfg, env := reads(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Count(r.URL.Path, "/down") == tc.depth {
+				answer(w, tc.status, tc.body)
+				return
+			}
+			answer(w, http.StatusOK, `{"data":{"keys":["down/"]}}`)
+		})(t)
+		got, err := found(t, open(t, cfg.Spec.(*stores.Vault), env), providers.Query{Name: regexp.MustCompile("none")})
+		if len(got) > 0 || !errors.Is(err, tc.class) || !strings.Contains(errText(err), tc.want) || strings.Contains(errText(err), canary) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestWhatIsFoundIsInTheOrderOfTheNames(t *testing.T) {
+	t.Parallel()
+	cfg, env := reads(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("list") == "true" {
+			answer(w, http.StatusOK, `{"data":{"keys":["b","c","a"]}}`)
+			return
+		}
+		answer(w, http.StatusOK, `{"data":{"data":{},"metadata":{"version":1}}}`)
+	})(t)
+	finder, _ := providers.As[providers.Finder](open(t, cfg.Spec.(*stores.Vault), env))
+	list, err := finder.Find(t.Context(), providers.Query{})
+	if err != nil || len(list) != 3 || list[0].Name != "a" || list[1].Name != "b" || list[2].Name != "c" {
+		t.Error(list, err)
 	}
 }

@@ -292,6 +292,8 @@ func TestAServiceAccountOfGKELogsInAsItsGoogleServiceAccount(t *testing.T) {
 	g.refuses(t, spec, cluster.env, providers.ErrDenied, "google does not let "+who+" sign tokens: grant it iam.serviceAccounts.signJwt on itself (roles/iam.serviceAccountTokenCreator)")
 	g.google.LetSign("serviceAccount:"+g.app, g.app)
 	g.reads(t, spec, cluster.env)
+	g.role(t, "short", map[string]any{"type": "iam", "bound_service_accounts": g.app, "max_jwt_exp": "5m"})
+	g.refuses(t, g.store("short", stores.VaultGCPAuth{WorkloadIdentity: cluster.identity}), cluster.env, providers.ErrDenied, "raise its max_jwt_exp to 10m")
 	g.refuses(t, g.store("app", stores.VaultGCPAuth{WorkloadIdentity: unbound.identity}), unbound.env, providers.ErrInvalid,
 		"auth.gcp.workloadIdentity.serviceAccountRef: ServiceAccount app is bound to no Google service account, which alone can sign; annotate it with iam.gke.io/gcp-service-account")
 	g.refuses(t, spec, &providertest.Env{}, providers.ErrUnavailable, "auth.gcp.workloadIdentity.serviceAccountRef: ")

@@ -219,6 +219,7 @@ func TestAnSTSThatVaultCannotUseIsNamed(t *testing.T) {
 		want     string
 	}{
 		{"http://127.0.0.1:1", providers.ErrUnavailable, "vault cannot reach AWS STS, or what answers it is something else; check sts_endpoint in auth/" + c.mount + "/config/client"},
+		{answers(http.StatusOK, "text/html", "<Code>Throttling"), providers.ErrUnavailable, "check sts_endpoint"},
 		{answers(http.StatusOK, "text/html", canary), providers.ErrUnavailable, "check sts_endpoint"},
 		{answers(http.StatusOK, "text/xml", canary), providers.ErrUnavailable, "check sts_endpoint"},
 		{answers(http.StatusForbidden, "text/xml", says("InvalidClientTokenId")), providers.ErrDenied,

@@ -3,6 +3,7 @@ package vault_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -143,6 +144,54 @@ func TestAKubernetesRoleWithoutAClusterIsDenied(t *testing.T) {
 	_, err = vault.Provider{}.Open(t.Context(), config(spec), c.env(t))
 	if !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), "reviewer may create tokenreviews") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What is not configured is as Vault has it without configuration.
+func TestALoginIsWhereVaultHasItsMethodWithoutAnyOtherPlace(t *testing.T) {
+	t.Parallel()
+	sel := stores.SecretKeySelector{Name: tokenRef().Name, Key: tokenRef().Key}
+	for want, auth := range map[string]*stores.VaultAuth{
+		`/v1/auth/approle/login {"role_id":"r","secret_id":"` + canary + `"}`: {AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: sel}},
+		`/v1/auth/kubernetes/login {"jwt":"` + canary + `","role":"r"}`:       {Kubernetes: &stores.VaultKubernetesAuth{Role: "r", SecretRef: &sel}},
+		`/v1/auth/userpass/login/u {"password":"` + canary + `"}`:             {UserPass: &stores.VaultUserAuth{Username: "u", SecretRef: &sel}},
+		`/v1/auth/jwt/login {"jwt":"` + canary + `"}`:                         {JWT: &stores.VaultJWTAuth{SecretRef: &sel}},
+		`/v1/auth/jwt/login {"jwt":"` + canary + `","role":"r"}`:              {JWT: &stores.VaultJWTAuth{Role: " r ", SecretRef: &sel}},
+	} {
+		var asked string
+		cfg, env := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if asked == "" {
+				asked = r.URL.Path + " " + string(body)
+			}
+			answer(w, http.StatusOK, `{"auth":{"client_token":"hvb.x","token_type":"batch"}}`)
+		})
+		cfg.Spec.(*stores.Vault).Auth = auth
+		open(t, cfg.Spec.(*stores.Vault), env)
+		if asked != want {
+			t.Errorf("got %s\nwant %s", asked, want)
+		}
+	}
+}
+
+func TestACredentialThatIsMissingIsNamedByItsField(t *testing.T) {
+	t.Parallel()
+	there, none := stores.SecretKeySelector{Name: tokenRef().Name, Key: tokenRef().Key}, stores.SecretKeySelector{Name: "none", Key: "k"}
+	for field, auth := range map[string]*stores.VaultAuth{
+		"auth.tokenSecretRef":       {TokenSecretRef: &none},
+		"auth.appRole.roleRef":      {AppRole: &stores.VaultAppRole{RoleRef: &none, SecretRef: there}},
+		"auth.appRole.secretRef":    {AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: none}},
+		"auth.kubernetes.secretRef": {Kubernetes: &stores.VaultKubernetesAuth{Role: "r", SecretRef: &none}},
+		"auth.ldap.secretRef":       {LDAP: &stores.VaultUserAuth{Username: "u", SecretRef: &none}},
+		"auth.userPass.secretRef":   {UserPass: &stores.VaultUserAuth{Username: "u", SecretRef: &none}},
+		"auth.jwt.secretRef":        {JWT: &stores.VaultJWTAuth{SecretRef: &none}},
+		"auth.jwt.kubernetesServiceAccountToken.serviceAccountRef": {JWT: &stores.VaultJWTAuth{KubernetesServiceAccountToken: &stores.VaultServiceAccountToken{
+			ServiceAccountRef: stores.ServiceAccountSelector{Name: "none"},
+		}}},
+	} {
+		cfg, env := serve(t, func(http.ResponseWriter, *http.Request) { t.Errorf("%s: vault is asked without it", field) })
+		cfg.Spec.(*stores.Vault).Auth = auth
+		refusedLogin(t, cfg.Spec.(*stores.Vault), env, providers.ErrUnavailable, "SecretStore team-a/vault: "+field+": ")
 	}
 }
 

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -77,6 +78,38 @@ func TestAFolderIsListedBelowTheMount(t *testing.T) {
 	} {
 		if got := (engine{mount: tc.mount, v1: tc.v1}).listPath(tc.folder); got != tc.want {
 			t.Errorf("%s: %s is listed, want %s", name, got, tc.want)
+		}
+	}
+}
+
+// The words are those of Vault 1.13 and of Google.
+func TestWhatGoogleAnswersVaultIsExplained(t *testing.T) {
+	t.Parallel()
+	const away, key, own = "vault does not learn from Google who logs in at auth/gcp", "google does not know the key with which the token of it is signed",
+		"google does not accept vault's own credentials; renew those in auth/gcp/config"
+	for _, tc := range []struct {
+		says    string
+		vouched bool
+		class   error
+		want    string
+	}{
+		{"unable to get public key: googleapi: Error 401: x", false, providers.ErrDenied, own},
+		{"unable to get public key: cannot fetch token: 400 Bad Request", false, providers.ErrDenied, own},
+		{`unable to get public key: {"error":"invalid_grant"}`, false, providers.ErrDenied, own},
+		{"unable to get public key: cannot fetch token: 503", false, providers.ErrUnavailable, away},
+		{"unable to get public key: googleapi: Error 403: x", false, providers.ErrUnavailable, away},
+		{"unable to get public key: googleapi: Error 404: x", false, providers.ErrDenied, key},
+		{"unable to get public key: key not found at GET https://x", false, providers.ErrDenied, key},
+		{"unable to get public key: key not found at GET https://x", true, providers.ErrUnavailable, away},
+		{"unable to find instance: instance_creation_timestamp differs", true, providers.ErrDenied, "the machine of the controller does not run any more"},
+		{"role requires that service account JWTs expire within 5 minutes", false, providers.ErrDenied, "raise its max_jwt_exp to 10m"},
+		{"role requires that service account JWTs expire within 5 minutes", true, providers.ErrDenied, "raise its max_jwt_exp to 1h"},
+		{"no Google OAuth2 provider key found for GCE role", true, providers.ErrDenied, `vault role "app" at auth/gcp refuses it`},
+	} {
+		r := &reply{status: 400, genuine: true, envelope: envelope{Errors: []string{tc.says}}}
+		err := api{store: "s"}.refusedGCP("auth/gcp", r, "app", googleCaller{name: "it", vouched: tc.vouched})
+		if _, after, found := strings.Cut(err.Error(), tc.want); !found || !errors.Is(err, tc.class) || strings.Contains(tc.want, "raise") && after != "" {
+			t.Errorf("%s: %v", tc.says, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -149,6 +151,7 @@ func TestALoginThatGivesNoTokenIsAnError(t *testing.T) {
 		"a strange one":  {200, `{"auth":{"client_token":"a\nb"}}`, "vault gave no token at auth/approle"},
 		"a page":         {200, "<html>" + canary, "not one of vault's"},
 		"no method":      {404, `{"errors":["no handler for route \"x\" ` + canary + `"]}`, "vault has no such auth method at auth/approle; enable it or correct the mount path in auth"},
+		"no such path":   {400, `{"errors":["unsupported path"]}`, "vault has no such auth method at auth/approle"},
 		"no config":      {500, `{"errors":["could not load backend configuration"]}`, "vault's auth method at auth/approle has no configuration yet; write auth/approle/config"},
 		"internal error": {500, `{"errors":["` + canary + `"]}`, "vault answered 500 Internal Server Error"},
 	} {
@@ -162,6 +165,119 @@ func TestALoginThatGivesNoTokenIsAnError(t *testing.T) {
 				t.Errorf("got %q", got)
 			}
 		})
+	}
+}
+
+// withAppRole is a store whose server answers logins with an answer, and all else as handler does.
+func withAppRole(t *testing.T, login string, handler http.HandlerFunc) (*stores.Vault, providers.Env) {
+	t.Helper()
+	cfg, env := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/login") {
+			answer(w, http.StatusOK, login)
+			return
+		}
+		handler(w, r)
+	})
+	spec := cfg.Spec.(*stores.Vault)
+	spec.Auth = &stores.VaultAuth{AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: *spec.Auth.TokenSecretRef}}
+	return spec, env
+}
+
+func TestALoginEndsWithTheLeaseOfItsToken(t *testing.T) {
+	t.Parallel()
+	for lease, want := range map[int64]time.Duration{-1: 0, 0: 0, 1: time.Second, 60: time.Minute, 1 << 62: 10 * 365 * 24 * time.Hour} {
+		spec, env := withAppRole(t, fmt.Sprintf(`{"auth":{"client_token":"hvb.x","lease_duration":%d,"token_type":"batch"}}`, lease), http.NotFound)
+		e, _ := providers.As[providers.Expirer](open(t, spec, env))
+		if left := time.Until(e.Expires()); e.Expires().IsZero() != (want == 0) || want > 0 && (left > want || left < want-time.Minute) {
+			t.Errorf("a lease of %d seconds ends in %s", lease, left)
+		}
+	}
+}
+
+func TestATokenThatIsNotRevokedIsAnErrorOfTheEnd(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]string{
+		200: "", 204: "",
+		403: "", // it is gone already
+		400: "the answer (status 400) is not one of vault's", 500: "vault answered 500 Internal Server Error", 503: "vault answered 503",
+	} {
+		spec, env := withAppRole(t, `{"auth":{"client_token":"hvs.x","lease_duration":60,"token_type":"service"}}`, func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, status, map[bool]string{true: `{"errors":["x"]}`}[status >= 400])
+		})
+		session, err := vault.Provider{}.Open(t.Context(), config(spec), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := session.(io.Closer).Close(); (err == nil) != (want == "") || !strings.Contains(errText(err), want) {
+			t.Errorf("status %d: %v", status, err)
+		}
+	}
+}
+
+func TestTheCheckSaysWhatIsWrongWithTheMount(t *testing.T) {
+	t.Parallel()
+	const strange, refused = "not one of vault's", `{"errors":["permission denied"]}`
+	for name, tc := range map[string]struct {
+		v1     bool
+		status int
+		body   string
+		class  error
+		want   string
+	}{
+		"version 2":                    {false, 200, `{"data":{"type":"kv","options":{"version":"2"}}}`, nil, ""},
+		"version 1":                    {true, 200, `{"data":{"type":"kv","options":{"version":"1"}}}`, nil, ""},
+		"version 1 by its old name":    {true, 200, `{"data":{"type":"generic","options":null}}`, nil, ""},
+		"version 1 for version 2":      {false, 200, `{"data":{"type":"generic","options":null}}`, providers.ErrInvalid, "the secrets engine at kv is KV version 1; set version in the store"},
+		"version 2 for version 1":      {true, 200, `{"data":{"type":"kv","options":{"version":"2"}}}`, providers.ErrInvalid, "the secrets engine at kv is KV version 2; set version in the store"},
+		"another engine":               {true, 200, `{"data":{"type":"transit","options":null}}`, providers.ErrInvalid, "the secrets engine at kv is not a KV engine; correct path in the store"},
+		"a mount that is hidden":       {false, 403, refused, nil, ""},
+		"a server without this path":   {false, 404, `{"errors":[]}`, nil, ""},
+		"a page":                       {false, 200, "<html>" + canary, providers.ErrUnavailable, strange},
+		"a refusal of others":          {false, 403, "<html>" + canary, providers.ErrUnavailable, strange},
+		"a page that is not there":     {false, 404, "<html>" + canary, providers.ErrUnavailable, strange},
+		"a mount with another status":  {false, 202, `{"data":{"type":"kv","options":{"version":"2"}}}`, providers.ErrUnavailable, strange},
+		"an error":                     {false, 500, refused, providers.ErrUnavailable, "vault answered 500"},
+		"a server that is not there":   {false, 503, refused, providers.ErrUnavailable, "vault answered 503"},
+		"something that is no mount":   {false, 200, `{"data":["` + canary + `"]}`, providers.ErrUnavailable, strange},
+		"a seal that nobody asked for": {false, 200, `{"sealed":false}`, providers.ErrUnavailable, strange},
+	} {
+		cfg, env := says(tc.status, tc.body)(t)
+		spec := cfg.Spec.(*stores.Vault)
+		if tc.v1 {
+			spec.Version = stores.VaultKVv1
+		}
+		checker, _ := providers.As[providers.Checker](open(t, spec, env))
+		err := checker.Check(t.Context())
+		if !errors.Is(err, tc.class) || !strings.Contains(errText(err), tc.want) || strings.Contains(errText(err), canary) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAStoreWithoutAPathIsCheckedByWhatVaultTellsEverybody(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status     int
+		body, want string
+	}{
+		"unsealed":     {200, `{"sealed":false}`, ""},
+		"sealed":       {200, `{"sealed":true}`, "vault is sealed; unseal it"},
+		"another JSON": {200, `{"data":{}}`, "not one of vault's"},
+		"a page":       {200, "<html>", "not one of vault's"},
+		"an error":     {502, `{"errors":[]}`, "vault answered 502"},
+	} {
+		cfg, env := says(tc.status, tc.body)(t)
+		spec := cfg.Spec.(*stores.Vault)
+		spec.Path = "/"
+		checker, _ := providers.As[providers.Checker](open(t, spec, env))
+		if err := checker.Check(t.Context()); err != nil {
+			t.Errorf("%s: a token that was just looked up: %v", name, err)
+		}
+		spec.Auth = nil
+		checker, _ = providers.As[providers.Checker](open(t, spec, env))
+		if err := checker.Check(t.Context()); (err == nil) != (tc.want == "") || err != nil && !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(errText(err), tc.want) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
