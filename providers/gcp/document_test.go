@@ -31,7 +31,9 @@ func TestPropertiesAreReadAsTheOperatorReadsThem(t *testing.T) {
 			t.Errorf("%q: %q, %v, want %q", path, got.Bytes(), err, want)
 		}
 	}
-	for path, want := range map[string]error{"none": providers.ErrPropertyNotFound, "a.c": providers.ErrPropertyNotFound, ".y": providers.ErrPropertyNotFound} {
+	for path, want := range map[string]error{"none": providers.ErrPropertyNotFound, "a.c": providers.ErrPropertyNotFound, ".y": providers.ErrPropertyNotFound,
+		".x": providers.ErrPropertyNotFound, // a dot at the beginning is one of the path
+	} {
 		if _, err := doc.Value(path); !errors.Is(err, want) {
 			t.Errorf("%q: %v", path, err)
 		}
@@ -74,6 +76,26 @@ func FuzzAPropertyIsThereOrIsMissing(f *testing.F) {
 		}
 		_, _ = doc.Fields(path)
 	})
+}
+
+// What Secret Manager finds is looked at again, so that only a large project shows what it was asked for.
+func TestSecretManagerIsAskedForNoMoreThanIsLookedFor(t *testing.T) {
+	t.Parallel()
+	s := &session{store: "SecretStore team-a/google"}
+	for want, q := range map[string]providers.Query{
+		"":          {},
+		"name:app-": {Path: new("app-")},
+		"labels.a=x labels.b:* labels.c=1 name:p": {Path: new("p"), Tags: map[string]string{"c": "1", "b": "", "a": "x"}},
+	} {
+		if got, err := s.filter(q); err != nil || got != want {
+			t.Errorf("it is asked for %q, %v, want %q", got, err, want)
+		}
+	}
+	for _, q := range []providers.Query{{Tags: map[string]string{"a=x OR b": "c"}}, {Tags: map[string]string{"a": "x OR y"}}, {Path: new("a b")}} {
+		if got, err := s.filter(q); !errors.Is(err, providers.ErrInvalid) || got != "" {
+			t.Errorf("%+v: %q, %v", q, got, err)
+		}
+	}
 }
 
 // TestWhatTheServerFindsIsLookedAtAgain: its filter finds a path anywhere in a name, and may take labels for more than they are.

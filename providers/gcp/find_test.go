@@ -112,13 +112,17 @@ func TestASecretThatIsListedTwiceIsFoundOnce(t *testing.T) {
 func TestWhatIsFoundHasBounds(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	large := []byte(strings.Repeat("x", 1<<20))
-	for i := range 5 {
+	large := []byte(strings.Repeat("x", providers.MaxFoundSize/4))
+	for i := range 4 {
 		p.Put(p.parent(), fmt.Sprint("large", i), large)
 	}
+	p.Put(p.parent(), "large-no-more", []byte("x"))
 	finder := open(t, keyStore(p.project), keyEnv(p.key)).(providers.Finder)
-	if _, err := finder.Find(t.Context(), providers.Query{}); !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "narrow find") {
-		t.Error(err)
+	for name, want := range map[string]int{"large[0-9]": 4, "large": 0} {
+		found, err := finder.Find(t.Context(), providers.Query{Name: regexp.MustCompile(name)})
+		if len(found) != want || want == 0 && (!errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "narrow find")) || want > 0 && err != nil {
+			t.Errorf("%s: %d found, %v", name, len(found), err)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ func TestANameHasAsManyCharactersOfItsKindAsAreAllowed(t *testing.T) {
 		is        func(string) bool
 		good, bad []string
 	}{
-		{"secret", isSecretName, []string{"a", "9-_Z", strings.Repeat("x", 255)}, []string{"", "a/b", "a.b", "ä", "a\n", strings.Repeat("x", 256)}},
+		{"secret", isSecretName, []string{"a", "z", "0", "A", "9-_Z", strings.Repeat("x", 255)}, []string{"", "a/b", "a.b", "ä", "a\n", strings.Repeat("x", 256)}},
 		{"version", isVersionName, []string{"7", "latest", "Blue-1_2"}, []string{"", "a/b", "1.2", strings.Repeat("1", 64)}},
 		{"label", isLabelName, []string{"team", "équipe", "名", "a-_1", strings.Repeat("é", 63)}, []string{"", "1a", "_a", "Team", "a.b", "a\xff", strings.Repeat("é", 64)}},
 		{"label value", isLabelValue, []string{"", "1", "_", "名-²", strings.Repeat("é", 63)}, []string{"A", "a b", "\xff", strings.Repeat("a", 64)}},

@@ -146,7 +146,7 @@ func TestWhatIsMissingIsNamedWithThePermission(t *testing.T) {
 		}
 	}
 	_, err := session.(providers.Finder).Find(t.Context(), providers.Query{})
-	if !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), "secretmanager.secrets.list") {
+	if !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), "grant secretmanager.secrets.list on it (roles/secretmanager.viewer)") {
 		t.Error(err)
 	}
 	if err := session.(providers.Checker).Check(t.Context()); err != nil {
@@ -203,6 +203,9 @@ func TestMetadataIsADocument(t *testing.T) {
 		if _, _, err := read(t, session, ref, property); !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", property, err, want)
 		}
+	}
+	if _, _, err := read(t, session, ref, "labels.none"); !strings.Contains(err.Error(), `has no label "none"`) {
+		t.Error(err)
 	}
 	if got, _, err := read(t, session, providers.Ref{Key: "bare", Metadata: true}, ""); got != `{"annotations":null,"labels":null}` {
 		t.Errorf("without any: %q, %v", got, err)
