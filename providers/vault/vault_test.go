@@ -94,6 +94,13 @@ func TestVersionsOfKV2AreReadByNumber(t *testing.T) {
 	if err := server.Delete(t.Context(), mount, "app/db"); err != nil {
 		t.Fatal(err)
 	}
+	write(t, server, mount+"/metadata/later", map[string]any{"delete_version_after": "1h"})
+	if _, err := server.Put(t.Context(), mount, "later", map[string]any{"password": "until then"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := value(t, fetchOne(t, session, providers.Ref{Key: "later"}), "password"); got != "until then" {
+		t.Errorf("a version that is going to be deleted is %q", got)
+	}
 	mustFail(t, fetchOne(t, session, providers.Ref{Key: "app/db"}), store+"version 4 of "+path+" is deleted; undelete it, write a new one or reference another")
 }
 
@@ -118,6 +125,35 @@ func TestMetadataOfKV2IsADocument(t *testing.T) {
 		}
 	}
 	mustFail(t, fetchOne(t, session, providers.Ref{Key: "nope", Metadata: true}), "SecretStore team-a/vault: vault has nothing at "+mount+"/metadata/nope")
+}
+
+func TestMetadataAreThoseThatVaultAnswers(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		class  error
+		want   string
+	}{
+		"a refusal":      {403, `{"errors":["permission denied"]}`, providers.ErrDenied, `vault refuses to read kv/metadata/app: the policies of the token must grant "read"`},
+		"a page":         {200, "<html>" + canary, providers.ErrUnavailable, "not one of vault's"},
+		"what is none":   {200, `{"data":["` + canary + `"]}`, providers.ErrUnavailable, "not one of vault's"},
+		"what is no map": {200, `{"data":{"custom_metadata":["` + canary + `"],"created_time":null,"current_version":1}}`, nil, ""},
+	} {
+		cfg, env := says(tc.status, tc.body)(t)
+		results, err := open(t, cfg.Spec.(*stores.Vault), env).Fetch(t.Context(), []providers.Ref{{Key: "app", Metadata: true}})
+		if err == nil {
+			err = results[0].Err
+		}
+		if !errors.Is(err, tc.class) || !strings.Contains(errText(err), tc.want) || strings.Contains(errText(err), canary) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if tc.class == nil {
+			if got := value(t, results[0], ""); got != `{"current_version":"1"}` {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+	}
 }
 
 func TestValuesAreSpelledAsExistingManifestsExpect(t *testing.T) {
