@@ -234,6 +234,49 @@ func TestTheCheckKnowsWhatTheIdentityMayRead(t *testing.T) {
 	}
 }
 
+func TestARightToSomeSecretsIsOneToReadThem(t *testing.T) {
+	t.Parallel()
+	rule := func(verbs, groups, resources string) string {
+		return fmt.Sprintf(`{"verbs":[%s],"apiGroups":[%s],"resources":[%s],"resourceNames":["app"]}`, verbs, groups, resources)
+	}
+	for name, tc := range map[string]struct {
+		allowed bool
+		rules   string
+		denied  bool
+	}{
+		"all Secrets":              {true, "", false},
+		"one of them":              {false, rule(`"list","get"`, `"apps",""`, `"pods","secrets"`), false},
+		"everything":               {false, rule(`"*"`, `"*"`, `"*"`), false},
+		"nothing":                  {false, "", true},
+		"a list of them":           {false, rule(`"list"`, `""`, `"secrets"`), true},
+		"Secrets of another group": {false, rule(`"get"`, `"example.com"`, `"secrets"`), true},
+		"ConfigMaps":               {false, rule(`"get"`, `""`, `"configmaps"`), true},
+		"parts of several rules":   {false, rule(`"get"`, `""`, `"configmaps"`) + "," + rule(`"list"`, `""`, `"secrets"`), true},
+	} {
+		var asked []string
+		cfg, env := serve(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			asked = append(asked, r.Method+" "+r.URL.Path+" "+string(body))
+			w.WriteHeader(http.StatusCreated)
+			_, _ = fmt.Fprintf(w, `{"status":{"allowed":%t,"resourceRules":[%s]}}`, tc.allowed, tc.rules)
+		})(t)
+		err := check(t, open(t, cfg.Spec.(*stores.Kubernetes), env))
+		if errors.Is(err, providers.ErrDenied) != tc.denied || (err != nil) != tc.denied {
+			t.Errorf("%s: %v", name, err)
+		}
+		want := []string{
+			`POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews {"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","metadata":{},"spec":{"resourceAttributes":{"namespace":"remote","verb":"get","resource":"secrets"}},"status":{"allowed":false}}`,
+			`POST /apis/authorization.k8s.io/v1/selfsubjectrulesreviews {"kind":"SelfSubjectRulesReview","apiVersion":"authorization.k8s.io/v1","metadata":{},"spec":{"namespace":"remote"},"status":{"resourceRules":null,"nonResourceRules":null,"incomplete":false}}`,
+		}
+		if tc.allowed {
+			want = want[:1]
+		}
+		if diff := cmp.Diff(want, asked); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
 func TestAnIdentityThatMayNotAskForItsRightsMayReadAllTheSame(t *testing.T) {
 	t.Parallel()
 	cfg, env := serve(func(w http.ResponseWriter, r *http.Request) {
