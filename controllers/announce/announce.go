@@ -103,14 +103,11 @@ func (a *Announcer) writeNext(ctx context.Context, g *errgroup.Group) bool {
 
 // write creates an event, again while the API server cannot be reached and the context has not ended.
 func (a *Announcer) write(ctx context.Context, event *eventsv1.Event) {
+	const tries = 12 // at most: the pause that would be longer than the cap is the last one
+	backoff := wait.Backoff{Duration: a.Pause, Factor: 1.5, Jitter: 0.25, Steps: tries, Cap: time.Minute}
 	err := a.create(ctx, event)
-	if retriable(err) {
-		const tries = 12
-		backoff := wait.Backoff{Duration: a.Pause, Factor: 1.5, Jitter: 0.25, Steps: tries, Cap: time.Minute}
-		_ = wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
-			err = a.create(ctx, event)
-			return !retriable(err), nil
-		})
+	for retriable(err) && backoff.Steps > 0 && passes(ctx, backoff.Step()) {
+		err = a.create(ctx, event)
 	}
 	switch {
 	case err == nil, apierrors.IsAlreadyExists(err):
@@ -119,6 +116,16 @@ func (a *Announcer) write(ctx context.Context, event *eventsv1.Event) {
 	default:
 		log.FromContext(ctx).Error(redact.API(err), "an event was not written", "reason", event.Reason,
 			"kind", event.Regarding.Kind, "namespace", event.Regarding.Namespace, "name", event.Regarding.Name)
+	}
+}
+
+// passes waits, and reports whether the time has passed before the context ended.
+func passes(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +24,7 @@ import (
 
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/announce"
 )
 
@@ -39,16 +39,28 @@ type server struct {
 	taken  int
 	// forget keeps nothing but the number.
 	forget bool
-	// logged is set when the Announcer says that an event was not written.
-	logged atomic.Bool
+	// answer is what a try waits for, when there is something, and at how many tries wait at once.
+	answer func(ctx context.Context) error
+	at     int
+	// logged is what the Announcer says.
+	logged strings.Builder
 }
 
 func (*server) Scheme() *apiruntime.Scheme { return clientscheme.Scheme }
 
-func (s *server) Create(_ context.Context, obj client.Object, _ ...client.CreateOption) error {
+func (s *server) Create(ctx context.Context, obj client.Object, _ ...client.CreateOption) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tries++
+	if s.answer != nil {
+		s.at++
+		s.mu.Unlock()
+		err := s.answer(ctx)
+		s.mu.Lock()
+		if s.at--; err != nil {
+			return err
+		}
+	}
 	if len(s.faults) > 0 {
 		err := s.faults[0]
 		s.faults = s.faults[1:]
@@ -74,8 +86,16 @@ func started(t *testing.T, s *server) (a *announce.Announcer, stop func()) {
 	s.got = map[string]eventsv1.Event{}
 	a = announce.New(s)
 	a.Pause = time.Millisecond
+	return a, run(t, s, a)
+}
+
+// run starts an Announcer, and returns how to end it.
+func run(t *testing.T, s *server, a *announce.Announcer) (stop func()) {
+	t.Helper()
 	logger := funcr.New(func(_, text string) {
-		s.logged.Store(s.logged.Load() || strings.Contains(text, "an event was not written"))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.logged.WriteString(text + "\n")
 	}, funcr.Options{})
 	ctx, cancel := context.WithCancel(log.IntoContext(t.Context(), logger))
 	done := make(chan error)
@@ -90,7 +110,14 @@ func started(t *testing.T, s *server) (a *announce.Announcer, stop func()) {
 		})
 	}
 	t.Cleanup(stop)
-	return a, stop
+	return stop
+}
+
+// said returns what was logged.
+func (s *server) said() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logged.String()
 }
 
 func object(name string) *corev1.ConfigMap {
@@ -119,7 +146,7 @@ func TestAnEventIsWrittenAgainUntilTheServerHasTakenOrRefusedIt(t *testing.T) {
 	}{
 		"taken":                                {taken: 1, tries: 1},
 		"no connection":                        {faults: []error{errors.New("reset"), errors.New("reset")}, taken: 1, tries: 3},
-		"overloaded":                           {faults: []error{status(429), status(503)}, taken: 1, tries: 3},
+		"overloaded":                           {faults: []error{status(429), status(500), status(503)}, taken: 1, tries: 4},
 		"refused":                              {faults: []error{forbidden}, tries: 1, logged: true},
 		"of a namespace that is being deleted": {faults: []error{terminating}, tries: 1},
 		"there already":                        {faults: []error{apierrors.NewAlreadyExists(schema.GroupResource{}, "e")}, tries: 1},
@@ -133,11 +160,12 @@ func TestAnEventIsWrittenAgainUntilTheServerHasTakenOrRefusedIt(t *testing.T) {
 			eventually(t, "the server is asked", func() bool { _, tries := s.events(); return tries == tc.tries })
 			stop()
 			taken, tries := s.events()
-			if taken != tc.taken || tries != tc.tries || s.logged.Load() != tc.logged {
-				t.Errorf("%d events after %d tries, an error in the log: %t", taken, tries, s.logged.Load())
+			if said := s.said(); taken != tc.taken || tries != tc.tries || (said != "") != tc.logged || tc.logged &&
+				!strings.Contains(said, `"an event was not written" "error"="the API server answered Forbidden" "reason"="Synced" "kind"="ConfigMap" "namespace"="team" "name"="a"`) {
+				t.Errorf("%d events after %d tries, logged: %s", taken, tries, said)
 			}
 			if got := s.got["Synced"]; taken > 0 && (got.Namespace != "team" || got.Regarding.Name != "a" || got.Note != "a is synced" ||
-				got.ReportingController != "tests" || got.Action != "Sync" || got.EventTime.IsZero()) {
+				got.ReportingController != "tests" || got.Type != corev1.EventTypeNormal || got.Action != "Sync" || got.EventTime.IsZero()) {
 				t.Errorf("%+v", got)
 			}
 		})
@@ -188,6 +216,106 @@ func TestAStormOfEventsLeavesTheServerToOthersUntilItIsOverAndNoneIsLost(t *test
 	})
 }
 
+func TestAnEventThatNobodyTakesIsTriedLessAndLessOftenAndGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var tries []time.Duration
+		start := time.Now()
+		s := &server{}
+		s.answer = func(context.Context) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			tries = append(tries, time.Since(start))
+			return errors.New("reset")
+		}
+		a := announce.New(s)
+		run(t, s, a)
+		a.Recorder("tests").Eventf(object("a"), nil, corev1.EventTypeNormal, "Synced", "Sync", "it is synced")
+		time.Sleep(time.Hour)
+		if said := s.said(); len(tries) != 8 || !strings.Contains(said, "an event was not written") {
+			t.Fatalf("%d tries: %v, and it says %s", len(tries), tries, said)
+		}
+		pause, varied := 5*time.Second, false
+		for i, at := range tries[1:] {
+			took := at - tries[i]
+			if took < pause || took > pause+pause/4 {
+				t.Errorf("pause %d is %s, want about %s", i+1, took, pause)
+			}
+			varied = varied || took > pause
+			pause += pause / 2
+		}
+		if !varied {
+			t.Error("all who wait ask at the same moment")
+		}
+	})
+}
+
+func TestAServerThatDoesNotAnswerIsAskedByFewAtOnceAndForFiveSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const objects = 100
+		s := &server{forget: true, answer: func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		a, stop := started(t, s)
+		a.Pause = time.Hour
+		began := time.Now()
+		for range objects {
+			a.Recorder("tests").Eventf(object("a"), nil, corev1.EventTypeWarning, "UpdateFailed", "Sync", "the store does not answer")
+		}
+		at := func() int {
+			synctest.Wait()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.at
+		}
+		for _, want := range []struct {
+			after time.Duration
+			at    int
+		}{{5 * time.Second, 32}, {6100 * time.Millisecond, 0}} { // a storm holds some back for a second
+			time.Sleep(time.Until(began.Add(want.after)))
+			if got := at(); got != want.at {
+				t.Errorf("%d tries are under way after %s, want %d", got, want.after, want.at)
+			}
+		}
+		ended := time.Now()
+		stop() // what waits is tried once more or not at all
+		if took := time.Since(ended); took < 5*time.Second || took > 15*time.Second {
+			t.Errorf("it ends within %s", took)
+		}
+	})
+}
+
+func TestTheEndWaitsForWhatIsBeingWrittenAndWhatIsAnnouncedMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{forget: true, answer: func(context.Context) error { time.Sleep(time.Second); return nil }}
+		a, stop := started(t, s)
+		ended := make(chan struct{})
+		go func() { defer close(ended); stop() }()
+		for range 3 {
+			time.Sleep(99 * time.Millisecond)
+			a.Recorder("tests").Eventf(object("a"), nil, corev1.EventTypeNormal, "Synced", "Sync", "it is synced")
+		}
+		<-ended
+		if taken, _ := s.events(); taken != 3 {
+			t.Errorf("%d of 3 events were written", taken)
+		}
+	})
+}
+
+func TestWhatHasNoKindHasNoEvent(t *testing.T) {
+	t.Parallel()
+	s := &server{}
+	a, stop := started(t, s)
+	a.Recorder("tests").Eventf(&esv1.ExternalSecret{}, nil, corev1.EventTypeNormal, "Synced", "Sync", "it is of no kind that the client knows")
+	stop()
+	if _, tries := s.events(); tries != 0 {
+		t.Errorf("%d tries", tries)
+	}
+}
+
 func TestAStormIsWrittenToItsLastEventWhenTheProcessEnds(t *testing.T) {
 	t.Parallel()
 	const objects = 300
@@ -234,16 +362,23 @@ func TestEventsOfOneMomentAndOfLongNamesHaveNamesThatTheAPIServerTakes(t *testin
 	for i := range 100 {
 		a.Recorder("tests").Eventf(object(long), nil, corev1.EventTypeNormal, fmt.Sprint(i), "Sync", "%d%%", 100)
 	}
+	a.Recorder(strings.Repeat("c", 130)).Eventf(object("a"), nil, corev1.EventTypeNormal, "instance", "Sync", "note")
 	a.Recorder("tests").Eventf(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}}, object("a"), corev1.EventTypeNormal, "related", "Sync", "note")
 	stop()
 	for _, e := range s.got {
 		names[e.Name] = true
+		if e.Regarding.Name == long && len(e.Name) < 252 { // of 253, and a dot where it is cut
+			t.Errorf("of a long name %d bytes are left", len(e.Name))
+		}
 		if problems := validation.IsDNS1123Subdomain(e.Name); len(problems) > 0 {
 			t.Errorf("name %q: %v", e.Name, problems)
 		}
 	}
-	if len(names) != 101 {
-		t.Errorf("%d names of 101 events", len(names))
+	if len(names) != 102 {
+		t.Errorf("%d names of 102 events", len(names))
+	}
+	if n := len(s.got["instance"].ReportingInstance); n != 128 {
+		t.Errorf("an instance of %d bytes, want as many as the API server takes", n)
 	}
 	if e := s.got["related"]; e.Namespace != metav1.NamespaceDefault || e.Regarding.Kind != "Namespace" || e.Related == nil || e.Related.Name != "a" || e.ReportingInstance == "" {
 		t.Errorf("%+v", e)

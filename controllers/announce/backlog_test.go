@@ -5,8 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 func event(kind, reason string) *eventsv1.Event { return &eventsv1.Event{Type: kind, Reason: reason} }
@@ -26,6 +29,7 @@ func TestEventsWaitOnlyDuringAStorm(t *testing.T) {
 		"a storm":                           {events: burst, want: trickle},
 		"the end of a storm":                {events: burst, later: calm - trickle/5, want: trickle / 5},
 		"after a storm":                     {events: burst, later: calm},
+		"as many as may be left over":       {events: most / 2, want: trickle},
 		"more than is good to be left over": {events: most/2 + 1},
 	}
 	for name, tc := range tests {
@@ -78,5 +82,21 @@ func TestBeyondWhatIsKeptTheOldestAreDroppedAndCountedButWarnings(t *testing.T) 
 	}
 	if n := len(b.warnings) + len(b.others); n != most {
 		t.Errorf("%d events wait, more than %d", n, most)
+	}
+}
+
+func TestWhatWasDroppedIsToldOnce(t *testing.T) {
+	t.Parallel()
+	var said []string
+	ctx := log.IntoContext(t.Context(), funcr.New(func(_, text string) { said = append(said, text) }, funcr.Options{}))
+	a := New(nil)
+	a.backlog.dropped = 1
+	for range 2 {
+		if a.writeNext(ctx, &errgroup.Group{}) {
+			t.Error("an event is written where there is none")
+		}
+	}
+	if want := `"level"=0 "msg"="events were not written, there were too many at once" "number"=1`; len(said) != 1 || said[0] != want {
+		t.Errorf("it says %q", said)
 	}
 }

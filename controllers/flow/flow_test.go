@@ -4,20 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -187,13 +191,61 @@ func TestAFailureEndsTheRunIsAnnouncedOnceAndBacksOff(t *testing.T) {
 		return Verdict{}
 	}
 	e := w.engine(t)
+	var logged []string
+	ctx := log.IntoContext(t.Context(), funcr.New(func(_, text string) { logged = append(logged, text) }, funcr.Options{}))
 	for range 2 {
-		if _, err := Run(t.Context(), e, s.obj, s, report, fail, never); err == nil || err.Error() != "fetch: no" {
+		if _, err := Run(ctx, e, s.obj, s, report, fail, never); err == nil || err.Error() != "fetch: no" {
 			t.Errorf("error %v, want %q", err, "fetch: no")
 		}
 	}
+	if _, err := Run(ctx, e, s.obj, s, report); err != nil {
+		t.Error(err)
+	}
+	if want := []string{`"level"=0 "msg"="not ready" "state"="Failed" "step"="fetch" "reason"="AccessDenied" "message"="no"`}; !slices.Equal(logged, want) {
+		t.Errorf("logged %q, want %q", logged, want)
+	}
 	if got := w.drain(); len(got) != 1 || !strings.Contains(got[0], "Warning AccessDenied no") {
 		t.Errorf("events %q, want one warning", got)
+	}
+}
+
+// actions is a recorder that keeps what the API server asks of an event beside its reason, and its reason.
+type actions struct {
+	events.EventRecorder
+	got []string
+}
+
+func (a *actions) Eventf(_, _ runtime.Object, _, reason, action, _ string, _ ...any) {
+	a.got = append(a.got, reason+" by "+action)
+}
+
+func TestAFailureIsAnnouncedUnlessTheControllerHasMoreToSay(t *testing.T) {
+	t.Parallel()
+	var recorder actions
+	w := &statusRecorder{}
+	e := w.engine(t)
+	e.Events = &recorder
+	for _, own := range []*Event{nil, {Reason: "SecretMissing", Action: "Sync", Message: "x"}} {
+		s := newScope()
+		report := func(s *scope, _ Outcome) Verdict {
+			s.obj.Status.Phase = corev1.NamespaceActive
+			return Verdict{Event: own}
+		}
+		fail := func(context.Context, *scope) error { return providers.Errorf(providers.ErrDenied, "no") }
+		_, _ = Run(t.Context(), e, s.obj, s, report, Step[scope]{Name: "fetch", Do: fail})
+	}
+	if want := []string{"AccessDenied by Reconcile", "SecretMissing by Sync"}; !slices.Equal(recorder.got, want) {
+		t.Errorf("announced %q, want %q", recorder.got, want)
+	}
+}
+
+func TestANoteIsCutBehindAThousandBytes(t *testing.T) {
+	t.Parallel()
+	whole := strings.Repeat("a", 1000)
+	for text, want := range map[string]string{whole: whole, whole + "b": whole + " ..."} {
+		if got := Note(text); got != want {
+			t.Errorf("%d bytes become %d, want %d", len(text), len(got), len(want))
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ func TestAnObjectIsNotJudgedByAStatusOlderThanTheLastOne(t *testing.T) {
 		"a write without an answer came":              {unknown, "101", now, false},
 		"a write without an answer has not been made": {unknown, "100", now.Add(doubt), false},
 		"a version that is no number says nothing":    {LastOf(at("x"), nil, now), "1", now, false},
+		"nor where there was no answer":               {LastOf(at("x"), &unwrittenError{errors.New("reset")}, now), "1", now, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

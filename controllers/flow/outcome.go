@@ -88,7 +88,7 @@ func outcomeOf(ctx context.Context, step string, err error) Outcome {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
 		return Outcome{State: Cancelled, Step: step, Err: err}
 	}
-	out := Outcome{State: Failed, Step: step, Message: err.Error(), Err: err}
+	out := Outcome{Step: step, Message: err.Error(), Err: err}
 	out.Reason, out.State, out.After = classOf(err)
 	var end *ending
 	if errors.As(err, &end) {

@@ -117,8 +117,9 @@ func TestARunThatSaysNothingLeavesTheBackoffAsItIs(t *testing.T) {
 	for _, judged := range []bool{true, false} {
 		limiter.When(name) // it has failed
 		Enqueue(q, PriorityNews, name)
-		if got, _ := q.Get(); got != name || p.Priority(name.NamespacedName) != PriorityNews {
-			t.Fatalf("%v with priority %d", got, p.Priority(name.NamespacedName))
+		got, priority, shutdown := q.(priorityqueue.PriorityQueue[reconcile.Request]).GetWithPriority()
+		if got != name || shutdown || priority != PriorityNews || p.Priority(name.NamespacedName) != PriorityNews {
+			t.Fatalf("%v with priority %d, and %d", got, priority, p.Priority(name.NamespacedName))
 		}
 		if !judged {
 			p.Unjudged(name.NamespacedName)
@@ -128,5 +129,37 @@ func TestARunThatSaysNothingLeavesTheBackoffAsItIs(t *testing.T) {
 		if forgotten := q.NumRequeues(name) == 0; forgotten != judged {
 			t.Errorf("judged %v: forgotten %v", judged, forgotten)
 		}
+	}
+}
+
+func TestThereIsOnePlaceAtLeast(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]int{-1: 1, 0: 1, 1: 1, 2: 2} {
+		p := NewPlaces(n)
+		if got := p.All(); got != want || p.free != want || p.Options().MaxConcurrentReconciles != 6*want {
+			t.Errorf("%d: %d places, %d of them free, for %d workers", n, got, p.free, p.Options().MaxConcurrentReconciles)
+		}
+	}
+}
+
+func TestARunThatIsNotKnownIsOfNoPriorityAndJudged(t *testing.T) {
+	t.Parallel()
+	p := NewPlaces(1)
+	limiter := p.Options().RateLimiter
+	q := p.queue("unknown", limiter)
+	name := named("a")
+	limiter.When(name)
+	p.Unjudged(name.NamespacedName)
+	if q.Forget(name); q.NumRequeues(name) != 0 || p.Priority(name.NamespacedName) != 0 {
+		t.Errorf("it has failed %d times, and is of priority %d", q.NumRequeues(name), p.Priority(name.NamespacedName))
+	}
+	Enqueue(q, PriorityNews, name)
+	if got, shutdown := q.Get(); got != name || shutdown {
+		t.Errorf("got %v, shut down: %t", got, shutdown)
+	}
+	q.Done(name)
+	q.ShutDownWithDrain()
+	if got, shutdown := q.Get(); !shutdown || !q.ShuttingDown() {
+		t.Errorf("after the end it hands out %v", got)
 	}
 }
