@@ -1,9 +1,13 @@
 package kubernetes_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,12 +34,13 @@ func TestSecretsAreFoundByNameAndLabels(t *testing.T) {
 		query providers.Query
 		want  int
 	}{
-		"all":              {providers.Query{}, 71},
-		"by name":          {providers.Query{Name: regexp.MustCompile("^app-0")}, 10},
-		"by label":         {providers.Query{Tags: map[string]string{"tier": "gold", "n": "3"}}, 7},
-		"by both":          {providers.Query{Name: regexp.MustCompile("-1"), Tags: map[string]string{"n": "3"}}, 1},
-		"a path is none":   {providers.Query{Path: new("x"), Name: regexp.MustCompile("other")}, 1},
-		"nothing has that": {providers.Query{Tags: map[string]string{"tier": "lead"}}, 0},
+		"all":               {providers.Query{}, 71},
+		"by name":           {providers.Query{Name: regexp.MustCompile("^app-0")}, 10},
+		"by label":          {providers.Query{Tags: map[string]string{"tier": "gold", "n": "3"}}, 7},
+		"by both":           {providers.Query{Name: regexp.MustCompile("-1"), Tags: map[string]string{"n": "3"}}, 1},
+		"a path is none":    {providers.Query{Path: new("x"), Name: regexp.MustCompile("other")}, 1},
+		"a path and labels": {providers.Query{Path: new("x"), Tags: map[string]string{"n": "3"}}, 7},
+		"nothing has that":  {providers.Query{Tags: map[string]string{"tier": "lead"}}, 0},
 	} {
 		got, err := finder.Find(t.Context(), tc.query)
 		if err != nil || len(got) != tc.want {
@@ -143,6 +148,43 @@ func TestAnAnswerOfAnotherServerIsNone(t *testing.T) {
 		err := tc.ask(open(t, spec, env))
 		if (err == nil) != tc.good || err != nil && (!errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not a Kubernetes API server's")) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestWhatIsFoundHasBounds(t *testing.T) {
+	t.Parallel()
+	secret := func(name string, size int) string {
+		value := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("x"), size-len(`{"k":""}`)))
+		return fmt.Sprintf(`{"metadata":{"name":%q,"resourceVersion":"7"},"data":{"k":%q}}`, name, value)
+	}
+	const quarter = providers.MaxFoundSize / 4
+	for name, tc := range map[string]struct {
+		count, size int // of one Secret on each page
+		fits        bool
+	}{
+		"as many as may be": {providers.MaxFound, 8, true}, "one more": {providers.MaxFound + 1, 8, false},
+		"as large as may be": {4, quarter, true}, "larger": {4, quarter + 1, false},
+	} {
+		items := secret("s", tc.size)
+		cfg, env := serve(func(w http.ResponseWriter, r *http.Request) {
+			n, _ := strconv.Atoi(r.URL.Query().Get("continue"))
+			more := ""
+			list := strings.Repeat(items+",", tc.count-1) + items
+			if tc.size > 8 { // each on a page of its own
+				if list = items; n < tc.count-1 {
+					more = strconv.Itoa(n + 1)
+				}
+			}
+			_, _ = fmt.Fprintf(w, `{"kind":"SecretList","metadata":{"continue":%q},"items":[%s]}`, more, list)
+		})(t)
+		finder, _ := providers.As[providers.Finder](open(t, cfg.Spec.(*stores.Kubernetes), env))
+		found, err := finder.Find(t.Context(), providers.Query{})
+		switch {
+		case tc.fits && (err != nil || len(found) != tc.count || found[0].Version != "7" || found[0].Value.Len() != tc.size):
+			t.Errorf("%s: %d found, %v", name, len(found), err)
+		case !tc.fits && (!errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "more than 1000 Secrets, or 4 MiB of them")):
+			t.Errorf("%s: %d found, %v", name, len(found), err)
 		}
 	}
 }

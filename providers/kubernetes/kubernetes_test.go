@@ -99,14 +99,19 @@ func TestPropertiesOfASecret(t *testing.T) {
 			}
 		})
 	}
-	for _, missing := range []string{"nope", "nope.a", "user.a", ".user", "user.", "file.x", "labels"} {
+	for _, missing := range []string{"nope", "nope.a", "user.a", ".user", "user.", "file.", "file.x", "labels"} {
 		if _, err := data.Document.Value(missing); !errors.Is(err, providers.ErrPropertyNotFound) {
 			t.Errorf("data %q: %v", missing, err)
 		}
 	}
-	for _, missing := range []string{"nope", "user", "labels.nope", "annotations.json.z", "annotations.team.x", "labels."} {
+	for _, missing := range []string{"nope", "user", "labels.nope", "annotations.json.z", "annotations.json.", "annotations.team.x", "labels."} {
 		if _, err := meta.Document.Value(missing); !errors.Is(err, providers.ErrPropertyNotFound) {
 			t.Errorf("metadata %q: %v", missing, err)
+		}
+	}
+	for property, want := range map[string]error{"annotations.team": providers.ErrInvalid, "nope": providers.ErrPropertyNotFound, "labels.nope": providers.ErrPropertyNotFound} {
+		if fields, err := meta.Document.Fields(property); !errors.Is(err, want) {
+			t.Errorf("fields of %q: %d, %v", property, len(fields), err)
 		}
 	}
 	if diff := cmp.Diff(map[string]string{"json": `"nested"`, "a": `{"b":9007199254740993}`, "s": `"t"`}, fieldsOf(t, data, "file")); diff != "" {
@@ -273,6 +278,40 @@ func TestARightToSomeSecretsIsOneToReadThem(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, asked); diff != "" {
 			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestAReviewThatFailsProvesNothing(t *testing.T) {
+	t.Parallel()
+	const good = `{"status":{"allowed":false,"resourceRules":[{"verbs":["get"],"apiGroups":[""],"resources":["secrets"]}]}}`
+	for name, tc := range map[string]struct {
+		access, rules int
+		class         error
+		want          string
+	}{
+		"both are answered":       {201, 201, nil, ""},
+		"the first fails":         {500, 201, providers.ErrUnavailable, "the API server answered 500"},
+		"the second fails":        {201, 500, providers.ErrUnavailable, "the API server answered 500"},
+		"the second is refused":   {201, 403, providers.ErrUnverified, "may not ask the API server for its rights (create selfsubjectrulesreviews)"},
+		"the first is refused":    {403, 201, providers.ErrUnverified, "may not ask the API server for its rights (create selfsubjectaccessreviews)"},
+		"the token is no more":    {401, 401, providers.ErrDenied, "does not accept the credentials"},
+		"the second is no review": {201, 200, providers.ErrUnavailable, "not a Kubernetes API server's"},
+	} {
+		cfg, env := serve(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(map[bool]int{true: tc.access, false: tc.rules}[strings.HasSuffix(r.URL.Path, "accessreviews")])
+			_, _ = io.WriteString(w, good)
+		})(t)
+		spec := cfg.Spec.(*stores.Kubernetes)
+		if err := check(t, open(t, spec, env)); !errors.Is(err, tc.class) || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !errors.Is(tc.class, providers.ErrUnverified) {
+			continue
+		}
+		spec.Auth = nil
+		if err := check(t, open(t, spec, env)); !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s, and nobody asks: %v", name, err)
 		}
 	}
 }
