@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -174,6 +175,19 @@ func TestACheckFindsWhatMakesAStoreUseless(t *testing.T) {
 		cfg, env := at(t)
 		if err := open(t, cfg.Spec.(*stores.GCPSM), env).(providers.Checker).Check(t.Context()); !errors.Is(err, providers.ErrUnavailable) || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for _, tc := range []struct {
+		code  codes.Code
+		why   string
+		class error
+	}{
+		{codes.PermissionDenied, "IAM_PERMISSION_DENIED", nil}, {codes.NotFound, "", nil},
+		{codes.PermissionDenied, "SERVICE_DISABLED", providers.ErrDenied}, {codes.InvalidArgument, "", providers.ErrInvalid}, {codes.Internal, "", providers.ErrUnavailable},
+	} {
+		cfg, env := breaks(tc.code, "it "+canary, &errdetails.ErrorInfo{Reason: tc.why})(t)
+		if err := open(t, cfg.Spec.(*stores.GCPSM), env).(providers.Checker).Check(t.Context()); !errors.Is(err, tc.class) {
+			t.Errorf("%s, %s: %v", tc.code, tc.why, err)
 		}
 	}
 	cfg, env = breaks(codes.NotFound, "Project not found "+canary)(t)

@@ -457,6 +457,7 @@ func TestWhatVaultSaysOfTokensOfGoogleIsExplained(t *testing.T) {
 		{http.StatusBadRequest, `Got GCE token but IAM role \"app\" does not allow GCE inference`, providers.ErrInvalid, "set allow_gce_inference in it or correct auth.gcp.role"},
 		{http.StatusInternalServerError, "failed to create IAM client options: failed to create oauth2 http client: failed to get default credentials: google: could not find default credentials.", providers.ErrUnavailable,
 			"vault has no usable credentials of its own for Google; write auth/gcp/config"},
+		{http.StatusInternalServerError, "failed to create Compute client: no credentials", providers.ErrUnavailable, "vault has no usable credentials of its own for Google; write auth/gcp/config"},
 		{http.StatusBadRequest, "failed to list instance groups for project " + canary + ": googleapi: Error 403: refused", providers.ErrDenied, "grant compute.instanceGroups.list (roles/compute.viewer)"},
 		{http.StatusBadRequest, "error when attempting to find instance (" + canary + ") :unable to find instance associated with token: googleapi: Error 404: gone", providers.ErrDenied, "google does not know the machine of the controller any more"},
 		{http.StatusBadRequest, "error when attempting to find instance (" + canary + ") :authenticating instance x found but has invalid status 'TERMINATED'", providers.ErrDenied, "the machine of the controller does not run any more"},

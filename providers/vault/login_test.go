@@ -195,6 +195,37 @@ func TestACredentialThatIsMissingIsNamedByItsField(t *testing.T) {
 	}
 }
 
+func TestRightsOnTheMountAreWhatVaultItselfSays(t *testing.T) {
+	t.Parallel()
+	const mount = `{"data":{"type":"kv","options":{"version":"2"}}}`
+	for name, tc := range map[string]struct {
+		path   string
+		status int
+		body   string
+		opens  bool
+	}{
+		"it has some": {"kv", 200, mount, true}, "no path": {"", 200, mount, false}, "another status": {"kv", 202, mount, false},
+		"no data": {"kv", 200, `{"errors":[]}`, false}, "a page": {"kv", 200, "<html>", false}, "an error": {"kv", 502, mount, false},
+	} {
+		cfg, env := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/lookup-self") {
+				answer(w, http.StatusForbidden, `{"errors":["permission denied"]}`)
+				return
+			}
+			answer(w, tc.status, tc.body)
+		})
+		spec := cfg.Spec.(*stores.Vault)
+		spec.Path = tc.path
+		session, err := vault.Provider{}.Open(t.Context(), cfg, env)
+		if (err == nil) != tc.opens || err != nil && !errors.Is(err, providers.ErrDenied) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			closeNow(t, session)
+		}
+	}
+}
+
 // TestALoginThatGetsNoAnswerIsNoRefusal: the credentials are not at fault when the server, or what stands in between, is.
 func TestALoginThatGetsNoAnswerIsNoRefusal(t *testing.T) {
 	t.Parallel()
@@ -221,6 +252,7 @@ func TestALoginThatGetsNoAnswerIsNoRefusal(t *testing.T) {
 		"a proxy's":           {503, "<html>" + canary, "", providers.ErrUnavailable},
 		"when to ask again":   {429, canary, "7", nil},
 		"too many, no time":   {429, canary, "", nil},
+		"another status":      {202, `{"data":{"expire_time":null},"auth":{"client_token":"hvs.x"}}`, "", providers.ErrUnavailable},
 		"a refusal of others": {403, "<html>" + canary, "", providers.ErrUnavailable},
 	} {
 		for method, auth := range methods {

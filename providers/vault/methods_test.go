@@ -89,7 +89,7 @@ func TestAUserOfVaultLogsIn(t *testing.T) {
 	server := harness.New(t)
 	mount := readable(t, server)
 	enable(t, server, mount, "userpass")
-	const password = " pä \"ss\" " + canary
+	const password = " pä \"ss\" " + canary + "~"
 	write(t, server, "auth/"+mount+"/users/bob", map[string]any{"password": password, "token_policies": mount, "token_ttl": "10m"})
 	spec := func(user, key string) *stores.Vault {
 		return &stores.Vault{Server: server.Address(), Path: mount, Auth: &stores.VaultAuth{

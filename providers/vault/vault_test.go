@@ -127,6 +127,20 @@ func TestMetadataOfKV2IsADocument(t *testing.T) {
 	mustFail(t, fetchOne(t, session, providers.Ref{Key: "nope", Metadata: true}), "SecretStore team-a/vault: vault has nothing at "+mount+"/metadata/nope")
 }
 
+func TestAVersionThatSomebodyElseDoesNotFindIsNotMissing(t *testing.T) {
+	t.Parallel()
+	for body, class := range map[string]error{`{"errors":[]}`: providers.ErrNotFound, `{"errors":["upstream gone"]}`: providers.ErrUnavailable, "<html>": providers.ErrUnavailable} {
+		cfg, env := says(http.StatusNotFound, body)(t)
+		results, err := open(t, cfg.Spec.(*stores.Vault), env).Fetch(t.Context(), []providers.Ref{{Key: "app", Version: "7"}})
+		if err == nil {
+			err = results[0].Err
+		}
+		if !errors.Is(err, class) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
 func TestMetadataAreThoseThatVaultAnswers(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -137,6 +151,7 @@ func TestMetadataAreThoseThatVaultAnswers(t *testing.T) {
 	}{
 		"a refusal":      {403, `{"errors":["permission denied"]}`, providers.ErrDenied, `vault refuses to read kv/metadata/app: the policies of the token must grant "read"`},
 		"a page":         {200, "<html>" + canary, providers.ErrUnavailable, "not one of vault's"},
+		"a seal":         {503, `{"errors":["Vault is sealed"]}`, providers.ErrUnavailable, "unseal it"},
 		"what is none":   {200, `{"data":["` + canary + `"]}`, providers.ErrUnavailable, "not one of vault's"},
 		"what is no map": {200, `{"data":{"custom_metadata":["` + canary + `"],"created_time":null,"current_version":1}}`, nil, ""},
 	} {

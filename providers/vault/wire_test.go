@@ -86,6 +86,28 @@ func TestNamespacesHeadersAndReplicationStateAreSent(t *testing.T) {
 	}
 }
 
+func TestReplicationStateIsSentWhereAStoreAsksForIt(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[seen]func(*stores.Vault){
+		{"/v1/kv/data/k", "hvs.minted", "team", "", "", ""}:                       func(*stores.Vault) {},
+		{"/v1/kv/data/k", "hvs.minted", "team", "state-1", "", ""}:                func(v *stores.Vault) { v.ReadYourWrites = true },
+		{"/v1/kv/data/k", "hvs.minted", "", "state-1", "", ""}:                    func(v *stores.Vault) { v.ForwardInconsistent, v.Namespace = true, "" },
+		{"/v1/kv/data/k", "hvs.minted", "", "state-1", "forward-active-node", ""}: func(v *stores.Vault) { v.ReadYourWrites, v.ForwardInconsistent, v.Namespace = true, true, "" },
+	} {
+		e := &enterprise{}
+		server := httptest.NewServer(e)
+		t.Cleanup(server.Close)
+		spec := &stores.Vault{Server: server.URL, Path: "kv", Namespace: "team", Auth: &stores.VaultAuth{
+			AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: stores.SecretKeySelector{Name: tokenRef().Name, Key: tokenRef().Key}},
+		}}
+		change(spec)
+		fetchOne(t, open(t, spec, tokenEnv(canary)), providers.Ref{Key: "k"})
+		if login := e.seen[0]; login.Namespace != want.Namespace || login.Inconsistent != want.Inconsistent || e.seen[1] != want {
+			t.Errorf("got %v, want %v", e.seen, want)
+		}
+	}
+}
+
 func TestHeadersDoNotGrowAndNamespacesDoNotMixWhileManyRead(t *testing.T) {
 	t.Parallel()
 	e := &enterprise{}
@@ -145,15 +167,19 @@ func TestALoginThatGivesNoTokenIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		status     int
+		class      error
 		body, want string
 	}{
-		"multi-factor":   {200, `{"auth":{"client_token":"","mfa_requirement":{}}}`, "vault gave no token at auth/approle; multi-factor logins cannot be used here"},
-		"a strange one":  {200, `{"auth":{"client_token":"a\nb"}}`, "vault gave no token at auth/approle"},
-		"a page":         {200, "<html>" + canary, "not one of vault's"},
-		"no method":      {404, `{"errors":["no handler for route \"x\" ` + canary + `"]}`, "vault has no such auth method at auth/approle; enable it or correct the mount path in auth"},
-		"no such path":   {400, `{"errors":["unsupported path"]}`, "vault has no such auth method at auth/approle"},
-		"no config":      {500, `{"errors":["could not load backend configuration"]}`, "vault's auth method at auth/approle has no configuration yet; write auth/approle/config"},
-		"internal error": {500, `{"errors":["` + canary + `"]}`, "vault answered 500 Internal Server Error"},
+		"multi-factor":   {200, providers.ErrDenied, `{"auth":{"client_token":"","mfa_requirement":{}}}`, "vault gave no token at auth/approle; multi-factor logins cannot be used here"},
+		"a strange one":  {200, providers.ErrDenied, `{"auth":{"client_token":"a\nb"}}`, "vault gave no token at auth/approle"},
+		"a page":         {200, providers.ErrUnavailable, "<html>" + canary, "not one of vault's"},
+		"no method":      {404, providers.ErrInvalid, `{"errors":["no handler for route \"x\" ` + canary + `"]}`, "vault has no such auth method at auth/approle; enable it or correct the mount path in auth"},
+		"no route":       {400, providers.ErrInvalid, `{"errors":["no handler for route \"x\""]}`, "vault has no such auth method at auth/approle"},
+		"nothing there":  {404, providers.ErrInvalid, `{"errors":[]}`, "vault has no such auth method at auth/approle"},
+		"not configured": {500, providers.ErrUnavailable, `{"errors":["backend not configured"]}`, "vault's auth method at auth/approle has no configuration yet"},
+		"no such path":   {400, providers.ErrInvalid, `{"errors":["unsupported path"]}`, "vault has no such auth method at auth/approle"},
+		"no config":      {500, providers.ErrUnavailable, `{"errors":["could not load backend configuration"]}`, "vault's auth method at auth/approle has no configuration yet; write auth/approle/config"},
+		"internal error": {500, providers.ErrUnavailable, `{"errors":["` + canary + `"]}`, "vault answered 500 Internal Server Error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,7 +187,7 @@ func TestALoginThatGivesNoTokenIsAnError(t *testing.T) {
 			spec := cfg.Spec.(*stores.Vault)
 			spec.Auth = &stores.VaultAuth{AppRole: &stores.VaultAppRole{RoleID: "r", SecretRef: *spec.Auth.TokenSecretRef}}
 			_, err := vault.Provider{}.Open(t.Context(), cfg, env)
-			if got := errText(err); !strings.Contains(got, tc.want) || strings.Contains(got, canary) {
+			if got := errText(err); !errors.Is(err, tc.class) || !strings.Contains(got, tc.want) || strings.Contains(got, canary) {
 				t.Errorf("got %q", got)
 			}
 		})
