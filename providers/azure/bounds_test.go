@@ -152,3 +152,68 @@ func TestASearchLooksAtSoManyNamesAndNoMore(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A secret that somebody may not read is not left out, and one that is gone meanwhile is.
+func TestASearchFindsAllThatCanBeReadOrFails(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status     int
+		code, says string
+		class      error
+	}{
+		"gone meanwhile": {404, "SecretNotFound", "", nil},
+		"not granted":    {403, "Forbidden", "secrets/get", providers.ErrDenied},
+		"an error":       {500, "InternalError", "key vault answered 500", providers.ErrUnavailable},
+	} {
+		cfg, env := answers(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case strings.HasSuffix(strings.TrimRight(r.URL.Path, "/"), "/secrets"):
+				_, _ = fmt.Fprint(w, `{"value":[{"id":"https://x/secrets/b","attributes":{}},{"id":"https://x/secrets/a","attributes":{"enabled":true}},{"id":"https://x/secrets/off","attributes":{"enabled":false}}]}`)
+			case strings.Contains(r.URL.Path, "/secrets/b"):
+				w.WriteHeader(tc.status)
+				_, _ = fmt.Fprintf(w, `{"error":{"code":%q}}`, tc.code)
+			default:
+				_, _ = fmt.Fprint(w, `{"id":"https://x/secrets/a/1","value":"v","attributes":{}}`)
+			}
+		})
+		finder, _ := providers.As[providers.Finder](openConfig(t, cfg, env))
+		found, err := finder.Find(t.Context(), providers.Query{})
+		switch {
+		case tc.class == nil && (err != nil || len(found) != 1 || found[0].Name != "a" || string(found[0].Value.Bytes()) != "v"):
+			t.Errorf("%s: %d found, %v", name, len(found), err)
+		case tc.class != nil && (found != nil || !errors.Is(err, tc.class) || !strings.Contains(err.Error(), tc.says)):
+			t.Errorf("%s: %d found, %v", name, len(found), err)
+		}
+	}
+}
+
+func TestACheckFindsWhatMakesAStoreUseless(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status      int
+		code, inner string
+		class       error
+	}{
+		"no such secret":         {404, "SecretNotFound", "", nil},
+		"a secret that is there": {200, "", "", nil},
+		"one that is disabled":   {403, "Forbidden", "SecretDisabled", nil},
+		"no right to it":         {403, "Forbidden", "ForbiddenByRbac", providers.ErrUnverified},
+		"a firewall":             {403, "Forbidden", "ForbiddenByFirewall", providers.ErrDenied},
+		"no vault":               {404, "VaultNotFound", "", providers.ErrUnavailable},
+		"another token":          {401, "Unauthorized", "", providers.ErrDenied},
+		"an error":               {500, "InternalError", "", providers.ErrUnavailable},
+	} {
+		cfg, env := answers(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(tc.status)
+			if tc.status == http.StatusOK {
+				_, _ = fmt.Fprint(w, `{"value":"v","attributes":{}}`)
+				return
+			}
+			_, _ = fmt.Fprintf(w, `{"error":{"code":%q,"innererror":{"code":%q}}}`, tc.code, tc.inner)
+		})
+		checker, _ := providers.As[providers.Checker](openConfig(t, cfg, env))
+		if err := checker.Check(t.Context()); !errors.Is(err, tc.class) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

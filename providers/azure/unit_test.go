@@ -55,7 +55,7 @@ func TestATagWithoutAValueIsEmpty(t *testing.T) {
 	t.Parallel()
 	json := `{"a":"b"}`
 	m := newMetadata("it", "k", object{kind: kindSecret, name: "n"}, map[string]*string{"none": nil, "json": &json}, attributes{})
-	for property, want := range map[string]string{"none": "", "none.part": "", "json.a": "b", "json": json, "": `{"json":"{\"a\":\"b\"}"}`} {
+	for property, want := range map[string]string{"none": "", "none.part": "", "json.a": "b", "json": json, "json.": json, "": `{"json":"{\"a\":\"b\"}"}`} {
 		if got, err := m.Value(property); err != nil || string(got.Bytes()) != want {
 			t.Errorf("%q is %q, %v", property, got.Bytes(), err)
 		}
