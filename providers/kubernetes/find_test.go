@@ -188,3 +188,13 @@ func TestWhatIsFoundHasBounds(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsFoundIsInTheOrderOfTheNames(t *testing.T) {
+	t.Parallel()
+	cfg, env := says(200, `{"kind":"SecretList","items":[{"metadata":{"name":"b"}},{"metadata":{"name":"c"}},{"metadata":{"name":"a"}}]}`)(t)
+	finder, _ := providers.As[providers.Finder](open(t, cfg.Spec.(*stores.Kubernetes), env))
+	found, err := finder.Find(t.Context(), providers.Query{})
+	if err != nil || len(found) != 3 || found[0].Name != "a" || found[1].Name != "b" || found[2].Name != "c" {
+		t.Error(found, err)
+	}
+}

@@ -107,6 +107,10 @@ func TestAKubeconfigCannotReachOutOfItself(t *testing.T) {
 		"a file with a key":           {kubeconfig(at, `client-key: /etc/`+canary), "a user with client-key"},
 		"a file with an authority":    {kubeconfig(at+`, certificate-authority: /etc/`+canary, ""), "a cluster with certificate-authority"},
 		"a password":                  {kubeconfig(at, `username: a, password: `+canary), "a user with password"},
+		"a user with a name":          {kubeconfig(at, `username: `+canary), "a user with username"},
+		"another uid":                 {kubeconfig(at, `token: x, as-uid: `+canary), "a user with as-uid"},
+		"other groups":                {kubeconfig(at, `token: x, as-groups: [`+canary+`]`), "a user with as-groups"},
+		"other extras":                {kubeconfig(at, `token: x, as-user-extra: {a: [`+canary+`]}`), "a user with as-user-extra"},
 		"another identity":            {kubeconfig(at, `token: x, as: `+canary), "a user with as"},
 		"a server that nobody checks": {kubeconfig(at+`, insecure-skip-tls-verify: true`, ""), "a cluster with insecure-skip-tls-verify"},
 		"a proxy":                     {kubeconfig(at+`, proxy-url: "http://`+canary+`"`, ""), "a cluster with proxy-url"},
@@ -143,5 +147,21 @@ func TestAKubeconfigCannotReachOutOfItself(t *testing.T) {
 	spec, _ := fromKubeconfig("remote", "")
 	if _, err := (kubernetes.Provider{}).Open(t.Context(), config(spec), &providertest.Env{}); !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "authRef: ") {
 		t.Errorf("without the Secret: %v", err)
+	}
+}
+
+func TestAKubeconfigWithoutAUserIsNobody(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	t.Cleanup(server.Close)
+	at := fmt.Sprintf("server: %q, disable-compression: true, extensions: [{name: a}]", server.URL)
+	for user, class := range map[string]error{
+		"extensions: [{name: b}]":           providers.ErrDenied, // nobody asks, and nobody is refused the right to ask alone
+		"extensions: [{name: b}], token: x": providers.ErrUnverified,
+	} {
+		spec, env := fromKubeconfig("remote", kubeconfig(at, user))
+		if err := check(t, open(t, spec, env)); !errors.Is(err, class) || !strings.Contains(err.Error(), "the user of the kubeconfig in Secret kc may not ask") {
+			t.Errorf("%s: %v", user, err)
+		}
 	}
 }
