@@ -157,3 +157,27 @@ func TestWhatAServiceAccountLacksToStandForAnIdentityIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestAChallengeIsTakenWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	const authority, resource = "https://login.microsoftonline.com/t", "https://vault.azure.net"
+	for challenge, good := range map[string]bool{
+		`Bearer authorization="` + authority + `", resource="` + resource + `"`:                  true,
+		`bearer AUTHORIZATION=` + authority + ` scope=` + resource:                               true,
+		`Basic authorization="` + authority + `", resource="` + resource + `"`:                   false,
+		`Bearer authorization="` + authority + `"`:                                               false,
+		`Bearer resource="` + resource + `"`:                                                     false,
+		`Bearer authorization="https://login.microsoftonline.com/", resource="` + resource + `"`: false,
+		`Bearer authorization="/t", resource="` + resource + `"`:                                 false,
+		`Bearer authorization="https://a/%zz", resource="` + resource + `"`:                      false,
+		`Bearer authorization="` + authority + `=x", resource="` + resource + `"`:                false,
+		`Bearer authorization="` + authority + `", resource="http://vault.azure.net"`:            false,
+		`Bearer authorization="` + authority + `", resource="https:///x"`:                        false,
+		`Bearer authorization="` + authority + `", resource="https://x/%zz"`:                     false,
+		`Bearer authorization="` + authority + `", resource="` + resource + `/a=b"`:              false,
+	} {
+		if a, r, ok := parseChallenge(challenge); ok != good || good && (a != authority || r != resource) || !good && a+r != "" {
+			t.Errorf("%s: %q, %q, %v", challenge, a, r, ok)
+		}
+	}
+}
