@@ -231,7 +231,7 @@ func TestThePathSelectsAsTheOperatorDoes(t *testing.T) {
 		spec.Result.JSONPath = path
 		got, err := fetchOne(t, open(t, spec, lent("t")), providers.Ref{Key: "k"}).Value("")
 		if want == "missing" {
-			if !strings.Contains(errText(err), "finds nothing") {
+			if !errors.Is(err, providers.ErrPropertyNotFound) || !strings.HasSuffix(err.Error(), "finds nothing in the answer") {
 				t.Errorf("%s: %q, %v", path, got.Bytes(), err)
 			}
 			continue
