@@ -32,7 +32,7 @@ func (c *connection) certificate(ctx context.Context, reached *cluster, namespac
 	}
 	// An expired certificate may be fetched and looked at, but what is no certificate at all (a login page) is not handed on.
 	if _, err := keyring.ParseRecipient(text, time.Time{}); err != nil {
-		return nil, certificateError(err)
+		return nil, certificateError(err, c.at.cert)
 	}
 	return text, nil
 }
@@ -117,12 +117,16 @@ func transportError(err error) error {
 	return err
 }
 
-func certificateError(err error) error {
-	hint := "give --cert a file that --fetch-cert wrote, or leave it out to ask the controller"
+// certificateError is about what --cert names, or about what the controller has answered when that is empty.
+func certificateError(err error, named string) error {
+	hint, expires := useFlags, "it is of the controller's newest key: have it make another one (kill -USR1, or a shorter --key-renew-period)"
+	if named != "" {
+		hint, expires = "give --cert a file that --fetch-cert wrote, or leave it out to ask the controller", "get the current certificate with --fetch-cert"
+	}
 	var expired *keyring.ExpiredError
 	switch {
 	case errors.As(err, &expired):
-		return &sealing.Error{Problem: err.Error(), Hint: "get the current certificate with --fetch-cert", Cause: err}
+		return &sealing.Error{Problem: err.Error(), Hint: expires, Cause: err}
 	case errors.Is(err, keyring.ErrNotRSA):
 		return &sealing.Error{Problem: "expected RSA public key: " + err.Error(), Hint: hint, Cause: err}
 	default:
@@ -141,7 +145,7 @@ func (c *connection) recipient(ctx context.Context, reached *cluster, namespace 
 	}
 	key, err := keyring.ParseRecipient(text, time.Now())
 	if err != nil {
-		return nil, certificateError(err)
+		return nil, certificateError(err, c.at.cert)
 	}
 	return seal.Compat(key), nil
 }

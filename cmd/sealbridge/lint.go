@@ -76,7 +76,7 @@ func runLint(f *lintFlags, h host, paths []string) error {
 		}
 		certificate, err := keyring.ParseCertificate(withoutMarks(text))
 		if err != nil {
-			return inFile(f.cert, certificateError(err))
+			return inFile(f.cert, certificateError(err, f.cert))
 		}
 		options.Certificate = &lint.Certificate{Key: certificate.Key, NotAfter: certificate.NotAfter}
 		findings = lint.CheckCertificate(f.cert, options)

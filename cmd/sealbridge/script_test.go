@@ -58,7 +58,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			server := newAPIServer(pair, old, identity.Recipient().String())
+			server := newAPIServer(pair, old, expired, identity.Recipient().String())
 			env.Defer(server.Close)
 			env.Setenv("SERVER", server.URL)
 			for name, content := range map[string][]byte{
@@ -82,7 +82,7 @@ func TestScripts(t *testing.T) {
 
 // newAPIServer stands in for the API server, with controllers behind its service proxy that do what a real one cannot be
 // made to: lie, hang, answer rubbish and be asked too often. The real ones are in cmd/controller.
-func newAPIServer(pair, old *keyring.Pair, recipient string) *httptest.Server {
+func newAPIServer(pair, old, expired *keyring.Pair, recipient string) *httptest.Server {
 	mux := http.NewServeMux()
 	service := "/api/v1/namespaces/{namespace}/services/"
 	answer := func(code int, body string) http.HandlerFunc {
@@ -102,6 +102,8 @@ func newAPIServer(pair, old *keyring.Pair, recipient string) *httptest.Server {
 	mux.HandleFunc("GET /v1/recipients", answer(200, "# this cluster\n"+recipient+"\n"))
 	mux.HandleFunc("GET "+service+"sealed-secrets", answer(200, `{"spec":{"ports":[{"name":"api"}]}}`))
 	mux.HandleFunc("GET "+service+"http:sealed-secrets:api/proxy/v1/recipients", answer(404, "404 page not found"))
+	mux.HandleFunc("GET "+service+"expired", answer(200, `{"spec":{"ports":[{"name":"api"}]}}`))
+	mux.HandleFunc("GET "+service+"http:expired:api/proxy/v1/cert.pem", answer(200, string(expired.CertificatePEM())))
 	mux.HandleFunc("GET /login", answer(200, "<html>"+canary))
 	mux.HandleFunc("GET /endless", func(w http.ResponseWriter, _ *http.Request) {
 		for range 1 << 10 {

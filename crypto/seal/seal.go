@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -147,7 +148,7 @@ func (o *Opener) unlock(ctx context.Context, e envelope) (unlocked, error) {
 				clear(sessionKey)
 				continue
 			}
-			o.opened = key.Fingerprint()
+			o.opened = cmp.Or(lock.Key, key.Fingerprint()) // a key may stand for others, which the lock tells apart
 			if lock.Key == "" {
 				o.hint = o.opened
 			}

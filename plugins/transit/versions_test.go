@@ -98,8 +98,9 @@ func TestAVersionThatAnotherReplicaHasNoticedFirstIsAskedFor(t *testing.T) {
 		}
 	}
 	for _, to := range []*agebox.Recipient{first, second} {
-		if err := opened(t.Context(), ring, sealed(t, to)); err != nil {
-			t.Error(err)
+		opener := seal.NewOpener(ring, "", 0)
+		if _, err := opener.Open(t.Context(), seal.Strict, "ns", "n", sealed(t, to)); err != nil || opener.Opened() != to.Fingerprint() {
+			t.Errorf("opened by %q: %v", opener.Opened(), err)
 		}
 	}
 	if n := asked() - before; n != 1 {
