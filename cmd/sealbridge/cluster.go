@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -191,7 +193,7 @@ func (c *cluster) proxy(ctx context.Context) (string, error) {
 	path := "/api/v1/namespaces/" + url.PathEscape(c.namespace) + "/services/"
 	data, err := c.do(ctx, http.MethodGet, path+url.PathEscape(c.name), nil)
 	if err != nil {
-		return "", &sealing.Error{Problem: fmt.Sprintf("cannot get sealed secret service %s/%s: %s", c.namespace, c.name, err), Hint: whatToDo(err, useFlags), Cause: err}
+		return "", &sealing.Error{Problem: fmt.Sprintf("cannot get sealed secret service %s/%s: %s", c.namespace, c.name, err), Hint: whatToDo(err, forService(err)), Cause: err}
 	}
 	var service struct {
 		Spec struct {
@@ -211,13 +213,31 @@ type unreachableError struct{ err error }
 func (e *unreachableError) Error() string { return e.err.Error() }
 func (e *unreachableError) Unwrap() error { return e.err }
 
-// whatToDo is the hint about an answer, unless there was none, or the controller gave it.
+// forService is the hint about an answer for the controller's service.
+func forService(err error) string {
+	var answer *answerError
+	if errors.As(err, &answer) && answer.code == http.StatusForbidden {
+		return "you need the right to get this service, and to get and create its services/proxy; or " + useFlags
+	}
+	return useFlags
+}
+
+// whatToDo is the hint about an answer, unless there was none, the controller gave it, or it is neither about names nor about rights.
 func whatToDo(err error, hint string) string {
 	var unreachable *unreachableError
 	var answer *answerError
+	var untrusted *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &answer) && answer.said != "":
 		return "the controller's log may say more"
+	case errors.As(err, &answer) && answer.code == http.StatusUnauthorized:
+		return "the API server does not accept the credentials of the kubeconfig: log in again, or check --context and --user (kubectl auth whoami asks it)"
+	case errors.As(err, &answer) && answer.unserved():
+		return "nobody serves this now: check that the controller runs and is ready, and that --controller-name and --controller-namespace name its service"
+	case errors.As(err, &untrusted):
+		return "check the certificate-authority of the kubeconfig's cluster, or --certificate-authority"
+	case errors.As(err, &unreachable) && strings.HasPrefix(err.Error(), "getting credentials: "):
+		return "the login of the kubeconfig's user failed: check its program and --user (kubectl auth whoami starts it, too)"
 	case errors.As(err, &unreachable):
 		return "the cluster does not answer: check the network, the kubeconfig, --context and --server (kubectl cluster-info asks it)"
 	}
@@ -242,6 +262,12 @@ func (e *answerError) Error() string {
 		text += " " + e.reason
 	}
 	return text
+}
+
+// unserved says whether the API server itself answers that there is nobody to hand the request to: a controller that is not there
+// will not be in a moment.
+func (e *answerError) unserved() bool {
+	return e.code == http.StatusServiceUnavailable && e.reason != ""
 }
 
 // request is what is asked of the API server.
@@ -306,7 +332,7 @@ const maxWaits = 600
 func (e *answerError) awaits() bool {
 	switch e.said {
 	case "", sealing.TooManyRequests, sealing.Busy:
-		return e.code == http.StatusTooManyRequests || e.code == http.StatusServiceUnavailable
+		return e.code == http.StatusTooManyRequests || e.code == http.StatusServiceUnavailable && !e.unserved()
 	default:
 		return false
 	}

@@ -21,7 +21,7 @@ func (r *sealRun) validate(ctx context.Context) error {
 				hint = "the controller says: " + string(answer.said)
 			}
 			return &sealing.Error{Problem: "unable to decrypt sealed secret: " + o.Name, Hint: hint, Cause: err}
-		case errors.As(err, &answer) && answer.code == http.StatusNotFound:
+		case errors.As(err, &answer) && answer.code == http.StatusNotFound && answer.reason == "":
 			return notServed("--validate", "apply the SealedSecret and read its Synced condition", err)
 		case err != nil:
 			return &sealing.Error{Problem: "cannot validate sealed secret: " + err.Error(), Hint: whatToDo(err, useFlags), Cause: err}
@@ -57,7 +57,7 @@ func (r *sealRun) reEncrypt(ctx context.Context, format sealing.Format) error {
 				Problem: fmt.Sprintf("cannot re-encrypt secret: the controller cannot open %q under its namespace, name and scope", o.Name),
 				Hint:    "--validate says so of each SealedSecret; " + useFlags, Cause: err,
 			}
-		case errors.As(err, &answer) && answer.code == http.StatusNotFound:
+		case errors.As(err, &answer) && answer.code == http.StatusNotFound && answer.reason == "":
 			return notServed("--re-encrypt", "seal the Secret again", err)
 		case err != nil:
 			return &sealing.Error{Problem: "cannot re-encrypt secret: " + err.Error(), Hint: whatToDo(err, useFlags), Cause: err}

@@ -117,6 +117,15 @@ func newAPIServer(pair, old, expired *keyring.Pair, recipient string) *httptest.
 			w.WriteHeader(http.StatusConflict)
 		}
 	})
+	// What the API server itself says of a service without a replica, and of one that is gone.
+	for name, said := range map[string]struct {
+		code   int
+		reason string
+	}{"unserved": {503, "ServiceUnavailable"}, "vanished": {404, "NotFound"}} {
+		mux.HandleFunc("GET "+service+name, answer(200, `{"spec":{"ports":[{"name":"api"}]}}`))
+		mux.HandleFunc(service+"http:"+name+":api/proxy/", answer(said.code, `{"kind":"Status","reason":"`+said.reason+`","message":"`+canary+`"}`))
+	}
+	mux.HandleFunc("GET "+service+"unauthorized", answer(401, `{"kind":"Status","reason":"Unauthorized","message":"`+canary+`"}`))
 	for name, rotated := range map[string]string{
 		// As the controller of Sealed Secrets does: no kind, and of all that is not sealed only what it makes itself.
 		"rotating": `{"metadata":{"name":"db","namespace":"payments","creationTimestamp":null},"spec":{"template":{"metadata":{"name":"db","namespace":"payments"}},"encryptedData":{"password":"new-password","user":"new-user"}}}`,

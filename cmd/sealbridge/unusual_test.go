@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -216,6 +217,29 @@ contexts: [{name: c, context: {cluster: c}}, {name: broken, context: {cluster: g
 			all := append(append(command, "--kubeconfig", path), args...)
 			if code, said := alone(t, secret, all...); code != 1 || !strings.Contains(said, want) {
 				t.Errorf("%v: %d %s", all, code, said)
+			}
+		}
+	}
+}
+
+func TestALoginOrAnAuthorityThatIsWrongIsNotTakenForANetworkThatIsDown(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	for want, parts := range map[string][2]string{
+		"hint: check the certificate-authority of the kubeconfig's cluster": {"", "{}"},
+		"hint: the login of the kubeconfig's user failed: ": {"insecure-skip-tls-verify: true, ",
+			"{exec: {apiVersion: client.authentication.k8s.io/v1, command: /no/such/login, interactiveMode: Never}}"},
+	} {
+		path := filepath.Join(t.TempDir(), "kubeconfig")
+		text := fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {%sserver: %q}}],
+contexts: [{name: c, context: {cluster: c, user: u}}], users: [{name: u, user: %s}]}`, parts[0], server.URL, parts[1])
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range [][]string{{"seal", "--fetch-cert"}, {"keys", "list"}} {
+			if code, said := alone(t, "", append(command, "--kubeconfig", path)...); code != 1 || !strings.Contains(said, want) {
+				t.Errorf("%v: %d %s", command, code, said)
 			}
 		}
 	}
