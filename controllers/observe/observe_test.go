@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -136,23 +137,126 @@ func TestStalenessIsTheAgeOfTheValuesWhenItIsAskedFor(t *testing.T) {
 	of := func(name string) object { return object{externalSecret, types.NamespacedName{Name: name}} }
 	o.ran(of("fresh"), state{synced: now.Add(-10 * time.Second)}, false)
 	o.ran(of("old"), state{synced: now.Add(-time.Hour)}, false)
+	o.ran(of("before the clock was set back"), state{synced: now.Add(2 * time.Hour)}, false)
 	o.ran(of("read once"), state{}, false)
 	o.ran(object{secretStore, types.NamespacedName{Name: "store"}}, state{synced: now}, false)
 	now = now.Add(time.Hour)
-	ch := make(chan prometheus.Metric, 100)
-	o.Collect(ch)
-	close(ch)
-	for metric := range ch {
-		if metric.Desc() != o.ages {
-			continue
+	if err := testutil.CollectAndCompare(o, strings.NewReader(`
+# HELP sealbridge_externalsecret_staleness_seconds How long ago the values of each periodically refreshed ExternalSecret were read last, at the time of the scrape: a histogram over all objects.
+# TYPE sealbridge_externalsecret_staleness_seconds histogram
+sealbridge_externalsecret_staleness_seconds_bucket{le="30"} 1
+sealbridge_externalsecret_staleness_seconds_bucket{le="60"} 1
+sealbridge_externalsecret_staleness_seconds_bucket{le="120"} 1
+sealbridge_externalsecret_staleness_seconds_bucket{le="300"} 1
+sealbridge_externalsecret_staleness_seconds_bucket{le="600"} 1
+sealbridge_externalsecret_staleness_seconds_bucket{le="900"} 1
+sealbridge_externalsecret_staleness_seconds_bucket{le="1800"} 1
+sealbridge_externalsecret_staleness_seconds_bucket{le="3600"} 1
+sealbridge_externalsecret_staleness_seconds_bucket{le="7200"} 3
+sealbridge_externalsecret_staleness_seconds_bucket{le="21600"} 3
+sealbridge_externalsecret_staleness_seconds_bucket{le="86400"} 3
+sealbridge_externalsecret_staleness_seconds_bucket{le="604800"} 3
+sealbridge_externalsecret_staleness_seconds_bucket{le="+Inf"} 3
+sealbridge_externalsecret_staleness_seconds_sum 10810
+sealbridge_externalsecret_staleness_seconds_count 3
+`), "sealbridge_externalsecret_staleness_seconds"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestObjectsOfEachKindAreCountedByWhatTheirConditionSays(t *testing.T) {
+	t.Parallel()
+	m, registry := observed(t, false)
+	status := func(ready metav1.ConditionStatus) esv1.SecretStoreStatus {
+		return esv1.SecretStoreStatus{Conditions: []esv1.Condition{{Type: esv1.ConditionReady, Status: ready}}}
+	}
+	failed := flow.Observation{Outcome: flow.Outcome{State: flow.Failed}}
+	m.Ran(es("new", ""), flow.Observation{})
+	m.Ran(es("asked", metav1.ConditionUnknown), failed) // which is no failure
+	m.Ran(es("read", metav1.ConditionTrue), flow.Observation{Outcome: flow.Outcome{State: flow.Ready}, Synced: time.Now().Add(-time.Minute)})
+	m.Ran(es("kept", metav1.ConditionTrue), failed)
+	m.Ran(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "s"}, Status: status(metav1.ConditionTrue)}, flow.Observation{})
+	m.Ran(&esv1.ClusterSecretStore{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Status: status(metav1.ConditionFalse)}, failed)
+	m.Ran(&esv1.ClusterExternalSecret{
+		ObjectMeta: metav1.ObjectMeta{Name: "c"},
+		Status:     esv1.ClusterExternalSecretStatus{Conditions: status(metav1.ConditionFalse).Conditions},
+	}, failed)
+	m.Ran(&corev1.Secret{}, failed)
+	m.Gone(&corev1.Secret{}, types.NamespacedName{Namespace: "team", Name: "read"})
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP clusterexternalsecret_status_condition 1 for the status that a condition of the object has, 0 for the other.
+# TYPE clusterexternalsecret_status_condition gauge
+clusterexternalsecret_status_condition{condition="Ready",name="c",namespace="",status="False"} 1
+clusterexternalsecret_status_condition{condition="Ready",name="c",namespace="",status="True"} 0
+# HELP clustersecretstore_status_condition 1 for the status that a condition of the object has, 0 for the other.
+# TYPE clustersecretstore_status_condition gauge
+clustersecretstore_status_condition{condition="Ready",name="s",namespace="",status="False"} 1
+clustersecretstore_status_condition{condition="Ready",name="s",namespace="",status="True"} 0
+# HELP externalsecret_sync_calls_error Reconciliations of an ExternalSecret that failed.
+# TYPE externalsecret_sync_calls_error counter
+externalsecret_sync_calls_error{name="asked",namespace="team"} 0
+externalsecret_sync_calls_error{name="kept",namespace="team"} 0
+externalsecret_sync_calls_error{name="new",namespace="team"} 0
+externalsecret_sync_calls_error{name="read",namespace="team"} 0
+# HELP sealbridge_objects Objects by kind and status of their condition Ready.
+# TYPE sealbridge_objects gauge
+sealbridge_objects{kind="clusterexternalsecret",ready="False"} 1
+sealbridge_objects{kind="clustersecretstore",ready="False"} 1
+sealbridge_objects{kind="externalsecret",ready="True"} 2
+sealbridge_objects{kind="externalsecret",ready="Unknown"} 2
+sealbridge_objects{kind="secretstore",ready="True"} 1
+# HELP secretstore_status_condition 1 for the status that a condition of the object has, 0 for the other.
+# TYPE secretstore_status_condition gauge
+secretstore_status_condition{condition="Ready",name="s",namespace="team",status="False"} 0
+secretstore_status_condition{condition="Ready",name="s",namespace="team",status="True"} 1
+`), "sealbridge_objects", "externalsecret_sync_calls_error", "secretstore_status_condition", "clustersecretstore_status_condition",
+		"clusterexternalsecret_status_condition"); err != nil {
+		t.Error(err)
+	}
+	if ages := histogram(t, registry, "sealbridge_externalsecret_staleness_seconds"); ages.GetSampleCount() != 1 || ages.GetSampleSum() < 60 {
+		t.Errorf("%d ages of together %g seconds, want that of the one that was read", ages.GetSampleCount(), ages.GetSampleSum())
+	}
+}
+
+// A refresh that has no time at which it fell due is not one that was late.
+func TestLatencyIsMeasuredFromWhenARefreshFellDue(t *testing.T) {
+	t.Parallel()
+	m, registry := observed(t, false)
+	m.Ran(es("a", metav1.ConditionTrue), flow.Observation{Due: time.Now().Add(-time.Hour)})
+	m.Ran(es("a", metav1.ConditionTrue), flow.Observation{Due: time.Now().Add(time.Hour)}) // the clock was set back
+	m.Ran(es("a", metav1.ConditionTrue), flow.Observation{})
+	late := histogram(t, registry, "sealbridge_externalsecret_refresh_latency_seconds")
+	if late.GetSampleCount() != 2 || late.GetSampleSum() < 3600 || late.GetSampleSum() > 3700 {
+		t.Errorf("%d refreshes, late by %g seconds", late.GetSampleCount(), late.GetSampleSum())
+	}
+}
+
+// histogram returns the one histogram of a name.
+func histogram(t *testing.T, registry *prometheus.Registry, name string) *dto.Histogram {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name && len(f.GetMetric()) == 1 {
+			return f.GetMetric()[0].GetHistogram()
 		}
-		var written dto.Metric
-		if err := metric.Write(&written); err != nil {
-			t.Fatal(err)
-		}
-		got := written.GetHistogram()
-		if got.GetSampleCount() != 2 || got.GetSampleSum() != 2*3600+3600+10 {
-			t.Errorf("%d ages of together %g seconds", got.GetSampleCount(), got.GetSampleSum())
+	}
+	t.Fatalf("there is no one histogram %s", name)
+	return nil
+}
+
+func TestAMetricWhoseNameIsTakenIsAnError(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"externalsecret_provider_api_calls_count", "sealbridge_documents_total", "sealbridge_batched_documents_total",
+		"sealbridge_provider_call_duration_seconds", "sealbridge_externalsecret_refresh_latency_seconds", "sealbridge_objects",
+	} {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: "Somebody else's."}))
+		if m, err := New(registry, false); err == nil || m != nil {
+			t.Errorf("%s: no error", name)
 		}
 	}
 }
