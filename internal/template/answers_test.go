@@ -2,6 +2,7 @@ package template_test
 
 import (
 	"bufio"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -204,11 +205,13 @@ func TestAJWKIsReadInAnyBase64AndWithAnyOtherMembers(t *testing.T) {
 			t.Errorf("encoding %d: the private key is another", i)
 		}
 	}
-	small := big.NewInt(5)
-	sx, sy := elliptic.P256().ScalarBaseMult(small.Bytes()) //nolint:staticcheck // a key whose number is short
-	members := map[string]any{"kty": "EC", "crv": "P-256", "x": encodings(sx.Bytes())[0], "y": encodings(sy.Bytes())[0], "d": "BQ"}
-	if must(t, `{{ jwkPrivateKeyPem .jwk }}`, map[string]string{"jwk": jwk(t, members)}) == "" {
-		t.Error("a short private key is not padded")
+	for name, curve := range map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()} {
+		x, y := curve.ScalarBaseMult([]byte{5}) //nolint:staticcheck // a key whose number is short
+		members := map[string]any{"kty": "EC", "crv": name, "x": encodings(x.Bytes())[0], "y": encodings(y.Bytes())[0], "d": "BQ"}
+		got, ok := keyOf(t, must(t, `{{ jwkPrivateKeyPem .jwk }}`, map[string]string{"jwk": jwk(t, members)})).(*ecdsa.PrivateKey)
+		if !ok || !got.PublicKey.Equal(&ecdsa.PublicKey{Curve: curve, X: x, Y: y}) { //nolint:staticcheck // as above
+			t.Errorf("%s: a short private key is another one", name)
+		}
 	}
 }
 
