@@ -234,10 +234,17 @@ func (r *editRun) readValue() ([]byte, error) {
 		_, _ = fmt.Fprintf(r.host.stderr, "value of %s (not shown): ", r.key)
 		release := restoring(int(file.Fd()))
 		value, err := term.ReadPassword(int(file.Fd()))
+		more := pasted(int(file.Fd()))
 		release()
 		_, _ = fmt.Fprintln(r.host.stderr)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("read the value: %w", err)
+		case more:
+			return nil, &sealing.Error{
+				Problem: "a value of several lines was pasted, and the prompt takes one: nothing is sealed",
+				Hint:    "give it on standard input or with --from-file",
+			}
 		}
 		return sealing.ReadValue(bytes.NewReader(value))
 	default:
