@@ -59,11 +59,13 @@ func (c *Client) askFor(ctx context.Context, version int) *known {
 	if c.Ask(ctx) != nil {
 		return c.known.Load()
 	}
-	k := *c.known.Load()
-	if version > k.latest {
-		k.missed = append(slices.Clone(before.missed), version)
-		c.known.Store(&k)
+	now := c.known.Load()
+	if version <= now.latest {
+		return now
 	}
+	k := *now
+	k.missed = append(slices.Clone(before.missed), version)
+	c.known.CompareAndSwap(now, &k) // it may have been asked in turn meanwhile, which says more
 	return &k
 }
 
