@@ -92,6 +92,15 @@ func (w *world) client(change ...func(*transit.Options)) *transit.Client {
 	return c
 }
 
+// clientAhead returns a client and by how many nanoseconds its clock is ahead.
+func (w *world) clientAhead() (*transit.Client, *atomic.Int64) {
+	w.t.Helper()
+	ahead := &atomic.Int64{}
+	return w.client(func(o *transit.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	}), ahead
+}
+
 // newest asks for the keys and returns the one to seal to.
 func newest(t *testing.T, c *transit.Client) (*keyring.Ring, *agebox.Recipient) {
 	t.Helper()
@@ -170,10 +179,7 @@ func TestEverySizeOfKeyThatVaultMakesIsSealedToOfflineAndOpenedByOneRequest(t *t
 func TestALoginThatEndsOrIsRevokedIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "rsa-2048")
-	var ahead atomic.Int64
-	c := w.client(func(o *transit.Options) {
-		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	})
+	c, ahead := w.clientAhead()
 	ring, to := newest(t, c)
 	login := "auth/" + w.auth + "/login"
 	// 30 minutes are what the role gives.
@@ -200,10 +206,7 @@ func TestALoginThatEndsOrIsRevokedIsMadeAnew(t *testing.T) {
 func TestLoginsThatMayNotDecryptAreNotLeftBehind(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "rsa-2048")
-	var ahead atomic.Int64
-	c := w.client(func(o *transit.Options) {
-		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	})
+	c, ahead := w.clientAhead()
 	ring, to := newest(t, c)
 	w.policy("read")
 	for range 3 {

@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"errors"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
-	"github.com/sealbridge/sealbridge/plugins/transit"
 )
 
 func TestVersionsThatVaultDoesNotUseAnyMoreAreExplainedAndForeignOnesAreNot(t *testing.T) {
@@ -69,10 +67,8 @@ func TestVersionsThatVaultDoesNotUseAnyMoreAreExplainedAndForeignOnesAreNot(t *t
 func TestAVersionThatAnotherReplicaHasNoticedFirstIsAskedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "rsa-2048")
-	var ahead atomic.Int64
-	ring, first := newest(t, w.client(func(o *transit.Options) {
-		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	}))
+	c, ahead := w.clientAhead()
+	ring, first := newest(t, c)
 	w.write(w.mount+"/keys/k/rotate", nil)
 	_, second := newest(t, w.client())
 	made, err := agebox.NewHeld(w.mount+"/k", "9", foreignKey(t))
