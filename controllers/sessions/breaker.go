@@ -26,7 +26,7 @@ type breaker struct {
 	last int
 	// bad is what was asked for in vain when it was asked for last.
 	bad map[question]bool
-	// refused is the last call that was not made.
+	// refused is a call that was not made; see refuse.
 	refused *flight
 }
 
@@ -134,7 +134,7 @@ func doubled(d time.Duration, n int, most time.Duration) time.Duration {
 	return min(d, most)
 }
 
-// retry returns what to ask to find out whether the backend is up: in turn the last call that was refused, because a document
+// retry returns what to ask to find out whether the backend is up: in turn a call that was refused, because a document
 // that alone cannot be read does not stand for all, and the one whose failure is what everybody is told. It is nil for
 // neither. With a hint that the backend is up it ends the pause.
 func (k *kept) retry(now time.Time, hinted bool) *flight {

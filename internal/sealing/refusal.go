@@ -6,7 +6,8 @@ import (
 )
 
 // Refusal is why the controller does not judge a SealedSecret, does not seal it anew, or has no key that it could be sealed to, in
-// words that hold nothing of what it was sent. The command line shows an answer that is one of these and no other: whoever answers may be somebody else, and say anything.
+// words that hold nothing of what it was sent. The command line shows an answer that is one of these and no other: whoever answers may
+// be somebody else, and say anything.
 type Refusal string
 
 // The refusals. The last two ask to come again at once, and Undecryptable stands for ErrUndecryptable.
