@@ -207,8 +207,11 @@ func (c *cluster) proxy(ctx context.Context) (string, error) {
 	return c.proxied, nil
 }
 
-// unreachableError says that the API server was not reached at all, so that neither names nor rights are to blame.
-type unreachableError struct{ err error }
+// unreachableError says that nobody answered, so that neither names nor rights are to blame.
+type unreachableError struct {
+	err     error
+	proxied bool // the API server was to hand it on to the controller, and has answered before
+}
 
 func (e *unreachableError) Error() string { return e.err.Error() }
 func (e *unreachableError) Unwrap() error { return e.err }
@@ -238,6 +241,8 @@ func whatToDo(err error, hint string) string {
 		return "check the certificate-authority of the kubeconfig's cluster, or --certificate-authority"
 	case errors.As(err, &unreachable) && strings.HasPrefix(err.Error(), "getting credentials: "):
 		return "the login of the kubeconfig's user failed: check its program and --user (kubectl auth whoami starts it, too)"
+	case errors.As(err, &unreachable) && unreachable.proxied:
+		return "the cluster answers, and the controller behind it does not: check that it runs and is ready, and its log; or run the command again"
 	case errors.As(err, &unreachable):
 		return "the cluster does not answer: check the network, the kubeconfig, --context and --server (kubectl cluster-info asks it)"
 	}
@@ -297,8 +302,8 @@ func (c *cluster) send(ctx context.Context, r request) ([]byte, error) {
 		request.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json"))
 	}
 	response, err := c.client.Do(request)
-	if err != nil {
-		return nil, &unreachableError{transportError(err)}
+	if err != nil { // no name has a colon, so that it tells the proxy's path
+		return nil, &unreachableError{err: transportError(err), proxied: strings.Contains(r.path, "/http:")}
 	}
 	defer func() { _ = response.Body.Close() }()
 	data, err := readBounded(response.Body, "the answer")

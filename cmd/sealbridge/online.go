@@ -30,9 +30,9 @@ func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error)
 	if err != nil {
 		return outcome{}, err
 	}
-	out := outcome{from: "unknown", to: to.String()}
-	current := func(text string) bool { return !n.force && to.current(n.memory, text) }
 	all := sealedValues(o)
+	out := outcome{from: "unknown", to: to.of(all)}
+	current := func(text string) bool { return !n.force && to.current(n.memory, text) }
 	for _, text := range all {
 		if current(text) {
 			out.kept++
@@ -125,12 +125,22 @@ func isNative(text string) bool {
 	return err == nil && info.Format == seal.FormatNative
 }
 
-// String names the keys for people.
-func (t target) String() string {
-	if t.native == nil {
-		return t.compat
+// of names for people the keys that these values are sealed to.
+func (t target) of(values []string) string {
+	native := "unknown"
+	if t.native != nil {
+		native = t.native.Fingerprint()
 	}
-	return strings.Join([]string{t.compat, t.native.Fingerprint()}, " ")
+	var names []string
+	for _, text := range values {
+		if isNative(text) {
+			names = append(names, native)
+		} else {
+			names = append(names, t.compat)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), " ")
 }
 
 // current says whether a value is known to be sealed to the newest key: one of the native format says so itself. It never

@@ -53,3 +53,38 @@ func TestTheDeprecatedFormatIsRewrappedWithARecoveryKey(t *testing.T) {
 		t.Error("more than the value has changed")
 	}
 }
+
+func TestWhatIsSealedAnewNamesTheKeysOfItsFormatsAlone(t *testing.T) {
+	t.Parallel()
+	pair, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := keyring.GenerateIdentity(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := func(to seal.Recipient) string {
+		text, err := seal.Seal(rand.Reader, to, seal.ClusterWide, "", "", []byte(canary))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	compat, native := sealed(seal.Compat(pair.Public())), sealed(seal.Native(identity.Recipient()))
+	both := target{compat: "SHA256:a", native: identity.Recipient()}
+	for _, c := range []struct {
+		to     target
+		values []string
+		want   string
+	}{
+		{both, []string{compat, compat}, "SHA256:a"},
+		{both, []string{native, native}, identity.Fingerprint()},
+		{target{compat: "SHA256:"}, []string{native, compat, native}, "SHA256: unknown"},
+		{target{compat: "SHA256:a"}, []string{native}, "unknown"},
+	} {
+		if got := c.to.of(c.values); got != c.want {
+			t.Errorf("%d values: %s, want %s", len(c.values), got, c.want)
+		}
+	}
+}

@@ -156,7 +156,10 @@ func newAPIServer(pair, old, expired *keyring.Pair, recipient string) *httptest.
 	addRotating(mux, service, pair, old)
 	mux.HandleFunc("GET /api/v1/namespaces/rubbish/secrets", answer(200, `{"items":["`+canary+`"]}`))
 	mux.HandleFunc("GET /api/v1/namespaces/empty/secrets", answer(200, `{"items":[]}`))
-	mux.HandleFunc("GET "+service+"hanging", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	mux.HandleFunc("GET "+service+"hanging", hang)
+	mux.HandleFunc("GET "+service+"hung", answer(200, `{"spec":{"ports":[{"name":"api"}]}}`))
+	mux.HandleFunc("GET "+service+"http:hung:api/proxy/", hang)
 	return httptest.NewServer(mux)
 }
 

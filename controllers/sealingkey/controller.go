@@ -217,7 +217,7 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		if key, ok := keys.ring.NewestRemote(); ok {
 			newest["held"] = key.Fingerprint()
 		}
-		log.FromContext(ctx).Info("sealing keys loaded", "keys", keys.ring.Len(), "newest", newest)
+		log.FromContext(ctx).Info("sealing keys loaded", "keys", keys.count(), "newest", newest)
 	}
 	if !c.leads() {
 		if c.forced.Swap(false) {

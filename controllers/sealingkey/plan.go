@@ -63,6 +63,21 @@ func load(secrets []corev1.Secret, order Order, held ...keyring.Member) keys {
 	return out
 }
 
+// count returns how many keys there are, those of single namespaces and of another holder among them. What stands for keys that a holder
+// has not shown is none.
+func (k keys) count() int {
+	n := 0
+	for _, l := range k.lineages {
+		for key := range l.ring.All() {
+			switch key.(type) {
+			case *keyring.Pair, *keyring.Identity, keyring.Remote:
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // parse reads the key of a Secret, of the kind that its labels say.
 func parse(s *corev1.Secret, order Order) (keyring.Member, error) {
 	created := s.CreationTimestamp.Time

@@ -57,6 +57,27 @@ func TestTheRingHoldsWhatCanBeUsedAndFaultsNameTheRest(t *testing.T) {
 	}
 }
 
+// unseen stands for the keys that a holder has not shown.
+type unseen struct{ keyring.Member }
+
+func (unseen) Fingerprint() string { return "unseen" }
+func (unseen) Since() time.Time    { return time.Time{} }
+
+func TestTheKeysOfNamespacesAreCountedAndWhatStandsForKeysIsNot(t *testing.T) {
+	t.Parallel()
+	identity, err := keyring.GenerateIdentity(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := *secretOf("own", pairOf(t, 0))
+	own.Labels[v1alpha1.LabelSealingKey] = v1alpha1.SealingKeyNamespaced
+	own.Annotations = map[string]string{v1alpha1.AnnotationKeyNamespaces: "a,b"}
+	keys := load([]corev1.Secret{*secretOf("common", pairOf(t, time.Hour)), own}, OrderCertNotBefore, identity, unseen{})
+	if n := keys.count(); n != 3 || len(keys.faults) != 0 {
+		t.Errorf("%d keys, %d faults", n, len(keys.faults))
+	}
+}
+
 func TestAFaultIsToldOnceForEachVersionOfItsSecret(t *testing.T) {
 	t.Parallel()
 	at := func(name, version string) fault {
