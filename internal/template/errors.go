@@ -39,7 +39,8 @@ type Error struct {
 	Kind     Kind
 	// Name is the function or key at fault, where there is one.
 	Name string
-	// Detail is a fixed phrase, for KindLimit only.
+	// Detail says more of KindLimit, KindSyntax and KindEvaluation, where more is known: in phrases of this package, which may name a
+	// function.
 	Detail string
 	// Line and Column are where in the source, from 1; zero when unknown.
 	Line, Column int
@@ -59,7 +60,7 @@ func (e *Error) Error() string {
 func (e *Error) what() string {
 	switch e.Kind {
 	case KindSyntax:
-		return "the syntax is wrong"
+		return explained("the syntax is wrong", e.Detail)
 	case KindUnknownFunction:
 		return fmt.Sprintf("function %q does not exist or is not allowed", e.Name)
 	case KindMissingKey:
@@ -73,8 +74,15 @@ func (e *Error) what() string {
 	case KindTimeout:
 		return "it takes too long"
 	default:
-		return "an expression cannot be evaluated"
+		return explained("an expression cannot be evaluated", e.Detail)
 	}
+}
+
+func explained(what, detail string) string {
+	if detail == "" {
+		return what
+	}
+	return what + ": " + detail
 }
 
 var (
@@ -90,7 +98,62 @@ var (
 	unknownFunction = regexp.MustCompile(`: function "([A-Za-z0-9_]+)" not defined$`)
 	missingKey      = regexp.MustCompile(`: map has no entry for key "([-._A-Za-z0-9]+)"$`)
 	builtinFailed   = regexp.MustCompile(`>: error calling ([a-z]+): `)
+	argumentsOf     = regexp.MustCompile(`>: wrong number of args for ([A-Za-z0-9_]+): want (at least )?(\d+) got (\d+)$`)
 )
+
+// phrase is what is told where a message of text/template begins so. The rest of it can quote the source or values.
+type phrase struct{ begins, told string }
+
+// syntaxPhrases are of what the parser says behind the position.
+func syntaxPhrases() []phrase {
+	return []phrase{
+		{"unclosed action", "an action is not closed"},
+		{"unclosed left paren", "a parenthesis is not closed"},
+		{"unexpected right paren", "a parenthesis is closed that was not opened"},
+		{"unclosed comment", "a comment is not closed"},
+		{"comment ends before closing delimiter", "a comment is not closed"},
+		{"unterminated ", "a quoted text is not closed"},
+		{"unexpected EOF", `an "if", "range", "with", "block" or "define" has no "end"`},
+		{"unexpected {{end}}", `an "end" ends nothing`},
+		{"unexpected {{else}}", `an "else" belongs to nothing`},
+		{"expected end; found {{else}}", `an "else" belongs to nothing`},
+		{"missing value for ", "an action or a parenthesis has no value"},
+		{"undefined variable ", "a variable is used that was not defined before"},
+		{"non executable command in pipeline ", `a "|" is followed by something else than a function`},
+		{"bad character ", `a name is followed by a character that it cannot have; read a key such as a-b by index . "a-b"`},
+		{"bad number syntax", `a number or name cannot be written so; read a key such as 1a by index . "1a"`},
+		{"unrecognized character in action", "an action has a character that means nothing there"},
+		{"{{break}} outside {{range}}", `a "break" stands outside of "range"`},
+		{"{{continue}} outside {{range}}", `a "continue" stands outside of "range"`},
+		{"unexpected ", "an action has something that means nothing there"}, // after those above that begin so
+	}
+}
+
+// evaluationPhrases are of what the evaluator says behind the expression.
+func evaluationPhrases() []phrase {
+	return []phrase{
+		{"can't evaluate field ", "a field is read of a value that has none"},
+		{"nil pointer evaluating ", "a field is read of a value that is not there"},
+		{"range can't iterate over ", `"range" is given a value that is no list, map or number`},
+		{"template ", `"template" calls one that is not defined`},
+		{"wrong type for value; ", "a function is given a value of another type than it takes"},
+		{"expected integer; ", "a function is given a value of another type than it takes"},
+		{"expected string; ", "a function is given a value of another type than it takes"},
+		{"expected bool; ", "a function is given a value of another type than it takes"},
+		{"can't give argument to non-function ", "a value is used as if it were a function"},
+		{"nil is not a command", "nil alone cannot be printed"},
+	}
+}
+
+// tell returns what is told of a message, or nothing.
+func tell(phrases []phrase, message string) string {
+	for _, p := range phrases {
+		if strings.HasPrefix(message, p.begins) {
+			return p.told
+		}
+	}
+	return ""
+}
 
 // How long names may be that are told of.
 const (
@@ -110,6 +173,8 @@ func syntaxError(err error) *Error {
 	e.Line, e.Column = place(positionOf, text)
 	if m := unknownFunction.FindStringSubmatch(text); m != nil && len(m[1]) <= maxFunctionName {
 		e.Kind, e.Name = KindUnknownFunction, m[1]
+	} else if at := positionOf.FindStringIndex(text); at != nil {
+		e.Detail = tell(syntaxPhrases(), strings.TrimPrefix(text[at[1]:], " "))
 	}
 	return e
 }
@@ -137,9 +202,23 @@ func executionError(m *meter, err error) *Error {
 			}
 		} else if found := missingKey.FindStringSubmatch(text); found != nil && len(found[1]) <= maxKeyName {
 			e.Kind, e.Name = KindMissingKey, found[1]
+		} else {
+			e.Detail = evaluation(text)
 		}
 	}
 	return e
+}
+
+// evaluation says more of what the evaluator said, which follows the expression.
+func evaluation(text string) string {
+	if m := argumentsOf.FindStringSubmatch(text); m != nil && len(m[1]) <= maxFunctionName {
+		return fmt.Sprintf("arguments of function %q: %s%s wanted, %s given", m[1], m[2], m[3], m[4])
+	}
+	_, said, _ := strings.Cut(text, ">: ")
+	if strings.HasSuffix(said, " is not a method but has arguments") {
+		return "a value is used as if it were a function"
+	}
+	return tell(evaluationPhrases(), said)
 }
 
 func place(re *regexp.Regexp, text string) (line, column int) {

@@ -150,6 +150,53 @@ func TestTheFunctionsOfSprigAreKnownOneByOne(t *testing.T) {
 	}
 }
 
+func TestAFaultOfSyntaxOrEvaluationSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	const syntax, evaluation = "the syntax is wrong: ", "an expression cannot be evaluated: "
+	for text, want := range map[string]string{
+		`{{ .password`:       `line 1: ` + syntax + `an action is not closed`,
+		"\n{{ (.password }}": `line 2: ` + syntax + `a parenthesis is not closed`,
+		`{{ .password) }}`:   `line 1: ` + syntax + `a parenthesis is closed that was not opened`,
+		`{{/* .password }}`:  `line 1: ` + syntax + `a comment is not closed`,
+		`{{/* a */ .host}}`:  `line 1: ` + syntax + `a comment is not closed`,
+		`{{ "canary }}`:      `line 1: ` + syntax + `a quoted text is not closed`,
+		"{{ `canary }}":      `line 1: ` + syntax + `a quoted text is not closed`,
+		`{{ 'canary }}`:      `line 1: ` + syntax + `a quoted text is not closed`,
+		`{{ if .password }}`: `line 1: ` + syntax + `an "if", "range", "with", "block" or "define" has no "end"`,
+		`{{ end }}`:          `line 1: ` + syntax + `an "end" ends nothing`,
+		`{{ else }}`:         `line 1: ` + syntax + `an "else" belongs to nothing`,
+		`{{ if .password }}{{ else }}{{ else }}{{ end }}`: `line 1: ` + syntax + `an "else" belongs to nothing`,
+		`{{ if }}{{ end }}`:     `line 1: ` + syntax + `an action or a parenthesis has no value`,
+		`{{ $canary }}`:         `line 1: ` + syntax + `a variable is used that was not defined before`,
+		`{{ .password | "a" }}`: `line 1: ` + syntax + `a "|" is followed by something else than a function`,
+		`{{ .tls-crt }}`:        `line 1: ` + syntax + `a name is followed by a character that it cannot have; read a key such as a-b by index . "a-b"`,
+		`{{ .1canary }}`:        `line 1: ` + syntax + `a number or name cannot be written so; read a key such as 1a by index . "1a"`,
+		"{{ \x01 }}":            `line 1: ` + syntax + `an action has a character that means nothing there`,
+		`{{ .a || .b }}`:        `line 1: ` + syntax + `an action has something that means nothing there`,
+		`{{ break }}`:           `line 1: ` + syntax + `a "break" stands outside of "range"`,
+		`{{ continue }}`:        `line 1: ` + syntax + `a "continue" stands outside of "range"`,
+
+		`{{ .password.canary }}`:                   `line 1, column 12: ` + evaluation + `a field is read of a value that has none`,
+		`{{ (fromJson "{\"a\":null}").a.canary }}`: `line 1, column 13: ` + evaluation + `a field is read of a value that is not there`,
+		`{{ range .password }}{{ end }}`:           `line 1, column 9: ` + evaluation + `"range" is given a value that is no list, map or number`,
+		`{{ template "canary" }}`:                  `line 1, column 12: ` + evaluation + `"template" calls one that is not defined`,
+		`{{ repeat .password "a" }}`:               `line 1, column 10: ` + evaluation + `a function is given a value of another type than it takes`,
+		`{{ repeat "canary" "a" }}`:                `line 1, column 10: ` + evaluation + `a function is given a value of another type than it takes`,
+		`{{ lower 1 }}`:                            `line 1, column 9: ` + evaluation + `a function is given a value of another type than it takes`,
+		`{{ ternary "a" "b" "canary" }}`:           `line 1, column 19: ` + evaluation + `a function is given a value of another type than it takes`,
+		`{{ b64dec }}`:                             `line 1, column 3: ` + evaluation + `arguments of function "b64dec": 1 wanted, 0 given`,
+		`{{ printf }}`:                             `line 1, column 3: ` + evaluation + `arguments of function "printf": at least 1 wanted, 0 given`,
+		`{{ .password 1 }}`:                        `line 1, column 3: ` + evaluation + `a value is used as if it were a function`,
+		`{{ "canary" 1 }}`:                         `line 1, column 3: ` + evaluation + `a value is used as if it were a function`,
+		`{{ nil }}`:                                `line 1, column 3: ` + evaluation + `nil alone cannot be printed`,
+		`{{ define "a" }}{{ .x.y }}{{ end }}{{ template "a" (dict "x" .password) }}`: `line 1, column 21: ` + evaluation + `a field is read of a value that has none`,
+	} {
+		if _, err := render(t, template.Options{}, text); err == nil || err.Error() != `template "key" at `+want {
+			t.Errorf("%s:\n got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
 func TestFailuresNeverShowAValue(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
