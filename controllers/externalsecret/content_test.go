@@ -182,6 +182,11 @@ func TestContentIsRendered(t *testing.T) {
 			{Literal: ptr.To("a: eA=="), ValuesDecodingStrategy: esv1.DecodingBase64}}}, data: map[string]string{"a": "x"}},
 		"a literal that is no map": {template: &esv1.Template{TemplateFrom: []esv1.TemplateFrom{{Literal: ptr.To("{{ .password }}")}}},
 			err: "does not make a YAML map of strings"},
+		"a literal whose aliases are few": {template: &esv1.Template{TemplateFrom: []esv1.TemplateFrom{{Literal: ptr.To("a: &a {{ .user }}\nb: *a")}}},
+			data: map[string]string{"a": "app", "b": "app"}},
+		"a literal whose aliases make gigabytes": {template: &esv1.Template{TemplateFrom: []esv1.TemplateFrom{
+			{Literal: ptr.To(`a: &a {{ repeat 400000 "x" }}{{ range until 30000 }}{{ print "\n" . ": *a" }}{{ end }}`)}}},
+			err: "spec.target.template.templateFrom[0].literal makes YAML whose aliases expand to more than a Secret holds"},
 		"metadata is rendered": {template: &esv1.Template{Metadata: esv1.TemplateMetadata{Labels: map[string]string{"u": "{{ .user }}"}, Annotations: map[string]string{"v": "{{ .n }}"}}},
 			data: map[string]string{"user": "app", "password": secretValue, "n": "1"}, labels: map[string]string{"u": "app"}, notes: map[string]string{"v": "1"}},
 		"a key that is missing":       {template: &esv1.Template{Data: map[string]string{"x": "{{ .password }}{{ .missing }}"}}, err: `no key "missing"`},

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/aliases"
 	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -105,6 +106,9 @@ func (c *content) fillFrom(ctx context.Context, r *template.Renderer, p part, te
 	entries := map[string]string{p.key: string(out)}
 	if p.key == "" {
 		entries = nil
+		if !aliases.Fit(out, template.DefaultMaxOutput) {
+			return providers.Errorf(providers.ErrInvalid, "%s makes YAML whose aliases expand to more than a Secret holds; write the values out that shall be there", p.path)
+		}
 		if err := yaml.Unmarshal(out, &entries); err != nil {
 			// The parser's own error quotes what it read.
 			return providers.Errorf(providers.ErrInvalid, "%s does not make a YAML map of strings; quote its values (with toYaml, say)", p.path)

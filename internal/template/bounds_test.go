@@ -156,6 +156,7 @@ func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 		{"versions", `{{ $x := semver (repeat %d "1") }}`, 1024, 1025, asks("semver"), ""},
 		{"constraints", `{{ $x := semverCompare (repeat %d "1") "1.0.0" }}`, 1024, 1025, asks("semverCompare"), ""},
 		{"documents", `{{ $x := fromYaml (repeat %d " ") }}`, 1 << 20, 1<<20 + 1, asks("fromYaml"), ""},
+		{"aliases", `{{ $x := fromYaml (print "a: &a " (repeat 1048000 "x") "\nb: [" (repeat %d "*a,") "]") }}`, 2, 50, asks("fromYaml"), ""},
 		{"keys", `{{ $x := jwkPublicKeyPem (repeat %d " ") }}`, 16_384, 16_385, asks("jwkPublicKeyPem"), ""},
 		{"expressions", `{{ $x := regexMatch (repeat %d "a") "a" }}`, 4096, 4097, asks("regexMatch"), ""},
 		{"expressions times text", `{{ $x := regexMatch (repeat 4096 "a") (repeat %d "b") }}`, 65_472, 65_536, asks("regexMatch"), ""},

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+
+	"github.com/sealbridge/sealbridge/internal/aliases"
 )
 
 // guard looks at the arguments of a function whose result or effort is not about as large as they are, before it runs:
@@ -58,11 +60,12 @@ func guards() map[string]guard {
 		g[name] = eachString(maxVersion)
 	}
 	for _, name := range []string{
-		"fromJson", "mustFromJson", "fromYaml", "filterPEM", "filterCertChain", "certSANs",
+		"fromJson", "mustFromJson", "filterPEM", "filterCertChain", "certSANs",
 		"pemTruststoreToPKCS12", "pemTruststoreToPKCS12Pass",
 	} {
 		g[name] = eachString(maxDocument)
 	}
+	g["fromYaml"] = guardYAML
 	for _, name := range []string{"pkcs12key", "pkcs12keyPass", "pkcs12cert", "pkcs12certPass"} {
 		g[name] = guardPKCS12
 	}
@@ -92,6 +95,17 @@ func eachString(limit int64) guard {
 		}
 		return nil
 	}
+}
+
+// guardYAML bounds a document also by what its aliases make of it.
+func guardYAML(m *meter, args []reflect.Value) error {
+	if err := eachString(maxDocument)(m, args); err != nil {
+		return err
+	}
+	if !aliases.Fit([]byte(args[0].String()), maxValue) {
+		return m.fits(maxValue + 1)
+	}
+	return nil
 }
 
 // guardKey bounds documents, and more tightly the key among them: work on a key grows with the cube of its size.

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/aliases"
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
@@ -30,6 +31,9 @@ type kubeconfig struct {
 		Key         []byte `json:"client-key-data"`
 	}
 }
+
+// maxKubeconfig is what a Secret holds.
+const maxKubeconfig = 1 << 20
 
 // entry is one of a list of a kubeconfig.
 type entry struct {
@@ -52,6 +56,9 @@ func readKubeconfig(raw []byte) (kubeconfig, error) {
 		Contexts []entry `json:"contexts"`
 		Clusters []entry `json:"clusters"`
 		Users    []entry `json:"users"`
+	}
+	if !aliases.Fit(raw, maxKubeconfig) {
+		return k, invalid("has aliases that expand to more than 1 MiB; write out what they name")
 	}
 	if yaml.Unmarshal(raw, &doc) != nil {
 		return k, invalid("is not a kubeconfig")

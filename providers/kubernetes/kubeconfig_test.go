@@ -120,6 +120,7 @@ func TestAKubeconfigCannotReachOutOfItself(t *testing.T) {
 		"no YAML":                     {canary + ": [", "is not a kubeconfig"},
 		"nothing":                     {"", "has no current-context"},
 		"a list":                      {"[" + canary + "]", "is not a kubeconfig"},
+		"aliases that make gigabytes": {"a: &a " + strings.Repeat("x", 400_000) + "\nb: [" + strings.Repeat("*a,", 20_000) + "]\n" + kubeconfig(at, "token: x"), "has aliases that expand to more than 1 MiB; write out what they name"},
 		"another context":             {strings.Replace(kubeconfig(at, "token: x"), "current-context: here", "current-context: "+canary, 1), "has no current-context that is among"},
 		"no such cluster":             {strings.ReplaceAll(kubeconfig(at, "token: x"), "name: right", "name: left"), "does not have the cluster"},
 		"no such user":                {strings.Replace(kubeconfig(at, "token: x"), "name: me", "name: you", 1), "does not have the user"},

@@ -1,0 +1,41 @@
+// Package aliases bounds what the aliases of a YAML text make of it. The parser shares what an alias names; JSON, to which
+// sigs.k8s.io/yaml converts on its way, holds a copy of it in each place, and so a kilobyte can name a gigabyte.
+package aliases
+
+import (
+	"bytes"
+
+	"go.yaml.in/yaml/v2"
+)
+
+// Fit reports whether the first document of a text, as sigs.k8s.io/yaml reads it, stays within most bytes once what its aliases
+// name is copied to where they name it. Of a text that cannot be read it reports true: whoever reads it refuses it.
+func Fit(text []byte, most int) bool {
+	var value any
+	if !bytes.Contains(text, []byte("*")) || yaml.Unmarshal(text, &value) != nil {
+		return true
+	}
+	return fit(value, &most)
+}
+
+// fit takes what a value has from what is left, and stops when nothing is.
+func fit(value any, left *int) bool {
+	*left--
+	switch v := value.(type) {
+	case string:
+		*left -= len(v)
+	case []any:
+		for _, element := range v {
+			if !fit(element, left) {
+				return false
+			}
+		}
+	case map[any]any:
+		for key, element := range v {
+			if !fit(key, left) || !fit(element, left) {
+				return false
+			}
+		}
+	}
+	return *left >= 0
+}

@@ -1,0 +1,41 @@
+package aliases_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sealbridge/sealbridge/internal/aliases"
+)
+
+func TestATextFitsWhenAllThatItsAliasesNameDoes(t *testing.T) {
+	t.Parallel()
+	const most = 1000
+	long := strings.Repeat("x", 100)
+	for text, want := range map[string]bool{
+		"":                            true,
+		"a: &a " + long + "\nb: *a\n": true,
+		"a: &a " + long + "\nb: &b [*a, *a, *a]\nc: [*b]\n":                true,
+		"a: &a " + long + "\nb: &b [*a, *a, *a]\nc: [*b, *b]\n":            false,
+		"a: &a " + long + "\nb: [" + strings.Repeat("*a,", 10) + "]\n":     false,
+		"a: &a {k: " + long + "}\nb: [" + strings.Repeat("*a,", 10) + "]":  false,
+		"- &a " + long + "\n" + strings.Repeat("- {*a : 1}\n", 10):         false, // as a key
+		"a: &a {k: " + long + "}\nb: {<<: *a}\nc: '*'\n":                   true,
+		"a: &a [" + strings.Repeat("1,", 200) + "]\nb: [*a, *a, *a, *a]\n": false,
+		strings.Repeat(long, 20):                                           true, // without an alias nothing grows
+		"a: *none\n":                                                       true, // whoever reads it refuses it
+		"a: &a [*a]\n":                                                     true,
+	} {
+		if got := aliases.Fit([]byte(text), most); got != want {
+			t.Errorf("%s: %t", text, got)
+		}
+	}
+}
+
+func TestABoundIsTheLastSizeThatFits(t *testing.T) {
+	t.Parallel()
+	// A list, two texts of four bytes, and one for each of the three.
+	text := []byte("[&a four, *a]")
+	if aliases.Fit(text, 10) || !aliases.Fit(text, 11) {
+		t.Error("eleven bytes are counted otherwise")
+	}
+}
