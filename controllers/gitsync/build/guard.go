@@ -3,6 +3,7 @@ package build
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"path"
 	"regexp"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sealbridge/sealbridge/internal/aliases"
 	"github.com/sealbridge/sealbridge/internal/manifest"
 )
 
@@ -181,7 +183,10 @@ func (g *guard) patch(field, inline, p string, either bool) {
 }
 
 func (g *guard) patchText(field string, text []byte) {
-	if err := checkYAML("", text); err != nil {
+	if err := checkYAML("", text); errors.Is(err, manifest.ErrTooLarge) {
+		g.refuse(field, "is YAML whose aliases expand to more than is allowed; write out what they name")
+		return
+	} else if err != nil {
 		g.refuse(field, "is not valid YAML")
 		return
 	}
@@ -194,6 +199,9 @@ func (g *guard) patchText(field string, text []byte) {
 func copies(text []byte) bool {
 	data := bytes.TrimSpace(text)
 	if len(data) > 0 && data[0] != '[' {
+		if !aliases.Fit(data, maxUnfolded) {
+			return false // it is refused where kustomize reads it as YAML
+		}
 		var err error
 		if data, err = yaml.YAMLToJSON(data); err != nil {
 			return false
@@ -266,8 +274,10 @@ func (g *guard) pluginFields(field string, value any) {
 		for key, item := range value {
 			text, isText := item.(string)
 			switch strings.ToLower(key) {
-			case "path", "paths", "file", "files", "env", "envs", "targetfilepath":
-				g.pluginPath(field+"."+key, item)
+			case "path", "paths":
+				g.pluginPath(field+"."+key, item, true)
+			case "file", "files", "env", "envs", "targetfilepath":
+				g.pluginPath(field+"."+key, item, false)
 			case "patch", "patches", "jsonop":
 				if isText {
 					g.patchText(field+"."+key, []byte(text))
@@ -282,7 +292,8 @@ func (g *guard) pluginFields(field string, value any) {
 	}
 }
 
-func (g *guard) pluginPath(field string, value any) {
+// pluginPath checks a path, whose file kustomize reads as YAML when it is that of a patch.
+func (g *guard) pluginPath(field string, value any, isPatch bool) {
 	switch value := value.(type) {
 	case string:
 		p := value
@@ -298,15 +309,23 @@ func (g *guard) pluginPath(field string, value any) {
 		if ok, err := g.fs.reader.exists(name); err != nil || !ok || g.fs.reader.isFolder(name) {
 			return
 		}
-		if f, err := g.fs.reader.read(name); err == nil && copies(f.data) {
+		f, err := g.fs.reader.read(name)
+		switch {
+		case err != nil:
+		case isPatch:
+			g.patchText(field, f.data)
+		case copies(f.data):
 			g.refuse(field, "uses the JSON patch operation copy, which is refused")
 		}
 	case []any:
 		for _, item := range value {
-			g.pluginPath(field, item)
+			g.pluginPath(field, item, isPatch)
 		}
 	}
 }
+
+// maxUnfolded is how large a list may be once its aliases are copied: as large as a stream of manifests.
+const maxUnfolded = 16 << 20
 
 // checkYAML refuses YAML that cannot be read or that unfolds beyond the limits, before kustomize sees it: kustomize
 // copies what aliases name without a bound. A list, which a JSON patch is, is not an object and yet fine.
@@ -315,7 +334,7 @@ func checkYAML(name string, data []byte) error {
 	if err == nil {
 		return nil
 	}
-	if !bytes.Contains(data, []byte("\n---")) {
+	if !bytes.Contains(data, []byte("\n---")) && aliases.Fit(data, maxUnfolded) {
 		var list []any
 		if yaml.Unmarshal(data, &list) == nil && list != nil {
 			return nil

@@ -27,6 +27,7 @@ func TestWhatCannotBeBuiltIsRefusedByFile(t *testing.T) {
 	for i := 'b'; i < 'k'; i++ {
 		bomb += string(i) + ": &" + string(i) + " [" + strings.Repeat("*"+string(i-1)+",", 10) + "]\n"
 	}
+	long := "- &a " + strings.Repeat("x", 400_000) + "\n" + strings.Repeat("- *a\n", 20_000)
 	kustomization := func(text string, more ...string) map[string]string {
 		files := map[string]string{"apps/kustomization.yaml": text, "apps/cm.yaml": configMap, "outside.yaml": configMap}
 		for i := 0; i+1 < len(more); i += 2 {
@@ -97,27 +98,31 @@ func TestWhatCannotBeBuiltIsRefusedByFile(t *testing.T) {
 			"apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: x}\npath: https://example.com/x\n"), says: remote},
 		"a plugin's remote file, inline": {files: kustomization("generators:\n- |\n  {apiVersion: builtin, kind: SecretGenerator, metadata: {name: x}, files: ['k=https://example.com/x']}\n"), says: remote},
 
-		"an exec plugin":              {files: kustomization("generators:\n- |\n  apiVersion: x/v1\n  kind: Y\n  metadata:\n    name: z\n    annotations: {config.kubernetes.io/function: 'exec: {path: /bin/sh}'}\n"), says: "plugins are programs and are never run"},
-		"a plugin from a folder":      {files: kustomization("transformers: [t]\n", "apps/t/kustomization.yaml", "resources: [x.yaml]\n"), says: "transformers[0] names a folder"},
-		"a helm chart":                {files: kustomization("helmCharts: [{name: x}]\n"), says: "helmCharts is refused"},
-		"an old helm chart":           {files: kustomization("helmChartInflationGenerator: [{chartName: x}]\n"), says: "refused"},
-		"a helm plugin":               {files: kustomization("generators:\n- |\n  {apiVersion: builtin, kind: HelmChartInflationGenerator, metadata: {name: x}, name: y}\n"), says: "of a kind that is refused"},
-		"openapi":                     {files: kustomization("resources: [cm.yaml]\nopenapi: {path: cm.yaml}\n"), says: "openapi is refused"},
-		"crds":                        {files: kustomization("resources: [cm.yaml]\ncrds: [cm.yaml]\n"), says: "crds is refused"},
-		"a copying patch":             {files: kustomization("resources: [cm.yaml]\npatches:\n- target: {kind: ConfigMap}\n  patch: |\n    [{\"op\":\"copy\",\"from\":\"/data\",\"path\":\"/data/x\"}]\n"), says: "operation copy"},
-		"a copying patch in a file":   {files: kustomization("resources: [cm.yaml]\npatches:\n- target: {kind: ConfigMap}\n  path: p.yaml\n", "apps/p.yaml", "- op: copy\n  from: /data\n  path: /data/x\n"), says: "operation copy"},
-		"a copying patch of a plugin": {files: kustomization("resources: [cm.yaml]\ntransformers:\n- |\n  {apiVersion: builtin, kind: PatchJson6902Transformer, metadata: {name: x}, target: {kind: ConfigMap, name: settings}, jsonOp: '[{\"op\":\"copy\"}]'}\n"), says: "operation copy"},
-		"an unfolding resource":       {files: kustomization("resources: [b.yaml]\n", "apps/b.yaml", bomb), says: "apps/b.yaml: document 1"},
-		"an unfolding kustomization":  {files: kustomization(bomb), says: "apps/kustomization.yaml: document 1"},
-		"an anchor in itself":         {files: kustomization("resources: [b.yaml]\n", "apps/b.yaml", "apiVersion: v1\nkind: X\nmetadata: {name: a}\na: &a [*a]\n"), says: "apps/b.yaml: document 1"},
-		"an unknown field":            {files: kustomization("resource: [cm.yaml]\n"), says: "apps/kustomization.yaml is not a kustomization: it has the unknown field resource"},
-		"a wrong type":                {files: kustomization("resources: " + canary + "\n"), says: "a field has a value of the wrong type"},
-		"a cycle":                     {files: kustomization("resources: [../base]\n", "base/kustomization.yaml", "resources: [../apps]\n"), says: "its bases lead back to it"},
-		"two kustomizations":          {files: kustomization("resources: [cm.yaml]\n", "apps/kustomization.yml", "resources: [cm.yaml]\n"), says: "several kustomization files"},
-		"two of a name":               {files: kustomization("resources: [cm.yaml, cm2.yaml]\n", "apps/cm2.yaml", configMap), says: "two resources have the same id"},
-		"no target":                   {files: kustomization("resources: [cm.yaml]\npatches:\n- path: p.yaml\n", "apps/p.yaml", strings.ReplaceAll(secret, "payment", "nobody")), says: "no resource Secret.v1.[noGrp]/nobody"},
-		"a broken generator":          {files: kustomization("secretGenerator:\n- {name: g, literals: ['" + canary + "']}\n"), says: "run kustomize build there to see why"},
-		"an empty one":                {files: kustomization("# nothing\n"), says: "apps/kustomization.yaml is empty"},
+		"an exec plugin":            {files: kustomization("generators:\n- |\n  apiVersion: x/v1\n  kind: Y\n  metadata:\n    name: z\n    annotations: {config.kubernetes.io/function: 'exec: {path: /bin/sh}'}\n"), says: "plugins are programs and are never run"},
+		"a plugin from a folder":    {files: kustomization("transformers: [t]\n", "apps/t/kustomization.yaml", "resources: [x.yaml]\n"), says: "transformers[0] names a folder"},
+		"a helm chart":              {files: kustomization("helmCharts: [{name: x}]\n"), says: "helmCharts is refused"},
+		"an old helm chart":         {files: kustomization("helmChartInflationGenerator: [{chartName: x}]\n"), says: "refused"},
+		"a helm plugin":             {files: kustomization("generators:\n- |\n  {apiVersion: builtin, kind: HelmChartInflationGenerator, metadata: {name: x}, name: y}\n"), says: "of a kind that is refused"},
+		"openapi":                   {files: kustomization("resources: [cm.yaml]\nopenapi: {path: cm.yaml}\n"), says: "openapi is refused"},
+		"crds":                      {files: kustomization("resources: [cm.yaml]\ncrds: [cm.yaml]\n"), says: "crds is refused"},
+		"a copying patch":           {files: kustomization("resources: [cm.yaml]\npatches:\n- target: {kind: ConfigMap}\n  patch: |\n    [{\"op\":\"copy\",\"from\":\"/data\",\"path\":\"/data/x\"}]\n"), says: "operation copy"},
+		"a copying patch in a file": {files: kustomization("resources: [cm.yaml]\npatches:\n- target: {kind: ConfigMap}\n  path: p.yaml\n", "apps/p.yaml", "- op: copy\n  from: /data\n  path: /data/x\n"), says: "operation copy"},
+		"a patch that unfolds":      {files: kustomization("resources: [cm.yaml]\npatches:\n- target: {kind: ConfigMap}\n  path: p.yaml\n", "apps/p.yaml", long), says: "patches[0].path is YAML whose aliases expand to more than is allowed; write out what they name"},
+		"one that is a second text": {files: kustomization("resources: [cm.yaml]\npatches:\n- target: {kind: ConfigMap}\n  path: p.yaml\n", "apps/p.yaml", long+"...\n- x\n"), says: "patches[0].path is not valid YAML"},
+		"a plugin's that unfolds":   {files: kustomization("resources: [cm.yaml]\ntransformers:\n- |\n  {apiVersion: builtin, kind: PatchJson6902Transformer, metadata: {name: x}, target: {kind: ConfigMap, name: settings}, path: p.yaml}\n", "apps/p.yaml", long), says: "transformers[0].path is YAML whose aliases expand"},
+		"files of a plugin that unfold and are no YAML there": {files: kustomization("generators:\n- |\n  {apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: x}, files: [p.txt], path: ../../p}\n", "apps/p.txt", long), says: "path leads out"},
+		"a copying patch of a plugin":                         {files: kustomization("resources: [cm.yaml]\ntransformers:\n- |\n  {apiVersion: builtin, kind: PatchJson6902Transformer, metadata: {name: x}, target: {kind: ConfigMap, name: settings}, jsonOp: '[{\"op\":\"copy\"}]'}\n"), says: "operation copy"},
+		"an unfolding resource":                               {files: kustomization("resources: [b.yaml]\n", "apps/b.yaml", bomb), says: "apps/b.yaml: document 1"},
+		"an unfolding kustomization":                          {files: kustomization(bomb), says: "apps/kustomization.yaml: document 1"},
+		"an anchor in itself":                                 {files: kustomization("resources: [b.yaml]\n", "apps/b.yaml", "apiVersion: v1\nkind: X\nmetadata: {name: a}\na: &a [*a]\n"), says: "apps/b.yaml: document 1"},
+		"an unknown field":                                    {files: kustomization("resource: [cm.yaml]\n"), says: "apps/kustomization.yaml is not a kustomization: it has the unknown field resource"},
+		"a wrong type":                                        {files: kustomization("resources: " + canary + "\n"), says: "a field has a value of the wrong type"},
+		"a cycle":                                             {files: kustomization("resources: [../base]\n", "base/kustomization.yaml", "resources: [../apps]\n"), says: "its bases lead back to it"},
+		"two kustomizations":                                  {files: kustomization("resources: [cm.yaml]\n", "apps/kustomization.yml", "resources: [cm.yaml]\n"), says: "several kustomization files"},
+		"two of a name":                                       {files: kustomization("resources: [cm.yaml, cm2.yaml]\n", "apps/cm2.yaml", configMap), says: "two resources have the same id"},
+		"no target":                                           {files: kustomization("resources: [cm.yaml]\npatches:\n- path: p.yaml\n", "apps/p.yaml", strings.ReplaceAll(secret, "payment", "nobody")), says: "no resource Secret.v1.[noGrp]/nobody"},
+		"a broken generator":                                  {files: kustomization("secretGenerator:\n- {name: g, literals: ['" + canary + "']}\n"), says: "run kustomize build there to see why"},
+		"an empty one":                                        {files: kustomization("# nothing\n"), says: "apps/kustomization.yaml is empty"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
