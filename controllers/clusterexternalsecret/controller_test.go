@@ -1,13 +1,19 @@
 package clusterexternalsecret_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -83,10 +89,51 @@ func TestAnExternalSecretOfSomebodyElseIsLeftAloneUntilItIsGone(t *testing.T) {
 	if es := w.externalSecret(taken, "db"); es.ResourceVersion != foreign.ResourceVersion {
 		t.Error("it was written to")
 	}
+	// A namespace that is selected no more fails no more.
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: taken}}
+	failed := func(n int) {
+		t.Helper()
+		w.eventually(fmt.Sprintf("%d namespaces failed", n), func() error {
+			if got := w.provisioned(free).Status.FailedNamespaces; len(got) != n {
+				return fmt.Errorf("they are %+v", got)
+			}
+			return nil
+		})
+	}
+	change(w, namespace, func(ns *corev1.Namespace) { delete(ns.Labels, "ces") })
+	failed(0)
+	change(w, namespace, func(ns *corev1.Namespace) { ns.Labels["ces"] = w.name })
+	failed(1)
 	if err := w.c.Delete(t.Context(), foreign); err != nil {
 		t.Fatal(err)
 	}
 	w.provisioned(free, taken)
+}
+
+func TestOfTwoThatWantOneExternalSecretTheSecondHasItWhenTheFirstIsGone(t *testing.T) {
+	w := newWorld(t)
+	ns := w.namespace(w.mine())
+	first, second := w.ces(func(ces *esv1.ClusterExternalSecret) { ces.Name += "-first" }), w.ces()
+	w.create(first)
+	w.eventually("the first has it", func() error {
+		return w.c.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "db"}, &esv1.ExternalSecret{})
+	})
+	es := w.externalSecret(ns, "db")
+	w.create(second)
+	const why = "external secret already exists in namespace: it is not controlled by this ClusterExternalSecret and was left alone; remove it, or set another spec.externalSecretName"
+	if f := w.provisioned().Status.FailedNamespaces; len(f) != 1 || f[0].Reason != why {
+		t.Errorf("failed: %+v", f)
+	}
+	if now := w.externalSecret(ns, "db"); now.ResourceVersion != es.ResourceVersion {
+		t.Errorf("the ExternalSecret of the first was written: it belongs to %+v", now.OwnerReferences)
+	}
+	if err := w.c.Delete(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	w.provisioned(ns)
+	if now := w.externalSecret(ns, "db"); now.UID == es.UID || !metav1.IsControlledBy(now, second) {
+		t.Errorf("it belongs to %+v", now.OwnerReferences)
+	}
 }
 
 func TestForceSyncIsMirroredAndLabelsOfOthersStay(t *testing.T) {
@@ -213,17 +260,18 @@ func TestASelectorThatIsNoneIsSaidAndChangesNothing(t *testing.T) {
 	}
 }
 
-// A Secret that both names stand for is there all the time.
+// A Secret that both names stand for is there all the time, and goes when the namespace is selected no more.
 func TestARenameKeepsATargetOfTheSameName(t *testing.T) {
 	w := newWorld(t)
 	ns := w.namespace(w.mine())
 	ces := w.ces(func(ces *esv1.ClusterExternalSecret) { ces.Spec.ExternalSecretSpec.Target.Name = "target" })
 	w.create(ces)
 	w.provisioned(ns)
-	es := w.externalSecret(ns, "db")
-	target := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "target", OwnerReferences: []metav1.OwnerReference{
-		{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret", Name: es.Name, UID: es.UID, Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)},
-	}}}
+	of := func(es *esv1.ExternalSecret) []metav1.OwnerReference {
+		return []metav1.OwnerReference{{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret", Name: es.Name, UID: es.UID,
+			Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}}
+	}
+	target := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "target", OwnerReferences: of(w.externalSecret(ns, "db"))}}
 	w.create(target)
 	uid := target.UID
 	change(w, ces, func(ces *esv1.ClusterExternalSecret) { ces.Spec.ExternalSecretName = "renamed" })
@@ -233,4 +281,88 @@ func TestARenameKeepsATargetOfTheSameName(t *testing.T) {
 	if err := w.c.Get(t.Context(), client.ObjectKeyFromObject(target), target); err != nil || target.UID != uid || len(target.OwnerReferences) > 0 {
 		t.Errorf("the target: %v, owners %v", err, target.OwnerReferences)
 	}
+	change(w, target, func(secret *corev1.Secret) { secret.OwnerReferences = of(w.externalSecret(ns, "renamed")) })
+	change(w, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, func(ns *corev1.Namespace) { delete(ns.Labels, "ces") })
+	w.absent(ns, "renamed")
+	w.gone(target)
+}
+
+func TestAChangeIsOneWriteToEachExternalSecret(t *testing.T) {
+	w := newWorld(t)
+	ns := w.namespace(w.mine())
+	ces := w.ces()
+	w.create(ces)
+	w.provisioned(ns)
+	// The fields that a create has set are handed to those that are applied, once.
+	for _, revision := range []struct {
+		key    string
+		writes int
+	}{{"first", 3}, {"second", 1}, {"third", 1}} {
+		w.written()
+		change(w, ces, func(ces *esv1.ClusterExternalSecret) {
+			ces.Spec.ExternalSecretSpec.Data[0].RemoteRef.Key = revision.key
+		})
+		w.provisioned(ns)
+		writes := slices.DeleteFunc(w.written(), func(s string) bool { return !strings.HasSuffix(s, "/externalsecrets/db") })
+		if got := w.externalSecret(ns, "db").Spec.Data[0].RemoteRef.Key; got != revision.key || len(writes) != revision.writes {
+			t.Errorf("the %s change made the key %s with %d writes, want %d: %v", revision.key, got, len(writes), revision.writes, writes)
+		}
+	}
+}
+
+// An ExternalSecret that changes is refreshed at once, which writes its status.
+func TestAnExternalSecretThatIsReportedOnMeanwhileIsChangedAllTheSame(t *testing.T) {
+	w := newWorld(t)
+	ns := w.namespace(w.mine())
+	w.create(w.ces())
+	ces := w.provisioned(ns)
+	var patches atomic.Int32
+	report := func(req *http.Request) {
+		if !strings.HasSuffix(req.URL.Path, "/externalsecrets/db") || req.Header.Get("Content-Type") != string(types.JSONPatchType) {
+			return
+		}
+		if n := patches.Add(1); n != 1 && n != 3 { // the first that hands fields over, and the first that puts the spec right
+			return
+		}
+		es := &esv1.ExternalSecret{}
+		err := w.c.Get(req.Context(), client.ObjectKey{Namespace: ns, Name: "db"}, es)
+		es.Status.RefreshTime = metav1.NewTime(time.Unix(int64(patches.Load()), 0))
+		if err := errors.Join(err, w.c.Status().Update(req.Context(), es)); err != nil {
+			t.Error(err)
+		}
+	}
+	w.before.Store(&report)
+	change(w, w.externalSecret(ns, "db"), func(es *esv1.ExternalSecret) {
+		es.Spec.Target.Template = &esv1.Template{Data: map[string]string{"more": "x"}}
+	})
+	w.eventually("the ExternalSecret is put back", func() error {
+		if diff := cmp.Diff(ces.Spec.ExternalSecretSpec, w.externalSecret(ns, "db").Spec); diff != "" {
+			return fmt.Errorf("spec (-want +got):\n%s", diff)
+		}
+		return nil
+	})
+	w.provisioned(ns)
+	if log := w.logs.String(); strings.Contains(log, "not ready") || strings.Contains(log, "Reconciler error") || patches.Load() < 4 {
+		t.Errorf("%d patches, and the log says\n%s", patches.Load(), log)
+	}
+}
+
+func TestANamespaceThatGoesWhileItIsProvisionedIsNoFailure(t *testing.T) {
+	w := prepare(t, role, takeover)
+	stays, goes := w.namespace(w.mine()), w.namespace(w.mine(), "example.com/hold")
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: goes}}
+	if err := w.c.Delete(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	w.unaware.Store(true)
+	w.start()
+	w.create(w.ces())
+	ces := w.provisioned(stays)
+	if log := w.logs.String(); len(ces.Status.FailedNamespaces) > 0 || strings.Contains(log, "not ready") || strings.Contains(log, "Reconciler error") {
+		t.Errorf("failed: %+v; the log says\n%s", ces.Status.FailedNamespaces, log)
+	}
+	if !slices.ContainsFunc(w.written(), func(s string) bool { return strings.Contains(s, "/namespaces/"+goes+"/") }) {
+		t.Error("nothing was tried in the namespace that goes")
+	}
+	change(w, namespace, func(ns *corev1.Namespace) { ns.Finalizers = nil })
 }

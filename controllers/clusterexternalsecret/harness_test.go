@@ -61,7 +61,11 @@ type world struct {
 	fault atomic.Pointer[weather]
 	// stale is what the controller's cache holds of the ClusterExternalSecret, when it is behind.
 	stale atomic.Pointer[esv1.ClusterExternalSecret]
-	stop  func()
+	// unaware is set when the controller's cache does not know yet which namespaces are being deleted.
+	unaware atomic.Bool
+	// before is called before each write of the controller, when it is set.
+	before atomic.Pointer[func(*http.Request)]
+	stop   func()
 	// reconciler is the one that was started last.
 	reconciler *clusterexternalsecret.Reconciler
 }
@@ -140,6 +144,9 @@ func (w *world) wrap(next http.RoundTripper) http.RoundTripper {
 			w.mu.Lock()
 			w.writes = append(w.writes, req.Method+" "+req.URL.Path)
 			w.mu.Unlock()
+			if before := w.before.Load(); before != nil {
+				(*before)(req)
+			}
 		}
 		if fault := w.fault.Load(); fault != nil {
 			return fault.meet(req, next)
@@ -205,6 +212,17 @@ func (b behind) Get(ctx context.Context, key client.ObjectKey, obj client.Object
 		}
 	}
 	return b.Client.Get(ctx, key, obj, opts...)
+}
+
+func (b behind) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	err := b.Client.List(ctx, list, opts...)
+	if namespaces, ok := list.(*metav1.PartialObjectMetadataList); ok && b.w.unaware.Load() {
+		namespaces.Items = slices.Clone(namespaces.Items)
+		for i := range namespaces.Items {
+			namespaces.Items[i].DeletionTimestamp = nil
+		}
+	}
+	return err
 }
 
 // namespace makes a namespace with labels, and returns its name.

@@ -1,6 +1,8 @@
 package clusterexternalsecret
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 )
 
 func TestANamespaceIsSelectedByAnySelectorOrItsName(t *testing.T) {
@@ -87,6 +90,31 @@ func TestTheVersionFollowsTheSpecAndTheAnnotationThatIsMirrored(t *testing.T) {
 	}
 	if of(1, nil) != of(1, map[string]string{"other": "x"}) {
 		t.Error("another annotation made another version")
+	}
+}
+
+func TestWhatIsInTheWayIsWaitedForAndAnythingElseIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	foreign, broken := fmt.Errorf("%w: whose", errForeign), errors.New("broken")
+	for name, tt := range map[string]struct {
+		failed      map[string]error
+		provisioned []string
+		state       flow.State
+		message     string
+	}{
+		"nothing failed":        {nil, []string{"a"}, flow.Ready, ""},
+		"somebody else's alone": {map[string]error{"b": foreign, "a": foreign}, nil, flow.Waiting, "2 of 2 namespaces failed, see status.failedNamespaces; a: " + foreign.Error()},
+		"somebody else's first": {map[string]error{"b": broken, "a": foreign}, []string{"c"}, flow.Failed, "2 of 3 namespaces failed, see status.failedNamespaces; a: " + foreign.Error()},
+		"another failure":       {map[string]error{"c": broken}, []string{"a", "b"}, flow.Failed, "1 of 3 namespaces failed, see status.failedNamespaces; c: broken"},
+	} {
+		var got flow.Outcome
+		s := &scope{failed: tt.failed, provisioned: tt.provisioned}
+		_, _ = flow.Run(t.Context(), flow.Engine{}, &esv1.ClusterExternalSecret{}, s,
+			func(_ *scope, out flow.Outcome) flow.Verdict { got = out; return flow.Verdict{} }, flow.Step[scope]{Name: "judge", Do: judge})
+		if got.State != tt.state || got.Message != tt.message || got.State != flow.Ready && got.Reason != esv1.ReasonNamespacesFailed ||
+			got.State == flow.Waiting && got.After != foreignWait {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 

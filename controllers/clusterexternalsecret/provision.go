@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/util/csaupgrade"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
@@ -31,7 +33,8 @@ const parallel = 8
 // errForeign is the class of a namespace that has an ExternalSecret of the name which is not ours.
 var errForeign = errors.New("external secret already exists in namespace")
 
-// provision makes the ExternalSecret of each selected namespace what it should be. One that fails stops no other.
+// provision makes the ExternalSecret of each selected namespace what it should be. One that fails stops no other, and one that
+// turns out to be on its way out is left out.
 func (r *Reconciler) provision(ctx context.Context, s *scope) error {
 	results := make([]error, len(s.selected))
 	var group errgroup.Group
@@ -45,6 +48,7 @@ func (r *Reconciler) provision(ctx context.Context, s *scope) error {
 	_ = group.Wait()
 	for i, namespace := range s.selected {
 		switch {
+		case apierrors.HasStatusCause(results[i], corev1.NamespaceTerminatingCause): // the cache shows it soon
 		case results[i] != nil:
 			s.fail(namespace, results[i])
 		case s.failed[namespace] == nil:
@@ -84,7 +88,8 @@ func (r *Reconciler) ensure(ctx context.Context, s *scope, namespace string) err
 		return nil
 	}
 	want.UID = have.UID
-	return wrap("apply", r.apply(ctx, want))
+	// The status of an ExternalSecret that changes is written at once, between one request of ours and the next.
+	return wrap("apply", retry.RetryOnConflict(retry.DefaultBackoff, func() error { return r.apply(ctx, want) }))
 }
 
 // inherit makes an ExternalSecret belong to the object that was made anew under the name of its owner, before the garbage collector
@@ -133,15 +138,16 @@ func (r *Reconciler) apply(ctx context.Context, want *esv1.ExternalSecret) error
 			return err
 		}
 	}
-	var spec struct{ Spec esv1.ExternalSecretSpec }
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(got.Object, &spec); err != nil {
+	var applied esv1.ExternalSecret
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(got.Object, &applied); err != nil {
 		return fmt.Errorf("read what was applied: %w", err)
 	}
-	if equality.Semantic.DeepEqual(spec.Spec, want.Spec) {
+	if equality.Semantic.DeepEqual(applied.Spec, want.Spec) {
 		return nil
 	}
 	whole, err := json.Marshal([]map[string]any{
-		{"op": "test", "path": "/metadata/resourceVersion", "value": got.GetResourceVersion()},
+		// A "test" that fails is an invalid request, and this a conflict.
+		{"op": "replace", "path": "/metadata/resourceVersion", "value": got.GetResourceVersion()},
 		{"op": "replace", "path": "/spec", "value": want.Spec},
 	})
 	if err != nil {
