@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"text/template"
 	"time"
 )
 
@@ -189,6 +190,48 @@ func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 				t.Errorf("%d: %q, want %q", tc.beyond, got, tc.says)
 			}
 		})
+	}
+}
+
+// What cannot be compared is printed by text/template into an error: a value that holds itself used up the stack, which no recover
+// stops, and one that holds another twice, and so on, the memory.
+func TestWhatIsComparedIsLookedAtFirst(t *testing.T) {
+	t.Parallel()
+	const (
+		itself = `{{ $v := dict }}{{ $_ := set $v "a" $v }}{{ $w := dict }}{{ $_ := set $w "a" $w }}`
+		twice  = `{{ $v := dict }}{{ range until 28 }}{{ $next := dict }}{{ $_ := set $next "a" $v }}{{ $_ := set $next "b" $v }}{{ $v = $next }}{{ end }}{{ $w := $v }}`
+	)
+	for _, text := range []string{
+		`{{ eq $v $w }}`, `{{ ne $v $w }}`, `{{ eq 1 2 $v }}`, `{{ $v | eq $w }}`, `{{ $v | ne 1 | eq true }}`, `{{ eq (list $v) (list $w) }}`,
+		`{{ if eq $v $w }}{{ end }}`, `{{ with and true (eq $v $w) }}{{ end }}`, `{{ range (eq $v $w | toString) }}{{ end }}`, `{{ $x := ne $v $w }}`,
+		`{{ (eq $v $w).x }}`, `{{ define "d" }}{{ eq . . }}{{ end }}{{ template "d" $v }}`, `{{ define "d" }}{{ end }}{{ template "d" (eq $v $w) }}`,
+	} {
+		for made, want := range map[string]string{itself: "a value nests too deeply", twice: "a value is too large"} {
+			if _, err := New(Options{}).Render(t.Context(), "key", made+text, nil); err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", text, err, want)
+			}
+		}
+	}
+}
+
+func TestComparisonsAnswerAsThoseOfTextTemplate(t *testing.T) {
+	t.Parallel()
+	data := map[string]string{"a": "v", "empty": ""}
+	for _, text := range []string{
+		`{{ eq .a "v" }}`, `{{ eq "x" .empty .a "v" }}`, `{{ "v" | eq .a }}`, `{{ .a | eq "x" "y" }}`, `{{ ne .a "x" }}`, `{{ .a | ne "v" }}`, `{{ not (eq .a "v") }}`,
+		`{{ eq (len .a) 1 }}`, `{{ eq 1 1.0 }}`, `{{ eq 0x10 16 }}`, `{{ eq 'v' 118 }}`, `{{ eq true (eq .a "v") }}`, `{{ eq nil nil }}`, `{{ eq nil .a }}`, `{{ ne .a nil }}`,
+		`{{ eq .nope "v" }}`, `{{ eq .a .nope }}`, `{{ eq $.a .a }}`, `{{ eq . . }}`, `{{ eq . nil }}`, `{{ eq $ . }}`, `{{ eq .a }}`, `{{ .a | eq }}`, `{{ eq }}`,
+		`{{ $x := 1 }}{{ eq $x 1 }}`, `{{ range $i, $c := slice .a 0 1 }}{{ end }}`, `{{ with eq .a "v" }}{{ . }}{{ end }}`, `{{ eq (index . "a") (print "v") }}`,
+	} {
+		for _, missing := range []MissingKey{MissingKeyError, MissingKeyNoValue} {
+			option := map[MissingKey]string{MissingKeyError: "missingkey=error", MissingKeyNoValue: "missingkey=default"}[missing]
+			var want strings.Builder
+			theirs := template.Must(template.New("").Option(option).Parse(text)).Execute(&want, data)
+			got, err := New(Options{MissingKey: missing}).Render(t.Context(), "key", text, data)
+			if (err == nil) != (theirs == nil) || err == nil && string(got) != want.String() {
+				t.Errorf("%s, %s: %q %v, want %q %v", text, option, got, err, want.String(), theirs)
+			}
+		}
 	}
 }
 

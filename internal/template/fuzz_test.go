@@ -19,7 +19,7 @@ const enough = 500 * time.Millisecond
 func texts() []string {
 	return []string{
 		"", "{{ .password }}", "{{ fail .password }}", "{{ range until 10 }}{{ . }}{{ end }}", "{{ .a.b }}", "{{ (dict .password 1).x }}",
-		`{{ define "t" }}{{ template "t" }}{{ end }}{{ template "t" }}`, `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`,
+		`{{ define "t" }}{{ template "t" }}{{ end }}{{ template "t" }}`, `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`, `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ eq $d $d }}`,
 		`{{ printf "%*d" 99999 1 }}`, `{{ regexReplaceAll "(" .password "$1" }}`, "{{ toYaml . }}", "{{ index . `x` }}", "{{", "}}", "{{ if",
 		"{{ range 9999999999999 }}{{ end }}", "{{ (((((.)))) }}", "{{ block `a` . }}{{ end }}", "{{ break }}", "{{ .password | fromJson }}",
 		"{{ with .user }}{{ . }}{{ $.password }}{{ end }}", "{{ range $k, $v := . }}{{ $k }}={{ $v }};{{ end }}", "{{ keys (dict 1 2 3 4) }}", "{{ $x := . }}{{ $x.user }}",
