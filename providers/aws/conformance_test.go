@@ -143,7 +143,7 @@ func faults(service stores.AWSService, own func(string, *stores.AWS, sdk.Credent
 	}
 	action := map[stores.AWSService]string{stores.AWSSecretsManager: "secretsmanager:GetSecretValue", stores.AWSParameterStore: "ssm:GetParameter"}[service]
 	return map[string]providertest.Fault{
-		"nothing listens": {Class: providers.ErrUnavailable, Says: []string{store, "refuses connections"},
+		"nothing listens": {Class: providers.ErrUnavailable, Says: []string{store, "http://127.0.0.1:1", "refuses connections"},
 			Open: func(*testing.T) (providers.Config, providers.Env) {
 				return own("http://127.0.0.1:1", keyStore(service), fakeKeys())
 			}},
@@ -160,9 +160,20 @@ func faults(service stores.AWSService, own func(string, *stores.AWS, sdk.Credent
 				cfg, _ := own("http://127.0.0.1:1", keyStore(service), fakeKeys())
 				return cfg, &providertest.Env{}
 			}},
+		"the token is no text": {Class: providers.ErrInvalid, Says: []string{"auth.secretRef.sessionTokenSecretRef"},
+			Open: func(*testing.T) (providers.Config, providers.Env) {
+				return own("http://127.0.0.1:1", keyStore(service), sdk.Credentials{AccessKeyID: "AKIA", SecretAccessKey: canary, SessionToken: canary + "\x00"})
+			}},
 		"the key is no text": {Class: providers.ErrInvalid, Says: []string{"auth.secretRef.secretAccessKeySecretRef"},
 			Open: func(*testing.T) (providers.Config, providers.Env) {
 				return own("http://127.0.0.1:1", keyStore(service), sdk.Credentials{AccessKeyID: "AKIA", SecretAccessKey: canary + "\x00", SessionToken: "x"})
+			}},
+		"a role that is refused": {Class: providers.ErrDenied, Says: []string{"role: AWS refuses sts:AssumeRole on role x"},
+			Open: func(t *testing.T) (providers.Config, providers.Env) {
+				t.Helper()
+				spec := keyStore(service)
+				spec.Role = "x"
+				return own(serve(t, func(w http.ResponseWriter, _ call) { failsXML(w, http.StatusForbidden, "AccessDenied", "") }), spec, fakeKeys())
 			}},
 		"throttled": {Throttled: true, Says: []string{"throttled by the store"}, Open: failing(400, "ThrottlingException", "Rate exceeded")},
 		"an unknown key": {Class: providers.ErrDenied, Says: []string{"does not accept the credentials", "the access key in Secret aws-keys"},

@@ -384,6 +384,8 @@ func (s suite) leaksNothing(t *testing.T) {
 
 func (s suite) fault(t *testing.T, f Fault) {
 	cfg, env := f.Open(t)
+	before := goleak.IgnoreCurrent()
+	defer func() { goroutines.None(t, before) }() // where Open failed, there is nothing that anybody could close
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	session, err := s.Provider.Open(ctx, cfg, env)

@@ -43,6 +43,7 @@ func TestTheSuiteCatches(t *testing.T) {
 		"identities mixed":       "two_identities_never_mix",
 		"context ignored":        "Fetch (canceled) had not returned",
 		"goroutine left":         "goroutines are left",
+		"failed login left":      "goroutines are left",
 		"opener's context":       "a_session_outlives_the_context",
 		"not found from Open":    "Open must not say that something was not found",
 		"silent Validate":        "want a problem with field",
@@ -194,6 +195,9 @@ func (b *backend) Open(ctx context.Context, cfg providers.Config, env providers.
 	case store == "down" && b.fault == "not found from Open":
 		return nil, providers.Errorf(providers.ErrNotFound, "down")
 	case store == "down":
+		if b.fault == "failed login left" {
+			go func() { select {} }()
+		}
 		return nil, providers.Errorf(providers.ErrUnavailable, "down")
 	}
 	s := &session{b: b, store: store, stop: make(chan struct{}), opened: context.Background()}
