@@ -76,7 +76,7 @@ func (s *session) list(ctx context.Context, q providers.Query, filter string) ([
 	at := parent(s.project, s.location)
 	secrets := s.api.ListSecrets(ctx, &pb.ListSecretsRequest{Parent: at, Filter: filter, PageSize: pageSize})
 	var names []string
-	for range maxListed {
+	for range maxListed + 1 { // the last has to find that there are no more
 		secret, err := secrets.Next()
 		switch {
 		case errors.Is(err, iterator.Done):

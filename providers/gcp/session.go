@@ -98,7 +98,7 @@ const maxVersions = 10_000
 func (s *session) newestEnabled(ctx context.Context, name string) (string, error) {
 	versions := s.api.ListSecretVersions(ctx, &pb.ListSecretVersionsRequest{Parent: name, Filter: "state:ENABLED"})
 	var newest *pb.SecretVersion
-	for range maxVersions {
+	for range maxVersions + 1 { // the last has to find that there are no more
 		switch v, err := versions.Next(); {
 		case errors.Is(err, iterator.Done) && newest != nil:
 			return name + "/versions/" + lastPart(newest.GetName()), nil
