@@ -211,6 +211,8 @@ func TestWhatSTSAnswersIsSaidByItsClass(t *testing.T) {
 		"a key that does not exist":     {403, "InvalidClientTokenId", providers.ErrDenied, "the access key in Secret aws-keys"},
 		"an outage":                     {503, "ServiceUnavailable", providers.ErrUnavailable, "503"},
 		"too many requests":             {400, "Throttling", nil, "throttled by the store"},
+		"a right that is missing":       {403, "AccessDenied", providers.ErrDenied, "refuses sts:AssumeRole on role"},
+		"tags that are not granted":     {403, "AccessDenied", providers.ErrDenied, "sts:AssumeRole with session tags on role"},
 		"a proxy":                       {403, "", providers.ErrUnavailable, "not one of AWS's"},
 		"no credentials":                {200, "", providers.ErrUnavailable, "not one of AWS's"},
 	} {
@@ -227,6 +229,9 @@ func TestWhatSTSAnswersIsSaidByItsClass(t *testing.T) {
 		})
 		spec := keyStore(stores.AWSSecretsManager)
 		spec.Role = "arn:aws:iam::1:role/app"
+		if name == "tags that are not granted" {
+			spec.SessionTags = []stores.AWSTag{{Key: "team", Value: "a"}}
+		}
 		_, err := at(url).Open(t.Context(), config(spec), keyEnv(fakeKeys()))
 		if err == nil || tc.class != nil && !errors.Is(err, tc.class) || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", name, err)

@@ -1,8 +1,14 @@
 package aws_test
 
 import (
+	"encoding/pem"
 	"errors"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -25,7 +31,10 @@ func TestACheckShowsKeysThatAWSDoesNotAcceptAndNothingElse(t *testing.T) {
 		"an STS that asks to be left alone":  {400, "Throttling", false},
 		"a proxy that refuses what it hears": {403, "", false},
 	} {
-		url := serve(t, func(w http.ResponseWriter, _ call) {
+		url := serve(t, func(w http.ResponseWriter, c call) {
+			if signed := c.Header.Get("Authorization"); !strings.Contains(signed, "/"+region+"/sts/aws4_request") {
+				t.Errorf("%s: the request is not signed for STS in the region of the store", name)
+			}
 			if tc.code == "" {
 				w.WriteHeader(tc.status)
 				return
@@ -85,13 +94,43 @@ func TestTheEnvironmentSaysWhereAWSIs(t *testing.T) {
 
 func TestAnEndpointOrBundleThatCannotBeOneOpensNothing(t *testing.T) {
 	t.Parallel()
-	for name, environment := range map[string]aws.Environment{
-		"AWS_..._ENDPOINT": {Endpoints: aws.Endpoints{SecretsManager: "localhost:4566"}},
-		"AWS_CA_BUNDLE":    {CABundle: "/nowhere/" + "ca.pem"},
-	} {
+	none := filepath.Join(t.TempDir(), "none.pem")
+	if err := os.WriteFile(none, []byte(canary), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opens := func(environment aws.Environment, says string) {
+		t.Helper()
 		_, err := aws.Provider{Environment: environment}.Open(t.Context(), config(keyStore(stores.AWSSecretsManager)), keyEnv(fakeKeys()))
-		if !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", name, err)
+		if !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), canary) {
+			t.Errorf("%+v: %v", environment, err)
 		}
+	}
+	for _, address := range []string{
+		"localhost:4566", "https://", "https://:443", "ftp://localhost", "https://[::1", "https://" + canary + "@localhost", "https://localhost?" + canary, "https://localhost#" + canary,
+	} {
+		opens(aws.Environment{Endpoints: aws.Endpoints{SecretsManager: address}}, "AWS_..._ENDPOINT")
+		opens(aws.Environment{Endpoints: aws.Endpoints{STS: address}}, "AWS_..._ENDPOINT")
+	}
+	opens(aws.Environment{CABundle: "/nowhere/ca.pem"}, "AWS_CA_BUNDLE of the controller cannot be read")
+	opens(aws.Environment{CABundle: none}, none+", holds no PEM certificate")
+}
+
+func TestAWSIsWhoeverHasACertificateOfTheBundle(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { says(w, http.StatusOK, secretAnswer("db")) }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	p := at(server.URL)
+	_, err := open(t, p, keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys())).Fetch(t.Context(), []providers.Ref{{Key: "db"}})
+	if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "set AWS_CA_BUNDLE for the controller") {
+		t.Errorf("of an authority that nobody knows: %v", err)
+	}
+	p.Environment.CABundle = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(p.Environment.CABundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := value(t, open(t, p, keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys())), providers.Ref{Key: "db"}, "k"); got != canary+"db" {
+		t.Errorf("the value is %q", got)
 	}
 }

@@ -18,12 +18,13 @@ func TestServicesAreAtAWSsOwnAddressesUnlessTheEnvironmentNamesOne(t *testing.T)
 		region      string
 		environment Environment
 	}{
-		"https://secretsmanager.eu-west-1.amazonaws.com":          {"eu-west-1", Environment{}},
-		"https://secretsmanager.cn-north-1.amazonaws.com.cn":      {"cn-north-1", Environment{}},
-		"https://secretsmanager-fips.us-east-1.amazonaws.com":     {"us-east-1", Environment{FIPS: true}},
-		"https://secretsmanager.mars-north-9.amazonaws.com":       {"mars-north-9", Environment{}},
-		"https://localhost:4566":                                  {"us-east-1", Environment{FIPS: true, Endpoints: Endpoints{SecretsManager: "https://localhost:4566"}}},
-		"https://secretsmanager-fips.us-gov-west-1.amazonaws.com": {"us-gov-west-1", Environment{FIPS: true, Endpoints: Endpoints{ParameterStore: "https://localhost:4566"}}},
+		"https://secretsmanager.eu-west-1.amazonaws.com":                 {"eu-west-1", Environment{}},
+		"https://secretsmanager.cn-north-1.amazonaws.com.cn":             {"cn-north-1", Environment{}},
+		"https://secretsmanager-fips.us-east-1.amazonaws.com":            {"us-east-1", Environment{FIPS: true}},
+		"https://secretsmanager.eusc-de-east-1.api.amazonwebservices.eu": {"eusc-de-east-1", Environment{DualStack: true}},
+		"https://secretsmanager.mars-north-9.amazonaws.com":              {"mars-north-9", Environment{}},
+		"https://localhost:4566":                                         {"us-east-1", Environment{FIPS: true, Endpoints: Endpoints{SecretsManager: "https://localhost:4566"}}},
+		"https://secretsmanager-fips.us-gov-west-1.amazonaws.com":        {"us-gov-west-1", Environment{FIPS: true, Endpoints: Endpoints{ParameterStore: "https://localhost:4566"}}},
 	} {
 		o := api{awsidentity.Caller{Region: tc.region, Environment: tc.environment}}.secretsManager().Options()
 		got, err := secretsmanager.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), secretsmanager.EndpointParameters{
