@@ -136,6 +136,16 @@ func TestAServiceAccountOfTheClusterReadsByItself(t *testing.T) {
 	if _, err := reads(t, spec, &providertest.Env{}); !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "auth.workloadIdentity.serviceAccountRef") {
 		t.Errorf("there is no ServiceAccount: %v", err)
 	}
+	minted := c.env() // but whose it is to be cannot be read
+	minted.Accounts = nil
+	if got, err := reads(t, c.store(), minted); !errors.Is(err, providers.ErrUnavailable) {
+		t.Errorf("without its annotations: %q, %v", got, err)
+	}
+	annotated := c.env()
+	annotated.Token = nil
+	if _, err := reads(t, c.store(), annotated); !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "ServiceAccount app does not exist") {
+		t.Errorf("without a token: %v", err)
+	}
 }
 
 func TestAnAnnotatedServiceAccountActsAsItsGoogleServiceAccount(t *testing.T) {
@@ -171,6 +181,17 @@ func TestTheMetadataServerTellsWhatAStoreLeavesOut(t *testing.T) {
 	spec.Auth.WorkloadIdentity.ClusterLocation, spec.Auth.WorkloadIdentity.ClusterName = "", ""
 	if _, err := reads(t, spec, c.env()); !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "projectID is not set") {
 		t.Errorf("it does not tell: %v", err)
+	}
+	for field, lose := range map[string]func(*stores.GCPWorkloadIdentity){
+		"clusterProjectID": func(w *stores.GCPWorkloadIdentity) { w.ClusterProjectID = "" },
+		"clusterLocation":  func(w *stores.GCPWorkloadIdentity) { w.ClusterLocation = "" },
+		"clusterName":      func(w *stores.GCPWorkloadIdentity) { w.ClusterName = "" },
+	} {
+		without := c.store()
+		lose(without.Auth.WorkloadIdentity)
+		if _, err := reads(t, without, c.env()); !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "auth.workloadIdentity."+field+" is not set") {
+			t.Errorf("it does not tell %s: %v", field, err)
+		}
 	}
 	node := "serviceAccount:node@" + project + ".iam.gserviceaccount.com"
 	cloud.Cluster(project, "europe-west3", "main", node)
@@ -252,19 +273,28 @@ func TestAPoolThatTrustsAWSTakesARequestThatItsKeysHaveSigned(t *testing.T) {
 	for name, session := range map[string]string{"keys that last": "", "keys for a while": canary + "-session"} {
 		id := harness.AWSIdentity{AccessKeyID: "AKIA" + strings.ToUpper(project[2:10]), SecretAccessKey: canary + "-aws", SessionToken: session, Region: "eu-central-1"}
 		cloud.TrustAWS(pool(project), id)
-		cloud.Grant("principal:"+pool(project)+"/subject/"+id.AccessKeyID, "projects/"+project, harness.Reading()...)
+		principal := "principal:" + pool(project) + "/subject/" + id.AccessKeyID
+		cloud.Grant(principal, "projects/"+project, harness.Reading()...)
 		ref := func(key string) providers.ObjectRef { return providers.ObjectRef{Name: "aws", Key: key} }
 		env := &providertest.Env{Secrets: map[providers.ObjectRef][]byte{
 			ref("aws_access_key_id"): []byte(id.AccessKeyID + "\n"), ref("aws_secret_access_key"): []byte(id.SecretAccessKey + "\n"),
 		}}
 		if session != "" {
-			env.SetSecret(ref("aws_session_token"), []byte(session))
+			env.SetSecret(ref("aws_session_token"), []byte(session+"\n"))
 		}
 		spec := federated(project, stores.GCPWorkloadIdentityFederation{Audience: pool(project), AWSSecurityCredentials: &stores.GCPAWSCredentials{
 			Region: "eu-central-1", AWSCredentialsSecretRef: stores.GCPSecretName{Name: "aws"},
 		}})
 		if got, err := reads(t, spec, env); got != "content" {
 			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		cloud.Revoke(principal, "projects/"+project, harness.Reading()...)
+		email := "app@" + project + ".iam.gserviceaccount.com"
+		cloud.Grant("serviceAccount:"+email, "projects/"+project, harness.Reading()...)
+		cloud.LetActAs(principal, email)
+		spec.Auth.WorkloadIdentityFederation.GCPServiceAccountEmail = email
+		if got, err := reads(t, spec, env); got != "content" {
+			t.Errorf("%s, as the store's service account: %q, %v", name, got, err)
 		}
 		env.SetSecret(ref("aws_secret_access_key"), []byte(canary+"-other"))
 		if _, err := reads(t, spec, env); !errors.Is(err, providers.ErrDenied) || strings.Contains(err.Error(), canary) {
@@ -332,6 +362,12 @@ func TestACredConfigFetchesATokenFromTheOneAddressOfTheStore(t *testing.T) {
 	if _, err := reads(t, spec, written(from(endpoint+"&"+canary))); !errors.Is(err, providers.ErrInvalid) || strings.Contains(err.Error(), canary) ||
 		!strings.Contains(err.Error(), "key \"config.json\" of ConfigMap federation: credential_source.url must be the same as externalTokenEndpoint") {
 		t.Errorf("another address: %v", err)
+	}
+	region := "sts-" + project + ".googleapis.com"
+	regional := strings.Replace(from(endpoint), `"credential_source"`, `"token_url":"https://sts.`+region+`/v1/token","credential_source"`, 1)
+	cloud.Serve("sts."+region, says(http.StatusBadGateway, "text/html", canary))
+	if _, err := reads(t, spec, written(regional)); !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "sts."+region+" answered 502") {
+		t.Errorf("the token service of the configuration: %v", err)
 	}
 	if _, err := reads(t, spec, &providertest.Env{}); !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "credConfig") {
 		t.Errorf("there is no ConfigMap: %v", err)

@@ -29,3 +29,17 @@ func TestANameCanBePartOfAnAddress(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyIsShownToGoogleAlone(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"https://oauth2.googleapis.com/token": true, "https://oauth2.googleapis.com:443/token": true, "https://accounts.google.com/o/oauth2/token": true,
+		"": false, "http://oauth2.googleapis.com/token": false, "https://oauth2.googleapis.com:8443/token": false, "https://u:p@oauth2.googleapis.com/token": false,
+		"https://oauth2.googleapis.com@example.com/token": false, "https://oauth2.googleapis.com.example.com/token": false, "https://evilgoogleapis.com/token": false,
+		"https://www.google.com/token": false, "https://[oauth2.googleapis.com/token": false,
+	} {
+		if ofGoogle(address) != want {
+			t.Errorf("%q is Google's: %t", address, !want)
+		}
+	}
+}
