@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/theory/jsonpath"
 )
 
 func decoded(t testing.TB, text string) any {
@@ -27,6 +29,7 @@ func TestAPathThatCostsTooMuchIsRefused(t *testing.T) {
 		"$[?$..x]":                                wide,
 		"$..[*,*,*]..[*,*,*]":                     deep,
 		"$[?@[?@[?@[?@.a]]]]":                     wide,
+		"$[*,*,*,*,*,*,*,*,*][?@.a]":              wide, // what a filter finds not is looked at, too
 		"$['" + strings.Repeat("a", 5_000) + "']": wide,
 		"$..[?@..x]..y":                           wide,
 		`$["\n"]..*..*..*`:                        deep, // what is escaped hides nothing behind it
@@ -46,6 +49,20 @@ func TestAPathThatCostsTooMuchIsRefused(t *testing.T) {
 	got, err := follow(`$['a$,?..$,?..$,,,,,,,,,,']["\",,,,,,,,,,"]`, decoded(t, `{"a$,?..$,?..$,,,,,,,,,,":{"\",,,,,,,,,,":"v"}}`))
 	if err != nil || got != "v" {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func TestAPathTakesTwoMillionStepsAndNoMore(t *testing.T) {
+	t.Parallel()
+	parsed, err := jsonpath.Parse("$[*]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for taken, want := range map[int]error{1_999_998: nil, 1_999_999: errComplex} { // one for the selector, and one for what it finds
+		w := walk{steps: taken}
+		if _, err := w.segment([]any{[]any{"v"}}, parsed.Query().Segments()[0]); !errors.Is(err, want) {
+			t.Errorf("after %d steps: %v", taken, err)
+		}
 	}
 }
 
