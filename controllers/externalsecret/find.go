@@ -3,11 +3,13 @@ package externalsecret
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"regexp"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/internal/rewrite"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -22,8 +24,13 @@ func newFind(path string, store esv1.StoreRef, d esv1.DataFrom) entry {
 	return e
 }
 
-// maxExpression bounds an expression, in bytes.
-const maxExpression = 1024
+const (
+	// maxExpression bounds an expression, in bytes.
+	maxExpression = 1024
+	// maxInstructions bounds what it is compiled to, and so what a match costs for each byte of a name. A store may have
+	// tens of thousands of names, and nobody stops a match that has begun: five milliseconds for a long name at most.
+	maxInstructions = 2000
+)
 
 // queryOf reads what an entry looks for.
 func queryOf(find *esv1.Find) (providers.Query, error) {
@@ -34,9 +41,15 @@ func queryOf(find *esv1.Find) (providers.Query, error) {
 	if len(find.Name.RegExp) > maxExpression {
 		return q, errExpression
 	}
-	var err error
-	if q.Name, err = regexp.Compile(find.Name.RegExp); err != nil {
+	instructions, err := rewrite.Weigh(find.Name.RegExp)
+	if err != nil {
 		return q, errExpression // the parser's own text adds nothing that helps more than the expression itself
+	}
+	if instructions > maxInstructions {
+		return q, fmt.Errorf("name.regexp is too complex: its repetitions make %d instructions, %d are allowed", instructions, maxInstructions)
+	}
+	if q.Name, err = regexp.Compile(find.Name.RegExp); err != nil {
+		return q, errExpression
 	}
 	return q, nil
 }

@@ -235,6 +235,9 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 		"a name to find that is longer than it may be": {func(s *esv1.ExternalSecretSpec) {
 			s.DataFrom = []esv1.DataFrom{{Find: &esv1.Find{Name: &esv1.FindName{RegExp: strings.Repeat("a", 1025)}}}}
 		}, "spec.dataFrom[0].find: name.regexp is not a regular expression (RE2) of 1024 bytes at most"},
+		"a name to find that costs too much to look for": {func(s *esv1.ExternalSecretSpec) {
+			s.DataFrom = []esv1.DataFrom{{Find: &esv1.Find{Name: &esv1.FindName{RegExp: "(?:.?){999}(?:.?){2}"}}}}
+		}, "spec.dataFrom[0].find: name.regexp is too complex: its repetitions make 3004 instructions, 2000 are allowed"},
 		"spec.dataFrom[0].sourceRef.generatorRef": {func(s *esv1.ExternalSecretSpec) {
 			s.DataFrom = []esv1.DataFrom{{SourceRef: &esv1.DataFromSourceRef{GeneratorRef: &esv1.GeneratorRef{}}}}
 		}, ""},

@@ -127,11 +127,10 @@ func compileRegexp(rule esv1.RewriteRegexp) (step, error) {
 	if len(rule.Source) > maxExpression || len(rule.Target) > maxExpression {
 		return nil, invalid("regexp: source and target may have %d bytes each", maxExpression)
 	}
-	parsed, err := syntax.Parse(rule.Source, syntax.Perl)
+	instructions, err := Weigh(rule.Source)
 	if err != nil {
 		return nil, invalid("regexp: source is not a regular expression (RE2 syntax): %w", err)
 	}
-	instructions := weigh(parsed)
 	if instructions > maxInstructions {
 		return nil, invalid("regexp: source is too complex: its repetitions make %d instructions, %d are allowed", instructions, maxInstructions)
 	}
@@ -161,8 +160,17 @@ func compileRegexp(rule esv1.RewriteRegexp) (step, error) {
 	}, nil
 }
 
-// weigh returns about how many instructions a regular expression is compiled to, which is what matching a byte costs at
-// most. It is known before anything is compiled; the parser bounds nested repetitions to 1000.
+// Weigh returns about how many instructions a regular expression (RE2) is compiled to, which is what matching a byte costs at
+// most. It is known before anything is compiled; the parser bounds nested repetitions to 1000. The error is the parser's, for a
+// text that is no expression.
+func Weigh(source string) (int, error) {
+	parsed, err := syntax.Parse(source, syntax.Perl)
+	if err != nil {
+		return 0, err
+	}
+	return weigh(parsed), nil
+}
+
 func weigh(re *syntax.Regexp) int {
 	n := 1
 	if re.Op == syntax.OpLiteral {
