@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -16,9 +18,10 @@ const maxDepth = 10000
 
 // Get returns the part of doc at a gjson path (github.com/tidwall/gjson SYNTAX.md: dots, wildcards, queries,
 // modifiers). A string is unquoted, null is empty, a number keeps its digits, anything else is returned as it was
-// written. ok is false when there is no such part. The document does not have to be valid JSON as a whole.
+// written. ok is false when there is no such part, and when the path could make more of the document than is allowed. The
+// document does not have to be valid JSON as a whole.
 func Get(doc []byte, path string) (value []byte, ok bool) {
-	if tooDeep(doc) {
+	if depth := nesting(doc, strings.Contains(path, "@fromstr")); depth > maxDepth || growth(len(doc), depth, path) > maxGrowth {
 		return nil, false
 	}
 	r := gjson.GetBytes(doc, path)
@@ -147,18 +150,44 @@ func significantDigits(raw string) int {
 	return n
 }
 
-// tooDeep overestimates the nesting of doc: brackets inside strings count as well.
-func tooDeep(doc []byte) bool {
-	depth := 0
-	for _, c := range doc {
-		switch c {
-		case '[', '{':
-			if depth++; depth > maxDepth {
-				return true
+// nesting overestimates the nesting of doc: brackets inside strings count as well, and, where a string is going to be read as a
+// document, whatever is escaped by its number.
+func nesting(doc []byte, escaped bool) int {
+	depth, deepest := 0, 0
+	for i, c := range doc {
+		switch {
+		case c == '[', c == '{', c == 'u' && escaped && i > 0 && doc[i-1] == '\\':
+			if depth++; depth > deepest {
+				deepest = depth
 			}
-		case ']', '}':
+		case c == ']', c == '}':
 			depth = max(depth-1, 0)
 		}
 	}
-	return false
+	return deepest
+}
+
+// maxGrowth bounds what a path may make of a document, in bytes.
+const maxGrowth = 64 << 20
+
+// growth overestimates how many bytes a path makes of a document. What it selects is never larger than the document; modifiers
+// and lists of paths in brackets can be, and a path may chain many of them.
+func growth(size, depth int, path string) float64 {
+	grown := float64(size)
+	// @tostr doubles quotes and backslashes, of which a string of a string has more.
+	grown *= math.Pow(2, float64(strings.Count(path, "@tostr")))
+	// Each path in brackets may select the whole. Shared out evenly, they make most of it.
+	if lists := strings.Count(path, "[") + strings.Count(path, "{"); lists > 0 {
+		grown *= math.Pow(1+float64(strings.Count(path, ","))/float64(lists), float64(lists))
+		depth += lists
+	}
+	// @dig returns what is in each other once for each level, @pretty indents each value by its level, and @group repeats
+	// names for each element.
+	width := 2
+	if strings.Contains(path, "@pretty:") {
+		width = len(path)
+	}
+	grown *= math.Pow(float64(depth+1), float64(strings.Count(path, "@dig")))
+	grown *= math.Pow(float64((depth+1)*width), float64(strings.Count(path, "@pretty")))
+	return grown * math.Pow(float64(size+1), float64(strings.Count(path, "@group")))
 }

@@ -81,6 +81,47 @@ func TestADocumentMayBeAsWideAsItLikes(t *testing.T) {
 	}
 }
 
+func TestAPathMakesNoMoreOfADocumentThanIsAllowed(t *testing.T) {
+	t.Parallel()
+	nested := func(levels int, inner string) string {
+		return strings.Repeat(`{"x":`, levels) + inner + strings.Repeat("}", levels)
+	}
+	large := `"` + strings.Repeat("y", 1<<20) + `"`
+	for name, tc := range map[string]struct{ doc, path string }{
+		"strings of strings":         {`{"a":"x"}`, strings.Repeat("@tostr|", 40) + "@tostr"},
+		"the whole, often":           {`{"a":"x"}`, strings.Repeat("[@this,@this]|", 40) + "@this"},
+		"the whole in objects":       {`{"a":"x"}`, strings.Repeat(`{"a":@this,"b":@this,"c":@this}|`, 30) + "@this"},
+		"what is in each other":      {nested(9000, large), "@dig:x"},
+		"dug up again":               {nested(90, large), "@dig:x|@dig:x"},
+		"indents":                    {strings.Repeat("[", 9000) + strings.Repeat("1,", 500_000) + "1" + strings.Repeat("]", 9000), "@pretty"},
+		"wide indents":               {"[" + strings.Repeat("[1],", 50_000) + "1]", `@pretty:{"indent":"` + strings.Repeat(" ", 5000) + `"}`},
+		"names that repeat":          {`{"` + strings.Repeat("n", 500_000) + `":[` + strings.Repeat("1,", 250_000) + `1]}`, "@group"},
+		"levels behind their number": {`{"a":"` + strings.Repeat(`\u005b`, 20_000) + strings.Repeat("]", 20_000) + `"}`, "a|@fromstr|@valid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got, ok := Get([]byte(tc.doc), tc.path); ok {
+				t.Errorf("%d bytes were made of %d", len(got), len(tc.doc))
+			}
+		})
+	}
+	doc := `{"user@example.com":{"p":` + large + `},"list":[1,2],"ids":[3,4],"text":"{\"a\":[{\"b\":\"\u0078\"}]}"}`
+	for path, want := range map[string]string{
+		`user@example\.com.p|@this|@ugly|@tostr|@fromstr`:                      strings.Trim(large, `"`),
+		`[list.0,list.1,ids.0,ids.1,list.#,ids.#,list.0,list.0,list.0,list.0]`: `[1,2,3,4,2,2,1,1,1,1]`,
+		`{"a":list.0,"b":text|@fromstr|a.0.b}`:                                 `{"a":1,"b":"x"}`,
+		`text|@fromstr|@dig:b`:                                                 `["x"]`,
+		`list|@pretty`:                                                         "[1, 2]\n",
+	} {
+		if got, ok := Get([]byte(doc), path); !ok || string(got) != want {
+			t.Errorf("%s: %.80q, %t", path, got, ok)
+		}
+	}
+	if got, ok := Get([]byte(`{"list":[1,2],"ids":[3,4]}`), "@group"); !ok || string(got) != `[{"list":1,"ids":3},{"list":2,"ids":4}]` {
+		t.Errorf("%q, %t", got, ok)
+	}
+}
+
 func TestAnObjectKeepsTheDigitsOfItsNumbers(t *testing.T) {
 	t.Parallel()
 	object, ok := Object([]byte(`{"id":9007199254740993}`))
