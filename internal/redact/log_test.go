@@ -1,6 +1,8 @@
 package redact_test
 
 import (
+	"errors"
+	"io"
 	"log"
 	"strings"
 	"testing"
@@ -25,5 +27,18 @@ func TestALogLineLosesWhatItQuotes(t *testing.T) {
 				t.Errorf("logged %q", out.String())
 			}
 		})
+	}
+}
+
+func TestALogSaysHowMuchOfALineItTook(t *testing.T) {
+	t.Parallel()
+	line := []byte(`starting with "` + canary + `"`)
+	if n, err := redact.Log(io.Discard).Write(line); n != len(line) || err != nil {
+		t.Errorf("%d of %d, %v", n, len(line), err)
+	}
+	r, w := io.Pipe()
+	_ = r.Close()
+	if n, err := redact.Log(w).Write(line); n != 0 || !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("%d, %v", n, err)
 	}
 }

@@ -7,10 +7,14 @@ import (
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/sha256"
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/hex"
 	"errors"
+	"io"
 	"os"
+	"reflect"
 	"testing"
 	"time"
 
@@ -21,6 +25,9 @@ import (
 // knows.
 
 const endless = 1 << 40
+
+// most is how often a derivation may be repeated.
+const most = 1_000_000
 
 func sample(t *testing.T, name string) []byte {
 	t.Helper()
@@ -40,9 +47,9 @@ func encode(t *testing.T, v any) []byte {
 	return out
 }
 
-// withCount returns a structure in which the nth INTEGER 2048, which is a count, is endless; octet strings are looked
+// withCount returns a structure in which the nth INTEGER 2048, which is a count, is another; octet strings are looked
 // into where they hold a structure. Found says whether there are so many.
-func withCount(t *testing.T, der []byte, n int) (out []byte, found bool) {
+func withCount(t *testing.T, der []byte, n, count int) (out []byte, found bool) {
 	t.Helper()
 	seen := -1
 	var walk func(der []byte) []byte
@@ -61,7 +68,7 @@ func withCount(t *testing.T, der []byte, n int) (out []byte, found bool) {
 			switch {
 			case bytes.Equal(v.FullBytes, []byte{2, 2, 8, 0}):
 				if seen++; seen == n {
-					v.FullBytes, found = encode(t, endless), true
+					v.FullBytes, found = encode(t, count), true
 				}
 				out = append(out, v.FullBytes...)
 			case v.IsCompound || v.Tag == asn1.TagOctetString && structured:
@@ -102,7 +109,7 @@ func TestEachCountOfIterationsIsBoundedBeforeItIsObeyed(t *testing.T) {
 	for _, name := range []string{"modern.p12", "legacy-rc2.p12"} {
 		counts := 0
 		for ; ; counts++ {
-			file, found := withCount(t, sample(t, name), counts)
+			file, found := withCount(t, sample(t, name), counts, endless)
 			if !found {
 				break
 			}
@@ -113,6 +120,47 @@ func TestEachCountOfIterationsIsBoundedBeforeItIsObeyed(t *testing.T) {
 		if counts != 3 { // the certificates, the key, the MAC
 			t.Errorf("%s has %d counts", name, counts)
 		}
+	}
+	for count, want := range map[int]Kind{most: KindFunction, most + 1: KindLimit} { // with another count, the MAC is wrong
+		file, _ := withCount(t, sample(t, "modern.p12"), 2, count)
+		if _, fault := open(t, "changeit", file); fault == nil || fault.Kind != want {
+			t.Errorf("%d times: got %v", count, fault)
+		}
+	}
+}
+
+// TestSaltsFollowFromAllThatGoesIntoAFile: files with the same salt would show what they have in common, and other salts for
+// the same content would write every Secret with such a file again.
+func TestSaltsFollowFromAllThatGoesIntoAFile(t *testing.T) {
+	t.Parallel()
+	salt := func(password, key string, certs ...string) string {
+		var of []*x509.Certificate
+		for _, cert := range certs {
+			of = append(of, &x509.Certificate{Raw: []byte(cert)})
+		}
+		stream, err := saltsFor(password, []byte(key), of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := make([]byte, 8)
+		if _, err := io.ReadFull(stream, out); err != nil {
+			t.Fatal(err)
+		}
+		return hex.EncodeToString(out)
+	}
+	made := map[string]string{}
+	for name, salt := range map[string]string{
+		"one": salt("pw", "key1", "cert1", "cert2"), "another password": salt("pv", "key1", "cert1", "cert2"), "another key": salt("pw", "key2", "cert1", "cert2"),
+		"another certificate": salt("pw", "key1", "cert1", "cert3"), "another order": salt("pw", "key1", "cert2", "cert1"),
+		"another border": salt("pw", "key1c", "ert1", "cert2"), "one certificate": salt("pw", "key1", "cert1cert2"),
+	} {
+		if made[salt] != "" {
+			t.Errorf("%s has the salt of %s", name, made[salt])
+		}
+		made[salt] = name
+	}
+	if made["33c639185bab1ffe"] != "one" {
+		t.Errorf("the salts are others than they were: %v", made)
 	}
 }
 
@@ -196,7 +244,7 @@ func TestAKeyThatHidesAmongTheCertificatesIsRefusedBeforeItIsOpened(t *testing.T
 		if password == "" {
 			name = "modern-empty.p12"
 		}
-		hidden, found := withCount(t, bagsOf(t, sample(t, name)), 0)
+		hidden, found := withCount(t, bagsOf(t, sample(t, name)), 0, endless)
 		if !found {
 			t.Fatal("the key has no count")
 		}
@@ -252,8 +300,13 @@ func TestAKeyInAFileIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, fault := open(t, "", sealed(t, bmpPassword(""), part)); fault == nil || fault.Kind != KindLimit {
+	file := sealed(t, bmpPassword(""), part)
+	if _, fault := open(t, "", file); fault == nil || fault.Kind != KindLimit {
 		t.Errorf("got %v", fault)
+	}
+	// Before the function is called, not because it fails.
+	if guardPKCS12(&meter{}, []reflect.Value{reflect.ValueOf(string(file))}) == nil {
+		t.Error("the file is opened")
 	}
 }
 

@@ -94,7 +94,6 @@ var (
 // may be is no part of the expression, which would be compiled to as many copies at each start of the command line.
 var (
 	positionOf      = regexp.MustCompile(`^template: ` + rootName + `:(\d+)(?::(\d+))?:`)
-	inDefinition    = regexp.MustCompile(`^template: [^\n]*?:(\d+):(\d+): executing `)
 	unknownFunction = regexp.MustCompile(`: function "([A-Za-z0-9_]+)" not defined$`)
 	missingKey      = regexp.MustCompile(`: map has no entry for key "([-._A-Za-z0-9]+)"$`)
 	builtinFailed   = regexp.MustCompile(`>: error calling ([a-z]+): `)
@@ -170,7 +169,7 @@ func builtins() []string {
 func syntaxError(err error) *Error {
 	text := err.Error()
 	e := &Error{Kind: KindSyntax}
-	e.Line, e.Column = place(positionOf, text)
+	e.Line, e.Column = place(text)
 	if m := unknownFunction.FindStringSubmatch(text); m != nil && len(m[1]) <= maxFunctionName {
 		e.Kind, e.Name = KindUnknownFunction, m[1]
 	} else if at := positionOf.FindStringIndex(text); at != nil {
@@ -183,9 +182,7 @@ func syntaxError(err error) *Error {
 func executionError(m *meter, err error) *Error {
 	text := err.Error()
 	e := &Error{Kind: KindEvaluation}
-	if e.Line, e.Column = place(positionOf, text); e.Line == 0 {
-		e.Line, e.Column = place(inDefinition, text)
-	}
+	e.Line, e.Column = place(text)
 	switch {
 	case m.late:
 		e.Kind = KindTimeout
@@ -221,10 +218,10 @@ func evaluation(text string) string {
 	return tell(evaluationPhrases(), said)
 }
 
-func place(re *regexp.Regexp, text string) (line, column int) {
+func place(text string) (line, column int) {
 	// The first line is enough, and values could follow on others.
 	text, _, _ = strings.Cut(text, "\n")
-	m := re.FindStringSubmatch(text)
+	m := positionOf.FindStringSubmatch(text)
 	if m == nil {
 		return 0, 0
 	}

@@ -24,7 +24,8 @@ func TestWhatATemplateReadsIsSeen(t *testing.T) {
 		"{{ define \"x\" }}{{ .ref.key }}{{ end }}{{ template \"x\" . }}": {key: true, property: true, other: true},
 		"{{ block \"x\" .ref }}{{ .key }}{{ end }}":                       {key: true, property: true},
 		"{{ define \"x\" }}{{ . }}{{ end }}{{ template \"x\" .ref.key }}": {key: true},
-		"{{ printf \"%s\" (printf \"%s\" .ref.property) }}":               {property: true},
+		`{{ define "x" }}{{ if . }}{{ . }}{{ else }}{{ . }}{{ end }}{{ with . }}{{ else }}{{ . }}{{ end }}{{ range list . }}{{ else }}{{ .x }}{{ end }}{{ (dict "a" .).a }}{{ template "y" . }}{{ end }}{{ define "y" }}{{ end }}{{ template "x" .ref.key }}`: {key: true},
+		"{{ printf \"%s\" (printf \"%s\" .ref.property) }}": {property: true},
 	} {
 		refs, err := New(Options{}).References("t", text)
 		if err != nil {

@@ -245,6 +245,30 @@ func TestFailuresNeverShowAValue(t *testing.T) {
 	}
 }
 
+func TestAnErrorSaysWhatIsWrongAndWhere(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"{{ define `d` }}a\n {{ .nope }}{{ end }}{{ template `d` . }}": `template "key" at line 2, column 4: there is no key "nope"`,
+		"{{ fail .user }}":       `template "key" at line 1, column 3: the template called fail (its message is withheld, it may hold a value)`,
+		"{{ div 1 0 }}":          `template "key" at line 1, column 3: function "div" does not accept these arguments`,
+		"{{ len 1 }}":            `template "key" at line 1, column 3: function "len" does not accept these arguments`,
+		"{{ eq . . }}":           `template "key" at line 1, column 3: function "eq" does not accept these arguments`,
+		"{{ ne . . }}":           `template "key" at line 1, column 3: function "ne" does not accept these arguments`,
+		"{{ lt .user 1 }}":       `template "key" at line 1, column 3: function "lt" does not accept these arguments`,
+		"{{ le .user 1 }}":       `template "key" at line 1, column 3: function "le" does not accept these arguments`,
+		"{{ gt .user 1 }}":       `template "key" at line 1, column 3: function "gt" does not accept these arguments`,
+		"{{ ge .user 1 }}":       `template "key" at line 1, column 3: function "ge" does not accept these arguments`,
+		strings.Repeat("a", 101): `template "key": the template is too large`,
+	} {
+		if _, err := render(t, template.Options{MaxSource: 100}, text); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+	if _, err := render(t, template.Options{MaxTime: time.Nanosecond}, "{{ trim .user }}"); err == nil || err.Error() != `template "key" at line 1: it takes too long` {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestTemplatesThatGrowOrRunWithoutEndAreStopped(t *testing.T) {
 	t.Parallel()
 	deep := func(open, shut string) string { return strings.Repeat(open, 300) + "1" + strings.Repeat(shut, 300) }
