@@ -1,14 +1,23 @@
 package externalsecret
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
 	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/internal/redact"
+	"github.com/sealbridge/sealbridge/providers"
 )
 
 func TestTheStatusSaysWhatWasDoneAndMovesOnlyThen(t *testing.T) {
@@ -89,5 +98,31 @@ func TestTheStatusSaysWhatWasDoneAndMovesOnlyThen(t *testing.T) {
 				t.Errorf("the status moved: %v, want %v: %+v", !tt.moved, tt.moved, got)
 			}
 		})
+	}
+}
+
+func TestAFailureIsRepeatedUnlessSomebodySaysWhenOrNothingCanCureIt(t *testing.T) {
+	t.Parallel()
+	terminating := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "db", errors.New("because it is being terminated"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause, Field: "metadata.namespace"}}
+	for name, tt := range map[string]struct {
+		err   error
+		state flow.State
+		after time.Duration
+	}{
+		"any":                             {errors.New("x"), flow.Failed, 0},
+		"a spec that cannot work":         {providers.Errorf(providers.ErrInvalid, "x"), flow.Failed, 0},
+		"the API server refuses":          {redact.API(apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "db", nil)), flow.Failed, 0},
+		"the namespace is being deleted":  {fmt.Errorf("write Secret: %w", redact.API(terminating)), flow.Waiting, goingWait},
+		"the store asks for time":         {fmt.Errorf("fetch: %w", &providers.ThrottledError{After: time.Minute}), flow.Waiting, time.Minute},
+		"the store asks for days":         {&providers.ThrottledError{After: 48 * time.Hour}, flow.Waiting, sessions.MaxThrottle},
+		"the store asks for no said time": {&providers.ThrottledError{}, flow.Failed, 0},
+	} {
+		var got flow.Outcome
+		_, _ = flow.Run(t.Context(), flow.Engine{}, &esv1.ExternalSecret{}, &scope{}, func(_ *scope, out flow.Outcome) flow.Verdict { got = out; return flow.Verdict{} },
+			flow.Step[scope]{Name: "any", Do: failing(func(context.Context, *scope) error { return tt.err })})
+		if got.State != tt.state || got.After != tt.after || got.Reason != esv1.ReasonSecretSyncedError || got.Message != tt.err.Error() {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }

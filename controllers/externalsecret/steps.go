@@ -46,14 +46,22 @@ func (r *Reconciler) steps() []flow.Step[scope] {
 	}
 }
 
+// goingWait is how long an object is left alone whose namespace is being deleted.
+const goingWait = 5 * time.Minute
+
 // failed makes an error end the run with ESO's reason, repeated with backoff: what is wrong may be cured outside of the
-// ExternalSecret. A store that says how long it wants to be left alone is.
+// ExternalSecret. A store that says how long it wants to be left alone is, and what a namespace refuses that is being deleted is not
+// tried again and again: the ExternalSecret goes with it.
 func failed(err error) error {
 	var throttled *providers.ThrottledError
-	if errors.As(err, &throttled) && throttled.After > 0 {
+	switch {
+	case errors.As(err, &throttled) && throttled.After > 0:
 		return flow.Wait(esv1.ReasonSecretSyncedError, min(throttled.After, sessions.MaxThrottle), err)
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return flow.Wait(esv1.ReasonSecretSyncedError, goingWait, err)
+	default:
+		return flow.Fail(esv1.ReasonSecretSyncedError, err)
 	}
-	return flow.Fail(esv1.ReasonSecretSyncedError, err)
 }
 
 func failing(do func(context.Context, *scope) error) func(context.Context, *scope) error {

@@ -1,6 +1,7 @@
 package sealedsecret
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"strings"
@@ -18,7 +19,6 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
-	"github.com/sealbridge/sealbridge/providers"
 )
 
 func object() *v1alpha1.SealedSecret {
@@ -266,27 +266,33 @@ func TestWhatTheAPIServerSaysOfASecretIsReduced(t *testing.T) {
 	}
 	policy := apierrors.NewInvalid(kind, "app", nil)
 	policy.ErrStatus.Message = `secrets "app" is forbidden: ValidatingAdmissionPolicy 'no.example.com' with binding 'x' denied request: ` + canary
+	terminating := apierrors.NewForbidden(resource, "app", errors.New(canary))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause, Message: canary, Field: "metadata.namespace"}}
 	for name, test := range map[string]struct {
-		err  error
-		want string
-		wait bool
+		err   error
+		want  string
+		state flow.State
 	}{
-		"immutable":     {invalid("FieldValueForbidden", "data"), "the target Secret is immutable: delete Secret ns/app", false},
-		"type":          {invalid("FieldValueInvalid", "type"), "the type of a Secret cannot be changed: delete Secret ns/app", false},
-		"a bad key":     {invalid("FieldValueInvalid", "data[x]"), "the API server answered Invalid for data[x]; correct spec.template, or seal the keys", false},
-		"a policy":      {policy, "the API server answered Invalid: ValidatingAdmissionPolicy no.example.com refuses it: change the one or the other", true},
-		"quota":         {apierrors.NewForbidden(resource, "app", errors.New(canary)), "the API server answered Forbidden", true},
-		"overload":      {apierrors.NewTooManyRequests(canary, 1), "the API server answered TooManyRequests", true},
-		"server error":  {apierrors.NewInternalError(errors.New(canary)), "the API server answered InternalError", true},
-		"no answer":     {errors.New(canary), "the API server could not be reached", true},
-		"our own words": {flow.Stall("x", notManaged(object())), "already exists and is not managed by SealedSecret", false},
+		"immutable":          {invalid("FieldValueForbidden", "data"), "the target Secret is immutable: delete Secret ns/app", flow.Stalled},
+		"type":               {invalid("FieldValueInvalid", "type"), "the type of a Secret cannot be changed: delete Secret ns/app", flow.Stalled},
+		"a bad key":          {invalid("FieldValueInvalid", "data[x]"), "the API server answered Invalid for data[x]; correct spec.template, or seal the keys", flow.Stalled},
+		"a policy":           {policy, "the API server answered Invalid: ValidatingAdmissionPolicy no.example.com refuses it: change the one or the other", flow.Failed},
+		"quota":              {apierrors.NewForbidden(resource, "app", errors.New(canary)), "the API server answered Forbidden", flow.Failed},
+		"overload":           {apierrors.NewTooManyRequests(canary, 1), "the API server answered TooManyRequests", flow.Failed},
+		"server error":       {apierrors.NewInternalError(errors.New(canary)), "the API server answered InternalError", flow.Failed},
+		"no answer":          {errors.New(canary), "the API server could not be reached", flow.Failed},
+		"its namespace goes": {terminating, "the API server answered Forbidden for metadata.namespace: the namespace is being deleted", flow.Waiting},
+		"our own words":      {flow.Stall("x", notManaged(object())), "already exists and is not managed by SealedSecret", flow.Stalled},
 	} {
 		err := writeFailure(object(), test.err)
 		if !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if errors.Is(err, providers.ErrInvalid) == test.wait {
-			t.Errorf("%s: is tried again = %t", name, !test.wait)
+		var out flow.Outcome
+		_, _ = flow.Run(t.Context(), flow.Engine{}, object(), &scope{}, func(_ *scope, o flow.Outcome) flow.Verdict { out = o; return flow.Verdict{} },
+			flow.Step[scope]{Name: "write", Do: func(context.Context, *scope) error { return err }})
+		if out.State != test.state || out.State == flow.Waiting && out.After != blockedPoll {
+			t.Errorf("%s: %s, again after %s; want %s", name, out.State, out.After, test.state)
 		}
 	}
 }

@@ -281,6 +281,8 @@ func writeFailure(obj *v1alpha1.SealedSecret, err error) error {
 		text = fmt.Sprintf("failed update: the target Secret is immutable: delete %s, it is created again from the SealedSecret", place(obj))
 	case complainsOf(status.Status(), "type"):
 		text = fmt.Sprintf("failed update: the type of a Secret cannot be changed: delete %s, it is created again with the new type", place(obj))
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause): // the object goes with its namespace
+		return flow.Wait(v1alpha1.ReasonUpdateFailed, blockedPoll, providers.Errorf(providers.ErrUnavailable, "%s", text))
 	case redact.Refuser(err) != "": // who may change their mind
 		return flow.Fail(v1alpha1.ReasonUpdateFailed, providers.Errorf(providers.ErrUnavailable, "%s", text))
 	case apierrors.IsInvalid(err):
