@@ -4,19 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/test/harness/capture"
@@ -37,6 +41,9 @@ type world struct {
 	told map[string]int
 	open map[string]int // watches by what they select
 	all  []string       // every request, as "<path> <field selector>"
+	cuts []func()       // end the watches
+
+	logs capture.Log
 }
 
 // newWorld returns a world whose Watcher is the user that cfg names; the admin when it is nil.
@@ -64,7 +71,7 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane, ns string, cfg *rest.
 		defer w.mu.Unlock()
 		w.told[who]++
 	})
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(log.IntoContext(t.Context(), logr.FromSlogHandler(slog.NewTextHandler(&w.logs, nil))))
 	done := make(chan error, 1)
 	go func() { done <- w.watcher.Start(ctx) }()
 	t.Cleanup(func() {
@@ -86,15 +93,17 @@ func (w *world) count(next http.RoundTripper) http.RoundTripper {
 		if req.URL.Query().Get("watch") == "" {
 			return next.RoundTrip(req)
 		}
+		ctx, cut := context.WithCancel(req.Context())
 		w.mu.Lock()
 		w.open[selector]++
+		w.cuts = append(w.cuts, cut)
 		w.mu.Unlock()
-		context.AfterFunc(req.Context(), func() {
+		context.AfterFunc(ctx, func() {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.open[selector]--
 		})
-		return next.RoundTrip(req)
+		return next.RoundTrip(req.WithContext(ctx))
 	})
 }
 
@@ -270,6 +279,64 @@ func TestARoleThatNamesTheObjectIsEnoughAndWithoutOneNothingIsKnown(t *testing.T
 	if got := w.watcher.Version(w.secret("theirs")); got != "" {
 		t.Errorf("version %s of what may not be watched", got)
 	}
+}
+
+// What is not known is compared when it is used, so a version from before the right was withdrawn would stand for ever.
+func TestNothingIsKnownAnyMoreOfWhatMayNotBeWatchedAnyMore(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	ns := cp.Namespace(t)
+	user := "watcher-of-" + ns
+	cfg, err := cp.UserConfig(user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	allow := func() error {
+		return cp.Allow(t.Context(), controlplane.User(user), ns, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"list", "watch"}})
+	}
+	if err := allow(); err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, cp, ns, cfg, 0)
+	read := w.put("a", "1")
+	w.followers.Follow("who", map[watches.Object]watches.Version{w.secret("a"): read})
+	w.seen(w.secret("a"), read)
+	if err := w.clients.RbacV1().RoleBindings(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the API server knows that the right is withdrawn", func() bool {
+		_, err := theirs.CoreV1().Secrets(ns).Watch(t.Context(), metav1.ListOptions{TimeoutSeconds: new(int64(1))})
+		return apierrors.IsForbidden(err)
+	})
+	w.mu.Lock()
+	for _, cut := range w.cuts {
+		cut()
+	}
+	w.mu.Unlock()
+	requests := 0
+	w.eventually("it is not known any more, and asked for once more", func() bool {
+		if w.watcher.Version(w.secret("a")) != "" {
+			requests = len(w.all)
+		}
+		return len(w.all) > requests+1
+	})
+	if n := strings.Count(w.logs.String(), "may not watch, so changes are noticed later: grant list and watch on it"); n != 1 {
+		t.Errorf("the log says %d times that it may not be watched, want once", n)
+	}
+	if _, newer := w.followers.Newer("who"); newer {
+		t.Error("what is not known is newer")
+	}
+	now := w.put("a", "2")
+	w.toldAfter("who", "a change from when nothing was known", func() {
+		if err := allow(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.seen(w.secret("a"), now)
 }
 
 func TestBeyondTheLimitObjectsWaitForTheirTurn(t *testing.T) {
