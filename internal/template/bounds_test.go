@@ -8,6 +8,8 @@ import (
 	"testing"
 	"text/template"
 	"time"
+
+	"github.com/Masterminds/sprig/v3"
 )
 
 // kept renders texts and returns the cache that they went through.
@@ -123,6 +125,10 @@ func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 		{"templates in templates", call + `{{ template "t" %d }}`, 48, 49, depth, ""},
 		{"what functions return together", `{{ range %d }}{{ $x := repeat 4194288 "a" }}{{ end }}`, 16, 17, memory, ""},
 		{"what a function returns", letters, 4_194_288, 4_194_289, large, ""},
+		{"what a method is given", `{{ $x := (now).Format (repeat %d "a") }}`, 1008, 1009, largeArgument, ""},
+		{"what a method is given as it is", "{{ $x := (now).Format `%s` }}", 1024, 1025, largeArgument, "a"},
+		{"what a method is given by a pipe", `{{ $t := now }}{{ $x := repeat %d "a" | $t.Format }}`, 1008, 1009, largeArgument, ""},
+		{"what methods make of each other's", `{{ $b := (now).MarshalText }}{{ range %d }}{{ $b = (now).AppendFormat $b "` + strings.Repeat("a", 100) + `" }}{{ end }}`, 10, 11, largeArgument, ""},
 		{"what has grown inside of what a function takes", `{{ $d := dict }}{{ $l := list $d $d }}{{ $_ := set $d "x" (repeat %d "a") }}{{ $x := kindOf $l }}`, 2_097_040, 2_097_080, large, ""},
 		{"lists in lists", `{{ $l := list }}{{ range %d }}{{ $l = list $l }}{{ end }}{{ $l }}`, 32, 33, nested, ""},
 		{"actions", "%s", 10_000, 10_001, "the template has too many actions", "{{ 1 }}"},
@@ -218,19 +224,22 @@ func TestWhatIsComparedIsLookedAtFirst(t *testing.T) {
 	}
 }
 
-func TestComparisonsAnswerAsThoseOfTextTemplate(t *testing.T) {
+func TestComparisonsAndMethodsAnswerAsThoseOfTextTemplate(t *testing.T) {
 	t.Parallel()
 	data := map[string]string{"a": "v", "empty": ""}
 	for _, text := range []string{
 		`{{ eq .a "v" }}`, `{{ eq "x" .empty .a "v" }}`, `{{ "v" | eq .a }}`, `{{ .a | eq "x" "y" }}`, `{{ ne .a "x" }}`, `{{ .a | ne "v" }}`, `{{ not (eq .a "v") }}`,
 		`{{ eq (len .a) 1 }}`, `{{ eq 1 1.0 }}`, `{{ eq 0x10 16 }}`, `{{ eq 'v' 118 }}`, `{{ eq true (eq .a "v") }}`, `{{ eq nil nil }}`, `{{ eq nil .a }}`, `{{ ne .a nil }}`,
 		`{{ eq .nope "v" }}`, `{{ eq .a .nope }}`, `{{ eq $.a .a }}`, `{{ eq . . }}`, `{{ eq . nil }}`, `{{ eq $ . }}`, `{{ eq .a }}`, `{{ .a | eq }}`, `{{ eq }}`,
+		`{{ .a 1 }}`, `{{ 1 | .a }}`, `{{ $t.Format "Jan 2" }}`, `{{ $t.AddDate 0 (len .a) 1 }}`, `{{ ($t.Add 5).Nanosecond }}`, `{{ "2006" | $t.Format | print }}`, `{{ $t.Year }}`,
+		`{{ $t.Equal $t }}`, `{{ $t | $t.Sub | print }}`, `{{ $t.In nil }}`, `{{ $t.Format .a }}`, `{{ ($t.AddDate 0 1 0).Format .nope }}`, `{{ $t.Format 1 }}`, `{{ $t.Format }}`, `{{ $t.Nope 1 }}`,
 		`{{ $x := 1 }}{{ eq $x 1 }}`, `{{ range $i, $c := slice .a 0 1 }}{{ end }}`, `{{ with eq .a "v" }}{{ . }}{{ end }}`, `{{ eq (index . "a") (print "v") }}`,
 	} {
 		for _, missing := range []MissingKey{MissingKeyError, MissingKeyNoValue} {
 			option := map[MissingKey]string{MissingKeyError: "missingkey=error", MissingKeyNoValue: "missingkey=default"}[missing]
 			var want strings.Builder
-			theirs := template.Must(template.New("").Option(option).Parse(text)).Execute(&want, data)
+			text := `{{ $t := toDate "2006-01-02" "2026-01-31" }}` + text
+			theirs := template.Must(template.New("").Option(option).Funcs(sprig.GenericFuncMap()).Parse(text)).Execute(&want, data)
 			got, err := New(Options{MissingKey: missing}).Render(t.Context(), "key", text, data)
 			if (err == nil) != (theirs == nil) || err == nil && string(got) != want.String() {
 				t.Errorf("%s, %s: %q %v, want %q %v", text, option, got, err, want.String(), theirs)

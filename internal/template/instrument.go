@@ -4,7 +4,7 @@ import "text/template/parse"
 
 // instrument puts probes into a parsed template, because text/template runs loops, calls templates and prints values
 // without asking anybody: a step at the top of each loop's body, enter and leave around each template's body, and a
-// look at each value before it is printed or compared. It refuses a template that nests too deeply.
+// look at each value before it is printed, compared or given to a method. It refuses a template that nests too deeply.
 func instrument(tree *parse.Tree) *Error {
 	if err := instrumentList(tree.Root, 0); err != nil {
 		return err
@@ -64,7 +64,7 @@ func instrumentBranch(n *parse.BranchNode, depth int) *Error {
 	return instrumentList(n.ElseList, depth+1)
 }
 
-// checkPipe refuses parentheses that nest too deeply, and puts a look before what is compared.
+// checkPipe refuses parentheses that nest too deeply, and puts a look before some arguments.
 func checkPipe(pipe *parse.PipeNode, depth int) *Error {
 	if pipe == nil {
 		return nil
@@ -84,28 +84,42 @@ func checkPipe(pipe *parse.PipeNode, depth int) *Error {
 			}
 		}
 	}
-	weighCompared(pipe)
-	return nil
+	return lookAtArguments(pipe)
 }
 
-// weighCompared puts a look before each value that eq and ne are given. What cannot be compared they print into an error, however
-// large it is and whether or not it holds itself: without a look that ends in a stack that is used up, which ends the process.
-func weighCompared(pipe *parse.PipeNode) {
+// lookAtArguments puts a look before each value that is given to eq and ne, or to a method of a time or a version. What cannot be
+// compared text/template prints into an error, however large it is and whether or not it holds itself: that would end in a stack that
+// is used up, which ends the process. And what a method makes nobody counts: it is given little, so that it makes little.
+func lookAtArguments(pipe *parse.PipeNode) *Error {
 	var cmds []*parse.CommandNode
 	for i, cmd := range pipe.Cmds {
-		if name, ok := cmd.Args[0].(*parse.IdentifierNode); ok && (name.Ident == "eq" || name.Ident == "ne") {
-			for j, arg := range cmd.Args[1:] {
-				look := command(probePrint, arg.Position())
-				look.Args = append(look.Args, arg)
-				cmd.Args[j+1] = &parse.PipeNode{NodeType: parse.NodePipe, Pos: arg.Position(), Cmds: []*parse.CommandNode{look}}
+		look := probeSmall
+		if name, ok := cmd.Args[0].(*parse.IdentifierNode); ok {
+			if look = probePrint; name.Ident != "eq" && name.Ident != "ne" {
+				cmds = append(cmds, cmd)
+				continue
 			}
-			if i > 0 { // it is given what the one before it makes, too
-				cmds = append(cmds, command(probePrint, cmd.Pos))
+		}
+		for j, arg := range cmd.Args[1:] {
+			switch n := arg.(type) {
+			case *parse.StringNode:
+				if look == probeSmall && len(n.Text) > maxArgument {
+					return &Error{Kind: KindLimit, Detail: largeArgument}
+				}
+			case *parse.NumberNode, *parse.BoolNode, *parse.NilNode: // as they are they become what a method takes
+			default:
+				looked := command(look, arg.Position())
+				looked.Args = append(looked.Args, arg)
+				cmd.Args[j+1] = &parse.PipeNode{NodeType: parse.NodePipe, Pos: arg.Position(), Cmds: []*parse.CommandNode{looked}}
 			}
+		}
+		if i > 0 { // it is given what the one before it makes, too
+			cmds = append(cmds, command(look, cmd.Pos))
 		}
 		cmds = append(cmds, cmd)
 	}
 	pipe.Cmds = cmds
+	return nil
 }
 
 func tooDeep() *Error { return &Error{Kind: KindLimit, Detail: "the template nests too deeply"} }

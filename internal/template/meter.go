@@ -55,6 +55,13 @@ const (
 	probeEnter = "_enter"
 	probeLeave = "_leave"
 	probePrint = "_print"
+	probeSmall = "_small"
+)
+
+// maxArgument bounds an argument of a method, in weight.
+const (
+	maxArgument   = 1024
+	largeArgument = "an argument of a method is too large"
 )
 
 func (m *meter) probes() template.FuncMap {
@@ -73,6 +80,13 @@ func (m *meter) probes() template.FuncMap {
 				return nil, err
 			}
 			return v, nil
+		},
+		probeSmall: func(v any) (any, error) {
+			weight, err := m.weigh(reflect.ValueOf(v))
+			if err == nil && weight > maxArgument {
+				err = m.exceed(largeArgument)
+			}
+			return v, err
 		},
 	}
 }
