@@ -16,11 +16,18 @@ import (
 // recurses could exhaust the stack of the whole process.
 const maxDepth = 10000
 
+// maxPath bounds a path, in bytes: what gjson does for brackets in brackets grows with the square of their number, and uses the
+// stack for each.
+const maxPath = 4096
+
 // Get returns the part of doc at a gjson path (github.com/tidwall/gjson SYNTAX.md: dots, wildcards, queries,
 // modifiers). A string is unquoted, null is empty, a number keeps its digits, anything else is returned as it was
-// written. ok is false when there is no such part, and when the path could make more of the document than is allowed. The
-// document does not have to be valid JSON as a whole.
+// written. ok is false when there is no such part, when the path has over 4096 bytes, and when it could make more of the
+// document than is allowed. The document does not have to be valid JSON as a whole.
 func Get(doc []byte, path string) (value []byte, ok bool) {
+	if len(path) > maxPath {
+		return nil, false
+	}
 	if depth := nesting(doc, strings.Contains(path, "@fromstr")); depth > maxDepth || growth(len(doc), depth, path) > maxGrowth {
 		return nil, false
 	}
@@ -174,8 +181,10 @@ const maxGrowth = 64 << 20
 // and lists of paths in brackets can be, and a path may chain many of them.
 func growth(size, depth int, path string) float64 {
 	grown := float64(size)
-	// @tostr doubles quotes and backslashes, of which a string of a string has more.
-	grown *= math.Pow(2, float64(strings.Count(path, "@tostr")))
+	// @tostr writes some characters as six, among them backslashes which the next one doubles.
+	if quoted := strings.Count(path, "@tostr"); quoted > 0 {
+		grown *= 6 * math.Pow(2, float64(quoted-1))
+	}
 	// Each path in brackets may select the whole. Shared out evenly, they make most of it.
 	if lists := strings.Count(path, "[") + strings.Count(path, "{"); lists > 0 {
 		grown *= math.Pow(1+float64(strings.Count(path, ","))/float64(lists), float64(lists))

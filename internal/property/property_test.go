@@ -89,6 +89,8 @@ func TestAPathMakesNoMoreOfADocumentThanIsAllowed(t *testing.T) {
 	large := `"` + strings.Repeat("y", 1<<20) + `"`
 	for name, tc := range map[string]struct{ doc, path string }{
 		"strings of strings":         {`{"a":"x"}`, strings.Repeat("@tostr|", 40) + "@tostr"},
+		"brackets in brackets":       {`{"a":"x"}`, strings.Repeat("[", 2046) + "@this" + strings.Repeat("]", 2046)},
+		"characters written as six":  {`{"a":"` + strings.Repeat("<", 12<<20) + `"}`, "a|@tostr"},
 		"the whole, often":           {`{"a":"x"}`, strings.Repeat("[@this,@this]|", 40) + "@this"},
 		"the whole in objects":       {`{"a":"x"}`, strings.Repeat(`{"a":@this,"b":@this,"c":@this}|`, 30) + "@this"},
 		"what is in each other":      {nested(9000, large), "@dig:x"},
@@ -104,6 +106,9 @@ func TestAPathMakesNoMoreOfADocumentThanIsAllowed(t *testing.T) {
 				t.Errorf("%d bytes were made of %d", len(got), len(tc.doc))
 			}
 		})
+	}
+	if got, ok := Get([]byte(`{"a":"x"}`), strings.Repeat("[", 2045)+"@this"+strings.Repeat("]", 2045)); !ok || len(got) != 2045+9+2045 {
+		t.Errorf("brackets that are not too many: %d bytes, %t", len(got), ok)
 	}
 	doc := `{"user@example.com":{"p":` + large + `},"list":[1,2],"ids":[3,4],"text":"{\"a\":[{\"b\":\"\u0078\"}]}"}`
 	for path, want := range map[string]string{
