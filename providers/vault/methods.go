@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -94,13 +93,14 @@ func accountName(sel stores.ServiceAccountSelector) string {
 
 // loginCert logs in with the client certificate that the connection shows.
 func (a api) loginCert(ctx context.Context, auth *stores.VaultCertAuth) (login, error) {
-	body := map[string]string{}
+	body, none := map[string]string{}, "no role there"
 	if auth.VaultRole != "" {
 		body["name"] = auth.VaultRole
+		none += ", or not " + strconv.Quote(auth.VaultRole) + ","
 	}
 	return a.loginAt(ctx, mountOr(auth.Path, "cert"), "login", body, func(path string, _ *reply) error {
-		return a.errorf(providers.ErrDenied, "vault refuses the certificate in Secret %s at %s: no role there, or not %s, is for it or its authority, "+
-			"or nothing is mounted there; correct auth.cert", auth.ClientCert.Name, path, cmp.Or(strconv.Quote(auth.VaultRole), "one"))
+		return a.errorf(providers.ErrDenied, "vault refuses the certificate in Secret %s at %s: %s is for it or its authority, "+
+			"or nothing is mounted there; correct auth.cert", auth.ClientCert.Name, path, none)
 	})
 }
 

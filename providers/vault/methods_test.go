@@ -296,5 +296,8 @@ func TestACertificateLogsIn(t *testing.T) {
 	mustRead(t, open(t, both, env))
 	refusedLogin(t, spec("stranger", ""), env, providers.ErrDenied, "vault refuses the certificate in Secret stranger at auth/"+mount)
 	refusedLogin(t, spec("app", "nope"), env, providers.ErrDenied, `or not "nope", is for it`)
+	usual := spec("app", "")
+	usual.Auth.Cert.Path = ""
+	refusedLogin(t, usual, env, providers.ErrDenied, "vault refuses the certificate in Secret app at auth/cert: no role there is for it")
 	refusedLogin(t, spec("none", ""), env, providers.ErrUnavailable, "auth.cert.clientCert: ")
 }
