@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
 	"github.com/sealbridge/sealbridge/providers/providertest"
 	"github.com/sealbridge/sealbridge/providers/vault"
 	google "github.com/sealbridge/sealbridge/test/harness/gcp"
@@ -70,8 +71,12 @@ func TestVaultConforms(t *testing.T) {
 		t.Fatal(err)
 	}
 	secretRef := providers.ObjectRef{Name: "approle", Key: "secret-id"}
+	unwilling := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusForbidden, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Code>AccessDenied</Code><Message>`+canary+`</Message></Error></ErrorResponse>`)
+	}))
+	defer unwilling.Close()
 	providertest.Run(t, providertest.Harness{
-		Provider: vault.Provider{},
+		Provider: vault.Provider{AWS: awsidentity.Environment{Endpoints: awsidentity.Endpoints{STS: unwilling.URL}}},
 		Configs: [2]func(*testing.T) (providers.Config, providers.Env){
 			func(*testing.T) (providers.Config, providers.Env) {
 				return config(tokenStore(server.Address(), mounts[0])), tokenEnv(token)
@@ -205,6 +210,24 @@ func faults(t *testing.T, server *harness.Server, mount string) map[string]provi
 		"the Secret with the token is missing": {Class: providers.ErrUnavailable, Says: []string{"auth.tokenSecretRef", "vault-token"},
 			Open: func(*testing.T) (providers.Config, providers.Env) {
 				return config(tokenStore(server.Address(), mount)), &providertest.Env{}
+			}},
+		"AWS does not let the role be assumed": {Class: providers.ErrDenied, Says: []string{"auth.iam.role: AWS refuses sts:AssumeRole"},
+			Open: func(*testing.T) (providers.Config, providers.Env) {
+				sel := &stores.SecretKeySelector{Name: tokenRef().Name, Key: tokenRef().Key}
+				return config(&stores.Vault{Server: server.Address(), Auth: &stores.VaultAuth{IAM: &stores.VaultIAMAuth{
+					AWSRole: "arn:aws:iam::1:role/x", SecretRef: &stores.AWSAuthSecretRef{AccessKeyID: sel, SecretAccessKey: sel},
+				}}}), tokenEnv(canary)
+			}},
+		"Google does not know the cluster": {Class: providers.ErrDenied, Says: []string{"Security Token Service refuses the identity of the store"},
+			Open: func(*testing.T) (providers.Config, providers.Env) {
+				return config(&stores.Vault{Server: server.Address(), Auth: &stores.VaultAuth{GCP: &stores.VaultGCPAuth{Role: "x", WorkloadIdentity: &stores.GCPWorkloadIdentity{
+						ServiceAccountRef: stores.ServiceAccountSelector{Name: "app"}, ClusterProjectID: "strange", ClusterLocation: "europe-west3", ClusterName: "main",
+					}}}}), &providertest.Env{
+						Accounts: map[providers.AccountRef]map[string]string{{Name: "app"}: {}},
+						Token: func(context.Context, providers.AccountRef, ...string) (providers.Token, error) {
+							return providers.Token{Value: providers.NewValue([]byte(canary))}, nil
+						},
+					}
 			}},
 		"the path is not granted": {Class: providers.ErrDenied, Says: []string{`must grant "read"`, "kv/data/nowhere"},
 			Open: func(t *testing.T) (providers.Config, providers.Env) {

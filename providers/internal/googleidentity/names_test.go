@@ -12,7 +12,7 @@ func TestANameCanBePartOfAnAddress(t *testing.T) {
 		is        func(string) bool
 		good, bad []string
 	}{
-		{"project", IsProjectName, []string{"p", "example.com:my-project", "123"}, []string{"", "-p", ":p", "P", "a/b", strings.Repeat("p", 129)}},
+		{"project", IsProjectName, []string{"p", "example.com:my-project", "1239", strings.Repeat("p", 128)}, []string{"", "-p", ":p", "P", "a/b", strings.Repeat("p", 129)}},
 		{"location", IsLocation, []string{"a", "europe-west3", "europe-west3-a", strings.Repeat("x", 63)}, []string{"", "-a", "a-", "a/b", "a.b", "A", "a\n", strings.Repeat("x", 64)}},
 		{"service account", IsEmail, []string{"a@p.iam.gserviceaccount.com", "1-compute@developer.gserviceaccount.com"},
 			[]string{"", "a@example.com", "a@p.iam.gserviceaccount.com:signBlob", "a/b@p.iam.gserviceaccount.com", "a@gserviceaccount.com", "a@p.iam.gserviceaccount.com\n"}},
