@@ -11,44 +11,18 @@ import (
 	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/providertest"
 	"github.com/sealbridge/sealbridge/test/harness/azurecloud"
 )
 
-// busy answers nobody until eight requests are under way, and then everybody. It remembers how many ever were.
-type busy struct {
-	mu        sync.Mutex
-	now, most int
-	full      chan struct{}
-	agents    map[string]bool
-}
-
-func (b *busy) count(n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.now += n
-	if b.now == 8 && b.most < 8 {
-		close(b.full)
-	}
-	b.most = max(b.most, b.now)
-}
-
-func (b *busy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	b.mu.Lock()
-	b.agents[r.Header.Get("User-Agent")] = true
-	b.mu.Unlock()
-	b.count(1)
-	select {
-	case <-b.full:
-	case <-r.Context().Done(): // too few come at once: the fetch ends without them
-	}
-	b.count(-1)
-	_, _ = fmt.Fprintf(w, `{"id":"https://x%s/1","value":%q,"attributes":{"enabled":true}}`, r.URL.Path, r.URL.Path)
-}
-
 func TestEightReadsGoAtOnceAndNoMore(t *testing.T) {
 	t.Parallel()
-	b := &busy{full: make(chan struct{}), agents: map[string]bool{}}
-	cfg, env := answers(t, b.ServeHTTP)
+	crowd, agents := providertest.NewCrowd(8), sync.Map{}
+	cfg, env := answers(t, func(w http.ResponseWriter, r *http.Request) {
+		agents.Store(r.Header.Get("User-Agent"), true)
+		crowd.Join(r.Context())
+		_, _ = fmt.Fprintf(w, `{"id":"https://x%s/1","value":%q,"attributes":{"enabled":true}}`, r.URL.Path, r.URL.Path)
+	})
 	session := openConfig(t, cfg, env)
 	refs := make([]providers.Ref, 32)
 	for i := range refs {
@@ -68,12 +42,15 @@ func TestEightReadsGoAtOnceAndNoMore(t *testing.T) {
 			t.Errorf("%s got the answer of another: %q", refs[i].Key, got)
 		}
 	}
-	if b.most != 8 {
-		t.Errorf("%d reads went at once", b.most)
+	if crowd.Most() != 8 {
+		t.Errorf("%d reads went at once", crowd.Most())
 	}
-	if len(b.agents) != 1 || !b.agents["sealbridge"] {
-		t.Errorf("requests tell more of us than that: %v", b.agents)
-	}
+	agents.Range(func(agent, _ any) bool {
+		if agent != "sealbridge" {
+			t.Errorf("requests tell more of us than that: %v", agent)
+		}
+		return true
+	})
 }
 
 func TestASearchIsBounded(t *testing.T) {

@@ -5,18 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/providertest"
 	harness "github.com/sealbridge/sealbridge/test/harness/gcp"
 )
 
@@ -262,28 +260,16 @@ func TestReadsOfOneFetchRunTogetherAndBounded(t *testing.T) {
 		refs[i].Key = fmt.Sprint("s", i)
 		p.Put(p.parent(), refs[i].Key, []byte(refs[i].Key))
 	}
-	var under, most atomic.Int32
-	release, once := make(chan struct{}), sync.Once{}
+	crowd := providertest.NewCrowd(together)
 	p.Break(p.project, func(ctx context.Context, _ string) error {
-		defer under.Add(-1)
-		now := under.Add(1)
-		for before := most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
-		}
-		if now == together {
-			once.Do(func() { time.AfterFunc(100*time.Millisecond, func() { close(release) }) }) // in which one more would come
-		}
-		select {
-		case <-release:
-			return nil
-		case <-ctx.Done(): // too few come at once
-			return status.FromContextError(ctx.Err()).Err()
-		}
+		crowd.Join(ctx)
+		return nil
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	results, err := open(t, keyStore(p.project), keyEnv(p.key)).Fetch(ctx, refs)
-	if err != nil || most.Load() != together {
-		t.Fatalf("%d reads are under way at once, %v", most.Load(), err)
+	if err != nil || crowd.Most() != together {
+		t.Fatalf("%d reads are under way at once, %v", crowd.Most(), err)
 	}
 	for i, r := range results {
 		if value, err := r.Document.Value(""); err != nil || string(value.Bytes()) != refs[i].Key {

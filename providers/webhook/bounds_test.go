@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,21 +19,10 @@ import (
 func TestEightRequestsGoAtOnceAndNoMore(t *testing.T) {
 	t.Parallel()
 	const together, all = 8, 20
-	var under, most atomic.Int32
-	release, once := make(chan struct{}), sync.Once{}
+	crowd := providertest.NewCrowd(together)
 	cfg, env := serving(func(w http.ResponseWriter, r *http.Request) {
-		defer under.Add(-1)
-		now := under.Add(1)
-		for before := most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
-		}
-		if now == together {
-			once.Do(func() { time.AfterFunc(100*time.Millisecond, func() { close(release) }) }) // in which one more would come
-		}
-		select {
-		case <-release:
-			_, _ = io.WriteString(w, "{}")
-		case <-r.Context().Done(): // too few come at once
-		}
+		crowd.Join(r.Context())
+		_, _ = io.WriteString(w, "{}")
 	})(t)
 	refs := make([]providers.Ref, all)
 	for i := range refs {
@@ -43,8 +30,8 @@ func TestEightRequestsGoAtOnceAndNoMore(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if _, err := open(t, cfg.Spec.(*stores.Webhook), env).Fetch(ctx, refs); err != nil || most.Load() != together {
-		t.Errorf("%d requests are under way at once, %v", most.Load(), err)
+	if _, err := open(t, cfg.Spec.(*stores.Webhook), env).Fetch(ctx, refs); err != nil || crowd.Most() != together {
+		t.Errorf("%d requests are under way at once, %v", crowd.Most(), err)
 	}
 }
 

@@ -1,26 +1,27 @@
 package reading_test
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/reading"
+	"github.com/sealbridge/sealbridge/providers/providertest"
 )
 
 func TestEachDistinctRefIsReadOnceAndAnsweredInItsPlace(t *testing.T) {
 	t.Parallel()
-	var reads, running, most atomic.Int64
+	var reads atomic.Int64
+	crowd := providertest.NewCrowd(2)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	refs := []providers.Ref{{Key: "a"}, {Key: "bad"}, {Key: "a"}, {Key: "a", Version: "1"}, {Key: "b"}, {Key: "c"}, {Key: "d"}}
 	results, err := reading.Each(refs, 2, func(ref providers.Ref) (providers.Result, error) {
 		reads.Add(1)
-		for now := running.Add(1); ; {
-			if before := most.Load(); now <= before || most.CompareAndSwap(before, now) {
-				break
-			}
-		}
-		defer running.Add(-1)
+		crowd.Join(ctx)
 		if ref.Key == "bad" {
 			return providers.Result{Version: "none"}, providers.ErrNotFound
 		}
@@ -40,8 +41,8 @@ func TestEachDistinctRefIsReadOnceAndAnsweredInItsPlace(t *testing.T) {
 			t.Errorf("ref %d: %+v", i, results[i])
 		}
 	}
-	if reads.Load() != 6 || most.Load() > 2 {
-		t.Errorf("%d reads, %d at once; want 6 and at most 2", reads.Load(), most.Load())
+	if reads.Load() != 6 || crowd.Most() != 2 {
+		t.Errorf("%d reads, %d at once; want 6 and 2", reads.Load(), crowd.Most())
 	}
 }
 
