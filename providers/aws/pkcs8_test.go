@@ -74,6 +74,8 @@ func TestAKeyOfPartsThatDoNotFitIsRefused(t *testing.T) {
 		"the block size of another":  func(k *encryptedKey) { k.Algorithm.Scheme.Cipher.ID = asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 7} },
 		"hours of work":              func(k *encryptedKey) { k.Algorithm.Scheme.KDF.Parameters.Iterations = 1 << 31 },
 		"work without an end":        func(k *encryptedKey) { k.Algorithm.Scheme.KDF.Parameters.Iterations = -1 },
+		"no work":                    func(k *encryptedKey) { k.Algorithm.Scheme.KDF.Parameters.Iterations = 0 },
+		"a little too much work":     func(k *encryptedKey) { k.Algorithm.Scheme.KDF.Parameters.Iterations = 2_000_001 },
 		"another derivation": func(k *encryptedKey) {
 			k.Algorithm.Scheme.KDF.ID = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 4, 11}
 		},
@@ -91,6 +93,18 @@ func TestAKeyOfPartsThatDoNotFitIsRefused(t *testing.T) {
 		if _, err := decryptKey(string(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: der})), keyPassphrase); !errors.Is(err, errKey) {
 			t.Errorf("%s: %v", name, err)
 		}
+		if name != "another scheme" && wellFormed(der) {
+			t.Errorf("the library is given %s", name)
+		}
+	}
+	var key encryptedKey
+	if _, err := asn1.Unmarshal(block.Bytes, &key); err != nil {
+		t.Fatal(err)
+	}
+	key.Algorithm.Scheme.KDF.Parameters.Iterations = 2_000_000
+	der, err := asn1.Marshal(key)
+	if err != nil || !wellFormed(der) || wellFormed(append(der, 0)) {
+		t.Errorf("as much work as may be, and nothing behind it: %v", err)
 	}
 }
 

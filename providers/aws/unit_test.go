@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -116,6 +117,19 @@ func TestAProblemNamesTheField(t *testing.T) {
 		change(spec)
 		if problems := (Provider{}).Validate(providers.Config{Spec: spec}); len(problems) != 1 || problems[0].Field != field {
 			t.Errorf("want a problem with %s, got %v", field, problems)
+		}
+	}
+}
+
+func TestASearchFindsAThousandAndNoMore(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		matches, size int
+		fits          bool
+	}{{1000, 4 << 20, true}, {1001, 0, false}, {1, 4<<20 + 1, false}} {
+		c := &collection{session: &session{}, noun: "secrets", size: tc.size}
+		if err := c.fits(tc.matches); (err == nil) != tc.fits || err != nil && !errors.Is(err, providers.ErrInvalid) {
+			t.Errorf("%d of %d bytes: %v", tc.matches, tc.size, err)
 		}
 	}
 }

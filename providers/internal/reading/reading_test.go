@@ -46,6 +46,15 @@ func TestEachDistinctRefIsReadOnceAndAnsweredInItsPlace(t *testing.T) {
 	}
 }
 
+func TestABackendThatIsDownHasNoResults(t *testing.T) {
+	t.Parallel()
+	down := providers.Errorf(providers.ErrUnavailable, "down")
+	results, err := reading.Each([]providers.Ref{{Key: "a"}, {Key: "b"}}, 2, func(providers.Ref) (providers.Result, error) { return providers.Result{}, down })
+	if results != nil || !errors.Is(err, down) {
+		t.Errorf("%v, %v", results, err)
+	}
+}
+
 func TestABackendIsDownWhenItAnsweredNothingAtAll(t *testing.T) {
 	t.Parallel()
 	failed := func(errs ...error) []providers.Result {
