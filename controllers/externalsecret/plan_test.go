@@ -105,7 +105,9 @@ func TestWhatIsDueFollowsFromWhatIsKnown(t *testing.T) {
 			given: []func(*scope){set("", 0), func(s *scope) { s.es.Status.SyncedResourceVersion = "" }}, want: plan{refresh: true, changed: true}},
 		"interval 0: a status of no time": {
 			given: []func(*scope){set("", 0), func(s *scope) { s.es.Status.RefreshTime = metav1.Time{} }}, want: plan{refresh: true}},
-		"the version that was written is no number": {given: []func(*scope){func(s *scope) { s.es.Status.Target.ResourceVersion = "x" }}, want: plan{refresh: true, drifted: true}},
+		"the version that was written is no number":              {given: []func(*scope){func(s *scope) { s.es.Status.Target.ResourceVersion = "x" }}, want: plan{refresh: true, drifted: true}},
+		"what it reads in this cluster has changed":              {given: []func(*scope){func(s *scope) { s.changed = true }}, want: plan{refresh: true}},
+		"CreatedOnce: what it reads in this cluster has changed": {given: []func(*scope){set(esv1.RefreshCreatedOnce, time.Hour), func(s *scope) { s.changed = true }}, want: plan{}},
 		"the store did not change": {
 			given: []func(*scope){func(s *scope) {
 				s.memo.stores = fingerprint(storeOf("uid", 2))

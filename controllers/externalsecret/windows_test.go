@@ -170,6 +170,9 @@ func TestWindowsHoldUpPeriodicRefreshesAndNothingElse(t *testing.T) {
 			t.Fatalf("at %s it is looked at again after %s, want at the time that was said first", s.now, next)
 		}
 	}
+	if early := start.Add(2 * time.Hour).Add(verdict.Next).Sub(s.now); early > 0 {
+		t.Errorf("it is read %s before its turn", early)
+	}
 	if opened := s.now.Sub(start.Add(2*time.Hour)) - closes; opened > afterOpening {
 		t.Errorf("it is read %s after the window closed, want %s at most", opened, afterOpening)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
 	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -48,6 +50,21 @@ func nextCheck(uid types.UID, last time.Time, interval time.Duration) time.Time 
 		passed += interval
 	}
 	return last.Add(interval - passed)
+}
+
+// endingOf ends the run of a check that failed: it is repeated with backoff, or when the backend has asked for, within bounds.
+func endingOf(err error) error {
+	var throttled *providers.ThrottledError
+	switch {
+	case errors.As(err, &throttled) && throttled.After > 0:
+		return flow.Wait(esv1.ReasonValidationFailed, min(throttled.After, sessions.MaxThrottle), err)
+	case errors.Is(err, sessions.ErrAmbient):
+		return flow.Fail(esv1.ReasonAmbientCredentials, err)
+	case errors.Is(err, providers.ErrInvalid):
+		return flow.Fail(esv1.ReasonInvalidProviderConfig, err)
+	default:
+		return flow.Fail(esv1.ReasonValidationFailed, err)
+	}
 }
 
 // ready reports whether the status says that the store, as it is now, can be used.

@@ -1,6 +1,8 @@
 package secretstore
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/flow"
+	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/controllers/watches"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -55,6 +58,47 @@ func TestChecksAreSpreadOverTheInterval(t *testing.T) {
 	}
 	if len(buckets) < 8 {
 		t.Errorf("100 stores are checked in %d of 10 minutes", len(buckets))
+	}
+}
+
+func TestACheckThatFailedIsRepeatedAndSaysWhatIsAtFault(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		err    error
+		reason string
+		state  flow.State
+		after  time.Duration
+	}{
+		"denied":                   {providers.Errorf(providers.ErrDenied, "x"), "ValidationFailed", flow.Failed, 0},
+		"down":                     {providers.Errorf(providers.ErrUnavailable, "x"), "ValidationFailed", flow.Failed, 0},
+		"anything":                 {errors.New("x"), "ValidationFailed", flow.Failed, 0},
+		"wrong":                    {providers.Errorf(providers.ErrInvalid, "x"), "InvalidProviderConfig", flow.Failed, 0},
+		"asks for time":            {fmt.Errorf("login: %w", &providers.ThrottledError{After: time.Minute}), "ValidationFailed", flow.Waiting, time.Minute},
+		"asks for days":            {&providers.ThrottledError{After: 48 * time.Hour}, "ValidationFailed", flow.Waiting, sessions.MaxThrottle},
+		"asks for no said time":    {&providers.ThrottledError{}, "ValidationFailed", flow.Failed, 0},
+		"would use our identity":   {fmt.Errorf("open: %w", sessions.ErrAmbient), "AmbientCredentialsRefused", flow.Failed, 0},
+		"would, and that is wrong": {errors.Join(providers.ErrInvalid, sessions.ErrAmbient), "AmbientCredentialsRefused", flow.Failed, 0},
+	} {
+		var got flow.Outcome
+		_, _ = flow.Run(t.Context(), flow.Engine{}, &esv1.SecretStore{}, &scope{}, func(_ *scope, out flow.Outcome) flow.Verdict { got = out; return flow.Verdict{} },
+			flow.Step[scope]{Name: "check", Do: func(context.Context, *scope) error { return endingOf(tt.err) }})
+		if got.State != tt.state || got.Reason != tt.reason || got.After != tt.after || got.Message != tt.err.Error() {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestOnlyWhatIsReadyInItsGenerationIsReady(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		generation int64
+		status     metav1.ConditionStatus
+		want       bool
+	}{"ready": {4, "True", true}, "not": {4, "False", false}, "ready before it changed": {5, "True", false}, "never checked": {0, "", false}} {
+		status := &esv1.SecretStoreStatus{ObservedGeneration: 4, Conditions: []esv1.Condition{{Type: esv1.ConditionReady, Status: tt.status}}}
+		if got := ready(tt.generation, status); got != tt.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }
 

@@ -99,21 +99,13 @@ func (r *Reconciler) check(ctx context.Context, s *scope) error {
 	r.seen.checked(s.name, s.obj.GetUID(), s.now)
 	s.due = nextCheck(s.obj.GetUID(), s.now, s.interval)
 	s.unavailable = sessions.OutOfReach(err)
-	var throttled *providers.ThrottledError
 	switch {
 	case errors.Is(err, sessions.ErrReferent):
 		s.referent = true
 		return nil
-	case err == nil:
-		s.credentials, s.pushes, s.unverified = credentialsOf(checked.Lent), checked.Pushes, checked.Unverified
-		return nil
-	case errors.As(err, &throttled) && throttled.After > 0:
-		return flow.Wait(esv1.ReasonValidationFailed, min(throttled.After, sessions.MaxThrottle), err)
-	case errors.Is(err, sessions.ErrAmbient):
-		return flow.Fail(esv1.ReasonAmbientCredentials, err)
-	case errors.Is(err, providers.ErrInvalid):
-		return flow.Fail(esv1.ReasonInvalidProviderConfig, err)
-	default:
-		return flow.Fail(esv1.ReasonValidationFailed, err)
+	case err != nil:
+		return endingOf(err)
 	}
+	s.credentials, s.pushes, s.unverified = credentialsOf(checked.Lent), checked.Pushes, checked.Unverified
+	return nil
 }
