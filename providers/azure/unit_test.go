@@ -222,3 +222,25 @@ func FuzzAChallengeOfAVaultIsNoDanger(f *testing.F) {
 		}
 	})
 }
+
+// A store could name a host that shows the token to somebody else.
+func TestTheControllersTokenIsShownToFewAuthorities(t *testing.T) {
+	t.Parallel()
+	const ofPod = "https://login.example.com/"
+	for authority, want := range map[string]bool{
+		"https://login.microsoftonline.com": true, "https://login.microsoftonline.us/": true, "https://LOGIN.chinacloudapi.cn/": true, ofPod: true, "https://login.example.com": true,
+		"": false, "https://": false, "http://login.microsoftonline.com/": false, "http://login.example.com/": false, "https://login.microsoftonline.com.example.com/": false,
+		"https://login.microsoftonline.com:8443/": false, "https://login.microsoftonline.com@example.com/": false, "https://[login.example.com/": false,
+	} {
+		if trustsAuthority(authority, ofPod) != want {
+			t.Errorf("%q is trusted: %t", authority, !want)
+		}
+	}
+	for _, nothing := range []string{"", "https://", "http://login.example.com/", "https://[login.example.com/"} { // what the environment may hold
+		for _, authority := range []string{"", "https://", ofPod, nothing} {
+			if trustsAuthority(authority, nothing) {
+				t.Errorf("%q is trusted because of %q", authority, nothing)
+			}
+		}
+	}
+}
