@@ -1,6 +1,9 @@
 package webhook
 
 import (
+	"regexp"
+	"regexp/syntax"
+	"strconv"
 	"strings"
 
 	"github.com/theory/jsonpath"
@@ -59,6 +62,72 @@ func comparedFields(comparison string) []string {
 				}
 			}
 			return fields
+		}
+	}
+	return nil
+}
+
+// expressions returns how many instructions the regular expressions have that match and search take in a path, as the library
+// writes it. It fails with errComplex for one that is not in the path itself: an element may hold anything, and for an element
+// that holds none the library panics (v0.12).
+func expressions(path string) (instructions int, err error) {
+	bare := quotedText.ReplaceAllStringFunc(path, func(quoted string) string { return strings.Repeat(" ", len(quoted)) })
+	for _, at := range matching.FindAllStringIndex(bare, -1) {
+		argument := at[1] + second(bare[at[1]:])
+		quoted := quotedText.FindString(path[argument:])
+		if quoted == "" || !strings.HasPrefix(path[argument:], quoted) {
+			return 0, errComplex
+		}
+		expression, err := strconv.Unquote(quoted)
+		if err != nil {
+			return 0, errComplex
+		}
+		parsed, err := syntax.Parse(expression, syntax.Perl)
+		if err != nil {
+			continue // it matches nothing
+		}
+		program, err := syntax.Compile(parsed.Simplify())
+		if err != nil {
+			continue
+		}
+		instructions += len(program.Inst)
+	}
+	return instructions, nil
+}
+
+var (
+	quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+	matching   = regexp.MustCompile(`\b(?:match|search)\(`)
+)
+
+// second returns where the second argument of a call begins, or the end of it.
+func second(arguments string) int {
+	depth := 0
+	for i, c := range arguments {
+		switch c {
+		case '(', '[':
+			depth++
+		case ')', ']':
+			depth--
+		case ',':
+			if depth == 0 {
+				return i + len(", ")
+			}
+		}
+	}
+	return len(arguments)
+}
+
+// searched counts what it takes to look for the expressions in an element and all below it: for each of them they are compiled anew,
+// and each byte of a text takes up to as many steps as they have instructions, of which 64 count as one.
+func (w *walk) searched(node any) error {
+	text, _ := node.(string)
+	if w.steps += w.instructions*(16+len(text))/64 + 1; w.steps > maxSteps {
+		return errComplex
+	}
+	for _, child := range below(node) {
+		if err := w.searched(child); err != nil {
+			return err
 		}
 	}
 	return nil

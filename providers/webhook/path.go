@@ -41,6 +41,9 @@ func follow(path string, root any) (any, error) {
 		return nil, errPath // the parser's own error quotes the path, which may come from a Secret
 	}
 	w := walk{root: root}
+	if w.instructions, err = expressions(parsed.String()); err != nil {
+		return nil, err
+	}
 	nodes := []any{root}
 	for _, segment := range parsed.Query().Segments() {
 		if nodes, err = w.segment(nodes, segment); err != nil {
@@ -100,6 +103,8 @@ func tooComplex(path string) bool {
 type walk struct {
 	root  any
 	steps int
+	// instructions are those of the regular expressions in filters.
+	instructions int
 }
 
 func (w *walk) segment(nodes []any, segment *spec.Segment) ([]any, error) {
@@ -170,7 +175,11 @@ func (w *walk) children(out []any, node any, selectors []spec.Selector) ([]any, 
 			out = append(out, below(node)...)
 		case *spec.FilterSelector:
 			for _, child := range below(node) {
-				w.steps++
+				if w.steps++; w.instructions > 0 {
+					if err := w.searched(child); err != nil {
+						return nil, err
+					}
+				}
 				if s.Eval(child, w.root) {
 					out = append(out, child)
 				}

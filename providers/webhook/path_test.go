@@ -24,16 +24,22 @@ func TestAPathThatCostsTooMuchIsRefused(t *testing.T) {
 	wide := "[" + strings.Repeat("[0,0,0,0,0,0,0,0,0,0],", 20_000) + "0]"
 	deep := strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000)
 	for path, doc := range map[string]string{
-		"$" + strings.Repeat("[*,*]", 9):          deep,
-		"$..*..*..*":                              wide,
-		"$[?$..x]":                                wide,
-		"$..[*,*,*]..[*,*,*]":                     deep,
-		"$[?@[?@[?@[?@.a]]]]":                     wide,
-		"$[*,*,*,*,*,*,*,*,*][?@.a]":              wide, // what a filter finds not is looked at, too
-		"$['" + strings.Repeat("a", 5_000) + "']": wide,
-		"$..[?@..x]..y":                           wide,
-		`$["\n"]..*..*..*`:                        deep, // what is escaped hides nothing behind it
-		"$['" + strings.Repeat("a", 4_092) + "']": wide,
+		"$" + strings.Repeat("[*,*]", 9):            deep,
+		"$..*..*..*":                                wide,
+		"$[?$..x]":                                  wide,
+		"$..[*,*,*]..[*,*,*]":                       deep,
+		"$[?@[?@[?@[?@.a]]]]":                       wide,
+		"$[*,*,*,*,*,*,*,*,*][?@.a]":                wide, // what a filter finds not is looked at, too
+		"$['" + strings.Repeat("a", 5_000) + "']":   wide,
+		"$..[?@..x]..y":                             wide,
+		`$["\n"]..*..*..*`:                          deep, // what is escaped hides nothing behind it
+		"$['" + strings.Repeat("a", 4_092) + "']":   wide,
+		`$[?match(@.a, @.b)]`:                       `[{"a":"x"}]`, // an expression that is not there, or anything
+		`$[?search(@["a"], value(@..b))]`:           `[{"a":"x","b":"x"}]`,
+		`$[?search(value(@["a,\"", "b"]), @.c)]`:    `[{"a":"x"}]`,
+		`$[?search(@, "(?:.?){999}(?:.?){999}€")]`:  `["` + strings.Repeat("a", 100_000) + `"]`,
+		`$[?@[?search(@.a, "(?:.?){999}€")]]`:       `[[{"a":"` + strings.Repeat("a", 100_000) + `"}]]`,
+		`$[?match(@, "x") || search(@, "y{1000}")]`: "[" + strings.Repeat(`"z",`, 10_000) + `"z"]`,
 	} {
 		if _, err := follow(path, decoded(t, doc)); !errors.Is(err, errComplex) {
 			t.Errorf("%.40s: %v", path, err)
@@ -43,6 +49,20 @@ func TestAPathThatCostsTooMuchIsRefused(t *testing.T) {
 	for _, path := range []string{"$['" + strings.Repeat("a", 4_091) + "']", "$..a..b", "$[0,1,2,3,4,5,6,7,8]", "$[?@[?@[?@.a]]]"} {
 		if _, err := follow(path, decoded(t, "[0]")); errors.Is(err, errComplex) {
 			t.Errorf("%.40s: %v", path, err)
+		}
+	}
+	// A few expressions are found, in quotes of either kind, and what looks like a call in a name or an expression is none.
+	for path, want := range map[string]any{
+		`$[?match(@.name, 'a.*')].v`:               []any{json.Number("1"), json.Number("3")},
+		`$[?search(@.name, "\"|b")].v`:             []any{json.Number("2"), json.Number("3")},
+		`$[?search(value(@['name', 'n']), "b")].v`: []any{json.Number("2"), json.Number("3")},
+		`$[?!match(@["name"], "[^,]*\\(, x")].v`:   []any{json.Number("1"), json.Number("2"), json.Number("3")},
+		`$[?search(@.name, "(")].v`:                []any{},
+		`$[?@.name == "match(@.a, @.b)"].v`:        []any{},
+	} {
+		got, err := follow(path, decoded(t, `[{"name":"a","v":1},{"name":"b","v":2},{"name":"abc","v":3}]`))
+		if list, ok := got.([]any); err != nil || !ok || len(list) != len(want.([]any)) || len(list) > 0 && !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, %v", path, got, err)
 		}
 	}
 	// What a quoted name holds is not counted.
@@ -95,7 +115,7 @@ func FuzzAPathFindsOrRefuses(f *testing.F) {
 	}
 	f.Add("$.p.{{p}}", `{"p":{"k":"v"}}`, "k")
 	for _, path := range []string{
-		"$", "$.a.b[0]", "$.a.b[-1]", "$.a.b[1:3]", "$..*", "$.a['b'][*]", `$[?(@.name=="a")].v`, "$[?@.v > 2 && @.name]", "$[?match(@.name,'a.*')]", "$[?length(@.a)==1]",
+		"$", "$.a.b[0]", "$.a.b[-1]", "$.a.b[1:3]", "$..*", "$.a['b'][*]", `$[?(@.name=="a")].v`, "$[?@.v > 2 && @.name]", "$[?match(@.name,'a.*')]", "$[?search(@.name,@.v)]", `$[?!search(value(@..name),"(a|\"){9}")]`, "$[?length(@.a)==1]",
 		"$[?count(@..*)>1]", "$.s", "$.n", "a", "", "$[", "$.a.b[99999999999999999999]", "$['\\u0061']", "$[?@.a=='$']", "$[::0]", "$[::-1]", "$\x00", "$.ä",
 	} {
 		for _, answer := range answers {
