@@ -9,6 +9,8 @@ import (
 	"regexp/syntax"
 	"strings"
 
+	"github.com/sealbridge/sealbridge/internal/archive"
+
 	"github.com/sealbridge/sealbridge/internal/aliases"
 )
 
@@ -85,6 +87,17 @@ func guards() map[string]guard {
 	return g
 }
 
+// guardPKCS12 bounds the effort of opening a file, the last argument. A wrong file passes: the function refuses it.
+func guardPKCS12(m *meter, args []reflect.Value) error {
+	if err := eachString(maxDocument)(m, args); err != nil {
+		return err
+	}
+	if archive.Check([]byte(args[len(args)-1].String())) != nil {
+		return m.asksTooMuch()
+	}
+	return nil
+}
+
 // eachString bounds each argument, all of which are strings.
 func eachString(limit int64) guard {
 	return func(m *meter, args []reflect.Value) error {
@@ -111,7 +124,7 @@ func guardYAML(m *meter, args []reflect.Value) error {
 // guardKey bounds documents, and more tightly the key among them: work on a key grows with the cube of its size.
 func guardKey(position int) guard {
 	return func(m *meter, args []reflect.Value) error {
-		if err := m.atMost(int64(args[position].Len()), maxKeySize); err != nil {
+		if err := m.atMost(int64(args[position].Len()), archive.MaxKey); err != nil {
 			return err
 		}
 		return eachString(maxDocument)(m, args)
@@ -122,9 +135,13 @@ func (m *meter) fits(size int) error { return m.atMost(int64(size), maxValue) }
 
 func (m *meter) atMost(n, limit int64) error {
 	if n > limit {
-		return m.exceed("an argument of function \"" + m.calling + "\" asks for too much")
+		return m.asksTooMuch()
 	}
 	return nil
+}
+
+func (m *meter) asksTooMuch() error {
+	return m.exceed("an argument of function \"" + m.calling + "\" asks for too much")
 }
 
 // product multiplies sizes and stays at the top instead of overflowing; a negative factor counts as none.

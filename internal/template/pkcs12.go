@@ -10,13 +10,15 @@ import (
 	"io"
 
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/sealbridge/sealbridge/internal/archive"
 )
 
 func pkcs12key(file string) (string, error) { return pkcs12keyPass("", file) }
 
 // pkcs12keyPass returns the private key of a PKCS#12 file, given as raw bytes, as PKCS#8 in PEM.
 func pkcs12keyPass(password, file string) (string, error) {
-	key, _, err := openPKCS12(password, file)
+	key, _, err := archive.Open([]byte(file), password)
 	if err != nil {
 		return "", err
 	}
@@ -28,7 +30,7 @@ func pkcs12cert(file string) (string, error) { return pkcs12certPass("", file) }
 // pkcs12certPass returns the certificates of a PKCS#12 file as PEM, from the leaf to the root; as they are in the file
 // when they are not one chain.
 func pkcs12certPass(password, file string) (string, error) {
-	_, certs, err := openPKCS12(password, file)
+	_, certs, err := archive.Open([]byte(file), password)
 	if err != nil {
 		return "", err
 	}
@@ -36,22 +38,6 @@ func pkcs12certPass(password, file string) (string, error) {
 		certs = chain
 	}
 	return encodeCertificates(certs...), nil
-}
-
-// openPKCS12 returns the key and the certificates of a file whose effort has been looked at by guardPKCS12.
-func openPKCS12(password, file string) (any, []*x509.Certificate, error) {
-	a, err := readArchive([]byte(file))
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := a.probe(password); err != nil {
-		return nil, nil, err
-	}
-	key, cert, others, err := pkcs12.DecodeChain([]byte(file), password)
-	if err != nil {
-		return nil, nil, err
-	}
-	return key, append([]*x509.Certificate{cert}, others...), nil
 }
 
 func pemToPkcs12(cert, key string) (string, error) { return pemToPkcs12Pass(cert, key, "") }

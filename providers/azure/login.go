@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 
@@ -11,9 +12,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
-	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/archive"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
 )
@@ -97,13 +98,20 @@ func (l login) credential(ctx context.Context, o policy.ClientOptions) (azcore.T
 	return cred, nil
 }
 
-// parsePair reads a certificate and its key: the SDK knows PEM and the PKCS#12 of old, and not the one that is usual now.
+// maxPair bounds a certificate, its chain and its key.
+const maxPair = 4 * archive.MaxKey
+
+// parsePair reads a certificate and its key, in PEM or PKCS#12. Of the latter the SDK knows those of old only, and asks a file
+// itself how much work it is to be.
 func parsePair(raw []byte) ([]*x509.Certificate, crypto.PrivateKey, error) {
-	if certs, key, err := azidentity.ParseCertificates(raw, nil); err == nil {
-		return certs, key, nil
+	if len(raw) > maxPair {
+		return nil, nil, archive.ErrLimit
 	}
-	key, cert, rest, err := pkcs12.DecodeChain(raw, "")
-	return append([]*x509.Certificate{cert}, rest...), key, err
+	if block, _ := pem.Decode(raw); block != nil {
+		return azidentity.ParseCertificates(raw, nil)
+	}
+	key, certs, err := archive.Open(raw, "")
+	return certs, key, err
 }
 
 // usable is the error for a tenant, a client or an authority that the SDK does not take.

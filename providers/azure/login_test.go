@@ -88,8 +88,14 @@ func TestAServicePrincipalLogsInWithACertificate(t *testing.T) {
 	}
 	spec, env := w.store()
 	spec.AuthSecretRef.ClientSecret, spec.AuthSecretRef.ClientCertificate = nil, key("certificate")
+	endless, err := os.ReadFile("../../internal/template/testdata/pkcs12/endless.p12") // whose key is derived 2^40 times
+	if err != nil {
+		t.Fatal(err)
+	}
 	for says, content := range map[string][]byte{
 		"holds no certificate":            bytes.Join([][]byte{cert, []byte(canary)}, nil),
+		"holds no certificate with its":   endless,
+		"no certificate with its RSA key": slices.Concat(cert, block("PRIVATE KEY", pkcs8), bytes.Repeat([]byte("\n"), 64<<10)),
 		"client certificate is not regis": slices.Concat(block("CERTIFICATE", strange.cert.Raw), block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(strange.key))),
 	} {
 		class := providers.ErrInvalid

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/internal/aliases"
+	"github.com/sealbridge/sealbridge/internal/archive"
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
@@ -155,6 +156,9 @@ func (s *session) followKubeconfig(ctx context.Context, ref stores.SecretKeySele
 	}
 	s.who = "the user of the kubeconfig in Secret " + ref.Name
 	if len(k.user.Certificate) > 0 {
+		if len(k.user.Key) > archive.MaxKey {
+			return fail(invalid("has a user whose client-key-data has %d bytes, a private key may have %d", len(k.user.Key), archive.MaxKey))
+		}
 		pair, err := tls.X509KeyPair(k.user.Certificate, k.user.Key)
 		if err != nil { // the parser's own text is left out: it could quote the key
 			return fail(invalid("has a user whose client-certificate-data and client-key-data are not a certificate and its key in PEM"))

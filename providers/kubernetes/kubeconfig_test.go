@@ -128,6 +128,7 @@ func TestAKubeconfigCannotReachOutOfItself(t *testing.T) {
 		"an address with a password":  {kubeconfig(`server: "https://u:`+canary+`@x"`, "token: x"), "has a cluster whose server must hold no user name"},
 		"an authority that is none":   {kubeconfig(at+", certificate-authority-data: "+encoded([]byte(canary)), "token: x"), "holds no PEM certificate"},
 		"a key that is none":          {kubeconfig(at, "client-certificate-data: "+encoded([]byte(canary))), "are not a certificate and its key"},
+		"a key that is too large":     {kubeconfig(at, "client-certificate-data: "+encoded([]byte(canary))+", client-key-data: "+encoded(make([]byte, 16<<10+1))), "has a user whose client-key-data has 16385 bytes, a private key may have 16384"},
 		"a token of two lines":        {kubeconfig(at, `token: "`+canary+`\nX: y"`), "not printable ASCII"},
 	} {
 		t.Run(title, func(t *testing.T) {

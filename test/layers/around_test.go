@@ -32,7 +32,7 @@ func TestThePlacesOfProvidersThatLookAroundAreKnown(t *testing.T) {
 	modules := []string{
 		"cloud.google.com/go", "github.com/Azure/azure-sdk-for-go", "github.com/Azure/go-ntlmssp", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/go-jose/go-jose",
 		"github.com/theory/jsonpath", "github.com/youmark/pkcs8", "golang.org/x/oauth2", "golang.org/x/sync", "google.golang.org/api", "google.golang.org/genproto", "google.golang.org/grpc",
-		"k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml", "software.sslmate.com/src",
+		"k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml",
 	}
 	root, err := process.ModuleRoot()
 	if err != nil {

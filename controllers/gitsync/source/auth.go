@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/sealbridge/sealbridge/internal/archive"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -53,6 +54,8 @@ func ParseAuth(url string, secret map[string][]byte) (Auth, error) {
 	return httpsAuth(secret)
 }
 
+const largeKey = "has over 16 KiB, more than a private key"
+
 func entryError(entry, text string) error {
 	return providers.Errorf(providers.ErrInvalid, "the Secret of spec.secretRef: entry %q %s", entry, text)
 }
@@ -74,6 +77,9 @@ func httpsAuth(secret map[string][]byte) (Auth, error) {
 		return Auth{}, entryError(keyBearerToken, "has a line break")
 	}
 	if cert, key := secret[keyTLSCert], secret[keyTLSKey]; len(cert) > 0 || len(key) > 0 {
+		if len(key) > archive.MaxKey {
+			return Auth{}, entryError(keyTLSKey, largeKey)
+		}
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			return Auth{}, entryError(keyTLSCert, "and tls.key are not a certificate and its key in PEM")
@@ -114,6 +120,9 @@ func sshAuth(r remote, secret map[string][]byte) (Auth, error) {
 }
 
 func parseIdentity(pem, passphrase []byte) (ssh.Signer, error) {
+	if len(pem) > archive.MaxKey {
+		return nil, entryError(keyIdentity, largeKey)
+	}
 	signer, err := ssh.ParsePrivateKey(pem)
 	var locked *ssh.PassphraseMissingError
 	switch {

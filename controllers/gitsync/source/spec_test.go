@@ -94,6 +94,8 @@ func TestASecretThatCannotWorkIsRefusedByEntry(t *testing.T) {
 		"only a password":     {"https://h/x", map[string]string{"password": canary}, `entry "password" needs the entry username`},
 		"a broken token":      {"https://h/x", map[string]string{"bearerToken": canary + "\nX: y"}, `entry "bearerToken" has a line break`},
 		"half a certificate":  {"https://h/x", map[string]string{"tls.crt": canary}, `entry "tls.crt"`},
+		"a large key":         {"https://h/x", map[string]string{"tls.crt": canary, "tls.key": strings.Repeat(" ", 16<<10+1)}, `entry "tls.key" has over 16 KiB`},
+		"a large identity":    {"ssh://h/x", map[string]string{"identity": string(identity) + strings.Repeat("\n", 16<<10), "known_hosts": known}, `entry "identity" has over 16 KiB`},
 		"no authority":        {"https://h/x", map[string]string{"ca.crt": canary}, `entry "ca.crt" holds no certificate`},
 		"no Secret":           {"ssh://h/x", nil, "needs spec.secretRef"},
 		"no known hosts":      {"ssh://h/x", map[string]string{"identity": string(identity)}, `entry "known_hosts" is missing`},

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/archive"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -136,6 +137,9 @@ func (r Reader) KeyPair(ctx context.Context, certField string, cert stores.Secre
 	keyPEM, err := r.Secret(ctx, keyField, key, "tls.key")
 	if err != nil {
 		return nil, err
+	}
+	if len(keyPEM) > archive.MaxKey {
+		return nil, providers.Errorf(providers.ErrInvalid, "%s: %s has %d bytes, a private key may have %d", r.Store, keyField, len(keyPEM), archive.MaxKey)
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {

@@ -1,6 +1,7 @@
 package credential_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -180,6 +181,7 @@ func TestACertificateAndItsKeyBelongTogether(t *testing.T) {
 		"no certificate": {map[string][]byte{"tls.key": key}, providers.ErrUnavailable, "auth.cert"},
 		"no key":         {map[string][]byte{"tls.crt": cert}, providers.ErrUnavailable, "auth.key"},
 		"another key":    {map[string][]byte{"tls.crt": cert, "tls.key": other}, providers.ErrInvalid, "auth.cert and auth.key"},
+		"a large key":    {map[string][]byte{"tls.crt": cert, "tls.key": append(bytes.Clone(key), bytes.Repeat([]byte("\n"), 16<<10)...)}, providers.ErrInvalid, "auth.key has "},
 		"rubbish":        {map[string][]byte{"tls.crt": cert, "tls.key": []byte(canary)}, providers.ErrInvalid, "auth.cert and auth.key"},
 	} {
 		env := &providertest.Env{Secrets: map[providers.ObjectRef][]byte{}}

@@ -15,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/archive"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -99,6 +100,9 @@ func (k accountKey) sign(claims []byte) (string, error) {
 
 // readRSA reads a private key of RSA in one of its two forms. Its errors quote nothing of the key.
 func readRSA(text string) (*rsa.PrivateKey, error) {
+	if len(text) > archive.MaxKey {
+		return nil, fmt.Errorf("it has %d bytes, %d are allowed", len(text), archive.MaxKey)
+	}
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
 		return nil, errors.New("it is not PEM")

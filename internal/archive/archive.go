@@ -1,4 +1,7 @@
-package template
+// Package archive opens PKCS#12 files (RFC 7292) that somebody else has made. Such a file says itself how often the derivation of
+// each of its keys is repeated, and a decoder obeys: two kilobytes can run for years. It takes a file and a password, and returns the
+// key and the certificates, or an error before anything is derived that costs more than is allowed.
+package archive
 
 import (
 	"bytes"
@@ -12,20 +15,51 @@ import (
 	"encoding/asn1"
 	"errors"
 	"hash"
-	"reflect"
 
 	"software.sslmate.com/src/go-pkcs12"
 )
 
 var errTrailing = errors.New("something follows the end of the structure")
 
-// A PKCS#12 file says itself how often the derivation of each of its keys is repeated, and the decoder obeys. So what is
-// in the clear is read first, and what is encrypted is opened first in a way that derives nothing more.
-
 const (
 	maxIterations = 1_000_000 // of one key derivation; browsers write up to 600 000, openssl 2048
-	maxKeySize    = 16 << 10  // bytes of a private key as text or inside a file: RSA with 16 384 bits
+	// MaxKey bounds a private key, in bytes as text or inside a file: RSA with 16 384 bits. What parsing one costs grows with
+	// the square of its size: a megabyte takes a minute.
+	MaxKey = 16 << 10
 )
+
+// ErrLimit says that a file asks for more than is allowed.
+var ErrLimit = errors.New("the file asks for too many iterations, or has too large a key")
+
+// Check returns ErrLimit for a file whose counts or keys, as far as they are in the clear, are beyond the bounds. It derives nothing.
+// A file that cannot be read passes: Open refuses it.
+func Check(file []byte) error {
+	a, err := readArchive(file)
+	if err == nil && (a.iterations > maxIterations || a.keySize > MaxKey) {
+		return ErrLimit
+	}
+	return nil
+}
+
+// Open returns the key of a file and its certificates, the key's first. It fails with ErrLimit, or with an error that quotes nothing
+// of the file.
+func Open(file []byte, password string) (key any, certs []*x509.Certificate, err error) {
+	if err := Check(file); err != nil {
+		return nil, nil, err
+	}
+	a, err := readArchive(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := a.probe(password); err != nil {
+		return nil, nil, err
+	}
+	key, cert, others, err := pkcs12.DecodeChain(file, password)
+	if err != nil {
+		return nil, nil, err
+	}
+	return key, append([]*x509.Certificate{cert}, others...), nil
+}
 
 // The identifiers of RFC 7292, 8018 and 5652 that tell how to go on reading.
 const (
@@ -98,21 +132,6 @@ type archive struct {
 	encrypted []contentInfo
 	// iterations is the largest count of a derivation, keySize the size of the largest key; both of what is in the clear.
 	iterations, keySize int
-}
-
-// guardPKCS12 bounds the effort of opening a file, the last argument. A wrong file passes: the function refuses it.
-func guardPKCS12(m *meter, args []reflect.Value) error {
-	if err := eachString(maxDocument)(m, args); err != nil {
-		return err
-	}
-	a, err := readArchive([]byte(args[len(args)-1].String()))
-	if err != nil {
-		return nil //nolint:nilerr // the function itself refuses a wrong file
-	}
-	if err := m.atMost(int64(a.iterations), maxIterations); err != nil {
-		return err
-	}
-	return m.atMost(int64(a.keySize), maxKeySize)
 }
 
 // readArchive reads what is in the clear.

@@ -1,4 +1,4 @@
-package template
+package archive
 
 import (
 	"bytes"
@@ -10,11 +10,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/hex"
 	"errors"
-	"io"
 	"os"
-	"reflect"
 	"testing"
 	"time"
 
@@ -31,7 +28,7 @@ const most = 1_000_000
 
 func sample(t *testing.T, name string) []byte {
 	t.Helper()
-	out, err := os.ReadFile("testdata/pkcs12/" + name)
+	out, err := os.ReadFile("../template/testdata/pkcs12/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,25 +80,22 @@ func withCount(t *testing.T, der []byte, n, count int) (out []byte, found bool) 
 	return walk(der), found
 }
 
-// open renders the key of a file and says how that failed.
-func open(t *testing.T, password string, file []byte) (string, *Error) {
+// open returns the key of a file as PKCS#8.
+func open(t *testing.T, password string, file []byte) ([]byte, error) {
 	t.Helper()
-	var out []byte
+	var key any
 	var err error
-	took := effort.Of(func() {
-		out, err = New(Options{}).Render(t.Context(), "key", `{{ pkcs12keyPass .password .file }}`, map[string]string{"password": password, "file": string(file)})
-	})
-	if took > 20*time.Second {
+	if took := effort.Of(func() { key, _, err = Open(file, password) }); took > 20*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	if err == nil {
-		return string(out), nil
+	if err != nil {
+		return nil, err
 	}
-	var fault *Error
-	if !errors.As(err, &fault) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return "", fault
+	return der, nil
 }
 
 func TestEachCountOfIterationsIsBoundedBeforeItIsObeyed(t *testing.T) {
@@ -113,54 +107,19 @@ func TestEachCountOfIterationsIsBoundedBeforeItIsObeyed(t *testing.T) {
 			if !found {
 				break
 			}
-			if _, fault := open(t, "changeit", file); fault == nil || fault.Kind != KindLimit {
-				t.Errorf("%s, count %d: got %v", name, counts, fault)
+			if _, err := open(t, "changeit", file); !errors.Is(err, ErrLimit) {
+				t.Errorf("%s, count %d: got %v", name, counts, err)
 			}
 		}
 		if counts != 3 { // the certificates, the key, the MAC
 			t.Errorf("%s has %d counts", name, counts)
 		}
 	}
-	for count, want := range map[int]Kind{most: KindFunction, most + 1: KindLimit} { // with another count, the MAC is wrong
+	for count, limit := range map[int]bool{most: false, most + 1: true} { // with another count, the MAC is wrong
 		file, _ := withCount(t, sample(t, "modern.p12"), 2, count)
-		if _, fault := open(t, "changeit", file); fault == nil || fault.Kind != want {
-			t.Errorf("%d times: got %v", count, fault)
+		if _, err := open(t, "changeit", file); err == nil || errors.Is(err, ErrLimit) != limit {
+			t.Errorf("%d times: got %v", count, err)
 		}
-	}
-}
-
-// TestSaltsFollowFromAllThatGoesIntoAFile: files with the same salt would show what they have in common, and other salts for
-// the same content would write every Secret with such a file again.
-func TestSaltsFollowFromAllThatGoesIntoAFile(t *testing.T) {
-	t.Parallel()
-	salt := func(password, key string, certs ...string) string {
-		var of []*x509.Certificate
-		for _, cert := range certs {
-			of = append(of, &x509.Certificate{Raw: []byte(cert)})
-		}
-		stream, err := saltsFor(password, []byte(key), of)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out := make([]byte, 8)
-		if _, err := io.ReadFull(stream, out); err != nil {
-			t.Fatal(err)
-		}
-		return hex.EncodeToString(out)
-	}
-	made := map[string]string{}
-	for name, salt := range map[string]string{
-		"one": salt("pw", "key1", "cert1", "cert2"), "another password": salt("pv", "key1", "cert1", "cert2"), "another key": salt("pw", "key2", "cert1", "cert2"),
-		"another certificate": salt("pw", "key1", "cert1", "cert3"), "another order": salt("pw", "key1", "cert2", "cert1"),
-		"another border": salt("pw", "key1c", "ert1", "cert2"), "one certificate": salt("pw", "key1", "cert1cert2"),
-	} {
-		if made[salt] != "" {
-			t.Errorf("%s has the salt of %s", name, made[salt])
-		}
-		made[salt] = name
-	}
-	if made["33c639185bab1ffe"] != "one" {
-		t.Errorf("the salts are others than they were: %v", made)
 	}
 }
 
@@ -254,8 +213,8 @@ func TestAKeyThatHidesAmongTheCertificatesIsRefusedBeforeItIsOpened(t *testing.T
 			encodings = append(encodings, nil)
 		}
 		for _, encoded := range encodings {
-			if _, fault := open(t, password, sealed(t, encoded, part)); fault == nil || fault.Kind != KindFunction {
-				t.Errorf("password %q as %v: got %v", password, encoded, fault)
+			if _, err := open(t, password, sealed(t, encoded, part)); err == nil || errors.Is(err, ErrLimit) {
+				t.Errorf("password %q as %v: got %v", password, encoded, err)
 			}
 		}
 	}
@@ -263,9 +222,9 @@ func TestAKeyThatHidesAmongTheCertificatesIsRefusedBeforeItIsOpened(t *testing.T
 
 func TestAnEmptyPasswordMayBeNoBytes(t *testing.T) {
 	t.Parallel()
-	want, fault := open(t, "", sample(t, "modern-empty.p12"))
-	if fault != nil {
-		t.Fatal(fault)
+	want, err := open(t, "", sample(t, "modern-empty.p12"))
+	if err != nil {
+		t.Fatal(err)
 	}
 	a, err := readArchive(sample(t, "modern-empty.p12"))
 	if err != nil {
@@ -284,8 +243,8 @@ func TestAnEmptyPasswordMayBeNoBytes(t *testing.T) {
 		if again.withoutPassword() != (encoded == nil) {
 			t.Errorf("%v is taken for the other", encoded)
 		}
-		if got, fault := open(t, "", file); fault != nil || got != want {
-			t.Errorf("as %v: got %v", encoded, fault)
+		if got, err := open(t, "", file); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("as %v: got %v", encoded, err)
 		}
 	}
 }
@@ -294,19 +253,15 @@ func TestAKeyInAFileIsBounded(t *testing.T) {
 	t.Parallel()
 	bags := encode(t, []safeBag{{
 		ID:    asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 1},
-		Value: explicit(encode(t, make([]byte, maxKeySize))),
+		Value: explicit(encode(t, make([]byte, MaxKey))),
 	}})
 	part, err := dataPart(bags)
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := sealed(t, bmpPassword(""), part)
-	if _, fault := open(t, "", file); fault == nil || fault.Kind != KindLimit {
-		t.Errorf("got %v", fault)
-	}
-	// Before the function is called, not because it fails.
-	if guardPKCS12(&meter{}, []reflect.Value{reflect.ValueOf(string(file))}) == nil {
-		t.Error("the file is opened")
+	if err := Check(file); !errors.Is(err, ErrLimit) {
+		t.Errorf("got %v", err)
 	}
 }
 
