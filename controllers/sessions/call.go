@@ -80,8 +80,12 @@ func (*panicked) Error() string {
 
 func safely(do func() error) (err error) {
 	defer func() {
-		if recover() != nil {
-			err = &panicked{stack: debug.Stack()}
+		if p := recover(); p != nil {
+			stack := debug.Stack()
+			if elsewhere, ok := p.(interface{ Stack() []byte }); ok { // in a goroutine that the provider has waited for
+				stack = elsewhere.Stack()
+			}
+			err = &panicked{stack: stack}
 		}
 	}()
 	return do()

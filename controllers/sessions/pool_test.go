@@ -170,6 +170,24 @@ func TestWhatAProviderDoesWrongIsUnavailable(t *testing.T) {
 	}
 }
 
+// stacked is what a provider panics with that has waited for a goroutine of its own.
+type stacked string
+
+func (s stacked) Stack() []byte { return []byte(s) }
+
+func TestAPanicElsewhereIsLoggedWithWhereItWas(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		with any
+		want string
+	}{{stacked("there"), "there"}, {"canary-1b2c", "TestAPanicElsewhereIsLoggedWithWhereItWas"}} {
+		err := safely(func() error { panic(c.with) })
+		if p := new(panicked); !errors.As(err, &p) || !strings.Contains(string(p.stack), c.want) || strings.Contains(err.Error()+string(p.stack), "canary-1b2c") {
+			t.Errorf("%v: %v", c.with, err)
+		}
+	}
+}
+
 func TestRetrySettingsRepeatWhatIsUnavailable(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

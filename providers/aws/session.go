@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
@@ -83,7 +82,7 @@ func (s *session) whole(refs []providers.Ref) []providers.Ref {
 func (s *session) fetch(ctx context.Context, refs []providers.Ref, from reader) ([]providers.Result, error) {
 	requests := plan(refs, from.Batch())
 	answers, refused := make([][]providers.Result, len(requests)), make([]error, len(requests))
-	each(len(requests), func(i int) { answers[i], refused[i] = s.ask(ctx, requests[i], from) })
+	reading.AtOnce(len(requests), parallel, func(i int) { answers[i], refused[i] = s.ask(ctx, requests[i], from) })
 	s.readRefused(ctx, requests, refused, answers, from)
 	read := make(map[providers.Ref]providers.Result, len(refs))
 	for i, request := range requests {
@@ -99,19 +98,6 @@ func (s *session) fetch(ctx context.Context, refs []providers.Ref, from reader) 
 		return nil, err
 	}
 	return out, nil
-}
-
-// each does something n times, parallel of them at once.
-func each(n int, do func(i int)) {
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for i := range n {
-		group.Go(func() error {
-			do(i)
-			return nil
-		})
-	}
-	_ = group.Wait() // it has none
 }
 
 // plan divides the distinct refs into requests: those for the current content of documents by size, each of the others alone.
@@ -170,7 +156,7 @@ func (s *session) readRefused(ctx context.Context, requests [][]providers.Ref, r
 // readEach reads documents one by one, some at a time.
 func (s *session) readEach(ctx context.Context, refs []providers.Ref, from reader) []providers.Result {
 	out := make([]providers.Result, len(refs))
-	each(len(refs), func(i int) { out[i] = s.readOne(ctx, refs[i], from) })
+	reading.AtOnce(len(refs), parallel, func(i int) { out[i] = s.readOne(ctx, refs[i], from) })
 	return out
 }
 

@@ -7,7 +7,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/reading"
@@ -77,15 +76,7 @@ func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.
 // read reads objects, a few at a time.
 func (s *session) read(ctx context.Context, objects []object) ([]*held, []error) {
 	out, errs := make([]*held, len(objects)), make([]error, len(objects))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for i, o := range objects {
-		group.Go(func() error {
-			out[i], errs[i] = s.get(ctx, o)
-			return nil
-		})
-	}
-	_ = group.Wait() // each error is in errs
+	reading.AtOnce(len(objects), parallel, func(i int) { out[i], errs[i] = s.get(ctx, objects[i]) })
 	return out, errs
 }
 

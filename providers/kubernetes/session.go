@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -62,33 +61,17 @@ type secret struct {
 // Fetch implements providers.Session: one read for each Secret, whatever is asked of it. Kubernetes keeps no versions, so
 // Ref.Version has no meaning here, as in External Secrets Operator.
 func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.Result, error) {
-	type read struct {
-		secret *secret
-		err    error
-	}
-	reads := make(map[string]*read, len(refs))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for _, ref := range refs {
-		if reads[ref.Key] != nil {
-			continue
-		}
-		r := &read{}
-		reads[ref.Key] = r
-		group.Go(func() error {
-			r.secret, r.err = s.get(ctx, ref.Key)
-			return nil
-		})
-	}
-	_ = group.Wait() // each error is in its read
+	keys, at := reading.Distinct(refs, func(ref providers.Ref) string { return ref.Key })
+	secrets, errs := make([]*secret, len(keys)), make([]error, len(keys))
+	reading.AtOnce(len(keys), parallel, func(i int) { secrets[i], errs[i] = s.get(ctx, keys[i]) })
 	out := make([]providers.Result, len(refs))
 	for i, ref := range refs {
-		r := reads[ref.Key]
-		if out[i].Err = r.err; r.err != nil {
+		if out[i].Err = errs[at[i]]; out[i].Err != nil {
 			continue
 		}
-		out[i].Version = r.secret.Metadata.ResourceVersion
-		out[i].Document = s.document(r.secret, ref.Metadata)
+		read := secrets[at[i]]
+		out[i].Version = read.Metadata.ResourceVersion
+		out[i].Document = s.document(read, ref.Metadata)
 	}
 	if err := reading.Down(out); err != nil {
 		return nil, err

@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 var _ providers.Finder = (*session)(nil)
@@ -103,14 +102,7 @@ func (s *search) read(ctx context.Context) ([]providers.Found, error) {
 	out, size := []providers.Found{}, 0
 	for names := range slices.Chunk(s.names, parallel) {
 		matches, errs := make([]*providers.Found, len(names)), make([]error, len(names))
-		var group errgroup.Group
-		for i, name := range names {
-			group.Go(func() error {
-				matches[i], errs[i] = s.match(ctx, name)
-				return nil
-			})
-		}
-		_ = group.Wait() // each error is in errs
+		reading.AtOnce(len(names), parallel, func(i int) { matches[i], errs[i] = s.match(ctx, names[i]) })
 		for i := range names {
 			if errors.Is(errs[i], providers.ErrNotFound) || errs[i] == nil && matches[i] == nil {
 				continue

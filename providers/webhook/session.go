@@ -12,12 +12,11 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // parallel is how many requests of one Fetch run at once.
@@ -83,30 +82,17 @@ func (s *session) Check(ctx context.Context) error {
 
 // Fetch implements providers.Session: one request for each distinct ref.
 func (s *session) Fetch(ctx context.Context, refs []providers.Ref) ([]providers.Result, error) {
-	index := make(map[providers.Ref]int, len(refs))
-	var distinct []providers.Ref
-	for _, ref := range refs {
-		if _, ok := index[ref]; !ok {
-			index[ref] = len(distinct)
-			distinct = append(distinct, ref)
-		}
-	}
+	distinct, at := reading.Distinct(refs, func(ref providers.Ref) providers.Ref { return ref })
 	read, outages := make([]providers.Result, len(distinct)), make([]outage, len(distinct))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for i, ref := range distinct {
-		group.Go(func() error {
-			read[i].Document, outages[i], read[i].Err = s.read(ctx, ref)
-			return nil
-		})
-	}
-	_ = group.Wait() // each error is in its result
+	reading.AtOnce(len(distinct), parallel, func(i int) {
+		read[i].Document, outages[i], read[i].Err = s.read(ctx, distinct[i])
+	})
 	if err := down(outages); err != nil {
 		return nil, err
 	}
 	out := make([]providers.Result, len(refs))
-	for i, ref := range refs {
-		out[i] = read[index[ref]]
+	for i := range refs {
+		out[i] = read[at[i]]
 	}
 	return out, nil
 }

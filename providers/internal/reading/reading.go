@@ -8,35 +8,23 @@ package reading
 import (
 	"errors"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/sealbridge/sealbridge/providers"
 )
 
 // Each reads each distinct ref once, at most parallel of them at a time: the i-th result answers refs[i]. An error of read is
 // that of its result. Errors as for Down.
 func Each(refs []providers.Ref, parallel int, read func(providers.Ref) (providers.Result, error)) ([]providers.Result, error) {
-	results := make(map[providers.Ref]*providers.Result, len(refs))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for _, ref := range refs {
-		if results[ref] != nil {
-			continue
+	distinct, at := Distinct(refs, func(ref providers.Ref) providers.Ref { return ref })
+	results := make([]providers.Result, len(distinct))
+	AtOnce(len(distinct), parallel, func(i int) {
+		var err error
+		if results[i], err = read(distinct[i]); err != nil {
+			results[i] = providers.Result{Err: err}
 		}
-		result := new(providers.Result)
-		results[ref] = result
-		group.Go(func() error {
-			var err error
-			if *result, err = read(ref); err != nil {
-				*result = providers.Result{Err: err}
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // each error is in its result
+	})
 	out := make([]providers.Result, len(refs))
-	for i, ref := range refs {
-		out[i] = *results[ref]
+	for i := range refs {
+		out[i] = results[at[i]]
 	}
 	if err := Down(out); err != nil {
 		return nil, err
