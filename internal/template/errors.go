@@ -90,14 +90,15 @@ var (
 	errPanic = errors.New("the evaluator gave up")
 )
 
-// The only parts of text/template's messages that are looked at. What follows a position can quote values. How long a name
+// The only parts of text/template's messages that are looked at: where it is, and all of what follows the position and the
+// expression. A part of that can be a value, in which a template may have put such words around another. How long a name
 // may be is no part of the expression, which would be compiled to as many copies at each start of the command line.
 var (
 	positionOf      = regexp.MustCompile(`^template: ` + rootName + `:(\d+)(?::(\d+))?:`)
-	unknownFunction = regexp.MustCompile(`: function "([A-Za-z0-9_]+)" not defined$`)
-	missingKey      = regexp.MustCompile(`: map has no entry for key "([-._A-Za-z0-9]+)"$`)
-	builtinFailed   = regexp.MustCompile(`>: error calling ([a-z]+): `)
-	argumentsOf     = regexp.MustCompile(`>: wrong number of args for ([A-Za-z0-9_]+): want (at least )?(\d+) got (\d+)$`)
+	unknownFunction = regexp.MustCompile(`^function "([A-Za-z0-9_]+)" not defined$`)
+	missingKey      = regexp.MustCompile(`^map has no entry for key "([-._A-Za-z0-9]+)"$`)
+	builtinFailed   = regexp.MustCompile(`^error calling ([a-z]+): `)
+	argumentsOf     = regexp.MustCompile(`^wrong number of args for ([A-Za-z0-9_]+): want (at least )?(\d+) got (\d+)$`)
 )
 
 // phrase is what is told where a message of text/template begins so. The rest of it can quote the source or values.
@@ -170,10 +171,11 @@ func syntaxError(err error) *Error {
 	text := err.Error()
 	e := &Error{Kind: KindSyntax}
 	e.Line, e.Column = place(text)
-	if m := unknownFunction.FindStringSubmatch(text); m != nil && len(m[1]) <= maxFunctionName {
+	said := strings.TrimPrefix(positionOf.ReplaceAllLiteralString(text, ""), " ")
+	if m := unknownFunction.FindStringSubmatch(said); m != nil && len(m[1]) <= maxFunctionName {
 		e.Kind, e.Name = KindUnknownFunction, m[1]
-	} else if at := positionOf.FindStringIndex(text); at != nil {
-		e.Detail = tell(syntaxPhrases(), strings.TrimPrefix(text[at[1]:], " "))
+	} else {
+		e.Detail = tell(syntaxPhrases(), said)
 	}
 	return e
 }
@@ -193,25 +195,25 @@ func executionError(m *meter, err error) *Error {
 	case m.calling != "":
 		e.Kind, e.Name = KindFunction, m.calling
 	default:
-		if found := builtinFailed.FindStringSubmatch(text); found != nil {
+		_, said, _ := strings.Cut(text, ">: ") // of the expression 20 characters are in it, too few for what is looked for
+		if found := builtinFailed.FindStringSubmatch(said); found != nil {
 			if slices.Contains(builtins(), found[1]) {
 				e.Kind, e.Name = KindFunction, found[1]
 			}
-		} else if found := missingKey.FindStringSubmatch(text); found != nil && len(found[1]) <= maxKeyName {
+		} else if found := missingKey.FindStringSubmatch(said); found != nil && len(found[1]) <= maxKeyName {
 			e.Kind, e.Name = KindMissingKey, found[1]
 		} else {
-			e.Detail = evaluation(text)
+			e.Detail = evaluation(said)
 		}
 	}
 	return e
 }
 
-// evaluation says more of what the evaluator said, which follows the expression.
-func evaluation(text string) string {
-	if m := argumentsOf.FindStringSubmatch(text); m != nil && len(m[1]) <= maxFunctionName {
+// evaluation says more of what the evaluator said behind the expression.
+func evaluation(said string) string {
+	if m := argumentsOf.FindStringSubmatch(said); m != nil && len(m[1]) <= maxFunctionName {
 		return fmt.Sprintf("arguments of function %q: %s%s wanted, %s given", m[1], m[2], m[3], m[4])
 	}
-	_, said, _ := strings.Cut(text, ">: ")
 	if strings.HasSuffix(said, " is not a method but has arguments") {
 		return "a value is used as if it were a function"
 	}

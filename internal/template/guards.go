@@ -9,9 +9,8 @@ import (
 	"regexp/syntax"
 	"strings"
 
-	"github.com/sealbridge/sealbridge/internal/archive"
-
 	"github.com/sealbridge/sealbridge/internal/aliases"
+	"github.com/sealbridge/sealbridge/internal/archive"
 )
 
 // guard looks at the arguments of a function whose result or effort is not about as large as they are, before it runs:
