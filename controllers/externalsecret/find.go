@@ -9,7 +9,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
-	"github.com/sealbridge/sealbridge/internal/rewrite"
+	"github.com/sealbridge/sealbridge/internal/expression"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -41,7 +41,7 @@ func queryOf(find *esv1.Find) (providers.Query, error) {
 	if len(find.Name.RegExp) > maxExpression {
 		return q, errExpression
 	}
-	instructions, err := rewrite.Weigh(find.Name.RegExp)
+	instructions, err := expression.Weigh(find.Name.RegExp)
 	if err != nil {
 		return q, errExpression // the parser's own text adds nothing that helps more than the expression itself
 	}

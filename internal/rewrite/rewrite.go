@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
-	"regexp/syntax"
 	"slices"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/expression"
 	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -127,7 +127,7 @@ func compileRegexp(rule esv1.RewriteRegexp) (step, error) {
 	if len(rule.Source) > maxExpression || len(rule.Target) > maxExpression {
 		return nil, invalid("regexp: source and target may have %d bytes each", maxExpression)
 	}
-	instructions, err := Weigh(rule.Source)
+	instructions, err := expression.Weigh(rule.Source)
 	if err != nil {
 		return nil, invalid("regexp: source is not a regular expression (RE2 syntax): %w", err)
 	}
@@ -158,31 +158,6 @@ func compileRegexp(rule esv1.RewriteRegexp) (step, error) {
 		}
 		return out, nil
 	}, nil
-}
-
-// Weigh returns about how many instructions a regular expression (RE2) is compiled to, which is what matching a byte costs at
-// most. It is known before anything is compiled; the parser bounds nested repetitions to 1000. The error is the parser's, for a
-// text that is no expression.
-func Weigh(source string) (int, error) {
-	parsed, err := syntax.Parse(source, syntax.Perl)
-	if err != nil {
-		return 0, err
-	}
-	return weigh(parsed), nil
-}
-
-func weigh(re *syntax.Regexp) int {
-	n := 1
-	if re.Op == syntax.OpLiteral {
-		n += len(re.Rune)
-	}
-	for _, sub := range re.Sub {
-		n += weigh(sub)
-	}
-	if re.Op == syntax.OpRepeat {
-		n *= max(re.Min, re.Max, 1)
-	}
-	return n
 }
 
 // transform renders the template for each name.

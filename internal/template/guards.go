@@ -6,11 +6,11 @@ import (
 	"math"
 	"reflect"
 	"regexp"
-	"regexp/syntax"
 	"strings"
 
 	"github.com/sealbridge/sealbridge/internal/aliases"
 	"github.com/sealbridge/sealbridge/internal/archive"
+	"github.com/sealbridge/sealbridge/internal/expression"
 )
 
 // guard looks at the arguments of a function whose result or effort is not about as large as they are, before it runs:
@@ -335,20 +335,7 @@ func guardSearch(m *meter, args []reflect.Value) error {
 	if err := m.atMost(int64(len(pattern)), maxPattern); err != nil {
 		return err
 	}
-	return m.atMost(int64(product(programSize(pattern), len(text))), maxPatternSteps)
-}
-
-// programSize returns the number of states of an expression; zero for a wrong one.
-func programSize(pattern string) int {
-	parsed, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return 0
-	}
-	program, err := syntax.Compile(parsed.Simplify())
-	if err != nil {
-		return 0
-	}
-	return len(program.Inst)
+	return m.atMost(int64(product(expression.Size(pattern), len(text))), maxPatternSteps)
 }
 
 // guardSearches bounds a call that searches again after each match, by walking the matches once with an eye on the

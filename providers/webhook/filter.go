@@ -2,12 +2,13 @@ package webhook
 
 import (
 	"regexp"
-	"regexp/syntax"
 	"strconv"
 	"strings"
 
 	"github.com/theory/jsonpath"
 	"github.com/theory/jsonpath/spec"
+
+	"github.com/sealbridge/sealbridge/internal/expression"
 )
 
 // strict returns a filter that passes over elements without a field that it compares, when f is one comparison by == or !=.
@@ -78,19 +79,11 @@ func expressions(path string) (instructions int, err error) {
 		if quoted == "" || !strings.HasPrefix(path[argument:], quoted) {
 			return 0, errComplex
 		}
-		expression, err := strconv.Unquote(quoted)
+		text, err := strconv.Unquote(quoted)
 		if err != nil {
 			return 0, errComplex
 		}
-		parsed, err := syntax.Parse(expression, syntax.Perl)
-		if err != nil {
-			continue // it matches nothing
-		}
-		program, err := syntax.Compile(parsed.Simplify())
-		if err != nil {
-			continue
-		}
-		instructions += len(program.Inst)
+		instructions += expression.Size(text) // one that is none matches nothing
 	}
 	return instructions, nil
 }
