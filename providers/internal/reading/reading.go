@@ -32,6 +32,21 @@ func Each(refs []providers.Ref, parallel int, read func(providers.Ref) (provider
 	return out, nil
 }
 
+// Distinct returns what refs ask for, each once and in the order of its first ref, and for each ref at which place that is. of says what
+// makes two refs ask for the same.
+func Distinct[K comparable](refs []providers.Ref, of func(providers.Ref) K) (distinct []K, at []int) {
+	places, at := make(map[K]int, len(refs)), make([]int, len(refs))
+	for i, ref := range refs {
+		k := of(ref)
+		if _, ok := places[k]; !ok {
+			places[k] = len(distinct)
+			distinct = append(distinct, k)
+		}
+		at[i] = places[k]
+	}
+	return distinct, at
+}
+
 // Down returns the first error when the backend answered nothing at all, and nil when it answered anything or was asked
 // nothing.
 func Down(results []providers.Result) error {
