@@ -77,9 +77,28 @@ func New(o Options) *Client {
 	if o.Handshake != nil {
 		transport.ForceAttemptHTTP2, transport.MaxConnsPerHost = false, 1
 		transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
-		c.http.Transport, c.turn = connectionBound{o.Handshake(transport), transport}, make(chan struct{}, 1)
+		c.http.Transport, c.turn = connectionBound{o.Handshake(settled{transport}), transport}, make(chan struct{}, 1)
 	}
 	return c
+}
+
+// settled is a transport whose refusals are read when it returns them. A handshake asks again before it has read them, and would
+// wait for ever for the one connection that they are still on.
+type settled struct{ *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (s settled) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := s.Transport.RoundTrip(r)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
+	_ = resp.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
 }
 
 // connectionBound is a transport in a wrapping that would hide its connections from Close.

@@ -17,12 +17,15 @@ import (
 	"golang.org/x/crypto/md4" //nolint:staticcheck // what NTLM is made of
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// ntlmServer lets connections in that answer its challenge with the password of user "svc" (MS-NLMP, NTLMv2).
+// ntlmServer lets connections in that answer its challenge with the password of user "svc" (MS-NLMP, NTLMv2). Like IIS, it refuses
+// with a page.
 type ntlmServer struct {
 	password string
+	page     []byte
 	mu       sync.Mutex
 	// open are the connections, by the address of the other side, that are let in.
 	open   map[string]bool
@@ -54,6 +57,7 @@ func (s *ntlmServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", "NTLM")
 	}
 	w.WriteHeader(http.StatusUnauthorized)
+	_, _ = w.Write(s.page)
 }
 
 // challengeMessage is a CHALLENGE_MESSAGE with the target info that NTLMv2 needs.
@@ -111,7 +115,7 @@ func (s *ntlmServer) proves(raw []byte) bool {
 
 func TestNTLMProvesThePasswordWithoutSendingIt(t *testing.T) {
 	t.Parallel()
-	s := &ntlmServer{password: canary, open: map[string]bool{}}
+	s := &ntlmServer{password: canary, page: []byte("<html>401 - Unauthorized</html>"), open: map[string]bool{}}
 	server := httptest.NewServer(s)
 	defer server.Close()
 	spec := &stores.Webhook{URL: server.URL, Method: "POST", Body: `{"key":"{{ .remoteRef.key }}"}`, Auth: &stores.WebhookAuth{NTLM: &stores.WebhookNTLM{
@@ -143,6 +147,13 @@ func TestNTLMProvesThePasswordWithoutSendingIt(t *testing.T) {
 	if len(s.open) != 1 || s.basics != 0 {
 		t.Errorf("%d connections were let in, the password was sent %d times", len(s.open), s.basics)
 	}
+	s.page = make([]byte, 1<<20+jsonhttp.MaxAnswer)
+	s.mu.Unlock()
+	if results, err := open(t, spec, env).Fetch(t.Context(), refs[:1]); err != nil || results[0].Err != nil {
+		t.Errorf("after a page that is too large to be read: %v %v", err, results)
+	}
+	s.mu.Lock()
+	s.page = nil
 	s.mu.Unlock()
 
 	env.SetSecret(providers.ObjectRef{Name: "webhook-auth", Key: "password"}, []byte("wrong-"+canary))
