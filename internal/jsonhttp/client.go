@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/sealbridge/sealbridge/internal/cloudmetadata"
+	"github.com/sealbridge/sealbridge/internal/property"
 )
 
 // MaxAnswer is the largest body that is read, in bytes: four times what a Kubernetes Secret can hold.
@@ -39,6 +40,8 @@ type Options struct {
 	Certificate *tls.Certificate
 	// Header is sent with each request.
 	Header http.Header
+	// Opaque is set for a backend whose answers may be anything. All others answer JSON of at most property.MaxParts values.
+	Opaque bool
 	// Handshake wraps the transport of a protocol that authenticates connections instead of requests; nil means none. The
 	// requests go one after the other then, over one HTTP/1.1 connection.
 	Handshake func(http.RoundTripper) http.RoundTripper
@@ -52,6 +55,7 @@ type Client struct {
 	header http.Header
 	http   http.Client
 	open   *connections
+	opaque bool
 	// turn holds one token, for clients whose requests go one after the other; else nil.
 	turn chan struct{}
 }
@@ -67,7 +71,7 @@ func New(o Options) *Client {
 		Proxy: http.ProxyFromEnvironment, DialContext: open.dial, TLSClientConfig: conf, ForceAttemptHTTP2: true,
 		TLSHandshakeTimeout: 10 * time.Second, MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 256 << 10,
 	}
-	c := &Client{hint: cmp.Or(o.RootsHint, "set caBundle or caProvider"), header: o.Header.Clone(), open: open, http: http.Client{
+	c := &Client{hint: cmp.Or(o.RootsHint, "set caBundle or caProvider"), header: o.Header.Clone(), opaque: o.Opaque, open: open, http: http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -187,7 +191,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	switch {
 	case err != nil:
 		return nil, c.explain(ctx, peer, err)
-	case len(body) > MaxAnswer:
+	case len(body) > MaxAnswer || !c.opaque && property.TooMany(body):
 		return nil, ErrTooLarge
 	}
 	return &Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil

@@ -5,10 +5,12 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
+	"github.com/sealbridge/sealbridge/internal/property"
 )
 
 func client(t *testing.T, address string, header http.Header) *jsonhttp.Client {
@@ -124,6 +127,29 @@ func TestALargeAnswerIsNotReadWhole(t *testing.T) {
 	answer, err := c.Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: "just"})
 	if err != nil || len(answer.Body) != jsonhttp.MaxAnswer {
 		t.Errorf("just as much as allowed: %v", err)
+	}
+}
+
+func TestAnAnswerOfTooManyValuesIsNoneUnlessItMayBeAnything(t *testing.T) {
+	t.Parallel()
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		var n int
+		_, _ = fmt.Sscanf(r.URL.Path, "/%d", &n)
+		_, _ = io.WriteString(w, "[0"+strings.Repeat(",0", n-2)+"]")
+	})
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, opaque := range []bool{false, true} {
+		c := jsonhttp.New(jsonhttp.Options{Base: u, Opaque: opaque})
+		for n, tooMany := range map[int]bool{property.MaxParts: false, property.MaxParts + 1: true} {
+			_, err := c.Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: strconv.Itoa(n)})
+			if errors.Is(err, jsonhttp.ErrTooLarge) != (tooMany && !opaque) || !tooMany && err != nil {
+				t.Errorf("%d values, opaque %v: %v", n, opaque, err)
+			}
+		}
+		c.Close()
 	}
 }
 

@@ -5,13 +5,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"syscall"
+
+	"github.com/sealbridge/sealbridge/internal/property"
 )
 
-// ErrTooLarge says that the answer was longer than MaxAnswer.
-var ErrTooLarge = errors.New("the answer is larger than 4 MiB; a Kubernetes Secret holds at most 1 MiB")
+// ErrTooLarge says that the answer was longer than MaxAnswer, or had more values than property.MaxParts.
+var ErrTooLarge = fmt.Errorf("the answer is larger than 4 MiB, or has more than %d values; split it: a Kubernetes Secret holds at most 1 MiB", property.MaxParts)
 
 var errMetadata = errors.New("link-local or metadata address")
 

@@ -41,14 +41,39 @@ func Get(doc []byte, path string) (value []byte, ok bool) {
 	return []byte(r.String()), true // writes an exponent out
 }
 
+// MaxParts is how many values a document may have that is taken apart: each takes up to a hundred times as much memory as its text.
+const MaxParts = 250_000
+
+// TooMany reports whether a JSON document has more than MaxParts values.
+func TooMany(doc []byte) bool {
+	if len(doc) < MaxParts {
+		return false
+	}
+	parts, quoted := 1, false
+	for i := 0; i < len(doc); i++ {
+		switch c := doc[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == '[' || c == '{'):
+			parts++
+		}
+	}
+	return parts > MaxParts
+}
+
 // Valid reports whether doc is one JSON value.
 func Valid(doc []byte) bool { return json.Valid(doc) }
 
-// errTrailing says that something follows the JSON value.
-var errTrailing = errors.New("more than one JSON value")
+var (
+	// errTrailing says that something follows the JSON value.
+	errTrailing = errors.New("more than one JSON value")
+	errMany     = errors.New("more than MaxParts values")
+)
 
-// Object decodes a JSON object, numbers as json.Number. ok is false when doc is not exactly one JSON object. Why it is
-// not one is left out on purpose: errors of the parser quote the document.
+// Object decodes a JSON object, numbers as json.Number. ok is false when doc is not exactly one JSON object, or has more than
+// MaxParts values. Why it is not one is left out on purpose: errors of the parser quote the document.
 func Object(doc []byte) (object map[string]any, ok bool) {
 	if err := decode(doc, &object); err != nil || object == nil {
 		return nil, false
@@ -57,6 +82,9 @@ func Object(doc []byte) (object map[string]any, ok bool) {
 }
 
 func decode(doc []byte, into any) error {
+	if TooMany(doc) {
+		return errMany
+	}
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()
 	if err := dec.Decode(into); err != nil {
@@ -69,7 +97,7 @@ func decode(doc []byte, into any) error {
 }
 
 // RawFields returns the fields of a JSON object as they were written, except that strings are unquoted and null is
-// empty. ok is false when doc is not exactly one JSON object.
+// empty. ok is false when doc is not exactly one JSON object, or has more than MaxParts values.
 func RawFields(doc []byte) (fields map[string][]byte, ok bool) {
 	var raw map[string]json.RawMessage
 	if err := decode(doc, &raw); err != nil || raw == nil {

@@ -155,6 +155,34 @@ func TestFieldsAreRawAndStringsUnquoted(t *testing.T) {
 	}
 }
 
+func TestADocumentIsTakenApartThatHasAsManyValuesAsMayBe(t *testing.T) {
+	t.Parallel()
+	list := func(first, each string, n int) string { return `{"k":[` + first + strings.Repeat(each, n) + `]}` }
+	for name, tc := range map[string]struct {
+		doc string
+		ok  bool
+	}{
+		"as many numbers":         {list("0", ",0", MaxParts-3), true},
+		"one number more":         {list("0", ",0", MaxParts-2), false},
+		"as many objects":         {list("0", ",{}", MaxParts/2-2), true},
+		"more objects":            {list("0", ",{}", MaxParts/2), false},
+		"as many fields":          {`{"k":0` + strings.Repeat(`,"k":0`, MaxParts-2) + `}`, true},
+		"one field more":          {`{"k":0` + strings.Repeat(`,"k":0`, MaxParts-1) + `}`, false},
+		"what is in a text":       {`{"k":"` + strings.Repeat(`,[{\"\\`, MaxParts) + `"}`, true},
+		"what comes after a text": {`{"k":["` + strings.Repeat(`\"`, MaxParts) + `\\"` + strings.Repeat(",0", MaxParts) + `]}`, false},
+		"a text of as many bytes": {`{"k":"` + strings.Repeat("x", MaxParts) + `"}`, true},
+	} {
+		if TooMany([]byte(tc.doc)) == tc.ok {
+			t.Errorf("%s: too many: %v", name, tc.ok)
+		}
+		_, whole := Object([]byte(tc.doc))
+		_, raw := RawFields([]byte(tc.doc))
+		if whole != tc.ok || raw != tc.ok {
+			t.Errorf("%s is taken apart: %v, %v", name, whole, raw)
+		}
+	}
+}
+
 func TestADecodedValueBecomesText(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

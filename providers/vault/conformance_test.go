@@ -265,6 +265,8 @@ func faults(t *testing.T, server *harness.Server, mount string) map[string]provi
 		"a refusal that quotes the token": {Class: providers.ErrDenied, Says: []string{`must grant "read"`}, Open: says(403, quoted("permission denied"))},
 		"an answer of 5 MiB": {Class: providers.ErrInvalid, Says: []string{"larger than 4 MiB", "kv/data/nowhere"},
 			Open: says(200, `{"data":{"data":{"k":"`+strings.Repeat(canary, 5<<20/len(canary))+`"}}}`)},
+		"an answer of 250001 values": {Class: providers.ErrInvalid, Says: []string{"more than 250000 values; split it", "kv/data/nowhere"},
+			Open: says(200, `{"data":{"data":{"k":["`+canary+`"`+strings.Repeat(",{}", 125_000)+`]}}}`)},
 		"an answer that breaks off": {Class: providers.ErrUnavailable, Says: []string{"the connection broke"}, Open: reads(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			answer(w, http.StatusOK, `{"data":{"data":{"k":"`+canary)

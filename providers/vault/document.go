@@ -8,13 +8,13 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// document is the JSON object under a path.
+// document is the JSON object under a path. It keeps texts: what is decoded takes up to a hundred times as much memory.
 type document struct {
 	// name is what messages call it.
 	name string
-	data map[string]any
-	// whole is data as JSON, with sorted keys.
-	whole []byte
+	// whole is the object as JSON, with sorted keys, and fields are the texts of its fields.
+	whole  []byte
+	fields map[string][]byte
 }
 
 func newDocument(name string, data map[string]any) (document, error) {
@@ -22,7 +22,8 @@ func newDocument(name string, data map[string]any) (document, error) {
 	if err != nil {
 		return document{}, fmt.Errorf("encode document: %w", err)
 	}
-	return document{name: name, data: data, whole: whole}, nil
+	fields, _ := property.RawFields(whole) // an object has some
+	return document{name: name, whole: whole, fields: fields}, nil
 }
 
 // Value implements providers.Document. A field of exactly that name comes first, then a gjson path.
@@ -30,12 +31,8 @@ func (d document) Value(path string) (providers.Value, error) {
 	if path == "" {
 		return providers.NewValue(d.whole), nil
 	}
-	if field, ok := d.data[path]; ok {
-		text, err := property.Text(field)
-		if err != nil {
-			return providers.Value{}, providers.Errorf(providers.ErrInvalid, "%s: property %q cannot be a value", d.name, path)
-		}
-		return providers.NewValue(text), nil
+	if field, ok := d.fields[path]; ok {
+		return providers.NewValue(field), nil
 	}
 	part, ok := property.Get(d.whole, path)
 	if !ok {
@@ -47,16 +44,13 @@ func (d document) Value(path string) (providers.Value, error) {
 // Fields implements providers.Document. Numbers are spelled as External Secrets Operator spells them, except that none
 // loses a digit.
 func (d document) Fields(path string) (map[string]providers.Value, error) {
-	data := d.data
-	if path != "" {
-		part, err := d.Value(path)
-		if err != nil {
-			return nil, err
-		}
-		var ok bool
-		if data, ok = property.Object(part.Bytes()); !ok {
-			return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields to extract at property %q: it is not a JSON object", d.name, path)
-		}
+	part, err := d.Value(path)
+	if err != nil {
+		return nil, err
+	}
+	data, ok := property.Object(part.Bytes())
+	if !ok {
+		return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields to extract at property %q: it is not a JSON object", d.name, path)
 	}
 	out := make(map[string]providers.Value, len(data))
 	for name, field := range data {

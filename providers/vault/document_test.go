@@ -3,6 +3,8 @@ package vault
 import (
 	"encoding/json"
 	"errors"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,6 +55,33 @@ func FuzzAPropertyIsThereOrIsMissing(f *testing.F) {
 		}
 		_, _ = doc.Fields(path)
 	})
+}
+
+// What is read is kept for a minute, and as a tree it would take a hundred times as much.
+func TestWhatIsKeptOfADocumentIsItsText(t *testing.T) { //nolint:paralleltest // what others keep would count
+	kept := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	text := []byte(`{"k":[{"":0}` + strings.Repeat(`,{"":0}`, property.MaxParts/2-2) + `]}`)
+	before := kept()
+	var docs []document
+	for range 4 {
+		data, _ := property.Object(text)
+		doc, err := newDocument("doc", data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs = append(docs, doc)
+	}
+	if each := (kept() - before) / 4; each > 4*uint64(len(text)) {
+		t.Errorf("of %d bytes %d are kept", len(text), each)
+	}
+	if got, err := docs[0].Value("k.0"); err != nil || string(got.Bytes()) != `{"":0}` {
+		t.Errorf("%s, %v", got.Bytes(), err)
+	}
 }
 
 // TestPropertiesAreReadAsTheOperatorReadsThem: each value is what External Secrets Operator 2.9 read from the same document of a

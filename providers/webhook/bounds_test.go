@@ -37,7 +37,7 @@ func TestEightRequestsGoAtOnceAndNoMore(t *testing.T) {
 
 func TestAnAnswerHasAsManyPartsAsMayBe(t *testing.T) {
 	t.Parallel()
-	for body, want := range map[string]string{manyParts(249_997): "", manyParts(249_998): "has more than 250000 parts"} {
+	for body, want := range map[string]string{manyParts(249_997): "", manyParts(249_998): "has more than 250000 values; split it"} {
 		spec := answering(t, body)
 		spec.Result.JSONPath = "$.k[0]"
 		results, err := open(t, spec, lent("t")).Fetch(t.Context(), []providers.Ref{{Key: "k"}})

@@ -52,7 +52,7 @@ func (d document) Fields(prop string) (map[string]providers.Value, error) {
 		return nil, err
 	}
 	if whole {
-		if parts(d.body) > maxParts || !utf8.Valid(d.body) || decode(d.body, &selected) != nil {
+		if !utf8.Valid(d.body) || decode(d.body, &selected) != nil {
 			return nil, d.noFields()
 		}
 	}
@@ -109,10 +109,16 @@ func (d document) noFields() error {
 	return providers.Errorf(providers.ErrInvalid, "%s has no fields to extract: the answer, or what result.jsonPath selects, is not a JSON object", d.name)
 }
 
-var errTrailing = errors.New("more than one JSON value")
+var (
+	errTrailing = errors.New("more than one JSON value")
+	errMany     = errors.New("too many values")
+)
 
-// decode reads exactly one JSON value, numbers as json.Number.
+// decode reads exactly one JSON value of not too many, numbers as json.Number.
 func decode(text []byte, into *any) error {
+	if property.TooMany(text) {
+		return errMany
+	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
 	if err := dec.Decode(into); err != nil {

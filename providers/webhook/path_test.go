@@ -123,7 +123,7 @@ func FuzzAPathFindsOrRefuses(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, path, answer, property string) {
-		if len(answer) > 1<<16 || parts([]byte(answer)) > 5_000 {
+		if len(answer) > 1<<16 || strings.Count(answer, ",")+strings.Count(answer, "[")+strings.Count(answer, "{") > 5_000 {
 			return
 		}
 		doc := document{name: "doc", body: []byte(answer), path: func(p string) (string, error) { return strings.ReplaceAll(path, "{{p}}", p), nil }}

@@ -143,7 +143,7 @@ func (p Provider) Open(ctx context.Context, cfg providers.Config, env providers.
 		s.peer = s.host.Scheme + "://" + s.host.Host
 	}
 	creds := credential.Reader{Store: cfg.Store, Env: env}
-	o := jsonhttp.Options{}
+	o := jsonhttp.Options{Opaque: true}
 	if err := s.lend(ctx, creds, &o); err != nil {
 		return nil, err
 	}

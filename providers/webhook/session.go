@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
+	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/reading"
@@ -148,18 +148,10 @@ func (s *session) read(ctx context.Context, ref providers.Ref) (providers.Docume
 		return nil, none, s.errorf(providers.ErrUnavailable, ref, "the answer of %s is not UTF-8, so result.jsonPath finds nothing in it", s.peer)
 	case s.spec.Result.JSONPath != "" && !json.Valid(answer.Body):
 		return nil, none, s.errorf(providers.ErrUnavailable, ref, "the answer of %s is not JSON (as a whole), so result.jsonPath finds nothing in it", s.peer)
-	case s.spec.Result.JSONPath != "" && parts(answer.Body) > maxParts:
-		return nil, none, s.errorf(providers.ErrInvalid, ref, "the answer of %s has more than %d parts", s.peer, maxParts)
+	case s.spec.Result.JSONPath != "" && property.TooMany(answer.Body):
+		return nil, none, s.errorf(providers.ErrInvalid, ref, "the answer of %s has more than %d values; split it, or have it answer less", s.peer, property.MaxParts)
 	}
 	return s.document(context.WithoutCancel(ctx), ref, answer.Body), none, nil
-}
-
-// maxParts bounds the elements of an answer that is parsed: each takes many times its own size then.
-const maxParts = 250_000
-
-// parts overestimates how many values a JSON text holds.
-func parts(body []byte) int {
-	return 1 + bytes.Count(body, []byte(",")) + bytes.Count(body, []byte("[")) + bytes.Count(body, []byte("{"))
 }
 
 // document returns the answer for a ref. What it needs to find the result is taken along, so that it asks nobody; the
