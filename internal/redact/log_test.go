@@ -12,17 +12,18 @@ import (
 
 func TestALogLineLosesWhatItQuotes(t *testing.T) {
 	t.Parallel()
+	const said = "Unsolicited response received on idle HTTP channel starting with "
 	for name, tc := range map[string]struct{ value, want string }{
-		"text":                 {canary, "starting with [redacted]; err=<nil>\n"},
-		"quotes and new lines": {`x"` + canary + `\` + "\n" + canary + `"`, "starting with [redacted]; err=<nil>\n"},
-		"bytes":                {"\xff\x00" + canary, "starting with [redacted]; err=<nil>\n"},
-		"nothing":              {"", "starting with [redacted]; err=<nil>\n"},
+		"text":                 {canary, said + "[redacted]; err=<nil>\n"},
+		"quotes and new lines": {`x"` + canary + `\` + "\n" + canary + `"`, said + "[redacted]; err=<nil>\n"},
+		"bytes":                {"\xff\x00" + canary, said + "[redacted]; err=<nil>\n"},
+		"nothing":              {"", said + "[redacted]; err=<nil>\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
 			l := log.New(redact.Log(&out), "", 0)
-			l.Printf("starting with %q; err=%v", tc.value, error(nil))
+			l.Printf(said+"%q; err=%v", tc.value, error(nil))
 			if out.String() != tc.want {
 				t.Errorf("logged %q", out.String())
 			}
@@ -32,7 +33,7 @@ func TestALogLineLosesWhatItQuotes(t *testing.T) {
 
 func TestALogSaysHowMuchOfALineItTook(t *testing.T) {
 	t.Parallel()
-	line := []byte(`starting with "` + canary + `"`)
+	line := []byte(`http: starting with "` + canary + `"`)
 	if n, err := redact.Log(io.Discard).Write(line); n != len(line) || err != nil {
 		t.Errorf("%d of %d, %v", n, len(line), err)
 	}
@@ -40,5 +41,24 @@ func TestALogSaysHowMuchOfALineItTook(t *testing.T) {
 	_ = r.Close()
 	if n, err := redact.Log(w).Write(line); n != 0 || !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func TestALineOfALibraryThatLogsValuesIsNotShown(t *testing.T) {
+	t.Parallel()
+	for line, shown := range map[string]bool{
+		"http: TLS handshake error from 127.0.0.1:1: EOF": true, "http2: invalid header: x": true, "net/http: invalid Cookie.Domain": true,
+		"protocol error: received DATA after END_STREAM": true, "Unsolicited response received": true,
+		"MakePrimitiveReplacer: bad replacement type=map[string]interface {} val=map[token:" + canary + "]": false,
+		"ParseInt failed for value " + canary + " in label x=" + canary:                                     false,
+		canary + " http: " + canary: false, "1 2 3 http: " + canary: false, "HTTP: " + canary: false,
+	} {
+		for _, flags := range []int{0, log.LstdFlags, log.LstdFlags | log.Lmicroseconds} {
+			var out strings.Builder
+			log.New(redact.Log(&out), "", flags).Print(line)
+			if strings.Contains(out.String(), canary) || strings.HasSuffix(out.String(), line+"\n") != shown || !strings.HasSuffix(out.String(), "\n") {
+				t.Errorf("%q became %q", line, out.String())
+			}
+		}
 	}
 }

@@ -20,6 +20,9 @@ import (
 // checked reads a kustomization file, refuses what a build must not do, and returns the file as it was understood: what
 // was checked is what kustomize gets.
 func (t *treeFS) checked(f *file) ([]byte, error) {
+	if f.sealed != nil { // messages name what stands in it
+		return nil, invalid("%s is encrypted; a kustomization is never decrypted: encrypt the files that it names", show(f.name))
+	}
 	if err := checkYAML(f.name, f.data); err != nil {
 		return nil, err
 	}
@@ -59,8 +62,13 @@ type guard struct {
 }
 
 func (g *guard) refuse(field, problem string) {
+	g.keep(invalid("%s: %s %s", show(g.file), field, problem))
+}
+
+// keep keeps the first error.
+func (g *guard) keep(err error) {
 	if g.err == nil {
-		g.err = invalid("%s: %s %s", show(g.file), field, problem)
+		g.err = err
 	}
 }
 
@@ -117,9 +125,7 @@ func (g *guard) path(field, p string) (name string, ok bool) {
 	exists, err := g.fs.reader.exists(name)
 	switch {
 	case err != nil:
-		if g.err == nil {
-			g.err = invalid("%s: %s: %w", show(g.file), field, err)
-		}
+		g.keep(invalid("%s: %s: %w", show(g.file), field, err))
 		return "", false
 	case !exists:
 		g.refuse(field, "names "+show(name)+", which does not exist in the repository")
@@ -141,17 +147,39 @@ func (g *guard) sources(field string, s types.KvPairSources) {
 		if _, after, found := strings.Cut(source, "="); found {
 			p = after
 		}
-		g.dataFile(at(field+".files", i), p)
+		g.asData(at(field+".files", i), p)
 	}
 	for i, p := range s.EnvSources {
-		g.dataFile(at(field+".envs", i), p)
+		g.env(at(field+".envs", i), p)
 	}
 	if s.EnvSource != "" {
-		g.dataFile(field+".env", s.EnvSource)
+		g.env(field+".env", s.EnvSource)
 	}
 }
 
-func (g *guard) dataFile(field, p string) {
+// env checks a file whose lines become keys and values. Keys are named in messages, so they have to stand in Git: in
+// any other encrypted file than a .env the start of a value can become one.
+func (g *guard) env(field, p string) {
+	name, ok := g.path(field, p)
+	if !ok || g.fs.reader.isFolder(name) {
+		return
+	}
+	g.fs.data[name] = true
+	f, err := g.fs.reader.read(name)
+	if err != nil {
+		g.keep(err)
+		return
+	}
+	g.envKeys(field, f)
+}
+
+func (g *guard) envKeys(field string, f *file) {
+	if f.sealed != nil && path.Ext(f.name) != ".env" {
+		g.refuse(field, "names "+show(f.name)+", whose keys are encrypted too; name it .env and encrypt it again, as dotenv")
+	}
+}
+
+func (g *guard) asData(field, p string) {
 	if name, ok := g.path(field, p); ok {
 		g.fs.data[name] = true
 	}
@@ -174,9 +202,7 @@ func (g *guard) patch(field, inline, p string, either bool) {
 	}
 	f, err := g.fs.reader.read(name)
 	if err != nil {
-		if g.err == nil {
-			g.err = err
-		}
+		g.keep(err)
 		return
 	}
 	g.patchText(field+".path", f.data)
@@ -238,9 +264,7 @@ func (g *guard) plugins(field string, entries []string) {
 			}
 			f, err := g.fs.reader.read(name)
 			if err != nil {
-				if g.err == nil {
-					g.err = err
-				}
+				g.keep(err)
 				return
 			}
 			text = f.data
@@ -275,9 +299,11 @@ func (g *guard) pluginFields(field string, value any) {
 			text, isText := item.(string)
 			switch strings.ToLower(key) {
 			case "path", "paths":
-				g.pluginPath(field+"."+key, item, true)
-			case "file", "files", "env", "envs", "targetfilepath":
-				g.pluginPath(field+"."+key, item, false)
+				g.pluginPath(field+"."+key, item, patchFile)
+			case "file", "files", "targetfilepath":
+				g.pluginPath(field+"."+key, item, dataFile)
+			case "env", "envs":
+				g.pluginPath(field+"."+key, item, envFile)
 			case "patch", "patches", "jsonop":
 				if isText {
 					g.patchText(field+"."+key, []byte(text))
@@ -292,12 +318,21 @@ func (g *guard) pluginFields(field string, value any) {
 	}
 }
 
-// pluginPath checks a path, whose file kustomize reads as YAML when it is that of a patch.
-func (g *guard) pluginPath(field string, value any, isPatch bool) {
+// use is what kustomize does with the file of a plugin's path: it reads a patch as YAML, and lines of keys and values.
+type use int
+
+const (
+	dataFile use = iota
+	patchFile
+	envFile
+)
+
+// pluginPath checks a path.
+func (g *guard) pluginPath(field string, value any, as use) {
 	switch value := value.(type) {
 	case string:
 		p := value
-		if _, after, found := strings.Cut(value, "="); found {
+		if _, after, found := strings.Cut(value, "="); found && as != envFile {
 			p = after
 		}
 		// The same spelling can be the path of a field in an object, which need not exist as a file.
@@ -312,14 +347,16 @@ func (g *guard) pluginPath(field string, value any, isPatch bool) {
 		f, err := g.fs.reader.read(name)
 		switch {
 		case err != nil:
-		case isPatch:
+		case as == patchFile:
 			g.patchText(field, f.data)
+		case as == envFile:
+			g.envKeys(field, f)
 		case copies(f.data):
 			g.refuse(field, "uses the JSON patch operation copy, which is refused")
 		}
 	case []any:
 		for _, item := range value {
-			g.pluginPath(field, item, isPatch)
+			g.pluginPath(field, item, as)
 		}
 	}
 }

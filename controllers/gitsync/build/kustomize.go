@@ -34,7 +34,7 @@ func (b *builder) kustomize(dir string) error {
 	case fs.err != nil:
 		return fs.err
 	case err != nil:
-		return invalid("the kustomization in %s cannot be built: %s", show(dir), reason(err))
+		return invalid("the kustomization in %s cannot be built: %s", show(dir), reason(err, len(fs.opened) > 0))
 	}
 	sealed := func(value []byte) bool {
 		for _, f := range fs.opened {
@@ -50,6 +50,9 @@ func (b *builder) kustomize(dir string) error {
 			return invalid("the kustomization in %s makes something that is not an object", show(dir))
 		}
 		source := takeOrigin(object, dir)
+		if b.reader.files[source] == nil { // a replacement can have put a decrypted value there
+			source = path.Join(dir, "kustomization.yaml")
+		}
 		if err := b.add(object, source, len(fs.opened) > 0, sealed); err != nil {
 			return err
 		}
@@ -107,44 +110,51 @@ func takeOrigin(object map[string]any, dir string) string {
 	return path.Join(dir, origin.Path)
 }
 
-// reasons are what kustomize can say against a kustomization, as far as we know that the text around the match holds no
-// values. Its own texts quote whole resources and generators.
+// reasons are what kustomize can say against a kustomization. Its own texts quote whole resources and generators, so that
+// of them nothing is shown but the id of a resource, and that only where no decrypted value can be in it: replacements make
+// names of values, and texts that read like one of these.
 //
 //nolint:gochecknoglobals // a constant table
 var reasons = []struct {
 	pattern *regexp.Regexp
 	text    string
+	named   string // what is added where the id may be shown, as $1
 }{
-	{regexp.MustCompile(`kustomize panicked`), "kustomize failed on it"},
-	{regexp.MustCompile(`may not add resource with an already registered id: ([\w./~\[\]-]+)`), "two resources have the same id, $1"},
-	{regexp.MustCompile(`no matches for Id ([\w./~\[\]-]+)`), "a patch has no target; there is no resource $1"},
-	{regexp.MustCompile(`multiple matches for Id ([\w./~\[\]-]+)`), "a patch has several targets, $1"},
-	{regexp.MustCompile(`cycle detected`), "its bases lead back to it"},
-	{regexp.MustCompile(`[Mm]issing metadata.name in object`), "a resource has no metadata.name"},
-	{regexp.MustCompile(`(missing|unable to find) (Resource )?metadata`), "a resource has no metadata"},
-	{regexp.MustCompile(`Found multiple kustomization files`), "a folder has several kustomization files"},
-	{regexp.MustCompile(`unable to find one of 'kustomization.yaml'`), "it names a folder without a kustomization file"},
-	{regexp.MustCompile(`kustomization.yaml is empty`), "a kustomization file is empty"},
-	{regexp.MustCompile(`invalid Kustomization`), "a kustomization file has a field of the wrong type"},
-	{regexp.MustCompile(`(apiVersion|kind) (for \w+ )?should be`), "a kustomization file has the wrong apiVersion or kind"},
-	{regexp.MustCompile(`expected kind (!= )?'Component'`), "a component is named under resources, or something else under components"},
-	{regexp.MustCompile(`behavior must be merge or replace`), "two generators make the same name; set behavior to merge or replace"},
-	{regexp.MustCompile(`unable to find target|does not match any|no target`), "a patch or replacement has no target"},
-	{regexp.MustCompile(`MalformedYAMLError|yaml: `), "a file is not valid YAML"},
+	{regexp.MustCompile(`kustomize panicked`), "kustomize failed on it", ""},
+	{regexp.MustCompile(`may not add resource with an already registered id: ([\w./~\[\]-]+)`), "two resources have the same id", ", $1"},
+	{regexp.MustCompile(`no matches for Id ([\w./~\[\]-]+)`), "a patch has no target", "; there is no resource $1"},
+	{regexp.MustCompile(`multiple matches for Id ([\w./~\[\]-]+)`), "a patch has several targets", ", $1"},
+	{regexp.MustCompile(`cycle detected`), "its bases lead back to it", ""},
+	{regexp.MustCompile(`[Mm]issing metadata.name in object`), "a resource has no metadata.name", ""},
+	{regexp.MustCompile(`(missing|unable to find) (Resource )?metadata`), "a resource has no metadata", ""},
+	{regexp.MustCompile(`Found multiple kustomization files`), "a folder has several kustomization files", ""},
+	{regexp.MustCompile(`unable to find one of 'kustomization.yaml'`), "it names a folder without a kustomization file", ""},
+	{regexp.MustCompile(`kustomization.yaml is empty`), "a kustomization file is empty", ""},
+	{regexp.MustCompile(`invalid Kustomization`), "a kustomization file has a field of the wrong type", ""},
+	{regexp.MustCompile(`(apiVersion|kind) (for \w+ )?should be`), "a kustomization file has the wrong apiVersion or kind", ""},
+	{regexp.MustCompile(`expected kind (!= )?'Component'`), "a component is named under resources, or something else under components", ""},
+	{regexp.MustCompile(`behavior must be merge or replace`), "two generators make the same name; set behavior to merge or replace", ""},
+	{regexp.MustCompile(`unable to find target|does not match any|no target`), "a patch or replacement has no target", ""},
+	{regexp.MustCompile(`MalformedYAMLError|yaml: `), "a file is not valid YAML", ""},
 }
 
 // maxID is how much is shown of the id of a resource. Expressions that count so far would take half a megabyte.
 const maxID = 300
 
-func reason(err error) string {
+// reason says why kustomize refused a kustomization. decrypted says that it had files which were encrypted.
+func reason(err error, decrypted bool) string {
 	text := err.Error()
 	for _, r := range reasons {
-		if m := r.pattern.FindStringSubmatch(text); m != nil {
-			out := r.text
-			if len(m) > 1 {
-				out = strings.ReplaceAll(out, "$1", m[1][:min(len(m[1]), maxID)])
-			}
-			return out
+		m := r.pattern.FindStringSubmatch(text)
+		switch {
+		case m == nil:
+			continue
+		case len(m) == 1:
+			return r.text
+		case decrypted:
+			return r.text + "; run kustomize build there to see which: it is not named, because what is decrypted can be in its name"
+		default:
+			return r.text + strings.ReplaceAll(r.named, "$1", m[1][:min(len(m[1]), maxID)])
 		}
 	}
 	return "run kustomize build there to see why; its own text is not shown, because it can quote values"
