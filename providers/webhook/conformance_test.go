@@ -174,7 +174,7 @@ func faults(address string) map[string]providertest.Fault {
 		"cut off":                    {Class: unavailable, Says: []string{"not JSON"}, Open: says(200, `{"k":"`+canary)},
 		"not UTF-8":                  {Class: unavailable, Says: []string{"not UTF-8"}, Open: says(200, "{\"k\":\"\xff"+canary+"\"}")},
 		"5 MiB":                      {Class: invalid, Says: []string{"larger than 4 MiB"}, Open: says(200, `{"k":"`+strings.Repeat(canary, 5<<20/len(canary))+`"}`)},
-		"a million values":            {Class: invalid, Says: []string{"more than 250000 values"}, Open: says(200, `[`+strings.Repeat("0,", 1_000_000)+`0]`)},
+		"a million values":           {Class: invalid, Says: []string{"more than 250000 values"}, Open: says(200, `[`+strings.Repeat("0,", 1_000_000)+`0]`)},
 		"reset in the middle": {Class: unavailable, Says: []string{"the connection broke"}, Open: serving(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = io.WriteString(w, `{"k":"`+canary)
