@@ -137,5 +137,5 @@ func renewal(now time.Time, s providers.Session, tokens time.Time) time.Time {
 	if expires.IsZero() {
 		return time.Time{}
 	}
-	return now.Add(expires.Sub(now) * 4 / 5)
+	return now.Add(expires.Sub(now) / 5 * 4) // the other way round it is more than a Duration holds after 73 years
 }

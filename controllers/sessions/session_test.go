@@ -19,6 +19,16 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
+func TestALoginThatLastsForACenturyIsKept(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, expires := range []time.Time{now.AddDate(100, 0, 0), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)} {
+		if renew := renewal(now, &backendSession{expires: expires}, time.Time{}); renew.Before(now.AddDate(79, 0, 0)) {
+			t.Errorf("one that ends at %s is replaced at %s", expires, renew)
+		}
+	}
+}
+
 func TestASessionLivesAsLongAsItIsUsedAndValid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
