@@ -45,7 +45,7 @@ func (l login) obtain(ctx context.Context, scope string) (azcore.AccessToken, er
 		return azcore.AccessToken{}, err
 	}
 	t, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}})
-	if err != nil {
+	if err != nil || !credential.Printable(t.Token) {
 		return azcore.AccessToken{}, l.refused(last)
 	}
 	return t, nil

@@ -69,6 +69,8 @@ func TestALoginThatFailsSaysWhy(t *testing.T) {
 		"a page":                       {nil, answer(200, "<html>"+canary), providers.ErrUnavailable, notIts},
 		"half of an answer":            {nil, answer(200, `{"access_token":"`+canary), providers.ErrUnavailable, notIts},
 		"no token":                     {nil, answer(200, `{"token_type":"Bearer","expires_in":3600}`), providers.ErrUnavailable, notIts},
+		"a token of two lines":         {nil, answer(200, `{"token_type":"Bearer","expires_in":3600,"access_token":"`+canary+`\r\nX-Evil: 1"}`), providers.ErrUnavailable, notIts},
+		"an end that is no time":       {nil, answer(200, `{"token_type":"Bearer","expires_in":1e999999999,"access_token":"`+canary+`"}`), providers.ErrUnavailable, notIts},
 		"not UTF-8":                    {nil, answer(200, "{\"access_token\":\"\xff"+canary+"\"}"), providers.ErrUnavailable, "no text"},
 		"5 MiB":                        {nil, answer(200, `{"access_token":"`+strings.Repeat("x", 5<<20)+`"}`), providers.ErrUnavailable, "too long"},
 		"a redirect":                   {nil, answer(307, "", "Location", "https://thief.vault.azure.net"), providers.ErrUnavailable, "redirects elsewhere"},
