@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
 	"github.com/sealbridge/sealbridge/providers"
@@ -83,6 +84,9 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 	}
 }
 
+// misnamed reports whether a Secret has a name that none has.
+func misnamed(s secret) bool { return len(validation.IsDNS1123Subdomain(s.Metadata.Name)) > 0 }
+
 // list reads one page of the namespace's Secrets.
 func (s *session) list(ctx context.Context, query url.Values) (*secretList, error) {
 	answer, err := s.do(ctx, jsonhttp.Request{Method: http.MethodGet, Path: "api/v1/namespaces/" + s.namespace + "/secrets", Query: query})
@@ -93,7 +97,7 @@ func (s *session) list(ctx context.Context, query url.Values) (*secretList, erro
 		return nil, s.errorf(providers.ErrDenied, "%s may not list Secrets in namespace %s: grant it the verb \"list\" on secrets there", s.who, s.namespace)
 	}
 	var list secretList
-	if answer.Status != http.StatusOK || !decode(answer.Body, &list) || list.Kind != "SecretList" || list.Items == nil {
+	if answer.Status != http.StatusOK || !decode(answer.Body, &list) || list.Kind != "SecretList" || list.Items == nil || slices.ContainsFunc(list.Items, misnamed) {
 		return nil, s.strange(answer)
 	}
 	return &list, nil

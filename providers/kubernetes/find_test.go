@@ -105,6 +105,7 @@ func TestAListThatIsNoneIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
 		"", "<html>" + canary, `{"kind":"SecretList","items":null}`, `{"kind":"ConfigMapList","items":[]}`, `{"kind":"SecretList","items":[{"data":{"k":"` + canary,
+		`{"kind":"SecretList","items":[{"metadata":{"name":"good"}},{"metadata":{"name":"` + canary + `\nbad"}}]}`, `{"kind":"SecretList","items":[{}]}`,
 	} {
 		cfg, env := says(200, body)(t)
 		finder, _ := providers.As[providers.Finder](open(t, cfg.Spec.(*stores.Kubernetes), env))

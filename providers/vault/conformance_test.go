@@ -253,6 +253,7 @@ func faults(t *testing.T, server *harness.Server, mount string) map[string]provi
 		"content that is no object":       {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":["`+canary+`"]}`)},
 		"a deleted version":               {Class: providers.ErrNotFound, Says: []string{"version 3 of kv/data/nowhere is deleted"}, Open: says(200, `{"data":{"data":null,"metadata":{"version":3,"deletion_time":"2026-01-01T00:00:00Z"}}}`)},
 		"a version without content":       {Class: providers.ErrNotFound, Says: []string{"version 3 of kv/data/nowhere is destroyed"}, Open: says(200, `{"data":{"metadata":{"version":3,"destroyed":true}}}`)},
+		"a version of many digits":        {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"metadata":{"version":`+strings.Repeat("1", 100)+`,"destroyed":true}}}`)},
 		"what cannot be read":             {Class: providers.ErrInvalid, Says: []string{"vault cannot read kv/data/nowhere (status 405); correct the key or path"}, Open: says(405, quoted("unsupported operation"))},
 		"what is asked for wrongly":       {Class: providers.ErrInvalid, Says: []string{"vault cannot read kv/data/nowhere (status 400); correct the key or path"}, Open: says(400, quoted("1 error occurred"))},
 		"no content and no reason":        {Class: providers.ErrUnavailable, Says: []string{"not one of vault's"}, Open: says(200, `{"data":{"data":null}}`)},

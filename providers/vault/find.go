@@ -15,10 +15,12 @@ import (
 
 var _ providers.Finder = (*session)(nil)
 
-// The bounds of a search, beside those of the contract: folders below one another, and names that are looked at.
+// The bounds of a search, beside those of the contract: folders below one another, names that are looked at, and bytes of a name
+// with its folders, which messages quote.
 const (
 	maxFolders = 32
 	maxNames   = 10_000
+	maxName    = 4096
 )
 
 // Find implements providers.Finder: folders are listed all the way down, then each secret whose name matches is read, and
@@ -84,6 +86,8 @@ func (s *search) list(ctx context.Context, folder string, depth int) error {
 		}
 		name := folder + key
 		switch {
+		case len(name) > maxName:
+			return s.api.errorf(providers.ErrInvalid, "a name in %s has more than %d bytes with its folders; narrow find.path", path, maxName)
 		case key == "" || key == "/" || !safePath(key):
 			return s.api.unexpected(r)
 		case strings.HasSuffix(key, "/"):

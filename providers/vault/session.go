@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,7 +86,7 @@ func (s *session) readData(ctx context.Context, path, version string) (providers
 	if versioned.gone() {
 		return providers.Result{}, s.deleted(path, versioned.Metadata)
 	}
-	return s.document(path, r, versioned.Data, versioned.Metadata.Version.String())
+	return s.document(path, r, versioned.Data, versioned.Metadata.version())
 }
 
 // kv2 is what KV version 2 answers for a path (KV secrets engine, "Read secret version").
@@ -95,9 +96,17 @@ type kv2 struct {
 }
 
 type kv2Metadata struct {
-	Version      json.Number `json:"version"`
-	DeletionTime string      `json:"deletion_time"`
-	Destroyed    bool        `json:"destroyed"`
+	Version      int64  `json:"version"`
+	DeletionTime string `json:"deletion_time"`
+	Destroyed    bool   `json:"destroyed"`
+}
+
+// version is empty when Vault names none.
+func (m kv2Metadata) version() string {
+	if m.Version == 0 {
+		return ""
+	}
+	return strconv.FormatInt(m.Version, 10)
 }
 
 // gone reports that the version has no content any more, and that Vault says so.
@@ -107,9 +116,9 @@ func (k kv2) gone() bool {
 
 func (s *session) deleted(path string, m kv2Metadata) error {
 	if m.Destroyed {
-		return s.api.errorf(providers.ErrNotFound, "version %s of %s is destroyed; write a new one or reference another", m.Version, path)
+		return s.api.errorf(providers.ErrNotFound, "version %s of %s is destroyed; write a new one or reference another", m.version(), path)
 	}
-	return s.api.errorf(providers.ErrNotFound, "version %s of %s is deleted; undelete it, write a new one or reference another", m.Version, path)
+	return s.api.errorf(providers.ErrNotFound, "version %s of %s is deleted; undelete it, write a new one or reference another", m.version(), path)
 }
 
 func (s *session) document(path string, r *reply, raw json.RawMessage, version string) (providers.Result, error) {
