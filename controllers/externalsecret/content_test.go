@@ -187,6 +187,8 @@ func TestContentIsRendered(t *testing.T) {
 		"a literal whose aliases make gigabytes": {template: &esv1.Template{TemplateFrom: []esv1.TemplateFrom{
 			{Literal: ptr.To(`a: &a {{ repeat 400000 "x" }}{{ range until 30000 }}{{ print "\n" . ": *a" }}{{ end }}`)}}},
 			err: "spec.target.template.templateFrom[0].literal makes YAML whose aliases expand to more than a Secret holds"},
+		"a literal that is very many values": {template: &esv1.Template{TemplateFrom: []esv1.TemplateFrom{{Literal: ptr.To(`a: [{{ repeat 200000 "0," }}]`)}}},
+			err: "templateFrom[0].literal makes YAML of about 200003 values, 131072 are allowed; leave out"},
 		"metadata is rendered": {template: &esv1.Template{Metadata: esv1.TemplateMetadata{Labels: map[string]string{"u": "{{ .user }}"}, Annotations: map[string]string{"v": "{{ .n }}"}}},
 			data: map[string]string{"user": "app", "password": secretValue, "n": "1"}, labels: map[string]string{"u": "app"}, notes: map[string]string{"v": "1"}},
 		"a key that is missing":       {template: &esv1.Template{Data: map[string]string{"x": "{{ .password }}{{ .missing }}"}}, err: `no key "missing"`},

@@ -106,6 +106,9 @@ func (c *content) fillFrom(ctx context.Context, r *template.Renderer, p part, te
 	entries := map[string]string{p.key: string(out)}
 	if p.key == "" {
 		entries = nil
+		if n := aliases.Nodes(out); n > aliases.MaxNodes {
+			return providers.Errorf(providers.ErrInvalid, "%s makes YAML of about %d values, %d are allowed; leave out those that are not needed", p.path, n, aliases.MaxNodes)
+		}
 		if !aliases.Fit(out, template.DefaultMaxOutput) {
 			return providers.Errorf(providers.ErrInvalid, "%s makes YAML whose aliases expand to more than a Secret holds; write the values out that shall be there", p.path)
 		}

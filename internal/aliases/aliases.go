@@ -1,5 +1,6 @@
 // Package aliases bounds what the aliases of a YAML text make of it. The parser shares what an alias names; JSON, to which
-// sigs.k8s.io/yaml converts on its way, holds a copy of it in each place, and so a kilobyte can name a gigabyte.
+// sigs.k8s.io/yaml converts on its way, holds a copy of it in each place, and so a kilobyte can name a gigabyte. It also tells about how
+// many values a text has, each of which takes a hundred times the memory of the two bytes that it can be written in.
 package aliases
 
 import (
@@ -16,6 +17,19 @@ func Fit(text []byte, most int) bool {
 		return true
 	}
 	return fit(value, &most)
+}
+
+// MaxNodes is how many values a document of a tenant may have: some tens of megabytes.
+const MaxNodes = 1 << 17
+
+// Nodes returns about how many values a text has, and rather more than it has: what begins or separates them is counted, also where it
+// is in a text.
+func Nodes(text []byte) int {
+	n := 1
+	for _, begins := range []string{"\n", "[", "{", ",", ":", "- ", "? "} {
+		n += bytes.Count(text, []byte(begins))
+	}
+	return n
 }
 
 // fit takes what a value has from what is left, and stops when nothing is.

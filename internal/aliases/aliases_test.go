@@ -39,3 +39,14 @@ func TestABoundIsTheLastSizeThatFits(t *testing.T) {
 		t.Error("eleven bytes are counted otherwise")
 	}
 }
+
+func TestValuesAreCountedRatherTooOftenThanTooRarely(t *testing.T) {
+	t.Parallel()
+	for text, least := range map[string]int{
+		"": 1, "a": 1, "[]": 2, "[1,2,3]": 4, "{a: 1, b: 2}": 5, `{"a":1,"b":[]}`: 6, "a: 1\nb: 2\n": 5, "- 1\n- 2\n": 3, "- - - 1\n": 4, "? a\n? b\n": 3, "-\n  - 1\n": 3,
+	} {
+		if got := aliases.Nodes([]byte(text)); got < least || got > 2*least+1 {
+			t.Errorf("%q: %d are counted", text, got)
+		}
+	}
+}

@@ -29,11 +29,18 @@ func weigh(re *syntax.Regexp) int {
 	return n
 }
 
-// Size returns how many instructions an expression is compiled to; zero for a text that is no expression.
+// maxCompiled bounds what is compiled in order to be counted: some megabytes. A kilobyte of repetitions would take hundreds.
+const maxCompiled = 50_000
+
+// Size returns how many instructions an expression is compiled to, or more than 50 000 for one that is compiled to more, which it is
+// not; zero for a text that is no expression.
 func Size(text string) int {
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return 0
+	}
+	if weight := weigh(parsed); weight > maxCompiled {
+		return weight
 	}
 	program, err := syntax.Compile(parsed.Simplify())
 	if err != nil {

@@ -2,8 +2,10 @@ package template
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"text/template"
@@ -112,6 +114,7 @@ func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 		call                                = `{{ define "t" }}{{ if . }}{{ template "t" (sub . 1) }}{{ end }}{{ end }}`
 		elements                            = `{{ $l := splitList "" (repeat %d "a") }}`
 		letters                             = `{{ $x := repeat %d "a" }}`
+		lists                               = `{{ $p := list (repeat 3000 "a") }}{{ $d := dict }}`
 	)
 	for _, tc := range []struct {
 		name, text string
@@ -151,6 +154,9 @@ func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 		{"nindent", `{{ $x := repeat 1023 "\n" | nindent %d }}`, 4094, 4097, asks("nindent"), ""},
 		{"printf of a value that comes often", `{{ $x := printf (repeat 64 "%%[1]s") (repeat %d "a") }}`, 65_434, 65_436, asks("printf"), ""},
 		{"printf of width", `{{ $x := printf "%%1000000d%%1000000d%%1000000d%%1000000d%%%dd" 1 2 3 4 5 }}`, 193_600, 193_900, asks("printf"), ""},
+		{"printf of width for each element", `{{ $x := printf "%%1000d" (until %d) }}`, 3850, 3900, asks("printf"), ""},
+		{"printf of width in a dictionary", `{{ $d := dict }}{{ range until %d }}{{ $_ := set $d (print .) (list .) }}{{ end }}{{ $x := printf "%%1000v" $d }}`, 1800, 1900, asks("printf"), ""},
+		{"printf of many numbers", `{{ $x := printf "%%d%%d" (until %d) }}`, 26_000, 26_500, asks("printf"), ""},
 		{"printf of width that is an argument", `{{ $x := printf (repeat %d "%%[1]*d") 1 }}`, 4, 5, asks("printf"), ""},
 		{"html", `{{ $x := html (repeat %d "<") }}`, 1_048_572, 1_048_573, large, ""},
 		{"js", `{{ $x := js (repeat %d "<") }}`, 699_048, 699_049, large, ""},
@@ -166,11 +172,20 @@ func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 		{"decimals", "{{ addf %s }}", 100, 101, asks("addf"), " 1"},
 		{"versions", `{{ $x := semver (repeat %d "1") }}`, 1024, 1025, asks("semver"), ""},
 		{"constraints", `{{ $x := semverCompare (repeat %d "1") "1.0.0" }}`, 1024, 1025, asks("semverCompare"), ""},
+		{"uniq of lists", lists + `{{ range $i := until %d }}{{ $_ := set $d (print $i) (list $p $i) }}{{ end }}{{ $x := uniq (values $d) }}`, 1100, 1250, asks("uniq"), ""},
+		{"without of lists", lists + `{{ range $i := until 1250 }}{{ $_ := set $d (print $i) (list $p $i) }}{{ end }}{{ $x := without (values $d) %s }}`, 1000, 1200, asks("without"), " $p"},
+		{"what is ordered", `{{ if false }}{{ $x := and %s }}{{ end }}`, 5000, 5001, "the template gives too many values to comparisons and methods", " (le . .)"},
+		{"trimAll", `{{ $x := trimAll (repeat %d "é") (repeat 65536 "a") }}`, 2048, 2049, asks("trimAll"), ""},
+		{"trimall", `{{ $x := trimall (repeat %d "é") (repeat 65536 "a") }}`, 2048, 2049, asks("trimall"), ""},
+		{"values of YAML", `{{ $x := fromYaml (print "a: [" (repeat %d "0,") "]") }}`, 131_069, 131_070, asks("fromYaml"), ""},
+		{"what is compared", `{{ $x := eq nil%s }}`, 10_000, 10_001, "the template gives too many values to comparisons and methods", " ."},
+		{"what is given to methods", `{{ if false }}{{ $x := .a%s }}{{ end }}`, 10_000, 10_001, "the template gives too many values to comparisons and methods", " ."},
 		{"documents", `{{ $x := fromYaml (repeat %d " ") }}`, 1 << 20, 1<<20 + 1, asks("fromYaml"), ""},
 		{"aliases", `{{ $x := fromYaml (print "a: &a " (repeat 1048000 "x") "\nb: [" (repeat %d "*a,") "]") }}`, 2, 50, asks("fromYaml"), ""},
 		{"keys", `{{ $x := jwkPublicKeyPem (repeat %d " ") }}`, 16_384, 16_385, asks("jwkPublicKeyPem"), ""},
 		{"expressions", `{{ $x := regexMatch (repeat %d "a") "a" }}`, 4096, 4097, asks("regexMatch"), ""},
-		{"expressions times text", `{{ $x := regexMatch (repeat 4096 "a") (repeat %d "b") }}`, 65_472, 65_536, asks("regexMatch"), ""},
+		{"expressions times text", `{{ $x := regexMatch (repeat 4096 "a") (repeat %d "b") }}`, 16_368, 16_384, asks("regexMatch"), ""},
+		{"instructions", `{{ $x := regexMatch (print "(?:" (repeat %d "a") "){1000}") "" }}`, 48, 50, asks("regexMatch"), ""},
 		{"matches", `{{ $x := regexFindAll "a" (repeat %d "a") -1 }}`, 1000, 65_537, asks("regexFindAll"), ""},
 		{"replacements", `{{ $x := regexReplaceAll "a" (repeat 4096 "a") (repeat %d "b") }}`, 1023, 1024, asks("regexReplaceAll"), ""},
 		{"references of replacements", `{{ $x := regexReplaceAll ".+" (repeat 100000 "a") (repeat %d "$0") }}`, 40, 41, asks("regexReplaceAll"), ""},
@@ -224,6 +239,62 @@ func TestWhatIsComparedIsLookedAtFirst(t *testing.T) {
 	}
 }
 
+func TestComparisonsEndWhenTheTimeRunsOut(t *testing.T) {
+	t.Parallel()
+	text := `{{ $l := until 65536 }}{{ $x := eq nil` + strings.Repeat(" $l", 9990) + ` }}`
+	var fault *Error
+	if _, err := New(Options{MaxTime: 200 * time.Millisecond}).Render(t.Context(), "key", text, nil); !errors.As(err, &fault) || fault.Kind != KindTimeout {
+		t.Errorf("got %v", err)
+	}
+}
+
+// overdue is a context whose time has run out, which nobody has noticed yet.
+type overdue struct{ context.Context }
+
+func (overdue) Deadline() (time.Time, bool) { return time.Unix(0, 0), true }
+
+func TestWhatSearchesAgainNeedsAsMuchTimeOnceMore(t *testing.T) {
+	t.Parallel()
+	args := []reflect.Value{reflect.ValueOf("a"), reflect.ValueOf("aaa"), reflect.ValueOf("b")}
+	for ctx, want := range map[context.Context]bool{overdue{t.Context()}: true, t.Context(): false} {
+		m := &meter{ctx: ctx}
+		if err := guardSearches(m, args); (err != nil) != want || m.late != want {
+			t.Errorf("got %v, late %t", err, m.late)
+		}
+	}
+}
+
+func TestNothingIsParsedWhenNoTimeIsLeft(t *testing.T) {
+	t.Parallel()
+	r := New(Options{Cache: NewCache()})
+	r.left = 0
+	var fault *Error
+	if _, err := r.Render(t.Context(), "key", "{{ 1 }}", nil); !errors.As(err, &fault) || fault.Kind != KindTimeout || fault.Template != "key" {
+		t.Errorf("got %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := New(r.opts).Render(ended, "key", "{{ 1 }}", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if n := r.opts.Cache.Parses(); n != 0 {
+		t.Errorf("%d texts were parsed", n)
+	}
+}
+
+// Each of these puts a dictionary into itself while sprig walks it, in some orders of the keys.
+func TestToMergeWhatIsSharedEnds(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite"} {
+		text := `{{ range 40 }}{{ $y := dict }}{{ $z := dict }}{{ $d := dict "a" $y "b" $z "c" $y }}{{ $s := dict "a" (dict "k" $y) "b" (dict "k" $z) "c" $z }}{{ $_ := ` + name + ` $d $s }}{{ end }}` +
+			`{{ $x := dict "in" (dict "a" "1") }}{{ $m := ` + name + ` (dict) $x }}{{ toJson (` + name + ` $m $x (dict "in" (dict "b" "2"))) }}`
+		got, err := New(Options{}).Render(t.Context(), "key", text, nil)
+		if want := `{"in":{"a":"1","b":"2"}}`; err != nil || string(got) != want {
+			t.Errorf("%s: got %s, %v", name, got, err)
+		}
+	}
+}
+
 func TestComparisonsAndMethodsAnswerAsThoseOfTextTemplate(t *testing.T) {
 	t.Parallel()
 	data := map[string]string{"a": "v", "empty": ""}
@@ -231,6 +302,7 @@ func TestComparisonsAndMethodsAnswerAsThoseOfTextTemplate(t *testing.T) {
 		`{{ eq .a "v" }}`, `{{ eq "x" .empty .a "v" }}`, `{{ "v" | eq .a }}`, `{{ .a | eq "x" "y" }}`, `{{ ne .a "x" }}`, `{{ .a | ne "v" }}`, `{{ not (eq .a "v") }}`,
 		`{{ eq (len .a) 1 }}`, `{{ eq 1 1.0 }}`, `{{ eq 0x10 16 }}`, `{{ eq 'v' 118 }}`, `{{ eq true (eq .a "v") }}`, `{{ eq nil nil }}`, `{{ eq nil .a }}`, `{{ ne .a nil }}`,
 		`{{ eq .nope "v" }}`, `{{ eq .a .nope }}`, `{{ eq $.a .a }}`, `{{ eq . . }}`, `{{ eq . nil }}`, `{{ eq $ . }}`, `{{ eq .a }}`, `{{ .a | eq }}`, `{{ eq }}`,
+		`{{ lt .a "w" }}`, `{{ .a | le "a" }}`, `{{ gt .nope "v" }}`, `{{ ge .a .nope }}`, `{{ lt (len .a) 2 }}`, `{{ ge .a nil }}`, `{{ le .a }}`, `{{ gt . 1 }}`, `{{ lt (now) 1 }}`,
 		`{{ .a 1 }}`, `{{ 1 | .a }}`, `{{ $t.Format "Jan 2" }}`, `{{ $t.AddDate 0 (len .a) 1 }}`, `{{ ($t.Add 5).Nanosecond }}`, `{{ "2006" | $t.Format | print }}`, `{{ $t.Year }}`,
 		`{{ $t.Equal $t }}`, `{{ $t | $t.Sub | print }}`, `{{ $t.In nil }}`, `{{ $t.Format .a }}`, `{{ ($t.AddDate 0 1 0).Format .nope }}`, `{{ $t.Format 1 }}`, `{{ $t.Format }}`, `{{ $t.Nope 1 }}`,
 		`{{ $x := 1 }}{{ eq $x 1 }}`, `{{ range $i, $c := slice .a 0 1 }}{{ end }}`, `{{ with eq .a "v" }}{{ . }}{{ end }}`, `{{ eq (index . "a") (print "v") }}`,

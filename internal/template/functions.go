@@ -32,6 +32,9 @@ func allowed() template.FuncMap {
 	}
 	// In sprig these two return another order each time, and with it the Secret would change at each refresh.
 	all["keys"], all["values"] = keys, values
+	for _, name := range []string{"merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite"} {
+		all[name] = merging(all[name])
+	}
 	maps.Copy(all, operators())
 	// The built-in ones whose results can be larger than their arguments, or that print their arguments.
 	all["print"] = fmt.Sprint
@@ -57,6 +60,38 @@ func values(dict map[string]any) []any {
 	out := []any{}
 	for _, key := range slices.Sorted(maps.Keys(dict)) {
 		out = append(out, dict[key])
+	}
+	return out
+}
+
+// merging returns a function of sprig that merges, and which is given copies. When a source shares dictionaries with the destination
+// or with itself, to merge can put one into itself while it is walked: that used up the stack, which ends the process.
+func merging(merge any) any {
+	switch merge := merge.(type) {
+	case func(map[string]any, ...map[string]any) any:
+		return func(into map[string]any, from ...map[string]any) any { return merge(into, copies(from)...) }
+	case func(map[string]any, ...map[string]any) (any, error):
+		return func(into map[string]any, from ...map[string]any) (any, error) { return merge(into, copies(from)...) }
+	default:
+		return nil
+	}
+}
+
+func copies(dicts []map[string]any) []map[string]any {
+	out := make([]map[string]any, len(dicts))
+	for i, dict := range dicts {
+		out[i] = copied(dict)
+	}
+	return out
+}
+
+// copied returns a dictionary in which every dictionary below it is a copy of its own. What else there is, is not changed by who merges.
+func copied(dict map[string]any) map[string]any {
+	out := maps.Clone(dict)
+	for key, value := range dict {
+		if inner, ok := value.(map[string]any); ok {
+			out[key] = copied(inner)
+		}
 	}
 	return out
 }

@@ -1,12 +1,14 @@
 package template
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/sealbridge/sealbridge/internal/aliases"
 	"github.com/sealbridge/sealbridge/internal/archive"
@@ -25,7 +27,10 @@ const (
 	maxVersion      = 1_024   // bytes of a semantic version or constraint
 	maxDocument     = 1 << 20 // bytes of a document that is parsed
 	maxPattern      = 4_096   // bytes of a regular expression
-	maxPatternSteps = 1 << 28 // states of an expression times bytes of text
+	maxInstructions = 50_000  // of a compiled regular expression
+	maxPatternSteps = 1 << 26 // states of an expression times bytes of text
+	maxTrim         = 1 << 28 // bytes of a text times those of the characters that are trimmed from it
+	maxCompared     = 1 << 32 // bytes of a list times elements that it is compared with
 	maxNumber       = 1 << 40 // magnitude of a loop's bounds, so that they cannot overflow
 	formatWidth     = 64      // bytes that a verb may add to its argument
 )
@@ -43,6 +48,8 @@ func guards() map[string]guard {
 		"nindent":   guardIndent,
 		"printf":    guardPrintf,
 		"without":   guardWithout,
+		"trimAll":   guardTrim,
+		"trimall":   guardTrim,
 		"split":     guardSplit,
 		"splitList": guardSplit,
 		"splitn":    func(m *meter, a []reflect.Value) error { return m.countSplits(a[0].String(), a[2].String()) },
@@ -52,7 +59,7 @@ func guards() map[string]guard {
 		g[name] = func(m *meter, a []reflect.Value) error { return m.atMost(a[0].Int(), maxRandom) }
 	}
 	for _, name := range []string{"uniq", "mustUniq"} {
-		g[name] = func(m *meter, a []reflect.Value) error { return m.atMost(int64(length(a[0])), maxUnique) }
+		g[name] = guardUnique
 	}
 	for _, name := range []string{"addf", "subf", "mulf", "divf"} {
 		g[name] = func(m *meter, a []reflect.Value) error { return m.atMost(int64(a[len(a)-1].Len()), maxDecimals) }
@@ -74,6 +81,10 @@ func guards() map[string]guard {
 		g[name] = guardKey(1)
 	}
 	g["jwkPublicKeyPem"], g["jwkPrivateKeyPem"], g["rsaDecrypt"] = guardKey(0), guardKey(0), guardKey(3)
+	g["buildCustomCert"] = guardCertificate
+	for _, name := range []string{"genCAWithKey", "genSelfSignedCertWithKey", "genSignedCertWithKey"} { // an authority's has been looked at
+		g[name] = func(m *meter, a []reflect.Value) error { return m.atMost(int64(a[len(a)-1].Len()), archive.MaxKey) }
+	}
 	for _, name := range []string{"regexMatch", "mustRegexMatch", "regexFind", "mustRegexFind"} {
 		g[name] = guardSearch
 	}
@@ -109,12 +120,16 @@ func eachString(limit int64) guard {
 	}
 }
 
-// guardYAML bounds a document also by what its aliases make of it.
+// guardYAML bounds a document also by how many values it has, and by what its aliases make of it.
 func guardYAML(m *meter, args []reflect.Value) error {
 	if err := eachString(maxDocument)(m, args); err != nil {
 		return err
 	}
-	if !aliases.Fit([]byte(args[0].String()), maxValue) {
+	text := []byte(args[0].String())
+	if err := m.atMost(int64(aliases.Nodes(text)), aliases.MaxNodes); err != nil {
+		return err
+	}
+	if !aliases.Fit(text, maxValue) {
 		return m.fits(maxValue + 1)
 	}
 	return nil
@@ -128,6 +143,14 @@ func guardKey(position int) guard {
 		}
 		return eachString(maxDocument)(m, args)
 	}
+}
+
+// guardCertificate bounds a certificate and its key, both in base64.
+func guardCertificate(m *meter, args []reflect.Value) error {
+	if err := m.atMost(int64(args[1].Len()), int64(base64.StdEncoding.EncodedLen(archive.MaxKey))); err != nil {
+		return err
+	}
+	return eachString(maxDocument)(m, args)
 }
 
 func (m *meter) fits(size int) error { return m.atMost(int64(size), maxValue) }
@@ -196,8 +219,38 @@ func guardIndent(m *meter, args []reflect.Value) error {
 	return m.fits(product(int(args[0].Int()), lines))
 }
 
+// guardUnique bounds a list that is compared each with each, in elements and in what is looked at of them.
+func guardUnique(m *meter, args []reflect.Value) error {
+	if err := m.atMost(int64(length(args[0])), maxUnique); err != nil {
+		return err
+	}
+	weight, err := m.weigh(args[0])
+	if err != nil {
+		return err
+	}
+	return m.atMost(int64(product(weight, length(args[0]))), maxCompared)
+}
+
+// guardWithout bounds a list that is compared with each of others, in the same way. Of two that are compared no more is looked at than
+// the smaller one has.
 func guardWithout(m *meter, args []reflect.Value) error {
-	return m.atMost(int64(product(length(args[0]), length(args[1]))), maxUnique*maxUnique/2)
+	if err := m.atMost(int64(product(length(args[0]), length(args[1]))), maxUnique*maxUnique/2); err != nil {
+		return err
+	}
+	list, err := m.weigh(args[0])
+	if err != nil {
+		return err
+	}
+	others, err := m.weigh(args[1])
+	if err != nil {
+		return err
+	}
+	return m.atMost(int64(min(product(list, length(args[1])), product(others, length(args[0])))), maxCompared)
+}
+
+// guardTrim bounds how often all of the characters are looked through: once for each of the text.
+func guardTrim(m *meter, args []reflect.Value) error {
+	return m.atMost(int64(product(args[0].Len(), args[1].Len())), maxTrim)
 }
 
 func guardSplit(m *meter, args []reflect.Value) error {
@@ -237,9 +290,9 @@ func printsPointers(format string) bool {
 }
 
 // guardPrintf bounds the result of a format: every verb may print the largest argument, and widths and precisions add
-// to it; one that comes from an argument ("*") is taken for the most that package fmt allows.
+// to it, for each element of a list anew; one that comes from an argument ("*") is taken for the most that package fmt allows.
 func guardPrintf(m *meter, args []reflect.Value) error {
-	format, largest := args[0].String(), 0
+	format, largest, most := args[0].String(), 0, 1
 	if printsPointers(format) {
 		return errPointer
 	}
@@ -248,26 +301,50 @@ func guardPrintf(m *meter, args []reflect.Value) error {
 		if err != nil {
 			return err
 		}
-		largest = max(largest, weight)
+		largest, most = max(largest, weight), max(most, elements(args[1].Index(i)))
 	}
 	verbs := strings.Count(format, "%")
-	size := len(format) + product(verbs, largest+formatWidth)
+	size := len(format) + product(verbs, largest+product(formatWidth, most))
 	const fmtMost = 1_000_000
-	size += product(strings.Count(format, "*"), fmtMost)
-	number := 0
+	widths, number := product(strings.Count(format, "*"), fmtMost), 0
 	for _, c := range format {
 		if c < '0' || c > '9' {
 			number = 0
 			continue
 		}
-		size -= number
+		widths -= number
 		number = min(number*10+int(c-'0'), fmtMost)
-		size += number
+		widths += number
 	}
-	if err := m.fits(size); err != nil {
+	if err := m.fits(size + min(product(widths, most), maxValue+1)); err != nil {
 		return err
 	}
 	return textsOnly(format, args[1])
+}
+
+// elements returns how many things a format prints one by one in a value, which has been weighed and thus has a bottom. What a pointer
+// shows is printed as one text, or not at all.
+func elements(v reflect.Value) int {
+	n := 0
+	switch v.Kind() {
+	case reflect.Interface:
+		return elements(v.Elem())
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			n += elements(v.Index(i))
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			n += elements(it.Key()) + elements(it.Value())
+		}
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			n += elements(field)
+		}
+	default:
+		return 1
+	}
+	return n
 }
 
 // textsOnly refuses a format that prints what holds a pointer in another way than as its text: inside of a list or of a
@@ -335,7 +412,11 @@ func guardSearch(m *meter, args []reflect.Value) error {
 	if err := m.atMost(int64(len(pattern)), maxPattern); err != nil {
 		return err
 	}
-	return m.atMost(int64(product(expression.Size(pattern), len(text))), maxPatternSteps)
+	size := expression.Size(pattern)
+	if err := m.atMost(int64(size), maxInstructions); err != nil {
+		return err
+	}
+	return m.atMost(int64(product(size, len(text))), maxPatternSteps)
 }
 
 // guardSearches bounds a call that searches again after each match, by walking the matches once with an eye on the
@@ -348,7 +429,7 @@ func guardSearches(m *meter, args []reflect.Value) error {
 	if err != nil {
 		return nil //nolint:nilerr // the function itself refuses a wrong expression
 	}
-	text, replacement := args[1].String(), ""
+	text, replacement, started := args[1].String(), "", time.Now()
 	if args[2].Kind() == reflect.String {
 		replacement = args[2].String()
 	}
@@ -362,5 +443,9 @@ func guardSearches(m *meter, args []reflect.Value) error {
 		stopOn(m.atMost(matches, maxElements))
 		return ""
 	})
+	// The call takes as long again, and cannot be stopped.
+	if end, ok := m.ctx.Deadline(); ok && time.Until(end) < time.Since(started) {
+		return m.expire()
+	}
 	return nil
 }

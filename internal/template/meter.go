@@ -42,11 +42,20 @@ func (m *meter) step() error {
 	if m.steps > maxSteps {
 		return m.exceed("it takes too many steps")
 	}
+	return m.inTime()
+}
+
+// inTime stops a template whose time has run out.
+func (m *meter) inTime() error {
 	if m.ctx.Err() != nil {
-		m.late = true
-		return errLimit
+		return m.expire()
 	}
 	return nil
+}
+
+func (m *meter) expire() error {
+	m.late = true
+	return errLimit
 }
 
 // The probes that instrument puts into templates.
@@ -76,19 +85,26 @@ func (m *meter) probes() template.FuncMap {
 		},
 		probeLeave: func() string { m.depth--; return "" },
 		probePrint: func(v any) (any, error) {
-			if _, err := m.weigh(reflect.ValueOf(v)); err != nil {
-				return nil, err
-			}
-			return v, nil
+			_, err := m.look(v)
+			return v, err
 		},
 		probeSmall: func(v any) (any, error) {
-			weight, err := m.weigh(reflect.ValueOf(v))
+			weight, err := m.look(v)
 			if err == nil && weight > maxArgument {
 				err = m.exceed(largeArgument)
 			}
 			return v, err
 		},
 	}
+}
+
+// look weighs a value that is about to be printed, compared or given to a method. It is no step, as a text may have very many
+// of them, but each can take long.
+func (m *meter) look(v any) (int, error) {
+	if err := m.inTime(); err != nil {
+		return 0, err
+	}
+	return m.weigh(reflect.ValueOf(v))
 }
 
 // wrap returns fn with the same signature, counted and bounded.

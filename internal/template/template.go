@@ -27,7 +27,8 @@ const (
 )
 
 const (
-	// maxActions bounds the parser's recursion: Go's parser descends once per unclosed action.
+	// maxActions bounds the parser's recursion: Go's parser descends once per unclosed action. As many arguments may be
+	// looked at before they are used.
 	maxActions = 10_000
 	// maxNesting bounds how deeply control structures and parentheses nest, and with it the evaluator's stack.
 	maxNesting = 200
@@ -129,6 +130,9 @@ func (r *Renderer) render(ctx context.Context, name, text string, data any, pars
 	defer cancel()
 	r.meter.begin(limited)
 
+	if limited.Err() != nil { // to parse takes time, too
+		return nil, r.late(ctx, name)
+	}
 	tmpl, fault := r.parse(text, parse)
 	if fault != nil {
 		fault.Template = name
@@ -153,6 +157,14 @@ func (r *Renderer) render(ctx context.Context, name, text string, data any, pars
 	}
 	r.room = out.room
 	return out.Bytes(), nil
+}
+
+// late is the error of a rendering for which there is no time left.
+func (r *Renderer) late(ctx context.Context, name string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return &Error{Template: name, Kind: KindTimeout}
 }
 
 func (r *Renderer) parse(text string, parse parser) (*parsed, *Error) {
@@ -185,12 +197,12 @@ func compile(text string, d dialect, functions template.FuncMap, guards map[stri
 	if err != nil {
 		return nil, syntaxError(err)
 	}
-	p := &parsed{tmpl: tmpl, calls: calls}
+	p, looks := &parsed{tmpl: tmpl, calls: calls}, maxActions
 	for _, t := range tmpl.Templates() {
 		if t.Tree == nil {
 			continue
 		}
-		if err := instrument(t.Tree); err != nil {
+		if err := instrument(t.Tree, &looks); err != nil {
 			return nil, err
 		}
 		// The dot of a definition is what it was called with, which counted where it was called.

@@ -269,7 +269,7 @@ func TestAnErrorSaysWhatIsWrongAndWhere(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", text, err, want)
 		}
 	}
-	if _, err := render(t, template.Options{MaxTime: time.Nanosecond}, "{{ trim .user }}"); err == nil || err.Error() != `template "key" at line 1: it takes too long` {
+	if _, err := render(t, template.Options{MaxTime: time.Nanosecond}, "{{ trim .user }}"); err == nil || err.Error() != `template "key": it takes too long` {
 		t.Errorf("got %v", err)
 	}
 }
