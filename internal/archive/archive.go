@@ -19,10 +19,15 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-var errTrailing = errors.New("something follows the end of the structure")
+var (
+	errTrailing = errors.New("something follows the end of the structure")
+	errParts    = errors.New("the file has more parts than the decoder reads")
+)
 
 const (
 	maxIterations = 1_000_000 // of one key derivation; browsers write up to 600 000, openssl 2048
+	// maxParts is how many parts the decoder reads, which it counts only after we have opened each.
+	maxParts = 2
 	// MaxKey bounds a private key, in bytes as text or inside a file: RSA with 16 384 bits. What parsing one costs grows with
 	// the square of its size: a megabyte takes a minute.
 	MaxKey = 16 << 10
@@ -149,6 +154,9 @@ func readArchive(file []byte) (archive, error) {
 	}
 	if err := unmarshal(a.content, &parts); err != nil {
 		return archive{}, err
+	}
+	if len(parts) > maxParts {
+		return archive{}, errParts
 	}
 	a.mac, a.iterations = outer.MacData, outer.MacData.Iterations
 	if a.mac.Mac.Algorithm.Algorithm.String() == oidPBMAC1 {

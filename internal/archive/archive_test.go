@@ -12,6 +12,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -216,6 +217,18 @@ func TestAKeyThatHidesAmongTheCertificatesIsRefusedBeforeItIsOpened(t *testing.T
 			if _, err := open(t, password, sealed(t, encoded, part)); err == nil || errors.Is(err, ErrLimit) {
 				t.Errorf("password %q as %v: got %v", password, encoded, err)
 			}
+		}
+	}
+}
+
+func TestPartsThatTheDecoderDoesNotReadAreNotOpened(t *testing.T) {
+	t.Parallel()
+	password := "changeit"
+	part := encryptedPart(t, password, encode(t, []safeBag{}))
+	for n, want := range map[int]bool{2: false, 3: true, 1000: true} {
+		file := sealed(t, bmpPassword(password), slices.Repeat([]contentInfo{part}, n)...)
+		if _, err := open(t, password, file); err == nil || errors.Is(err, errParts) != want {
+			t.Errorf("%d parts: got %v", n, err)
 		}
 	}
 }
