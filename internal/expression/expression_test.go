@@ -1,6 +1,7 @@
 package expression_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/sealbridge/sealbridge/internal/expression"
@@ -20,6 +21,13 @@ func TestAnExpressionIsCountedWithItsRepetitions(t *testing.T) {
 		weight, err := expression.Weigh(text)
 		if size := expression.Size(text); err != nil || weight != want.weight || size != want.size {
 			t.Errorf("%s: about %d, %d in fact, %v", text, weight, size, err)
+		}
+	}
+	// What would take hundreds of megabytes is not compiled: its size is its weight, which of these is smaller by a few instructions.
+	for text, compiled := range map[string]bool{"(?:" + strings.Repeat("a", 48) + "){1000}": true, "(?:" + strings.Repeat("a", 50) + "){1000}": false} {
+		weight, err := expression.Weigh(text)
+		if size := expression.Size(text); err != nil || (size != weight) != compiled {
+			t.Errorf("%d, and by weight %d, %v", size, weight, err)
 		}
 	}
 	for _, text := range []string{"(", "a{1001}", "(?:a{100}){100}"} {
