@@ -363,7 +363,7 @@ func TestAnObjectOfAnotherSyncOrToolIsLeftAlone(t *testing.T) {
 	w.push("two", configMap("a", "2"), configMap("b", "1"), configMap("fluxed", "ours"))
 	w.gitSync("two", nil)
 	message := w.failing("two", v1alpha1.ReasonOwnedByOther)
-	if !strings.Contains(message, "GitSync "+w.ns+"/one") || !strings.Contains(message, "Flux Kustomization apps") {
+	if !strings.Contains(message, "GitSync "+w.ns+"/one") || !strings.Contains(message, "Flux, in a Kustomization") {
 		t.Errorf("message %q", message)
 	}
 	if condition(w.get("two"), v1alpha1.ConditionStalled).Status != metav1.ConditionTrue {

@@ -37,6 +37,7 @@ func (i *identities) as(account types.NamespacedName) (client.Client, error) {
 		return c, nil
 	}
 	config := rest.CopyConfig(i.config)
+	config.WarningHandler, config.WarningHandlerWithContext = nil, rest.NoWarnings{} // warnings quote objects, and would be logged
 	if account.Name != "" {
 		config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + account.Namespace + ":" + account.Name}
 	}

@@ -1,12 +1,15 @@
 package gitsync
 
 import (
+	"fmt"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 	"github.com/sealbridge/sealbridge/controllers/gitsync/apply"
+	"github.com/sealbridge/sealbridge/internal/redact"
 )
 
 // scopes tells whether kinds are namespaced: from what the API server serves, and from the definitions in the same build.
@@ -54,7 +57,7 @@ func place(sync *v1alpha1.GitSync, built []Desired, s scopes) ([]apply.Object, e
 	for _, d := range built {
 		namespaced, known, err := s.namespaced(d.Object.GroupVersionKind())
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("look up the kind of %s: %w", apply.RefOf(d.Object), redact.API(err))
 		}
 		switch {
 		case known && !namespaced:

@@ -336,6 +336,9 @@ func (w *world) checkCanary() {
 	}
 }
 
+// decrypted begins the documents of memoryGit that decrypted values went into.
+const decrypted = "# decrypted\n"
+
 // memoryGit is a Git whose repositories are lists of YAML documents; it can be made to fail.
 type memoryGit struct {
 	mu   sync.Mutex
@@ -421,7 +424,7 @@ func (c *memoryCheckout) Build(_ context.Context, _ string, _ map[string][]byte)
 		if err := u.UnmarshalJSON(raw); err != nil {
 			return nil, &gitsync.Problem{Reason: v1alpha1.ReasonBuildFailed, Terminal: true, Err: errors.New("not a manifest")}
 		}
-		out.Objects = append(out.Objects, gitsync.Desired{Object: u})
+		out.Objects = append(out.Objects, gitsync.Desired{Object: u, Sensitive: strings.HasPrefix(d, decrypted)})
 	}
 	return out, nil
 }

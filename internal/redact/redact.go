@@ -59,7 +59,7 @@ func apiText(err error) string {
 
 func statusText(s metav1.Status) string {
 	text := "the API server answered " + reasonOf(s)
-	if s.Details == nil {
+	if s.Details == nil || deniedByWebhook.MatchString(s.Message) { // a webhook chooses what it calls a field
 		return text
 	}
 	var fields []string
@@ -75,12 +75,20 @@ func statusText(s metav1.Status) string {
 	return text
 }
 
-// reasonOf is the reason or, where there is none, as in the answer of a proxy before the API server, the code.
+// reasonOf is the reason or, where there is none that Kubernetes has, the code: a proxy before the API server gives none, and the
+// words of an admission webhook stand there as they are.
 func reasonOf(s metav1.Status) string {
-	if s.Reason == metav1.StatusReasonUnknown { // the empty one
+	switch s.Reason {
+	case metav1.StatusReasonUnauthorized, metav1.StatusReasonForbidden, metav1.StatusReasonNotFound, metav1.StatusReasonAlreadyExists,
+		metav1.StatusReasonConflict, metav1.StatusReasonGone, metav1.StatusReasonInvalid, metav1.StatusReasonServerTimeout,
+		metav1.StatusReasonStoreReadError, metav1.StatusReasonTimeout, metav1.StatusReasonTooManyRequests, metav1.StatusReasonBadRequest,
+		metav1.StatusReasonMethodNotAllowed, metav1.StatusReasonNotAcceptable, metav1.StatusReasonRequestEntityTooLarge,
+		metav1.StatusReasonUnsupportedMediaType, metav1.StatusReasonInternalError, metav1.StatusReasonExpired,
+		metav1.StatusReasonServiceUnavailable:
+		return string(s.Reason)
+	default:
 		return fmt.Sprintf("HTTP %d", s.Code)
 	}
-	return string(s.Reason)
 }
 
 var plainField = regexp.MustCompile(`^[A-Za-z0-9_./\-\[\]]{1,128}$`)

@@ -84,8 +84,11 @@ func TestAPIErrorsKeepTheReasonAndTheFieldsAndNothingElse(t *testing.T) {
 			"the API server answered Invalid for data, type"},
 		"a fault of no field names none": {apierrors.NewInvalid(kind, "db", field.ErrorList{field.Invalid(nil, canary, "bad")}), "the API server answered Invalid"},
 		"an answer without a reason":     {apierrors.NewGenericServerResponse(451, "patch", schema.GroupResource{Resource: "secrets"}, "db", canary, 0, true), "the API server answered HTTP 451"},
-		"no answer in time":              {fmt.Errorf("dial %s: %w", canary, context.DeadlineExceeded), "the API server did not answer in time"},
-		"a request that was given up":    {fmt.Errorf("dial %s: %w", canary, context.Canceled), "the request was cancelled"},
+		"a reason in a webhook's own words": {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: canary, Code: 403, Message: `admission webhook "a.b" denied the request: ` + canary,
+			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Field: canary}}}}},
+			"the API server answered HTTP 403: admission webhook a.b refuses it: ask who runs it"},
+		"no answer in time":           {fmt.Errorf("dial %s: %w", canary, context.DeadlineExceeded), "the API server did not answer in time"},
+		"a request that was given up": {fmt.Errorf("dial %s: %w", canary, context.Canceled), "the request was cancelled"},
 		"a map key that is not a plain name is left out": {
 			apierrors.NewInvalid(kind, "db", field.ErrorList{field.Invalid(field.NewPath("data").Key("a "+canary), 1, "bad")}),
 			"the API server answered Invalid"},

@@ -249,7 +249,7 @@ func normalise(u *unstructured.Unstructured) error {
 
 func TestAWorkloadWaitsForTheSecretsThatItMentions(t *testing.T) {
 	t.Parallel()
-	missing := []secretKey{{"shop", "db"}, {"", "everywhere"}}
+	missing := []secretKey{{namespace: "shop", name: "db"}, {name: "everywhere"}}
 	for name, tc := range map[string]struct{ doc, want string }{
 		"an environment variable": {`{kind: Deployment, metadata: {name: api, namespace: shop}, spec: {template: {spec: {containers: [{env: [{valueFrom: {secretKeyRef: {name: db, key: x}}}]}]}}}}`, "db"},
 		"a volume":                {`{kind: Deployment, metadata: {name: api, namespace: shop}, spec: {template: {spec: {volumes: [{secret: {secretName: db}}]}}}}`, "db"},
@@ -283,8 +283,8 @@ func TestAnObjectOfAnotherReconcilerIsRefused(t *testing.T) {
 		"ours":                       {desired, `{metadata: {labels: {gitsync.sealbridge.dev/name: shop, gitsync.sealbridge.dev/namespace: team}}}`, ""},
 		"a GitSync's that holds it":  {desired, `{metadata: {labels: {gitsync.sealbridge.dev/name: holder, gitsync.sealbridge.dev/namespace: team}}}`, "GitSync team/holder"},
 		"a GitSync's that let it go": {desired, `{metadata: {labels: {gitsync.sealbridge.dev/name: gone, gitsync.sealbridge.dev/namespace: team}}}`, ""},
-		"Flux's":                     {desired, `{metadata: {labels: {kustomize.toolkit.fluxcd.io/name: apps}}}`, "Flux Kustomization apps"},
-		"a Helm release of Flux":     {desired, `{metadata: {labels: {helm.toolkit.fluxcd.io/name: apps}}}`, "Flux HelmRelease apps"},
+		"Flux's":                     {desired, `{metadata: {labels: {kustomize.toolkit.fluxcd.io/name: apps}}}`, "Flux, in a Kustomization that its label kustomize.toolkit.fluxcd.io/name names"},
+		"a Helm release of Flux":     {desired, `{metadata: {labels: {helm.toolkit.fluxcd.io/name: apps}}}`, "Flux, in a HelmRelease that its label helm.toolkit.fluxcd.io/name names"},
 		"Argo CD's":                  {desired, `{metadata: {annotations: {argocd.argoproj.io/tracking-id: x}}}`, "Argo CD"},
 		"Flux's, and to be adopted":  {adopting, `{metadata: {labels: {kustomize.toolkit.fluxcd.io/name: apps}}}`, ""},
 	} {
@@ -321,7 +321,7 @@ func TestAnAnswerAboutASecretIsReducedToItsReasonAndCure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := objectError(secret, true, tc.err)
+			e := objectError(secret, about{sensitive: true}, tc.err)
 			if e.Reason != tc.reason {
 				t.Errorf("reason %s (%s), want %s", e.Reason, e, tc.reason)
 			}

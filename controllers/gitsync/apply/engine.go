@@ -128,7 +128,7 @@ func (e *Engine) each(objects []Object, do func(Object) Result) []Result {
 func (r *run) gated(ctx context.Context, s stage, o Object) Result {
 	if s >= rest {
 		if k, ok := mentions(o.desired, r.missing); ok {
-			return Result{Ref: o.Ref, Action: Held, Waits: "waits for Secret " + Ref{Kind: "Secret", Namespace: k.namespace, Name: k.name}.Key().String()}
+			return Result{Ref: o.Ref, Action: Held, Waits: "waits for " + k.String()}
 		}
 	}
 	res := r.object(ctx, o)
@@ -148,7 +148,9 @@ func (r *run) await(ctx context.Context, group []Object, results []Result) {
 	r.each(group, func(o Object) Result {
 		key, ok := target(o.desired)
 		if o.Ref.Kind == "Secret" && o.Ref.Group == "" {
-			key, ok = secretKey{o.Ref.Namespace, o.Ref.Name}, true
+			key, ok = secretKey{namespace: o.Ref.Namespace, name: o.Ref.Name}, true
+		} else if o.Sensitive {
+			key.maker = o.Ref
 		}
 		res := byRef[o.Ref]
 		if stageOf(o.Ref.GroupKind()) == secrets && res.Err == nil && res.Action != Held {
@@ -178,7 +180,7 @@ func (r *run) materialised(ctx context.Context, o Object, key secretKey, makes b
 		return why
 	}
 	if makes && key.namespace != "" && !r.exists(ctx, key) {
-		return "its Secret " + key.namespace + "/" + key.name + " is not there yet"
+		return key.String() + " is not there yet"
 	}
 	if ok {
 		r.Memory.setMaterialised(o.Ref)
@@ -239,7 +241,7 @@ func (e *Engine) Prune(ctx context.Context, entries []Entry) []Result {
 
 func (e *Engine) prune(ctx context.Context, x Entry) Result {
 	fail := func(err error) Result {
-		return Result{Ref: x.Ref, Action: Failed, Err: objectError(x.Ref, true, err)}
+		return Result{Ref: x.Ref, Action: Failed, Err: objectError(x.Ref, about{there: true}, err)}
 	}
 	gvk := x.GVK()
 	if mapping, err := e.Client.RESTMapper().RESTMapping(x.GroupKind()); err == nil {

@@ -3,7 +3,6 @@ package apply
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -48,9 +47,17 @@ func (e *ObjectError) Terminal() bool {
 	return e.Reason == ReasonOwnedByOther || e.Reason == ReasonImmutable || e.Reason == ReasonInvalid
 }
 
+// about is what the API server's words about an object can quote.
+type about struct {
+	// sensitive: decrypted values, of the object itself.
+	sensitive bool
+	// there: what the cluster has already, under the same name. It can hold what nobody who may commit can read.
+	there bool
+}
+
 // objectError reduces the API server's answer about an object to an ObjectError. The answer's own words are kept only
-// for objects without secret values.
-func objectError(r Ref, sensitive bool, err error) *ObjectError {
+// where they cannot quote a secret value.
+func objectError(r Ref, a about, err error) *ObjectError {
 	var already *ObjectError
 	if errors.As(err, &already) {
 		return already
@@ -58,7 +65,7 @@ func objectError(r Ref, sensitive bool, err error) *ObjectError {
 	e := &ObjectError{Ref: r, cause: err, Reason: ReasonUnavailable, Text: redact.API(err).Error()}
 	words := redact.API(err).Error()
 	var status apierrors.APIStatus
-	if !sensitive && errors.As(err, &status) {
+	if !a.sensitive && errors.As(err, &status) && (!a.there || isSchemaError(err)) {
 		words = shorten(status.Status().Message)
 	}
 	switch {
@@ -68,24 +75,24 @@ func objectError(r Ref, sensitive bool, err error) *ObjectError {
 		e.Reason, e.Text = ReasonForbidden, words+"; grant the rights to the GitSync's identity, or change what the admission policy refuses"
 	case isImmutable(err):
 		e.Reason, e.Text = ReasonImmutable, words+"; an immutable field changed: delete the object, or set spec.force or the annotation "+v1alpha1.AnnotationForce+"="+enabled
+	case isSchemaError(err) && a.sensitive:
+		e.Reason, e.Text = ReasonInvalid, "a field is not one of its kind, or has a value of another type; kubectl apply --dry-run=server says which"
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), isSchemaError(err):
 		e.Reason, e.Text = ReasonInvalid, words
 	case apierrors.IsNotFound(err):
 		e.Reason, e.Text = ReasonNotFound, words
 	case apierrors.IsConflict(err):
 		e.Reason, e.Text = ReasonConflict, "changed by somebody else at the same time"
-	case webhookOf(err) != "":
-		e.Text = "the admission webhook " + webhookOf(err) + " did not answer; see to its backend"
 	}
 	return e
 }
 
 // isSchemaError recognises what server-side apply answers to a field that the kind does not have or a value of the wrong
-// type: a plain 500 whose text (which quotes values) starts with these words.
+// type: a plain 500 whose text starts with these words, and quotes values of what is applied and of nothing else.
 func isSchemaError(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && status.Status().Code == 500 &&
-		strings.Contains(status.Status().Message, "failed to create typed patch object")
+		strings.HasPrefix(strings.TrimPrefix(status.Status().Message, "Internal error occurred: "), "failed to create typed patch object")
 }
 
 // isImmutable recognises a refused change of an immutable field. Kubernetes has no reason for it: built-in kinds say
@@ -100,19 +107,6 @@ func isImmutable(err error) bool {
 		return strings.Contains(m, "immutable") || strings.Contains(m, "may not be changed") ||
 			strings.Contains(m, "may not change") || (strings.Contains(m, "updates to") && strings.Contains(m, "forbidden"))
 	})
-}
-
-var failedWebhook = regexp.MustCompile(`failed calling webhook "([a-zA-Z0-9.\-]+)"`)
-
-func webhookOf(err error) string {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return ""
-	}
-	if m := failedWebhook.FindStringSubmatch(status.Status().Message); m != nil && len(m[1]) <= 253 {
-		return m[1]
-	}
-	return ""
 }
 
 // shorten makes text of the API server fit a condition: one line, at most 300 bytes.

@@ -9,7 +9,19 @@ import (
 )
 
 // secretKey names a Secret that is not there yet; an empty namespace means any.
-type secretKey struct{ namespace, name string }
+type secretKey struct {
+	namespace, name string
+	// maker is the object that makes it, where the name is a field of that and so can be a decrypted value.
+	maker Ref
+}
+
+// String names the Secret in messages.
+func (k secretKey) String() string {
+	if k.maker != (Ref{}) {
+		return "the Secret of " + k.maker.String()
+	}
+	return "Secret " + k.namespace + "/" + k.name
+}
 
 // target returns the Secret that a live object of the secrets stage materialises; ok is false when it makes none.
 func target(u *unstructured.Unstructured) (key secretKey, ok bool) {

@@ -32,7 +32,7 @@ func ownerOf(o metav1.Object) (owner Owner, ok bool) {
 }
 
 // foreign returns an error when somebody else reconciles the live object: two reconcilers of one object undo each other
-// for ever.
+// for ever. No label is quoted: the objects that controllers make have those that a template gives them.
 func foreign(desired Object, live metav1.Object, us Owner, holds Holder) error {
 	if desired.desired.GetAnnotations()[v1alpha1.AnnotationAdopt] == enabled {
 		return nil
@@ -47,9 +47,9 @@ func foreign(desired Object, live metav1.Object, us Owner, holds Holder) error {
 		}
 	case marked: // ours
 	case labels[fluxKustomization] != "":
-		by = "Flux Kustomization " + labels[fluxKustomization]
+		by = "Flux, in a Kustomization that its label " + fluxKustomization + " names"
 	case labels[fluxHelmRelease] != "":
-		by = "Flux HelmRelease " + labels[fluxHelmRelease]
+		by = "Flux, in a HelmRelease that its label " + fluxHelmRelease + " names"
 	case annotations[argoTracking] != "" || labels[argoInstance] != "":
 		by = "Argo CD"
 	}

@@ -23,10 +23,18 @@ func (e *Engine) object(ctx context.Context, o Object) Result {
 	if same && !e.Memory.Drifted(o.Ref, e.Live(ctx, o.Entry())) {
 		return Result{Ref: o.Ref, Action: Unchanged}
 	}
-	action, err := e.bring(ctx, o, known, same)
+	live, err := e.read(ctx, o)
+	there := err == nil
+	var action Action
+	switch {
+	case there:
+		action, err = e.bring(ctx, o, live, known, same)
+	case apierrors.IsNotFound(err):
+		action, err = e.repaired(o, same, Created), e.write(ctx, o)
+	}
 	if err != nil {
 		e.Memory.forget(o.Ref)
-		return Result{Ref: o.Ref, Action: Failed, Err: objectError(o.Ref, o.Sensitive, err)}
+		return Result{Ref: o.Ref, Action: Failed, Err: objectError(o.Ref, about{sensitive: o.Sensitive, there: there}, err)}
 	}
 	if action == Held {
 		return Result{Ref: o.Ref, Action: Held, Waits: "is being deleted; it is created again when it is gone"}
@@ -36,14 +44,7 @@ func (e *Engine) object(ctx context.Context, o Object) Result {
 
 // bring makes the live object the desired one. known says that we applied the object before, same that it was this one:
 // then whatever differs is drift.
-func (e *Engine) bring(ctx context.Context, o Object, known, same bool) (Action, error) {
-	live, err := e.read(ctx, o)
-	if apierrors.IsNotFound(err) {
-		return e.repaired(o, same, Created), e.write(ctx, o)
-	}
-	if err != nil {
-		return Failed, err
-	}
+func (e *Engine) bring(ctx context.Context, o Object, live *unstructured.Unstructured, known, same bool) (Action, error) {
 	if err := foreign(o, live, e.Owner, e.Holds); err != nil {
 		return Failed, err
 	}
