@@ -264,17 +264,23 @@ func TestAnEmptyPasswordMayBeNoBytes(t *testing.T) {
 
 func TestAKeyInAFileIsBounded(t *testing.T) {
 	t.Parallel()
-	bags := encode(t, []safeBag{{
-		ID:    asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 1},
-		Value: explicit(encode(t, make([]byte, MaxKey))),
-	}})
-	part, err := dataPart(bags)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := sealed(t, bmpPassword(""), part)
-	if err := Check(file); !errors.Is(err, ErrLimit) {
-		t.Errorf("got %v", err)
+	count := algorithm(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1, 3}, pbeParams{[]byte("salt"), 1})
+	for n, beyond := range map[int]bool{MaxKey: false, MaxKey + 1: true} {
+		for bag, value := range map[int][]byte{
+			1: encode(t, make([]byte, n-4)), // four bytes say that it is an octet string, and how long
+			2: encode(t, shroudedKey{count, make([]byte, n-8-len(encode(t, count)))}),
+		} {
+			if len(value) != n {
+				t.Fatalf("bag %d has %d bytes", bag, len(value))
+			}
+			part, err := dataPart(encode(t, []safeBag{{ID: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, bag}, Value: explicit(value)}}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := Check(sealed(t, bmpPassword(""), part)); errors.Is(err, ErrLimit) != beyond {
+				t.Errorf("bag %d with %d bytes: got %v", bag, n, err)
+			}
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ func TestAnExpressionIsCountedWithItsRepetitions(t *testing.T) {
 		"(?:ab){10}":   {40, 22},
 		"[a-z]{1,253}": {506, 507},
 		"(?:.?){2}":    {6, 6},
+		"(?:ab){1}":    {4, 4},
 		"(a|b)*c":      {6, 7},
 	} {
 		weight, err := expression.Weigh(text)
