@@ -197,6 +197,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 		return nil, fmt.Errorf("find the Kubernetes API server: %w\nrun inside a cluster, or give --kubeconfig or KUBECONFIG", err)
 	}
 	cfg.QPS = -1
+	cfg.WarningHandlerWithContext = rest.NoWarnings{} // they would be logged, and quote what a policy or webhook has seen
 	cfg.UserAgent = "sealbridge-controller/" + version
 	return cfg, nil
 }

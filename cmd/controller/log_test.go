@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,10 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 )
 
 // overlong returns the address of a server whose answers go on after the length that they say.
@@ -60,4 +65,47 @@ func TestWhatABackendSendsBeyondItsAnswerIsNotLogged(t *testing.T) {
 		}
 		return w.secret("db") != "" && strings.Contains(string(log), "Unsolicited response received")
 	})
+}
+
+// A policy or webhook that only warns has seen the Secret, and can quote it.
+func TestAWarningOfTheAPIServerIsNotLogged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.start("--controllers=*", "--watch-namespaces="+w.ns)
+	policy := fmt.Sprintf(`
+{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: %[1]s}, spec: {
+  matchConstraints: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %[1]s}}, resourceRules: [
+    {apiGroups: [""], apiVersions: [v1], resources: [secrets], operations: [CREATE]}]},
+  validations: [{expression: "false", messageExpression: "'it holds ' + string(object.data.k)"}]}}
+---
+{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {name: %[1]s}, spec: {policyName: %[1]s, validationActions: [Warn]}}
+`, w.ns)
+	_, err := w.cp.Kubectl(t.Context(), policy, "create", "-f", "-")
+	w.must(err)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if _, err := w.cp.Kubectl(ctx, policy, "delete", "-f", "-"); err != nil {
+			t.Error(err)
+		}
+	})
+	var warned capture.Log
+	cfg := w.cp.Config()
+	cfg.WarningHandler = rest.NewWarningWriter(&warned, rest.WarningWriterOptions{})
+	c, err := client.New(cfg, client.Options{})
+	w.must(err)
+	w.eventually("the policy warns", func() bool {
+		try := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "try"}, Data: map[string][]byte{"k": []byte("value")}}
+		w.must(c.Create(t.Context(), try, client.DryRunAll))
+		return strings.Contains(warned.String(), "it holds dmFsdWU=")
+	})
+	s := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}}
+	s.Spec.Provider.Webhook = &stores.Webhook{URL: overlong(t)}
+	w.must(w.client.Create(t.Context(), s))
+	w.externalSecret("db")
+	w.eventually("the value arrives", func() bool { return w.secret("db") != "" })
+	log, err := os.ReadFile(r.Log())
+	w.must(err)
+	if strings.Contains(string(log), "it holds") {
+		t.Error("the log shows what a policy says of a Secret")
+	}
 }

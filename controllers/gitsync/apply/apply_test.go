@@ -332,6 +332,35 @@ func TestAnAnswerAboutASecretIsReducedToItsReasonAndCure(t *testing.T) {
 	}
 }
 
+func TestTheServersOwnWordsAreKeptWhereTheyCanQuoteNothingButGit(t *testing.T) {
+	t.Parallel()
+	gk := schema.GroupKind{Group: "apps", Kind: "Deployment"}
+	invalid := apierrors.NewInvalid(gk, "a", field.ErrorList{field.Invalid(field.NewPath("spec", "x"), "words", "no")})
+	typed := &apierrors.StatusError{ErrStatus: metav1.Status{Code: 500, Message: "failed to create typed patch object (n/a; apps/v1, Kind=Deployment): words"}}
+	merged := &apierrors.StatusError{ErrStatus: metav1.Status{Code: 500, Message: "failed to create typed live object: failed to create typed patch object: words"}}
+	for name, tc := range map[string]struct {
+		of   about
+		err  error
+		kept bool
+	}{
+		"a new object":                          {about{}, invalid, true},
+		"a new object of a decrypted file":      {about{sensitive: true}, invalid, false},
+		"what is there":                         {about{there: true}, invalid, false},
+		"a field that is none":                  {about{}, typed, true},
+		"one of what is there":                  {about{there: true}, typed, true},
+		"one of a decrypted file":               {about{sensitive: true}, typed, false},
+		"one of a decrypted file that is there": {about{sensitive: true, there: true}, typed, false},
+		"what is there and of no kind":          {about{there: true}, merged, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if e := objectError(Ref{Kind: "Deployment", Name: "a"}, tc.of, tc.err); strings.Contains(e.Text, "words") != tc.kept {
+				t.Errorf("text %q, the server's words kept: %v", e.Text, !tc.kept)
+			}
+		})
+	}
+}
+
 func TestASummaryIsStableAndShowsTheFirstFiveOfMany(t *testing.T) {
 	t.Parallel()
 	var results []Result
