@@ -95,7 +95,13 @@ func TestAnAnswerThatLacksWhatItMustHoldIsNone(t *testing.T) {
 		"a listed secret whose name cannot be":  {"", `{"value":[{"id":"https://x/secrets/a%2fb","attributes":{}}]}`},
 		"a listed secret whose name is nothing": {"", `{"value":[{"id":"https://x/secrets/","attributes":{}}]}`},
 	} {
-		cfg, env := answers(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, tc.body) })
+		cfg, env := answers(t, func(w http.ResponseWriter, r *http.Request) {
+			if tc.key == "" && !isList(r) {
+				_, _ = fmt.Fprint(w, `{"value":"v","attributes":{}}`)
+				return
+			}
+			_, _ = fmt.Fprint(w, tc.body)
+		})
 		session := openConfig(t, cfg, env)
 		var err error
 		if tc.key == "" {
@@ -115,6 +121,32 @@ func TestAnAnswerThatLacksWhatItMustHoldIsNone(t *testing.T) {
 	results, err := openConfig(t, cfg, env).Fetch(t.Context(), []providers.Ref{{Key: "x"}})
 	if err != nil || results[0].Err != nil || results[0].Version != "" {
 		t.Errorf("a secret without an id: %v, %v", results, err)
+	}
+}
+
+// isList reports whether a request asks for the list of secrets.
+func isList(r *http.Request) bool {
+	return strings.HasSuffix(strings.TrimRight(r.URL.Path, "/"), "/secrets")
+}
+
+func TestASearchFindsWhatJustFitsOnceAndInTheOrderOfTheNames(t *testing.T) {
+	t.Parallel()
+	names := []string{"d", "b", "c", "a", "b"}
+	cfg, env := answers(t, func(w http.ResponseWriter, r *http.Request) {
+		if isList(r) {
+			_, _ = fmt.Fprintf(w, `{"value":[{"attributes":{},"id":"https://x/secrets/%s"}]}`, strings.Join(names, `"},{"attributes":{},"id":"https://x/secrets/`))
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"value":%q,"attributes":{}}`, strings.Repeat("x", providers.MaxFoundSize/4))
+	})
+	finder, _ := providers.As[providers.Finder](openConfig(t, cfg, env))
+	found, err := finder.Find(t.Context(), providers.Query{})
+	got := ""
+	for _, f := range found {
+		got += f.Name
+	}
+	if err != nil || got != "abcd" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
@@ -144,7 +176,7 @@ func TestASearchFindsAllThatCanBeReadOrFails(t *testing.T) {
 	} {
 		cfg, env := answers(t, func(w http.ResponseWriter, r *http.Request) {
 			switch {
-			case strings.HasSuffix(strings.TrimRight(r.URL.Path, "/"), "/secrets"):
+			case isList(r):
 				_, _ = fmt.Fprint(w, `{"value":[{"id":"https://x/secrets/b","attributes":{}},{"id":"https://x/secrets/a","attributes":{"enabled":true}},{"id":"https://x/secrets/off","attributes":{"enabled":false}}]}`)
 			case strings.Contains(r.URL.Path, "/secrets/b"):
 				w.WriteHeader(tc.status)

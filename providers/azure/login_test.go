@@ -253,6 +253,11 @@ func TestTheControllersOwnIdentityIsThatOfItsEnvironment(t *testing.T) {
 	t.Setenv("AZURE_TENANT_ID", azurecloud.Tenant)
 	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file)
 	w.reads(t, spec, &providertest.Env{})
+	for name, value := range map[string]string{"AZURE_CLIENT_ID": w.client, "AZURE_TENANT_ID": azurecloud.Tenant, "AZURE_FEDERATED_TOKEN_FILE": file} {
+		t.Setenv(name, "")
+		refused(t, spec, &providertest.Env{}, providers.ErrInvalid, "needs AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_FEDERATED_TOKEN_FILE")
+		t.Setenv(name, value)
+	}
 	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file+".none")
 	refused(t, spec, &providertest.Env{}, providers.ErrUnavailable, "the file that AZURE_FEDERATED_TOKEN_FILE names")
 	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file)
