@@ -188,6 +188,7 @@ func faults(cp *controlplane.ControlPlane, namespaces, tokens [2]string) map[str
 		"a proxy without a server":        {Class: providers.ErrUnavailable, Says: []string{"503"}, Open: says(503, "<html>"+canary)},
 		"a page instead of a Secret":      {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, "<html>"+canary)},
 		"another kind":                    {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"nowhere"},"data":{"k":"`+canary+`"}}`)},
+		"a Secret of another version":     {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, `{"kind":"Secret","apiVersion":"v2","metadata":{"name":"nowhere"},"data":{"k":"`+canary+`"}}`)},
 		"another Secret":                  {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, `{"kind":"Secret","apiVersion":"v1","metadata":{"name":"other"},"data":{}}`)},
 		"data that is not base64":         {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, `{"kind":"Secret","apiVersion":"v1","metadata":{"name":"nowhere"},"data":{"k":"`+canary+`"}}`)},
 		"metadata that are not UTF-8":     {Class: providers.ErrUnavailable, Says: []string{strange}, Open: says(200, "{\"kind\":\"Secret\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"nowhere\",\"annotations\":{\"a\":\"\xff\"}}}")},
