@@ -422,6 +422,8 @@ func TestDocumentsAndKeysThatAreTooLargeAreNotLookedAt(t *testing.T) {
 		`{{ filterPEM "" .document }}`, `{{ filterCertChain "" .document }}`, `{{ certSANs .document }}`,
 		`{{ genCAWithKey "a" 1 .key }}`, `{{ genSelfSignedCertWithKey "a" nil nil 1 .key }}`, `{{ genSignedCertWithKey "a" nil nil 1 (genCA "a" 1) .key }}`,
 		`{{ buildCustomCert .document "" }}`, `{{ buildCustomCert "" (b64enc (print "aaaa" .key)) }}`,
+		`{{ $c := genCA "a" 1 }}{{ $x := buildCustomCert (b64enc $c.Cert) (b64enc (print $c.Key .key)) }}`, // that would be read, as would the next: more follows a key
+		`{{ $c := genCA "a" 1 }}{{ $x := pemToPkcs12 $c.Cert (print $c.Key .key) }}`,
 		`{{ jwkPublicKeyPem .key }}`, `{{ jwkPrivateKeyPem .key }}`, `{{ rsaDecrypt "" "" .document "" }}`, `{{ rsaDecrypt "" "" "" .key }}`,
 	} {
 		var fault *template.Error
