@@ -2,7 +2,9 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -101,11 +103,25 @@ func Run[S any](ctx context.Context, e Engine, obj client.Object, s *S, report R
 
 func runSteps[S any](ctx context.Context, s *S, steps []Step[S]) Outcome {
 	for _, step := range steps {
-		if err := step.Do(ctx, s); err != nil {
+		if err := step.run(ctx, s); err != nil {
 			return outcomeOf(ctx, step.Name, err)
 		}
 	}
 	return Outcome{State: Ready}
+}
+
+// errPanicked stands for a panic. What was panicked with may quote a value and is shown to nobody.
+var errPanicked = errors.New("the controller failed unexpectedly (a panic); report it with the stack that is in the controller's log")
+
+// run performs the step. A panic fails the object like any error, so that its status says that it was left as it was.
+func (step Step[S]) run(ctx context.Context, s *S) (err error) {
+	defer func() {
+		if recover() != nil {
+			log.FromContext(ctx).Error(errPanicked, "a step panicked", "step", step.Name, "stack", string(debug.Stack()))
+			err = Fail(ReasonInternal, errPanicked)
+		}
+	}()
+	return step.Do(ctx, s)
 }
 
 // announce records one event: what the controller reported, or the failure when it is new (a repeated failure leaves

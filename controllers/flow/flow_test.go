@@ -209,6 +209,38 @@ func TestAFailureEndsTheRunIsAnnouncedOnceAndBacksOff(t *testing.T) {
 	}
 }
 
+// A panic is a bug of ours, or of a library, that one object has met: the object says so, and what was panicked with, which may be a
+// value, is shown to nobody.
+func TestAPanicFailsTheObjectAndShowsNothing(t *testing.T) {
+	t.Parallel()
+	const canary = "canary-7f3e91c4"
+	w := &statusRecorder{}
+	s := newScope()
+	explode := Step[scope]{Name: "render", Do: func(context.Context, *scope) error { panic(canary) }}
+	never := Step[scope]{Name: "apply", Do: func(context.Context, *scope) error { t.Error("ran after a panic"); return nil }}
+	report := func(s *scope, out Outcome) Verdict {
+		s.obj.Status.Conditions = []corev1.NamespaceCondition{{Type: "Ready", Reason: out.Reason, Message: out.Message}}
+		return Verdict{}
+	}
+	e := w.engine(t)
+	var logged []string
+	ctx := log.IntoContext(t.Context(), funcr.New(func(_, text string) { logged = append(logged, text) }, funcr.Options{}))
+	_, err := Run(ctx, e, s.obj, s, report, explode, never)
+	if err == nil || err.Error() != "render: "+errPanicked.Error() {
+		t.Errorf("error %v", err)
+	}
+	if got := s.obj.Status.Conditions; len(got) != 1 || got[0].Reason != ReasonInternal || got[0].Message != errPanicked.Error() || w.writes != 1 {
+		t.Errorf("conditions %v in %d writes", got, w.writes)
+	}
+	all := strings.Join(append(logged, w.drain()...), "\n")
+	if !strings.Contains(all, "TestAPanicFailsTheObjectAndShowsNothing") || !strings.Contains(all, `"step"="render"`) {
+		t.Errorf("nothing says where it was: %s", all)
+	}
+	if strings.Contains(all, canary) {
+		t.Error("what it panicked with is shown")
+	}
+}
+
 // actions is a recorder that keeps what the API server asks of an event beside its reason, and its reason.
 type actions struct {
 	events.EventRecorder

@@ -49,6 +49,9 @@ const (
 	ReasonUnavailable      = "Unavailable"
 )
 
+// ReasonInternal is the reason when a step panicked.
+const ReasonInternal = "InternalError"
+
 // errDone ends a run early and well.
 var errDone = errors.New("done")
 
