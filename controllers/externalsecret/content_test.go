@@ -109,7 +109,7 @@ func TestValuesAreAssembledFromDocuments(t *testing.T) {
 // valuesOf makes values of documents.
 func valuesOf(t *testing.T, spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result) (map[string][]byte, []string, error) {
 	t.Helper()
-	found, missing, err := gather(spec, documents)
+	found, missing, err := gather(t.Context(), spec, documents)
 	if err != nil {
 		return nil, nil, err
 	}

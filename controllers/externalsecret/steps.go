@@ -323,7 +323,7 @@ func (r *Reconciler) foretell(s *scope) {
 func (r *Reconciler) render(ctx context.Context, s *scope) error {
 	var missing []string
 	var err error
-	if s.found, missing, err = gather(&s.es.Spec, s.documents); err != nil {
+	if s.found, missing, err = gather(ctx, &s.es.Spec, s.documents); err != nil {
 		return failed(err)
 	}
 	r.announceMissing(s, missing)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
@@ -24,23 +25,60 @@ type finding struct {
 	fields map[string][]byte
 }
 
+// The bounds of what one object takes from its documents: a property may select the whole of one, and there may be two thousand
+// entries.
+const (
+	// maxValues bounds all fields with their names together, in bytes. A Secret holds 1 MiB, of which a template may need much more.
+	maxValues = 16 << 20
+	// perField is what a field takes beside its name and value.
+	perField = 64
+	// maxTaking bounds how long the fields may take to be found, and as long again to be named and decoded.
+	maxTaking = 10 * time.Second
+)
+
+// taking returns a context that ends after maxTaking, with a cause that says so.
+func taking(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, maxTaking, providers.Errorf(providers.ErrInvalid,
+		"its values take more than %s to be put together; read less of large documents, with fewer entries and rules of rewrite, or use several ExternalSecrets", maxTaking))
+}
+
 // gather takes from the documents what each entry asks for: dataFrom in order, then data. It is all or nothing: the first
 // thing that is missing is the error, which names the entry and never a value. Where deletionPolicy lets keys go, entries
 // whose document the store does not have are no error and are named in missing. A search that finds nothing is no error;
 // one that fails always is, because it can fail for the lack of anything.
-func gather(spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result) (found []finding, missing []string, err error) {
+func gather(ctx context.Context, spec *esv1.ExternalSecretSpec, documents map[origin]providers.Result) (found []finding, missing []string, err error) {
+	ctx, cancel := taking(ctx)
+	defer cancel()
+	size := 0
 	for _, e := range entriesOf(spec) {
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
 		fields, err := fieldsOf(e, documents[e.origin])
+		size += weigh(fields)
 		switch {
 		case e.find == nil && errors.Is(err, providers.ErrNotFound) && deletionOf(spec) != esv1.DeletionRetain:
 			missing = append(missing, fmt.Sprintf("%s: %s", e.path, err))
 			continue
 		case err != nil:
 			return nil, nil, fmt.Errorf("%s: %w", e.path, err)
+		case size > maxValues:
+			return nil, nil, providers.Errorf(providers.ErrInvalid,
+				"%s: the values of this entry and those before it have more than %d MiB together; read less of large documents (name a property), or use several ExternalSecrets",
+				e.path, maxValues>>20)
 		}
 		found = append(found, finding{e, fields})
 	}
 	return found, missing, nil
+}
+
+// weigh returns about how many bytes fields take.
+func weigh(fields map[string][]byte) int {
+	size := 0
+	for name, value := range fields {
+		size += len(name) + len(value) + perField
+	}
+	return size
 }
 
 func fieldsOf(e entry, result providers.Result) (map[string][]byte, error) {
@@ -65,8 +103,13 @@ func fieldsOf(e entry, result providers.Result) (map[string][]byte, error) {
 // assemble makes the values of an ExternalSecret from what was found; later ones win. The first thing that is malformed is
 // the error, as in gather.
 func assemble(ctx context.Context, r *template.Renderer, found []finding) (map[string][]byte, error) {
+	ctx, cancel := taking(ctx)
+	defer cancel()
 	values := map[string][]byte{}
 	for _, f := range found {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		out, err := f.values(ctx, r)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.path, err)
