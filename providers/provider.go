@@ -92,6 +92,9 @@ type Document interface {
 	// the empty property. The map belongs to the caller. It fails with ErrPropertyNotFound when there is no such part and
 	// ErrInvalid when the part has no fields (it is not a JSON object, say).
 	Fields(property string) (map[string]Value, error)
+	// Size returns about how many bytes the document takes in memory, at least those of its content. It is what bounds of memory
+	// are counted with.
+	Size() int
 }
 
 // Checker is an optional capability of a Session: a cheap request that shows whether the store can be used at all.

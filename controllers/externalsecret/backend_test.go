@@ -217,6 +217,8 @@ func (d document) Value(path string) (providers.Value, error) {
 	return providers.NewValue(part), nil
 }
 
+func (d document) Size() int { return len(d.value) }
+
 func (d document) Fields(path string) (map[string]providers.Value, error) {
 	part, err := d.Value(path)
 	if err != nil {

@@ -26,6 +26,12 @@ func TestWhatIsWrongIsSaidAndChangesNothing(t *testing.T) {
 	w.backend.put("text", canary)
 	w.backend.put("pair", `{"a":"`+canary+`1","b":"`+canary+`2"}`)
 	w.backend.put("huge", `{"password":"`+canary+strings.Repeat("x", 5<<20)+`"}`)
+	var larges []esv1.Data
+	for i := range 7 {
+		key := fmt.Sprintf("large-%d", i)
+		w.backend.put(key, canary+strings.Repeat("x", 5<<20))
+		larges = append(larges, esv1.Data{SecretKey: key, RemoteRef: esv1.RemoteRef{Key: key}})
+	}
 	w.store("store")
 	tests := map[string]struct {
 		change func(*esv1.ExternalSecret)
@@ -44,6 +50,13 @@ func TestWhatIsWrongIsSaidAndChangesNothing(t *testing.T) {
 		}, `spec.dataFrom[0].extract: rewrite[0]: regexp: source is not a regular expression`},
 		"not-encoded": {func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef.DecodingStrategy = esv1.DecodingBase64 }, "not encoded as decodingStrategy Base64"},
 		"too-large":   {func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef.Key = "huge" }, "a Secret holds 1048576 at most"},
+		"too-much-read": {func(es *esv1.ExternalSecret) { es.Spec.Data = append(es.Spec.Data, larges...) },
+			"the documents that it reads have more than 32 MiB together; read fewer large documents with one ExternalSecret"},
+		"too-much-taken": {func(es *esv1.ExternalSecret) {
+			for i := range 4 {
+				es.Spec.Data = append(es.Spec.Data, esv1.Data{SecretKey: fmt.Sprint("again-", i), RemoteRef: esv1.RemoteRef{Key: "large-0"}})
+			}
+		}, "spec.data[4] (again-3): the values of this entry and those before it have more than 16 MiB together; read less of large documents"},
 		"template": {func(es *esv1.ExternalSecret) {
 			es.Spec.Target.Template = &esv1.Template{Data: map[string]string{"x": "{{ fail .password }}"}}
 		}, `template "spec.target.template.data.x"`},

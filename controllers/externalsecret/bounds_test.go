@@ -60,6 +60,28 @@ func TestWhatAllEntriesTakeOfTheirDocumentsHasABound(t *testing.T) {
 	}
 }
 
+func TestWhatIsReadHasABound(t *testing.T) {
+	t.Parallel()
+	documents := map[origin]providers.Result{{ref: providers.Ref{Key: "missing"}}: {Err: providers.ErrNotFound}}
+	for i := range 4 {
+		documents[origin{ref: providers.Ref{Key: fmt.Sprint(i)}}] = providers.Result{Document: weight(maxDocuments / 4)}
+	}
+	if err := fits(documents); err != nil {
+		t.Errorf("as much as is allowed: %v", err)
+	}
+	documents[origin{ref: providers.Ref{Key: "more"}}] = providers.Result{Document: weight(1)}
+	if err := fits(documents); !errors.Is(err, providers.ErrInvalid) {
+		t.Errorf("a byte more: %v", err)
+	}
+}
+
+// weight is a document of a size.
+type weight int
+
+func (w weight) Size() int                                         { return int(w) }
+func (w weight) Value(string) (providers.Value, error)             { return providers.Value{}, nil }
+func (w weight) Fields(string) (map[string]providers.Value, error) { return nil, nil } //nolint:nilnil // it is for its size only
+
 // slow is a document whose parts take a while to be found.
 type slow struct {
 	fields

@@ -32,6 +32,8 @@ func (f fields) Value(property string) (providers.Value, error) {
 	return providers.Value{}, providers.Errorf(providers.ErrPropertyNotFound, "no property %q", property)
 }
 
+func (f fields) Size() int { return len(f) }
+
 func (f fields) Fields(string) (map[string]providers.Value, error) {
 	out := map[string]providers.Value{}
 	for k, v := range f {

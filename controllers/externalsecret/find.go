@@ -88,6 +88,9 @@ func (r *Reconciler) search(ctx context.Context, s *scope) error {
 			MaxAge: sessions.MaxAge(interval), Interval: interval, Forced: s.plan.forced,
 		})
 		s.documents[e.origin] = providers.Result{Document: doc, Err: err}
+		if err := fits(s.documents); err != nil {
+			return failed(err)
+		}
 	}
 	return nil
 }

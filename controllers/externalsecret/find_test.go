@@ -3,6 +3,7 @@ package externalsecret_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ func TestWhatIsFoundMakesTheTarget(t *testing.T) {
 		stores.FakeData{Key: "/app/db", Value: "db-value"}, stores.FakeData{Key: "/app/web", Value: "d2Vi"}, stores.FakeData{Key: "/app/web", Value: "d2ViMg==", Version: "v2"},
 		stores.FakeData{Key: "/other", Value: "other"}, stores.FakeData{Key: "zero", Value: "AA=="})
 	w.store("second", stores.FakeData{Key: "/app/db", Value: "second"}, stores.FakeData{Key: "plain", Value: "p"})
+	w.store("large", stores.FakeData{Key: "large", Value: strings.Repeat("x", 600<<10)})
 	w.start()
 	for name, tc := range map[string]struct {
 		from []esv1.DataFrom
@@ -60,6 +62,13 @@ func TestWhatIsFoundMakesTheTarget(t *testing.T) {
 		w.create(w.externalSecret(name, func(es *esv1.ExternalSecret) { es.Spec.Data, es.Spec.DataFrom = nil, []esv1.DataFrom{tc.from} }))
 		w.notReady(name, tc.want)
 	}
+	w.create(w.externalSecret("too-much", func(es *esv1.ExternalSecret) {
+		es.Spec.Data, es.Spec.SecretStoreRef.Name = nil, "large"
+		for i := range 60 {
+			es.Spec.DataFrom = append(es.Spec.DataFrom, esv1.DataFrom{Find: named(fmt.Sprintf("large|%d", i))})
+		}
+	}))
+	w.notReady("too-much", "the documents that it reads have more than 32 MiB together; read fewer")
 }
 
 func TestAStoreThatFindsNothingIsSaid(t *testing.T) {

@@ -289,6 +289,9 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 			s.documents[origin{store: ref, ref: wanted[ref][i]}] = result
 			r.noteSource(s, ref, wanted[ref][i], result)
 		}
+		if err := fits(s.documents); err != nil {
+			return failed(err)
+		}
 	}
 	err := r.search(ctx, s)
 	r.answered(s, err)

@@ -30,11 +30,28 @@ type finding struct {
 const (
 	// maxValues bounds all fields with their names together, in bytes. A Secret holds 1 MiB, of which a template may need much more.
 	maxValues = 16 << 20
+	// maxDocuments bounds the documents, in bytes.
+	maxDocuments = 32 << 20
 	// perField is what a field takes beside its name and value.
 	perField = 64
 	// maxTaking bounds how long the fields may take to be found, and as long again to be named and decoded.
 	maxTaking = 10 * time.Second
 )
+
+// fits says why documents are too much together; nil when they are not.
+func fits(documents map[origin]providers.Result) error {
+	size := 0
+	for _, result := range documents {
+		if result.Err == nil {
+			size += result.Document.Size()
+		}
+	}
+	if size > maxDocuments {
+		return providers.Errorf(providers.ErrInvalid,
+			"the documents that it reads have more than %d MiB together; read fewer large documents with one ExternalSecret", maxDocuments>>20)
+	}
+	return nil
+}
 
 // taking returns a context that ends after maxTaking, with a cause that says so.
 func taking(ctx context.Context) (context.Context, context.CancelFunc) {

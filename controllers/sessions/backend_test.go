@@ -119,6 +119,7 @@ type text string
 
 func (t text) Value(string) (providers.Value, error)             { return providers.NewValue([]byte(t)), nil }
 func (t text) Fields(string) (map[string]providers.Value, error) { return nil, providers.ErrInvalid }
+func (t text) Size() int                                         { return len(t) }
 
 func read(t *testing.T, r providers.Result) string {
 	t.Helper()

@@ -91,7 +91,7 @@ type kept struct {
 	dropped bool
 	last    int
 	breaker breaker
-	docs    map[question]document
+	shelf   shelf
 	flights map[question]*flight
 	// known is what is remembered of each question that somebody still asks, and matched what searches found (notice.go).
 	known   map[question]memory
@@ -168,7 +168,7 @@ func (k *kept) take(req Request, questions []question, now, deadline time.Time) 
 			continue
 		}
 		k.rememberLocked(ref, now.Add(req.keep))
-		doc, ok := k.docs[ref]
+		doc, ok := k.shelf.docs[ref]
 		switch under := k.flights[ref]; {
 		case !req.Forced && ok && now.Sub(doc.asked) < req.MaxAge && !doc.asked.Before(req.Since):
 			t.have[ref] = doc.result
@@ -216,13 +216,10 @@ func (k *kept) land(f *flight) (changed []question, down bool) {
 			delete(k.flights, ref)
 		}
 		r, ok := f.results[ref]
-		if !ok || r.Err != nil || k.dropped || k.docs[ref].order > f.order {
+		if !ok || r.Err != nil || k.dropped || k.shelf.docs[ref].order > f.order {
 			continue
 		}
-		if k.docs == nil {
-			k.docs = map[question]document{}
-		}
-		k.docs[ref] = document{result: r, asked: f.asked, order: f.order}
+		k.shelf.put(ref, document{result: r, asked: f.asked, order: f.order})
 		changed = append(changed, k.noticeLocked(ref, r, f.order)...)
 	}
 	return changed, down
@@ -232,7 +229,7 @@ func (k *kept) land(f *flight) (changed []question, down bool) {
 func (k *kept) sweep(before, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	maps.DeleteFunc(k.docs, func(_ question, doc document) bool { return doc.asked.Before(before) && doc.outdated.Before(before) })
+	k.shelf.sweep(before)
 	maps.DeleteFunc(k.known, func(_ question, m memory) bool { return m.until.Before(now) })
 	forgotten := func(q question) bool { _, ok := k.known[q]; return !ok }
 	maps.DeleteFunc(k.matched, func(q question, _ map[string]uint64) bool { return forgotten(q) })
@@ -242,7 +239,8 @@ func (k *kept) sweep(before, now time.Time) {
 func (k *kept) drop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.dropped, k.docs = true, nil
+	k.dropped = true
+	k.shelf.drop()
 }
 
 // fetch answers a request from one session.
@@ -379,6 +377,7 @@ func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
 // landed ends a flight and tells what is new.
 func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
 	changed, down := e.kept.land(f)
+	p.relieve()
 	f.end()
 	p.tell(newsOf(e, changed, !down && p.isUp(e)))
 	if down {
@@ -386,7 +385,7 @@ func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
 	}
 }
 
-// ask calls the provider once and checks that it answered what it was asked.
+// ask asks the provider once for everything.
 func (p *Pool) ask(ctx context.Context, e *entry, f *flight, asked []question) (map[question]providers.Result, error) {
 	ctx, cancel := p.bound(ctx, f.call, p.timeout(e))
 	defer cancel()
@@ -404,22 +403,34 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight, asked []question) (
 		refs[i] = q.ref
 	}
 	started := time.Now()
-	results, err := guard(ctx, e.store, func() ([]providers.Result, error) { return e.session.Fetch(ctx, refs) })
+	results, err := inPortions(refs, f.batch, func(portion []providers.Ref) ([]providers.Result, error) { return fetch(ctx, e, portion) })
 	p.fetched(e.store, started, f, len(refs), results, err)
 	if err != nil {
 		return nil, err
 	}
-	if len(results) != len(refs) {
-		return nil, providers.Errorf(providers.ErrUnavailable, "%s answered %d of %d requests", e.store.Config.Store, len(results), len(refs))
-	}
 	out := make(map[question]providers.Result, len(refs))
 	for i, q := range asked {
-		if results[i].Err == nil && results[i].Document == nil {
-			results[i].Err = providers.Errorf(providers.ErrUnavailable, "%s answered nothing for key %q", e.store.Config.Store, q.ref.Key)
-		}
 		out[q] = results[i]
 	}
 	return out, nil
+}
+
+// fetch calls the provider once and checks that it answered what it was asked.
+func fetch(ctx context.Context, e *entry, refs []providers.Ref) ([]providers.Result, error) {
+	store := e.store.Config.Store
+	results, err := guard(ctx, e.store, func() ([]providers.Result, error) { return e.session.Fetch(ctx, refs) })
+	if err != nil {
+		return nil, err
+	}
+	if len(results) != len(refs) {
+		return nil, providers.Errorf(providers.ErrUnavailable, "%s answered %d of %d requests", store, len(results), len(refs))
+	}
+	for i, ref := range refs {
+		if results[i].Err == nil && results[i].Document == nil {
+			results[i].Err = providers.Errorf(providers.ErrUnavailable, "%s answered nothing for key %q", store, ref.Key)
+		}
+	}
+	return results, nil
 }
 
 func unavailable(err error) bool {

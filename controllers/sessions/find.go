@@ -89,6 +89,15 @@ type Match struct{ Key, Version string }
 // Matches names the documents, in the order of their keys. The caller must not change it.
 func (f Found) Matches() []Match { return f.matches }
 
+// Size implements providers.Document.
+func (f Found) Size() int {
+	size := 0
+	for name, v := range f.values {
+		size += 2*len(name) + v.Len() + perDocument
+	}
+	return size
+}
+
 // Value implements providers.Document.
 func (f Found) Value(string) (providers.Value, error) {
 	return providers.Value{}, providers.Errorf(providers.ErrInvalid, "%s: what was found is not one value", f.store)

@@ -235,7 +235,7 @@ func (k *kept) aheadLocked(f *flight, now time.Time) []question {
 		return nil
 	}
 	return k.forecast.choose(n, now, func(q question, x expectation) bool {
-		return k.flights[q] == nil && !k.breaker.bad[q] && x.worth(now, k.docs[q].asked)
+		return k.flights[q] == nil && !k.breaker.bad[q] && x.worth(now, k.shelf.docs[q].asked)
 	})
 }
 

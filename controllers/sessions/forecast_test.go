@@ -174,9 +174,9 @@ func TestACallIsFilledWithNothingThatMayFailIt(t *testing.T) {
 		"it was asked for in vain":        {func(k *kept, _ *flight) { k.breaker.bad = map[question]bool{own: true} }, nil},
 		"not what was asked for in vain":  {func(k *kept, _ *flight) { k.breaker.bad = map[question]bool{sooner: true} }, []question{soon}},
 		"not what is being asked for":     {func(k *kept, _ *flight) { k.flights[sooner] = &flight{} }, []question{soon}},
-		"not what was read a moment ago":  {func(k *kept, _ *flight) { k.docs = map[question]document{sooner: {asked: now}} }, []question{soon}},
-		"what was read too long ago is":   {func(k *kept, _ *flight) { k.docs = map[question]document{sooner: {asked: now.Add(-time.Minute)}} }, []question{sooner, soon}},
-		"what is known to be outdated is": {func(k *kept, _ *flight) { k.docs = map[question]document{sooner: {outdated: now}} }, []question{sooner, soon}},
+		"not what was read a moment ago":  {func(k *kept, _ *flight) { k.shelf.docs = map[question]document{sooner: {asked: now}} }, []question{soon}},
+		"what was read too long ago is":   {func(k *kept, _ *flight) { k.shelf.docs = map[question]document{sooner: {asked: now.Add(-time.Minute)}} }, []question{sooner, soon}},
+		"what is known to be outdated is": {func(k *kept, _ *flight) { k.shelf.docs = map[question]document{sooner: {outdated: now}} }, []question{sooner, soon}},
 	} {
 		k, f := &kept{forecast: &forecast{}, flights: map[question]*flight{}}, &flight{batch: 20, refs: []question{own}}
 		for q, d := range map[question]time.Duration{soon: 30 * time.Second, sooner: 20 * time.Second} {

@@ -67,8 +67,8 @@ func TestWhatNobodyAsksForAnyMoreIsForgotten(t *testing.T) {
 		for key, e := range p.entries {
 			k := &e.kept
 			t.Logf("session %v knows of %d questions, %d searches and %d failures, and has %d documents",
-				key, len(k.known), len(k.matched), len(k.breaker.bad), len(k.docs))
-			if len(k.known) > 1000 || len(k.matched) > 1000 || len(k.breaker.bad) > 1000 || len(k.docs) > 1000 {
+				key, len(k.known), len(k.matched), len(k.breaker.bad), len(k.shelf.docs))
+			if len(k.known) > 1000 || len(k.matched) > 1000 || len(k.breaker.bad) > 1000 || len(k.shelf.docs) > 1000 {
 				t.Error("it remembers what nobody has asked for in a quarter of an hour")
 			}
 		}

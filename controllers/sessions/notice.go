@@ -124,8 +124,8 @@ func (k *kept) outdateLocked(q question, order int) {
 	if f := k.flights[q]; f != nil && f.order < order {
 		delete(k.flights, q)
 	}
-	if k.docs[q].order < order {
-		k.docs[q] = document{order: order, outdated: time.Now()}
+	if k.shelf.docs[q].order < order {
+		k.shelf.put(q, document{order: order, outdated: time.Now()})
 	}
 }
 

@@ -69,7 +69,7 @@ func (p *Pool) newEntry(k key, s Store, now time.Time) *entry {
 	if !s.cluster() {
 		e.env.namespace, e.env.confined = s.Namespace, true
 	}
-	e.kept.forecast = p.forecastLocked(k)
+	e.kept.forecast, e.kept.shelf.all = p.forecastLocked(k), &p.keeping
 	return e
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -33,6 +34,8 @@ type Limits struct {
 	// Pause is how long a session that could not be opened is not tried again, doubled with each failure in a row up to
 	// maxReopenPause; less when nobody answered, as after any such failure; default 1 s.
 	Pause time.Duration
+	// Kept is about how many bytes the documents take that are kept for others who may ask for them; default 64 MiB.
+	Kept int64
 }
 
 func (l Limits) withDefaults() Limits {
@@ -47,6 +50,9 @@ func (l Limits) withDefaults() Limits {
 	fill(&l.Reuse, MaxReuse)
 	fill(&l.Reopen, 30*time.Second)
 	fill(&l.Pause, time.Second)
+	if l.Kept <= 0 {
+		l.Kept = 64 << 20
+	}
 	return l
 }
 
@@ -75,6 +81,8 @@ type Pool struct {
 	watcher   *watches.Watcher
 	followers *watches.Followers[key]
 	pace      pace
+	// keeping is about how many bytes the documents take that all sessions keep.
+	keeping atomic.Int64
 
 	mu       sync.Mutex
 	shut     bool

@@ -105,3 +105,6 @@ func (c certificate) Value(string) (providers.Value, error) {
 func (c certificate) Fields(string) (map[string]providers.Value, error) {
 	return nil, providers.Errorf(providers.ErrInvalid, "%s has no fields to extract; name it with data", c.name)
 }
+
+// Size implements providers.Document.
+func (c certificate) Size() int { return len(c.content) }

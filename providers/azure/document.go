@@ -65,6 +65,9 @@ func (t text) Fields(path string) (map[string]providers.Value, error) {
 	return reading.Fields(t, t.name, path)
 }
 
+// Size implements providers.Document.
+func (t text) Size() int { return len(t.whole) }
+
 // certificate is a certificate in DER. It has no parts: a property has no meaning.
 type certificate struct {
 	name string
@@ -78,6 +81,9 @@ func (c certificate) Value(string) (providers.Value, error) { return providers.N
 func (c certificate) Fields(string) (map[string]providers.Value, error) {
 	return nil, providers.Errorf(providers.ErrInvalid, "%s cannot be extracted: read it with data", c.name)
 }
+
+// Size implements providers.Document.
+func (c certificate) Size() int { return len(c.der) }
 
 // metadata is what a vault records about an object: its tags, and its times as if they were tags.
 type metadata struct {
@@ -158,6 +164,9 @@ func (m metadata) Fields(path string) (map[string]providers.Value, error) {
 	}
 	return out, nil
 }
+
+// Size implements providers.Document.
+func (m metadata) Size() int { return reading.Size(m.tags) + len(m.whole) }
 
 // legacyKey is a JSON Web Key with its fields in the order in which External Secrets Operator writes them unless it is asked for
 // the current SDK, which sorts them.

@@ -130,3 +130,6 @@ func (d document) Value(path string) (providers.Value, error) {
 func (d document) Fields(path string) (map[string]providers.Value, error) {
 	return reading.Fields(d, d.name, path)
 }
+
+// Size implements providers.Document.
+func (d document) Size() int { return len(d.value) }

@@ -41,6 +41,9 @@ func (p payload) Fields(path string) (map[string]providers.Value, error) {
 	return reading.Fields(p, p.name, path)
 }
 
+// Size implements providers.Document.
+func (p payload) Size() int { return len(p.data) }
+
 // records is what Secret Manager records about a secret.
 type records struct {
 	name   string
@@ -87,6 +90,15 @@ func (m records) Fields(path string) (map[string]providers.Value, error) {
 		return out, nil
 	}
 	return reading.Fields(m, m.name, path)
+}
+
+// Size implements providers.Document.
+func (m records) Size() int {
+	size := 0
+	for _, group := range m.groups {
+		size += reading.Size(group)
+	}
+	return size
 }
 
 func encode(name string, v any) (providers.Value, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // document is the data of a Secret.
@@ -62,6 +63,9 @@ func (d document) Fields(path string) (map[string]providers.Value, error) {
 	}
 	return jsonFields(d.name, object)
 }
+
+// Size implements providers.Document.
+func (d document) Size() int { return reading.Size(d.data) }
 
 // named returns the data key that path is as a gjson path over them all, its dots escaped or not ("file\.json"): the first that
 // a wildcard matches. External Secrets Operator reads the property of extract like this.
@@ -152,6 +156,9 @@ func (d metadataDocument) Fields(path string) (map[string]providers.Value, error
 	}
 	return jsonFields(d.name, object)
 }
+
+// Size implements providers.Document.
+func (d metadataDocument) Size() int { return reading.Size(d.labels) + reading.Size(d.annotations) }
 
 // jsonFields returns each field as JSON, strings with their quotes, which is what extract with a property gives in the
 // Kubernetes provider of External Secrets Operator.

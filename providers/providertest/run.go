@@ -263,6 +263,9 @@ func (s suite) immutable(t *testing.T) {
 	if err != nil {
 		t.Fatalf("whole document: %v", err)
 	}
+	if doc.Size() < len(Canary)+len("2") {
+		t.Errorf("a document of %d bytes says that it takes %d", whole.Len(), doc.Size())
+	}
 	before := bytes.Clone(whole.Bytes())
 	var wg sync.WaitGroup
 	for range 8 {

@@ -40,6 +40,7 @@ func TestTheSuiteCatches(t *testing.T) {
 		"value in the error":     "the error shows a planted value",
 		"bytes cut":              "values_of_any_size",
 		"document shared":        "documents_are_immutable",
+		"size unknown":           "says that it takes 0",
 		"identities mixed":       "two_identities_never_mix",
 		"context ignored":        "Fetch (canceled) had not returned",
 		"goroutine left":         "goroutines are left",
@@ -411,6 +412,17 @@ func (d document) value(path string) (providers.Value, error) {
 	default:
 		return providers.Value{}, providers.Errorf(providers.ErrPropertyNotFound, "no %s", path)
 	}
+}
+
+func (d document) Size() int {
+	size := 0
+	for _, v := range d.fields {
+		size += len(v)
+	}
+	if d.fault == "size unknown" {
+		return 0
+	}
+	return size
 }
 
 func (d document) Fields(path string) (map[string]providers.Value, error) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // document is the JSON object under a path. It keeps texts: what is decoded takes up to a hundred times as much memory.
@@ -62,3 +63,6 @@ func (d document) Fields(path string) (map[string]providers.Value, error) {
 	}
 	return out, nil
 }
+
+// Size implements providers.Document.
+func (d document) Size() int { return len(d.whole) + reading.Size(d.fields) }

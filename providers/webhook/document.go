@@ -74,6 +74,9 @@ func (d document) Fields(prop string) (map[string]providers.Value, error) {
 	return out, nil
 }
 
+// Size implements providers.Document.
+func (d document) Size() int { return len(d.body) }
+
 // find returns what result.jsonPath selects for a property; whole is set when there is no path.
 func (d document) find(prop string) (selected any, whole bool, err error) {
 	path, err := d.path(prop)

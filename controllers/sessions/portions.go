@@ -1,0 +1,55 @@
+package sessions
+
+import (
+	"slices"
+
+	"github.com/sealbridge/sealbridge/providers"
+)
+
+const (
+	// maxRequests is how many requests a provider is made to make before what it has read is weighed.
+	maxRequests = 16
+	// maxFetched bounds the documents of one call together, in bytes. What one answer may have, its provider bounds.
+	maxFetched = 32 << 20
+)
+
+// errTooMuch is the error of a document that is not asked for any more.
+var errTooMuch = providers.Errorf(providers.ErrInvalid,
+	"not read, because the documents that were asked for before it have more than %d MiB together; read fewer large documents with one ExternalSecret", maxFetched>>20)
+
+// inPortions asks for refs a few at a time, so that the answers to all of them together cannot fill the memory: what comes after
+// maxFetched bytes is not asked for, and neither is what comes after a portion for which the backend asks for time. It fails when the
+// backend answers no portion; where it answers some, the results of the others have the error.
+func inPortions(refs []providers.Ref, batch int, fetch func([]providers.Ref) ([]providers.Result, error)) ([]providers.Result, error) {
+	out := make([]providers.Result, 0, len(refs))
+	size, answered := 0, len(refs) == 0
+	var failure error
+	for portion := range slices.Chunk(refs, maxRequests*max(batch, 1)) {
+		var results []providers.Result
+		var err error
+		switch {
+		case size > maxFetched:
+			err = errTooMuch
+		case throttles(failure):
+			err = failure
+		default:
+			if results, err = fetch(portion); err != nil {
+				failure = err
+			}
+		}
+		if err != nil {
+			results = slices.Repeat([]providers.Result{{Err: err}}, len(portion))
+		}
+		answered = answered || err == nil
+		for _, r := range results {
+			if r.Err == nil {
+				size += r.Document.Size()
+			}
+		}
+		out = append(out, results...)
+	}
+	if !answered {
+		return nil, failure
+	}
+	return out, nil
+}
