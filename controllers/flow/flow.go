@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -147,10 +146,7 @@ func (e Engine) announce(ctx context.Context, obj client.Object, out Outcome, v 
 // Note keeps a text within what the API server takes as the note of an event: it refuses an event with more.
 func Note(text string) string {
 	const longest = 1000
-	if len(text) <= longest {
-		return text
-	}
-	return strings.ToValidUTF8(text[:longest], "") + " ..."
+	return cut(text, longest)
 }
 
 // The bounds of the backoff between runs that failed.

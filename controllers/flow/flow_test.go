@@ -61,6 +61,22 @@ func TestEveryErrorClassHasOneOutcome(t *testing.T) {
 	}
 }
 
+// The key of a document may be as long as an object: a status that repeated it could not be written.
+func TestAMessageIsCutWhereItIsTooLong(t *testing.T) {
+	t.Parallel()
+	fits := strings.Repeat("x", longestMessage)
+	for name, tc := range map[string]struct{ said, want string }{
+		"what fits":                 {fits, fits},
+		"a byte more":               {fits + "y", fits + " ..."},
+		"in the middle of a letter": {fits[1:] + "\u00e9\u00e9", fits[1:] + " ..."},
+	} {
+		out := outcomeOf(t.Context(), "fetch", Stall("TooBig", providers.Errorf(providers.ErrDenied, "%s", tc.said)))
+		if out.Message != tc.want || out.Err.Error() != tc.want || out.State != Stalled || out.Reason != "TooBig" || !errors.Is(out.Err, providers.ErrDenied) {
+			t.Errorf("%s: %d bytes in %s for %s, error %.20s", name, len(out.Message), out.State, out.Reason, out.Err)
+		}
+	}
+}
+
 func TestNothingIsReportedAtShutdown(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

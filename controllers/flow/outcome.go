@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -31,7 +32,7 @@ type Outcome struct {
 	Step string
 	// Reason is the CamelCase reason that the step gave, or the one of the error's class; empty when Ready.
 	Reason string
-	// Message is for the operator: safe to show, the same for the same cause. Empty when Ready.
+	// Message is for the operator: safe to show, the same for the same cause, 4096 bytes at most and the marks of a cut. Empty when Ready.
 	Message string
 	// After is when a Waiting run is repeated.
 	After time.Duration
@@ -91,6 +92,7 @@ func outcomeOf(ctx context.Context, step string, err error) Outcome {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
 		return Outcome{State: Cancelled, Step: step, Err: err}
 	}
+	err = shortened(err)
 	out := Outcome{Step: step, Message: err.Error(), Err: err}
 	out.Reason, out.State, out.After = classOf(err)
 	var end *ending
@@ -101,6 +103,34 @@ func outcomeOf(ctx context.Context, step string, err error) Outcome {
 		}
 	}
 	return out
+}
+
+// longestMessage bounds a message, in bytes. Names of things in it can be as long as an object may be, and a status that
+// repeated one could not be written.
+const longestMessage = 4096
+
+// shortened returns err with a text that can be shown.
+func shortened(err error) error {
+	if text := err.Error(); len(text) > longestMessage {
+		return &shortError{text: cut(text, longestMessage), err: err}
+	}
+	return err
+}
+
+type shortError struct {
+	text string
+	err  error
+}
+
+func (e *shortError) Error() string { return e.text }
+func (e *shortError) Unwrap() error { return e.err }
+
+// cut keeps a text within a length, and marks where it was cut.
+func cut(text string, longest int) string {
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + " ..."
 }
 
 // classOf maps the error classes: only a request that cannot work stalls, and only a store that names a time is waited

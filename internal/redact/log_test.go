@@ -62,3 +62,26 @@ func TestALineOfALibraryThatLogsValuesIsNotShown(t *testing.T) {
 		}
 	}
 }
+
+// A library that ends the process of everybody is stopped where its caller is protected from panics.
+func TestALogThatIsToEndTheProcessPanics(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	l := log.New(redact.Log(&out), "", 0)
+	for name, end := range map[string]func(){
+		"Fatal": func() { l.Fatal(canary) }, "Fatalf": func() { l.Fatalf("%s", canary) }, "Fatalln": func() { l.Fatalln(canary) },
+	} {
+		func() {
+			defer func() {
+				if said, ok := recover().(error); !ok || strings.Contains(said.Error(), canary) {
+					t.Errorf("%s: %v", name, said)
+				}
+			}()
+			end()
+		}()
+	}
+	l.Print("http: goes on")
+	if out.String() != "http: goes on\n" {
+		t.Errorf("logged %q", out.String())
+	}
+}

@@ -47,7 +47,7 @@ func (b *builder) kustomize(dir string) error {
 	for _, resource := range resources.Resources() {
 		object, err := objectOf(resource)
 		if err != nil {
-			return invalid("the kustomization in %s makes something that is not an object", show(dir))
+			return invalid("the kustomization in %s makes something that cannot be written as JSON; %s", show(dir), notJSON)
 		}
 		source := takeOrigin(object, dir)
 		if b.reader.files[source] == nil { // a replacement can have put a decrypted value there
@@ -74,7 +74,11 @@ func objectOf(resource *resource.Resource) (map[string]any, error) {
 	return object, nil
 }
 
-// run calls kustomize and contains its panics.
+// notJSON is the most frequent cause of what kustomize does not say well.
+const notJSON = "put keys such as 1, true and null in quotes, use no .nan or .inf, and see whether kustomize builds the folder by itself"
+
+// run calls kustomize and contains its panics, which the end of the process is where the standard library's logger writes to
+// redact.Log.
 func run(fs *treeFS, dir string) (resources resmap.ResMap, err error) {
 	defer func() {
 		if recover() != nil {
@@ -120,7 +124,7 @@ var reasons = []struct {
 	text    string
 	named   string // what is added where the id may be shown, as $1
 }{
-	{regexp.MustCompile(`kustomize panicked`), "kustomize failed on it", ""},
+	{regexp.MustCompile(`kustomize panicked`), "kustomize failed on it; " + notJSON, ""},
 	{regexp.MustCompile(`may not add resource with an already registered id: ([\w./~\[\]-]+)`), "two resources have the same id", ", $1"},
 	{regexp.MustCompile(`no matches for Id ([\w./~\[\]-]+)`), "a patch has no target", "; there is no resource $1"},
 	{regexp.MustCompile(`multiple matches for Id ([\w./~\[\]-]+)`), "a patch has several targets", ", $1"},

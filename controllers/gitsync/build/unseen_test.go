@@ -88,6 +88,35 @@ func TestAnIDIsNamedWhereNothingWasDecrypted(t *testing.T) {
 	}
 }
 
+// kustomize ends its process when it cannot write an object down that it wants to complain about. Not in parallel, as below.
+func TestAKustomizationDoesNotEndTheProcess(t *testing.T) {
+	var shown bytes.Buffer
+	defer log.SetOutput(log.Writer())
+	log.SetOutput(redact.Log(&shown))
+	files := map[string]string{
+		"kustomization.yaml": "resources: [a, b, pod.yaml]\n",
+		"pod.yaml":           "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {x: {1: " + canary + "}, volumes: [{name: v, configMap: {name: settings}}]}\n",
+	}
+	for _, base := range []string{"a", "b"} { // two of which either can be the one that the Pod names
+		files[base+"/cm.yaml"] = configMap
+		files[base+"/kustomization.yaml"] = "resources: [cm.yaml]\npatches:\n- target: {kind: ConfigMap}\n  options: {allowNameChange: true}\n" +
+			"  patch: |\n    - {op: replace, path: /metadata/name, value: " + base + "}\n"
+	}
+	const cure = "; put keys such as 1, true and null in quotes, use no .nan or .inf, and see whether kustomize builds the folder by itself"
+	_, err := build.Build(t.Context(), newTree(files), build.Options{})
+	if err == nil || err.Error() != "the kustomization in . cannot be built: kustomize failed on it"+cure {
+		t.Errorf("got %v", err)
+	}
+	files["kustomization.yaml"] = "resources: [pod.yaml]\n"
+	_, err = build.Build(t.Context(), newTree(files), build.Options{})
+	if err == nil || err.Error() != "the kustomization in . makes something that cannot be written as JSON"+cure {
+		t.Errorf("got %v", err)
+	}
+	if shown.Len() > 0 {
+		t.Errorf("logged %q", shown.String())
+	}
+}
+
 // kustomize writes values to the log of the standard library. Not in parallel: there is one such log.
 func TestWhatKustomizeLogsIsNotShown(t *testing.T) {
 	var raw, shown bytes.Buffer
