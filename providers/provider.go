@@ -97,6 +97,17 @@ type Document interface {
 	Size() int
 }
 
+// SizeOf returns about how many bytes fields take by their names, as Document.Size counts: that of each name and value, and 64 for the
+// places in a map.
+func SizeOf[V string | []byte](fields map[string]V) int {
+	const perField = 64
+	size := 0
+	for name, value := range fields {
+		size += len(name) + len(value) + perField
+	}
+	return size
+}
+
 // Checker is an optional capability of a Session: a cheap request that shows whether the store can be used at all.
 type Checker interface {
 	// Check returns nil when the backend accepts the session's identity, ErrUnverified when it answers and leaves open

@@ -30,9 +30,9 @@ func entriesFor(n, m int) *esv1.ExternalSecretSpec {
 func TestWhatAllEntriesTakeOfTheirDocumentsHasABound(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
-	large := strings.Repeat("x", mib-perField-len("k0000"))
+	large := strings.Repeat("x", mib-providers.SizeOf(map[string]string{"k0000": ""}))
 	tiny := fields{}
-	for i := range maxValues / (perField + len("0000000x")) {
+	for i := range maxValues / providers.SizeOf(map[string]string{"0000000": "x"}) {
 		tiny[fmt.Sprintf("%07d", i)] = "x"
 	}
 	tests := map[string]struct {

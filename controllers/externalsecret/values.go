@@ -32,8 +32,6 @@ const (
 	maxValues = 16 << 20
 	// maxDocuments bounds the documents, in bytes.
 	maxDocuments = 32 << 20
-	// perField is what a field takes beside its name and value.
-	perField = 64
 	// maxTaking bounds how long the fields may take to be found, and as long again to be named and decoded.
 	maxTaking = 10 * time.Second
 )
@@ -72,7 +70,7 @@ func gather(ctx context.Context, spec *esv1.ExternalSecretSpec, documents map[or
 			return nil, nil, context.Cause(ctx)
 		}
 		fields, err := fieldsOf(e, documents[e.origin])
-		size += weigh(fields)
+		size += providers.SizeOf(fields)
 		switch {
 		case e.find == nil && errors.Is(err, providers.ErrNotFound) && deletionOf(spec) != esv1.DeletionRetain:
 			missing = append(missing, fmt.Sprintf("%s: %s", e.path, err))
@@ -87,15 +85,6 @@ func gather(ctx context.Context, spec *esv1.ExternalSecretSpec, documents map[or
 		found = append(found, finding{e, fields})
 	}
 	return found, missing, nil
-}
-
-// weigh returns about how many bytes fields take.
-func weigh(fields map[string][]byte) int {
-	size := 0
-	for name, value := range fields {
-		size += len(name) + len(value) + perField
-	}
-	return size
 }
 
 func fieldsOf(e entry, result providers.Result) (map[string][]byte, error) {

@@ -166,7 +166,7 @@ func (m metadata) Fields(path string) (map[string]providers.Value, error) {
 }
 
 // Size implements providers.Document.
-func (m metadata) Size() int { return reading.Size(m.tags) + len(m.whole) }
+func (m metadata) Size() int { return providers.SizeOf(m.tags) + len(m.whole) }
 
 // legacyKey is a JSON Web Key with its fields in the order in which External Secrets Operator writes them unless it is asked for
 // the current SDK, which sorts them.

@@ -96,7 +96,7 @@ func (m records) Fields(path string) (map[string]providers.Value, error) {
 func (m records) Size() int {
 	size := 0
 	for _, group := range m.groups {
-		size += reading.Size(group)
+		size += providers.SizeOf(group)
 	}
 	return size
 }

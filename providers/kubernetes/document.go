@@ -10,7 +10,6 @@ import (
 
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
-	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // document is the data of a Secret.
@@ -65,7 +64,7 @@ func (d document) Fields(path string) (map[string]providers.Value, error) {
 }
 
 // Size implements providers.Document.
-func (d document) Size() int { return reading.Size(d.data) }
+func (d document) Size() int { return providers.SizeOf(d.data) }
 
 // named returns the data key that path is as a gjson path over them all, its dots escaped or not ("file\.json"): the first that
 // a wildcard matches. External Secrets Operator reads the property of extract like this.
@@ -158,7 +157,9 @@ func (d metadataDocument) Fields(path string) (map[string]providers.Value, error
 }
 
 // Size implements providers.Document.
-func (d metadataDocument) Size() int { return reading.Size(d.labels) + reading.Size(d.annotations) }
+func (d metadataDocument) Size() int {
+	return providers.SizeOf(d.labels) + providers.SizeOf(d.annotations)
+}
 
 // jsonFields returns each field as JSON, strings with their quotes, which is what extract with a property gives in the
 // Kubernetes provider of External Secrets Operator.

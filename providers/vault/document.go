@@ -6,7 +6,6 @@ import (
 
 	"github.com/sealbridge/sealbridge/internal/property"
 	"github.com/sealbridge/sealbridge/providers"
-	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // document is the JSON object under a path. It keeps texts: what is decoded takes up to a hundred times as much memory.
@@ -65,4 +64,4 @@ func (d document) Fields(path string) (map[string]providers.Value, error) {
 }
 
 // Size implements providers.Document.
-func (d document) Size() int { return len(d.whole) + reading.Size(d.fields) }
+func (d document) Size() int { return len(d.whole) + providers.SizeOf(d.fields) }

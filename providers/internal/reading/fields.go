@@ -7,18 +7,6 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// perField is about what a field takes beside its name and value, in bytes.
-const perField = 64
-
-// Size returns about how many bytes fields take, for documents that are kept in parts (Document.Size).
-func Size[V string | []byte](fields map[string]V) int {
-	size := 0
-	for name, value := range fields {
-		size += len(name) + len(value) + perField
-	}
-	return size
-}
-
 // Fields returns the fields of the JSON object that a document is, or its part at a property, for documents whose fields are as
 // they were written (Document.Fields). The name is what messages call the document.
 func Fields(doc providers.Document, name, path string) (map[string]providers.Value, error) {

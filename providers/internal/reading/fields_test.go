@@ -23,7 +23,7 @@ func (p parts) Value(path string) (providers.Value, error) {
 	return providers.NewValue([]byte(part)), nil
 }
 
-func (p parts) Size() int { return reading.Size(p) }
+func (p parts) Size() int { return providers.SizeOf(p) }
 
 func (p parts) Fields(path string) (map[string]providers.Value, error) {
 	return reading.Fields(p, "secret x", path)
