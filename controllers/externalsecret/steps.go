@@ -262,12 +262,22 @@ func (r *Reconciler) findRoom(_ context.Context, s *scope) error {
 // errNoRoom is shown to nobody.
 var errNoRoom = errors.New("a store is slow, and as many objects wait for it as may")
 
-// fetch asks each store for all documents at once. A store that cannot be asked fails the object; a document that cannot
-// be read is told apart by assemble.
+// fetch asks the stores for all that the entries read. A store that cannot be asked fails the object; a document that cannot be read is
+// told apart by assemble.
 func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 	r.ask(s)
 	defer s.visit.leave()
 	s.documents = map[origin]providers.Result{}
+	err := r.readDocuments(ctx, s)
+	if err == nil {
+		err = r.search(ctx, s)
+	}
+	r.answered(s, err)
+	return err
+}
+
+// readDocuments asks each store for all documents that entries name, at once.
+func (r *Reconciler) readDocuments(ctx context.Context, s *scope) error {
 	wanted := wantedOf(&s.es.Spec)
 	for _, ref := range askedStores(&s.es.Spec) {
 		if len(wanted[ref]) == 0 {
@@ -282,7 +292,6 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 		req.Since, req.Forced = s.since, s.plan.forced
 		results, err := r.deps.Sessions.Fetch(ctx, req)
 		if err != nil {
-			r.answered(s, err)
 			return failed(err)
 		}
 		for i, result := range results {
@@ -293,9 +302,7 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 			return failed(err)
 		}
 	}
-	err := r.search(ctx, s)
-	r.answered(s, err)
-	return err
+	return nil
 }
 
 // request asks a store for documents that are asked for again at next.
