@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/url"
 	"strings"
@@ -57,11 +58,32 @@ func (r *Reconciler) expectedInputs(s *scope) map[watches.Object]watches.Version
 		return inputs
 	}
 	for _, e := range entriesOf(&s.es.Spec) {
-		if namespace, ok := r.readsThisCluster(s.stores[e.origin.store]); ok {
+		namespace, ok := r.readsThisCluster(s.stores[e.origin.store])
+		switch {
+		case ok && e.find != nil:
+			s.expectFound(inputs, namespace, e.origin.store)
+		case ok:
 			inputs[watches.Object{Kind: watches.Secret, Namespace: namespace, Name: e.origin.ref.Key}] = s.sourceVersion(e.origin)
 		}
 	}
 	return inputs
+}
+
+// maxFollowed is how many Secrets of this cluster a search may have found that are followed: more of them would leave no watches for
+// others.
+const maxFollowed = 20
+
+// expectFound adds what was read of a store last, as far as the status says: which of it a search found, it does not say.
+func (s *scope) expectFound(inputs map[watches.Object]watches.Version, namespace string, store esv1.StoreRef) {
+	found := map[watches.Object]watches.Version{}
+	for _, source := range s.es.Status.Sources {
+		if source.StoreRef == store {
+			found[watches.Object{Kind: watches.Secret, Namespace: namespace, Name: source.Key}] = watches.Version(source.Version)
+		}
+	}
+	if len(found) <= maxFollowed {
+		maps.Copy(inputs, found)
+	}
 }
 
 // templateVersion returns the version in which a template was read last, as far as the status says.
@@ -131,6 +153,18 @@ func (r *Reconciler) noteSource(s *scope, store esv1.StoreRef, ref providers.Ref
 		s.note(o, watches.Version(result.Version))
 	case errors.Is(result.Err, providers.ErrNotFound):
 		s.note(o, watches.Absent)
+	}
+}
+
+// noteFound records what a search of a store that reads this cluster found. What else there may be to find is not known.
+func (r *Reconciler) noteFound(s *scope, store esv1.StoreRef, doc providers.Document) {
+	namespace, ok := r.readsThisCluster(s.stores[store])
+	found, some := doc.(sessions.Found)
+	if !ok || !some || len(found.Matches()) > maxFollowed {
+		return
+	}
+	for _, m := range found.Matches() {
+		s.note(watches.Object{Kind: watches.Secret, Namespace: namespace, Name: m.Key}, watches.Version(m.Version))
 	}
 }
 

@@ -169,6 +169,56 @@ func TestASourceSecretOfThisClusterArrivesAtOnce(t *testing.T) {
 	})
 }
 
+func TestWhatASearchFoundInThisClusterArrivesAtOnce(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	w := prepare(t)
+	w.providers = append(w.providers, kubernetes.Provider{})
+	w.start()
+	platform := cp.Namespace(t)
+	bearer, err := cp.ServiceAccountToken(t.Context(), w.ns, "finder")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cp.Allow(t.Context(), controlplane.ServiceAccount(w.ns, "finder"), platform,
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.plainSecret("bearer", map[string]string{"token": bearer})
+	source := func(name, password string) *corev1.Secret {
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: platform, Name: name}, Data: bytesOf(map[string]string{"password": password})}
+		w.create(s)
+		return s
+	}
+	db, web := source("app-db", "one-"+canary), source("app-web", "web-"+canary)
+	spec := w.storeSpec()
+	spec.Provider = stores.Provider{Kubernetes: &stores.Kubernetes{
+		Server: stores.KubernetesServer{URL: cp.URL(), CABundle: cp.CA()}, RemoteNamespace: platform,
+		Auth: &stores.KubernetesAuth{Token: &stores.KubernetesTokenAuth{BearerToken: stores.SecretKeySelector{Name: "bearer", Key: "token"}}},
+	}}
+	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}, Spec: spec})
+	w.create(w.externalSecret("apps", func(es *esv1.ExternalSecret) {
+		es.Spec.Data, es.Spec.DataFrom = nil, []esv1.DataFrom{{Find: named("^app-")}}
+	}))
+	doc := func(password string) string { return `{"password":"` + password + "-" + canary + `"}` }
+	w.holds("apps", map[string]string{"app-db": doc("one"), "app-web": doc("web")})
+	w.ready("apps")
+	change(w, db, func(s *corev1.Secret) { s.Data["password"] = []byte("two-" + canary) })
+	w.holds("apps", map[string]string{"app-db": doc("two"), "app-web": doc("web")})
+	w.ready("apps")
+
+	w.stop()
+	change(w, db, func(s *corev1.Secret) { s.Data["password"] = []byte("three-" + canary) })
+	w.start()
+	w.holds("apps", map[string]string{"app-db": doc("three"), "app-web": doc("web")})
+	w.ready("apps")
+	if err := w.c.Delete(t.Context(), web); err != nil {
+		t.Fatal(err)
+	}
+	w.holds("apps", map[string]string{"app-db": doc("three")})
+}
+
 // TestWhatChangedWhileNoControllerRanArrivesAtTheStart changes, one by one, everything in the cluster that targets are made
 // from, of objects that are refreshed once a year.
 func TestWhatChangedWhileNoControllerRanArrivesAtTheStart(t *testing.T) {

@@ -85,9 +85,10 @@ func (r *Reconciler) search(ctx context.Context, s *scope) error {
 		interval := intervalOf(&s.es.Spec)
 		doc, err := r.deps.Sessions.Find(ctx, sessions.Finding{
 			Store: store, Namespace: s.es.Namespace, Query: query,
-			MaxAge: sessions.MaxAge(interval), Interval: interval, Forced: s.plan.forced,
+			MaxAge: sessions.MaxAge(interval), Interval: interval, Since: s.since, Forced: s.plan.forced,
 		})
 		s.documents[e.origin] = providers.Result{Document: doc, Err: err}
+		r.noteFound(s, e.origin.store, doc)
 		if err := fits(s.documents); err != nil {
 			return failed(err)
 		}

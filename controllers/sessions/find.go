@@ -18,8 +18,9 @@ type Finding struct {
 	// Namespace is that of the object that asks.
 	Namespace string
 	Query     providers.Query
-	// MaxAge, Interval and Forced are as in Request.
+	// MaxAge, Interval, Since and Forced are as in Request.
 	MaxAge, Interval time.Duration
+	Since            time.Time
 	Forced           bool
 }
 
@@ -28,7 +29,7 @@ type Finding struct {
 // whose provider finds nothing.
 func (p *Pool) Find(ctx context.Context, f Finding) (providers.Document, error) {
 	results, err := p.Fetch(ctx, Request{
-		Store: f.Store, Namespace: f.Namespace, MaxAge: f.MaxAge, Interval: f.Interval, Forced: f.Forced, query: &f.Query,
+		Store: f.Store, Namespace: f.Namespace, MaxAge: f.MaxAge, Interval: f.Interval, Since: f.Since, Forced: f.Forced, query: &f.Query,
 	})
 	if err != nil {
 		return nil, err
