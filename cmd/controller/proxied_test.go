@@ -174,3 +174,61 @@ func TestTheCommandLineReachesTheControllerThroughTheAPIServer(t *testing.T) {
 		})
 	}
 }
+
+// A controller that has one replica is away for some seconds when it restarts: its port is closed, or the service has no endpoint
+// that is ready. Commands wait for it.
+func TestTheCommandLineWaitsForAControllerThatRestarts(t *testing.T) {
+	t.Parallel()
+	bin := process.Require(t, "sealbridge")
+	w := newWorld(t)
+	r := w.start("--listen-addr=" + net.JoinHostPort(controlplane.OwnAddress(t), "0"))
+	w.service(r)
+	w.proxied()
+	certificate, address, dir := r.certificate(), r.url, t.TempDir()
+	command := func(stdin string, args ...string) (wait func() (stdout, stderr string)) {
+		cmd := exec.CommandContext(t.Context(), bin, args...)
+		cmd.Dir, cmd.Env = dir, []string{"HOME=" + dir, "KUBECONFIG=" + w.cp.Kubeconfig(), "SEALED_SECRETS_CONTROLLER_NAMESPACE=" + w.ns, "SEALED_SECRETS_CONTROLLER_NAME=sealbridge-controller"}
+		var out, errs bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return func() (string, string) {
+			t.Helper()
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("%v: %v: %s", args, err, errs.String())
+			}
+			return out.String(), errs.String()
+		}
+	}
+	sealed, _ := command("{apiVersion: v1, kind: Secret, metadata: {name: db, namespace: "+w.ns+"}, stringData: {k: "+canary+"}}", "seal", "-o", "yaml")()
+
+	r.Stop(time.Minute)
+	fetched, validated := command("", "seal", "--fetch-cert"), command(sealed, "seal", "--validate")
+	time.Sleep(2 * time.Second) // for the commands to meet nobody
+	w.start("--listen-addr=" + address)
+	_, said := validated()
+	const waits = "nobody serves %s/sealbridge-controller now: waiting for it a quarter of a minute\n"
+	if got, note := fetched(); got != certificate || note != fmt.Sprintf(waits, w.ns) || said != note {
+		t.Errorf("the certificate came: %t; said %q and %q", got == certificate, note, said)
+	}
+
+	endpoints := func(from, to string) {
+		t.Helper()
+		patch := `[{"op": "move", "from": "/subsets/0/` + from + `", "path": "/subsets/0/` + to + `"}]`
+		if out, err := w.cp.Kubectl(t.Context(), "", "patch", "endpoints", "sealbridge-controller", "-n", w.ns, "--type=json", "-p", patch); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	endpoints("addresses", "notReadyAddresses")
+	w.eventually("the service has no endpoint", func() bool {
+		text, err := w.cp.Kubectl(t.Context(), "", "get", "--raw", "/api/v1/namespaces/"+w.ns+"/services/http:sealbridge-controller:http/proxy/healthz")
+		return err != nil && strings.Contains(err.Error()+text, "no endpoints available")
+	})
+	fetched = command("", "seal", "--fetch-cert")
+	time.Sleep(2 * time.Second)
+	endpoints("notReadyAddresses", "addresses")
+	if got, note := fetched(); got != certificate || note != fmt.Sprintf(waits, w.ns) {
+		t.Errorf("the certificate came: %t; said %q", got == certificate, note)
+	}
+}

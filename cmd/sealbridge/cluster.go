@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // kubeconfigs may log in by OpenID Connect, as with kubectl
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -31,9 +32,15 @@ type cluster struct {
 	base      *url.URL
 	namespace string
 	name      string
+	note      func(text string)
 
 	mu      sync.Mutex
 	proxied string // path of the service's proxy, once it is known
+}
+
+// restarting is how long a controller of one replica may be away: about a quarter of a minute.
+func restarting() wait.Backoff {
+	return wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Steps: 6}
 }
 
 // clientConfig loads the kubeconfig, and says whether there is any.
@@ -88,7 +95,7 @@ func (c *connection) cluster() (*cluster, error) {
 	if err != nil {
 		return nil, c.kubeconfigError(err)
 	}
-	return &cluster{client: client, base: base, namespace: c.at.controllerNS, name: c.at.controllerName}, nil
+	return &cluster{client: client, base: base, namespace: c.at.controllerNS, name: c.at.controllerName, note: c.note}, nil
 }
 
 // hasCluster says which cluster is asked for that the kubeconfig does not have; client-go takes that for an empty kubeconfig.
@@ -269,8 +276,7 @@ func (e *answerError) Error() string {
 	return text
 }
 
-// unserved says whether the API server itself answers that there is nobody to hand the request to: a controller that is not there
-// will not be in a moment.
+// unserved says whether the API server itself answers that there is nobody to hand the request to.
 func (e *answerError) unserved() bool {
 	return e.code == http.StatusServiceUnavailable && e.reason != ""
 }
@@ -283,12 +289,42 @@ type request struct {
 	contentType  string // of the body; JSON when it is empty
 }
 
+// proxied says whether the API server is to hand the request on to the controller. No name has a colon, so that it tells the
+// proxy's path.
+func (r request) proxied() bool { return strings.Contains(r.path, "/http:") }
+
 // do sends one request to the API server and returns the body of a successful answer.
 func (c *cluster) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	return c.send(ctx, request{method: method, path: path, body: body})
 }
 
-func (c *cluster) send(ctx context.Context, r request) ([]byte, error) {
+// send is do for requests of any kind. One to a controller that nobody serves is sent again for a while, because it may be
+// restarting; what it is asked changes nothing in it.
+func (c *cluster) send(ctx context.Context, r request) (data []byte, err error) {
+	if !r.proxied() {
+		return c.once(ctx, r)
+	}
+	noted := false
+	ended := wait.ExponentialBackoffWithContext(ctx, restarting(), func(ctx context.Context) (bool, error) {
+		data, err = c.once(ctx, r)
+		var answer *answerError
+		if !errors.As(err, &answer) || !answer.unserved() {
+			return true, nil
+		}
+		if !noted {
+			noted = true
+			c.note(fmt.Sprintf("nobody serves %s/%s now: waiting for it a quarter of a minute", c.namespace, c.name))
+		}
+		return false, nil
+	})
+	if ended != nil && err == nil { // it was not even sent
+		err = ended
+	}
+	return data, err
+}
+
+// once sends a request and returns the body of a successful answer.
+func (c *cluster) once(ctx context.Context, r request) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	target := c.base.JoinPath(r.path)
@@ -302,8 +338,8 @@ func (c *cluster) send(ctx context.Context, r request) ([]byte, error) {
 		request.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json"))
 	}
 	response, err := c.client.Do(request)
-	if err != nil { // no name has a colon, so that it tells the proxy's path
-		return nil, &unreachableError{err: transportError(err), proxied: strings.Contains(r.path, "/http:")}
+	if err != nil {
+		return nil, &unreachableError{err: transportError(err), proxied: r.proxied()}
 	}
 	defer func() { _ = response.Body.Close() }()
 	data, err := readBounded(response.Body, "the answer")
