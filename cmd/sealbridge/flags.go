@@ -26,10 +26,12 @@ type clusterFlags struct {
 	overrides      clientcmd.ConfigOverrides
 	// seals says that the command has --cert.
 	seals bool
+	// given says whether the command line has a flag.
+	given func(name string) bool
 }
 
 func (f *clusterFlags) bind(fs *pflag.FlagSet) {
-	f.seals = true
+	f.seals, f.given = true, fs.Changed
 	fs.StringVar(&f.cert, "cert", "", "certificate to seal to: a file, or a file:, http: or https: URL; without it the controller is asked")
 	fs.StringSliceVar(&f.recipients, "recipients", nil, "seal in the native format to the age recipients of these files, or file:, http: or https: URLs; each of them can open the values")
 	fs.BoolVar(&f.native, "native", false, "seal in the native format to the controller's recipient, and to those of --recipients")

@@ -26,6 +26,9 @@ func (c *connection) recipients(ctx context.Context) (func(namespace string) (se
 		return nil, usage("--cert seals in the format of Sealed Secrets, --native and --recipients in the native one",
 			"--cert and %s exclude each other", native)
 	}
+	if len(c.at.recipients) == 0 && c.at.given("recipients") { // a variable of a script that is not set would choose another format
+		return nil, usage("name a file, or leave it out to seal in the format of Sealed Secrets", "--recipients is empty")
+	}
 	if !c.asksController() {
 		to, err := c.recipient(ctx, nil, "")
 		return func(string) (seal.Recipient, error) { return to, nil }, err
