@@ -62,7 +62,7 @@ func openHint(err error) string {
 func readBounded(r io.Reader, what string) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, err)
+		return nil, &sealing.Error{Problem: fmt.Sprintf("read %s: %s", what, cause(err)), Hint: "run the command again", Cause: err}
 	}
 	if len(data) > maxFile {
 		return nil, &sealing.Error{Problem: fmt.Sprintf("%s has over %d bytes", what, maxFile), Hint: "split it", Cause: errTooLarge}

@@ -10,13 +10,16 @@ import (
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
+// sealAgain is what to do about what its controller cannot open.
+const sealAgain = "seal it again, for the namespace, name and scope it has"
+
 // validate asks the controller about every SealedSecret of the input.
 func (r *sealRun) validate(ctx context.Context) error {
 	_, err := r.each(ctx, "/v1/verify", func(o *sealing.Object, _ []byte, err error) error {
 		var answer *answerError
 		switch {
 		case errors.As(err, &answer) && answer.code == http.StatusConflict:
-			hint := "seal it again, for the namespace, name and scope it has"
+			hint := sealAgain
 			if answer.said != "" && answer.said != sealing.Undecryptable {
 				hint = "the controller says: " + string(answer.said)
 			}
@@ -51,11 +54,11 @@ func (r *sealRun) reEncrypt(ctx context.Context, format sealing.Format) error {
 		var answer *answerError
 		switch {
 		case errors.As(err, &answer) && answer.code == http.StatusConflict:
-			return &sealing.Error{Problem: "unable to rotate secret", Hint: "--validate says whether the controller can open it", Cause: err}
+			return &sealing.Error{Problem: "unable to rotate secret", Hint: sealAgain + "; --validate says whether the controller can open it", Cause: err}
 		case errors.As(err, &answer) && answer.code == http.StatusInternalServerError && (answer.said == "" || answer.said == sealing.Undecryptable):
 			return &sealing.Error{
 				Problem: fmt.Sprintf("cannot re-encrypt secret: the controller cannot open %q under its namespace, name and scope", o.Name),
-				Hint:    "--validate says so of each SealedSecret; " + useFlags, Cause: err,
+				Hint:    sealAgain + "; if another controller has its key, " + useFlags, Cause: err,
 			}
 		case errors.As(err, &answer) && answer.code == http.StatusNotFound && answer.reason == "":
 			return notServed("--re-encrypt", "seal the Secret again", err)

@@ -54,9 +54,9 @@ func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error)
 	switch {
 	case errors.As(err, &refused) && (refused.code == http.StatusInternalServerError || refused.code == http.StatusConflict):
 		if refused.said != "" && refused.said != sealing.Undecryptable {
-			return outcome{}, &objectError{refused}
+			return outcome{}, &objectError{&sealing.Error{Problem: refused.Error(), Hint: whatToDo(refused, ""), Cause: refused}}
 		}
-		return outcome{}, &objectError{errors.New("the controller cannot open it under its namespace, name and scope")}
+		return outcome{}, &objectError{&sealing.Error{Problem: "the controller cannot open it under its namespace, name and scope", Hint: sealAgain, Cause: refused}}
 	case errors.As(err, &refused) && refused.code == http.StatusNotFound:
 		return outcome{}, notServed("rotation", "give --recovery-private-key to do it here", err)
 	case err != nil:

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -135,7 +134,11 @@ func (r *sealRun) merge(ctx context.Context, format sealing.Format) error {
 	if !r.formatAsked {
 		format = "" // the file's own
 	}
-	merged, err := sealing.Merge(existing, secrets[0], options, format)
+	target, err := sealing.ReadTarget(existing)
+	if err != nil {
+		return inFile(r.flags.mergeInto, err)
+	}
+	merged, err := target.Merge(secrets[0], options, format)
 	if err != nil {
 		return err
 	}
@@ -171,9 +174,6 @@ func (r *sealRun) raw(ctx context.Context) error {
 		return err
 	}
 	text, err := seal.Seal(rand.Reader, to, scope, namespace, r.flags.name, value)
-	if errors.Is(err, seal.ErrTooLarge) {
-		return &sealing.Error{Problem: err.Error(), Hint: "split the value", Cause: err}
-	}
 	if err != nil {
 		return err
 	}
@@ -200,11 +200,7 @@ func (r *sealRun) rawValue() ([]byte, error) {
 	case r.host.terminal:
 		r.note("(tty detected: expecting a secret to encrypt in stdin)")
 	}
-	value, err := io.ReadAll(io.LimitReader(from, seal.MaxValue+1))
-	if err != nil {
-		return nil, fmt.Errorf("read the value: %w", err)
-	}
-	return value, nil
+	return sealing.ReadValue(from)
 }
 
 func (r *sealRun) unseal(ctx context.Context, format sealing.Format) error {

@@ -69,7 +69,7 @@ func TestNothingIsPutBesideTheDeprecatedFormat(t *testing.T) {
 	_, err = file.Objects()[0].SealValue(in(t, "", false), "k", []byte("v"))
 	wantProblem(t, err, refused)
 	s := readOne(t, "metadata: {name: db, namespace: ns}\nstringData: {a: v}\n")
-	_, err = sealing.Merge([]byte(ofOld), s, in(t, "", false), "")
+	_, err = merge([]byte(ofOld), s, in(t, "", false), "")
 	wantProblem(t, err, refused)
 	// A whole Secret takes its place.
 	if err := file.Update(s, in(t, "", false), sealing.YAML); err != nil {

@@ -39,7 +39,7 @@ func (o *object) at(path ...string) any {
 		fields, ok := value.(map[string]any)
 		if !ok {
 			if value != nil {
-				o.fail("", "%s is not a map", dotted(path[:i]))
+				o.fail(asMap, "%s is not a map", dotted(path[:i]))
 			}
 			return nil
 		}
@@ -47,6 +47,8 @@ func (o *object) at(path ...string) any {
 	}
 	return value
 }
+
+const asMap = "write its fields below it, further in, as \"name: text\""
 
 const quote = "put it in quotes; YAML reads words such as yes, no, on, null and numbers as something else than text"
 
@@ -88,7 +90,7 @@ func (o *object) mapping(path ...string) map[string]any {
 	value := o.at(path...)
 	fields, ok := value.(map[string]any)
 	if !ok && value != nil {
-		o.fail("", "%s is not a map", dotted(path))
+		o.fail(asMap, "%s is not a map", dotted(path))
 	}
 	return fields
 }
@@ -98,7 +100,7 @@ func (o *object) list(path ...string) []string {
 	value := o.at(path...)
 	items, ok := value.([]any)
 	if !ok && value != nil {
-		o.fail("", "%s is not a list", dotted(path))
+		o.fail("write one item a line, as \"- text\"", "%s is not a list", dotted(path))
 	}
 	var out []string
 	for _, item := range items {
@@ -120,7 +122,7 @@ func (o *object) boolean(path ...string) *bool {
 	case bool:
 		return &value
 	default:
-		o.fail("", "%s is not true or false", dotted(path))
+		o.fail("write true or false, without quotes", "%s is not true or false", dotted(path))
 		return nil
 	}
 }

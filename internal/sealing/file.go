@@ -304,7 +304,7 @@ type Opener func(scope seal.Scope, namespace, name, text string) ([]byte, error)
 func ReadValue(r io.Reader) ([]byte, error) {
 	value, err := io.ReadAll(io.LimitReader(r, seal.MaxValue+1))
 	if err != nil {
-		return nil, fmt.Errorf("read the value: %w", err)
+		return nil, &Error{Problem: "read the value: " + err.Error(), Hint: "give it in a file, or check what writes it to standard input", Cause: err}
 	}
 	if len(value) > seal.MaxValue {
 		return nil, &Error{Problem: seal.ErrTooLarge.Error(), Hint: "split the value; Kubernetes holds at most 1 MiB in one Secret", Cause: seal.ErrTooLarge}

@@ -9,6 +9,12 @@ import (
 	"github.com/sealbridge/sealbridge/internal/yamledit"
 )
 
+// noAnswer is said of an answer that is no SealedSecret at all.
+func noAnswer() error {
+	return problem("check that --controller-name and --controller-namespace name the controller's service",
+		"the controller did not answer with a SealedSecret")
+}
+
 func noSealedSecrets() error {
 	return problem("give a SealedSecret manifest on standard input or with --secret-file",
 		"no sealed secrets found. Ensure the input is valid and UTF-8 encoded")
@@ -35,10 +41,10 @@ func ReadSealed(text []byte) (*File, error) {
 func (o *Object) Renew(answer []byte, keep func(text string) bool) (*Renewal, error) {
 	documents, err := manifest.Read(bytes.NewReader(answer), manifest.Limits{Documents: 1})
 	if err != nil || len(documents) != 1 {
-		return nil, problem("", "the controller did not answer with a SealedSecret")
+		return nil, noAnswer()
 	}
 	if apiVersion, kind := documents[0].Kind(); kind != "" && kind != Kind || apiVersion != "" && apiVersion != APIVersion {
-		return nil, problem("", "the controller did not answer with a SealedSecret")
+		return nil, noAnswer()
 	}
 	other, err := newFileObject(documents[0])
 	if err == nil && other.modernizes(o) {
@@ -95,7 +101,7 @@ func (o *Object) modernize(other *Object) (*Renewal, error) {
 	}
 	template.Metadata.Annotations = withoutLastApplied(template.Metadata.Annotations)
 	if read.err != nil {
-		return nil, problem("", "the controller did not answer with a SealedSecret")
+		return nil, noAnswer()
 	}
 	fresh, err := fieldsOf(&SealedSecret{Spec: SealedSecretSpec{Template: template, EncryptedData: other.Values}})
 	if err != nil {

@@ -11,49 +11,61 @@ import (
 	"github.com/sealbridge/sealbridge/internal/yamledit"
 )
 
-// Merge seals a Secret's values into a SealedSecret that exists and returns the whole manifest. The values are sealed for
-// the name, namespace and scope of that SealedSecret, because they would not open under others. What is not replaced
-// stays as it is; in YAML so do comments and order. format "" keeps the format of the file.
-func Merge(existing []byte, s Secret, o Options, format Format) ([]byte, error) {
-	documents, err := manifest.Read(bytes.NewReader(existing), manifest.Limits{})
+// Target is a file with one SealedSecret that a Secret's values are merged into.
+type Target struct {
+	text     []byte
+	document manifest.Document
+	metadata Metadata
+}
+
+// ReadTarget reads a file to merge into.
+func ReadTarget(text []byte) (*Target, error) {
+	documents, err := manifest.Read(bytes.NewReader(text), manifest.Limits{})
 	if err != nil {
 		return nil, inputError(err)
 	}
 	if len(documents) != 1 {
 		return nil, problem("give a file with one SealedSecret", "expected one SealedSecret to merge into, found %d documents", len(documents))
 	}
-	target := newObject(documents[0])
-	requireSealedSecret(target, documents[0])
-	meta := target.metadata("metadata")
-	if target.at("spec", "data") != nil {
-		return nil, besideDeprecated(target.where)
+	o := newObject(documents[0])
+	requireSealedSecret(o, documents[0])
+	meta := o.metadata("metadata")
+	if o.at("spec", "data") != nil {
+		return nil, besideDeprecated(o.where)
 	}
-	if target.err != nil {
-		return nil, target.err
+	if o.err != nil {
+		return nil, o.err
 	}
-	scope := seal.ScopeOf(meta.Annotations)
+	return &Target{text: text, document: documents[0], metadata: meta}, nil
+}
+
+// Merge seals a Secret's values into the SealedSecret and returns the whole file. The values are sealed for the name, namespace and
+// scope of that SealedSecret, because they would not open under others. What is not replaced stays as it is; in YAML so do comments
+// and order. format "" keeps the format of the file.
+func (t *Target) Merge(s Secret, o Options, format Format) ([]byte, error) {
+	scope := seal.ScopeOf(t.metadata.Annotations)
 	if o.Scope != "" && o.Scope != scope {
 		return nil, problem("leave --scope out, or seal the Secret anew", "the SealedSecret has the scope %s, but %s was asked for", scope, o.Scope)
 	}
-	o.Scope, o.Name = scope, meta.Name
-	if meta.Namespace != "" {
-		s.Metadata.Namespace = meta.Namespace
+	o.Scope, o.Name = scope, t.metadata.Name
+	if t.metadata.Namespace != "" {
+		s.Metadata.Namespace = t.metadata.Namespace
 	}
 	update, err := Seal(s, o)
 	if err != nil {
 		return nil, err
 	}
-	d := documents[0]
+	d := t.document
 	changed, err := yamledit.Apply(d.Raw, editsOf(update))
 	if err != nil {
 		return nil, editError(d, err)
 	}
-	if format == "" || format == formatOf(existing) {
-		return slices.Concat(existing[:d.Offset], changed, existing[d.Offset+len(d.Raw):]), nil
+	if format == "" || format == formatOf(t.text) {
+		return slices.Concat(t.text[:d.Offset], changed, t.text[d.Offset+len(d.Raw):]), nil
 	}
-	documents, err = manifest.Read(bytes.NewReader(changed), manifest.Limits{})
+	documents, err := manifest.Read(bytes.NewReader(changed), manifest.Limits{})
 	if err != nil || len(documents) != 1 {
-		return nil, problem("", "the SealedSecret to merge into cannot be written in another format")
+		return nil, problem("leave --format out: the file keeps its own", "the SealedSecret to merge into cannot be written in another format")
 	}
 	return Encode(format, documents[0].Object)
 }

@@ -16,6 +16,14 @@ import (
 
 var ciphertext = regexp.MustCompile(`AQ[A-Za-z0-9+/=]{100,}`)
 
+func merge(existing []byte, s sealing.Secret, o sealing.Options, format sealing.Format) ([]byte, error) {
+	target, err := sealing.ReadTarget(existing)
+	if err != nil {
+		return nil, err
+	}
+	return target.Merge(s, o, format)
+}
+
 func TestMergingKeepsCommentsOrderAndWhatItDoesNotReplace(t *testing.T) {
 	t.Parallel()
 	existing := `---
@@ -40,7 +48,7 @@ spec:
     zebra: stays
 `
 	s := readOne(t, "metadata: {name: other, namespace: elsewhere, labels: {tier: db}, annotations: {note: new}}\nstringData: {user: u, alpha: a}\n")
-	merged, err := sealing.Merge([]byte(existing), s, in(t, "", false), "")
+	merged, err := merge([]byte(existing), s, in(t, "", false), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +100,7 @@ func TestMergedValuesOpenWhereTheSealedSecretIs(t *testing.T) {
 					}
 					existing = string(text)
 				}
-				merged, err := sealing.Merge([]byte(existing), readOne(t, "metadata: {name: x}\nstringData: {b: three, c: four}\n"), in(t, "", false), "")
+				merged, err := merge([]byte(existing), readOne(t, "metadata: {name: x}\nstringData: {b: three, c: four}\n"), in(t, "", false), "")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -128,7 +136,7 @@ func TestMergingFillsWhatIsMissingOrNull(t *testing.T) {
 			t.Parallel()
 			existing := "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: db, namespace: payments}\n" + spec
 			s := readOne(t, "metadata: {name: x, labels: {a: b}, annotations: {c: d}}\nstringData: {k: v}\n")
-			merged, err := sealing.Merge([]byte(existing), s, in(t, "", false), "")
+			merged, err := merge([]byte(existing), s, in(t, "", false), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,7 +170,7 @@ func TestMergingRefusesWhatItWouldDamage(t *testing.T) {
 			t.Parallel()
 			options := in(t, "", false)
 			options.Scope = c.scope
-			_, err := sealing.Merge([]byte(c.existing), readOne(t, "metadata: {name: x, labels: {a: b}}\nstringData: {k: "+canary+"}\n"), options, "")
+			_, err := merge([]byte(c.existing), readOne(t, "metadata: {name: x, labels: {a: b}}\nstringData: {k: "+canary+"}\n"), options, "")
 			wantProblem(t, err, c.want)
 		})
 	}

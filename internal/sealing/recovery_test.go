@@ -1,6 +1,7 @@
 package sealing_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -143,6 +144,10 @@ func TestPrivateKeysAreReadFromEveryFormOfBackup(t *testing.T) {
 			got, err := sealing.ReadPrivateKeys([]byte(c.text))
 			if c.fail != "" {
 				wantProblem(t, err, c.fail)
+				var known *sealing.Error
+				if errors.As(err, &known) && !strings.HasPrefix(known.Hint, "give a PEM file, an identity file of age, or the sealing-key Secrets: ") {
+					t.Errorf("the hint is %q", known.Hint)
+				}
 				return
 			}
 			if err != nil || len(got) != c.want {

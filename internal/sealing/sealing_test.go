@@ -73,6 +73,9 @@ func wantProblem(t *testing.T, err error, want string) {
 	if !errors.As(err, &known) {
 		t.Fatalf("got %T, which has no hint", err)
 	}
+	if known.Hint == "" {
+		t.Errorf("%s: nothing says what to do", err)
+	}
 	if strings.Contains(err.Error()+known.Hint, canary) {
 		t.Errorf("the error quotes its input: %s / %s", err, known.Hint)
 	}

@@ -75,8 +75,8 @@ func ReadPrivateKeys(data []byte) (PrivateKeys, error) {
 	}
 	for _, d := range documents {
 		secret, err := parseSecret(d)
-		if err != nil {
-			return nil, err
+		if err != nil { // whose hint is for somebody who seals
+			return nil, &Error{Problem: err.Error(), Hint: hint, Cause: err}
 		}
 		if text, ok := secret.Data["identity.txt"]; ok {
 			identity, err := keyring.ParseIdentity(text, time.Time{})
@@ -197,7 +197,7 @@ func requireSealedSecret(o *object, d manifest.Document) {
 		}
 		o.fail(hint, "is a %s, not a SealedSecret", readable(kind))
 	} else if apiVersion != APIVersion {
-		o.fail("", "the apiVersion is not "+APIVersion)
+		o.fail("write apiVersion: "+APIVersion, "the apiVersion is not "+APIVersion)
 	}
 }
 
