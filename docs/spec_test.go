@@ -113,7 +113,7 @@ func specified(t *testing.T) []page {
 		kind("docs/spec/gitsync.md", "sealbridge.dev_gitsyncs", "spec.verify", "spec.postBuild", "spec.healthCheckExprs", "spec.helm"),
 	}
 	providers := definition(t, "external-secrets.io_secretstores").below("spec", "provider")
-	for _, name := range []string{"fake", "gcpsm", "kubernetes", "vault", "webhook"} {
+	for _, name := range []string{"aws", "azurekv", "fake", "gcpsm", "kubernetes", "vault", "webhook"} {
 		out = append(out, page{"docs/providers/" + name + ".md", providers.below(name), nil})
 	}
 	return out

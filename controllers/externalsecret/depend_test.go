@@ -1,18 +1,27 @@
 package externalsecret_test
 
 import (
+	"context"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers/builtin"
 	"github.com/sealbridge/sealbridge/providers/kubernetes"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/pki"
 )
 
 // Everything here is refreshed once a year, so that only an event can be why something happens.
@@ -105,6 +114,78 @@ func TestACredentialThatIsMissingIsUsedWhenItComes(t *testing.T) {
 	w.create(w.externalSecret("db"))
 	w.notReady("db", "Secret "+w.ns+"/late does not exist")
 	w.plainSecret("late", map[string]string{"token": "good-" + canary})
+	w.holds("db", map[string]string{"password": canary})
+	w.ready("db")
+}
+
+// TestWhatANamespaceLendsAClusterStoreArrivesAtOnceInThatNamespace: the store takes its token from the namespace that uses it.
+func TestWhatANamespaceLendsAClusterStoreArrivesAtOnceInThatNamespace(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	w := prepare(t)
+	other := cp.Namespace(t)
+	w.others = []string{other}
+	w.start()
+	w.backend.put("db", `{"password":"one"}`)
+	token := w.plainSecret("cred", map[string]string{"token": "good-1-" + canary})
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: other, Name: "cred"}, Data: bytesOf(map[string]string{"token": "good-" + canary})})
+	css := &esv1.ClusterSecretStore{ObjectMeta: metav1.ObjectMeta{Name: w.ns}, Spec: w.storeSpec(stores.FakeData{Key: "token", Value: "/cred/token"})}
+	w.create(css)
+	t.Cleanup(func() { _ = w.c.Delete(context.WithoutCancel(t.Context()), css) })
+	in := func(namespace string) *esv1.ExternalSecret {
+		return w.externalSecret("db", func(es *esv1.ExternalSecret) {
+			es.Namespace, es.Spec.SecretStoreRef = namespace, esv1.StoreRef{Name: w.ns, Kind: esv1.KindClusterSecretStore}
+		})
+	}
+	w.create(in(w.ns), in(other))
+	elsewhere := func() string {
+		s := &corev1.Secret{}
+		if err := w.c.Get(t.Context(), client.ObjectKey{Namespace: other, Name: "db"}, s); err != nil {
+			return ""
+		}
+		return string(s.Data["password"])
+	}
+	w.holds("db", map[string]string{"password": "one"})
+	w.eventually("the other namespace has its own", func() error {
+		if got := elsewhere(); got != "one" {
+			return fmt.Errorf("it holds %q", got)
+		}
+		return nil
+	})
+	w.backend.put("db", `{"password":"two"}`)
+	change(w, token, func(s *corev1.Secret) { s.Data["token"] = []byte("good-2-" + canary) })
+	w.holds("db", map[string]string{"password": "two"})
+	w.ready("db")
+	change(w, token, func(s *corev1.Secret) { s.Data["token"] = []byte("wrong-" + canary) })
+	w.notReady("db", "the token was refused")
+	if got := elsewhere(); got != "one" {
+		t.Errorf("a credential of one namespace had an object of another read again: it holds %q", got)
+	}
+}
+
+func TestAReplacedCABundleArrivesAtOnce(t *testing.T) {
+	t.Parallel()
+	w := prepare(t)
+	w.providers = builtin.All()
+	w.start()
+	server := httptest.NewUnstartedServer(answers(http.StatusOK, `{"password":"`+canary+`"}`))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	bundle := func(raw []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}))
+	}
+	wrong, err := pki.NewAuthority("another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cm := w.configMap("ca", map[string]string{"ca.crt": string(wrong.PEM())})
+	spec := w.storeSpec()
+	spec.Provider = stores.Provider{Webhook: &stores.Webhook{URL: server.URL, Result: stores.WebhookResult{JSONPath: "$.{{ .remoteRef.property }}"},
+		CAProvider: &stores.CAProvider{Type: stores.CAProviderConfigMap, Name: "ca", Key: "ca.crt"}}}
+	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}, Spec: spec}, w.externalSecret("db"))
+	w.notReady("db", "signed by an unknown authority")
+	change(w, cm, func(cm *corev1.ConfigMap) { cm.Data["ca.crt"] = bundle(server.Certificate().Raw) })
 	w.holds("db", map[string]string{"password": canary})
 	w.ready("db")
 }
