@@ -50,24 +50,27 @@ func ends(t *testing.T, p *process.Process) string {
 }
 
 func TestAControllerWithoutRightsEndsWhenItIsToldTo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	cfg, err := w.cp.ServiceAccountConfig(t.Context(), w.ns, "nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := controlplane.WriteKubeconfig(kubeconfig, cfg); err != nil {
-		t.Fatal(err)
+	must(t, controlplane.WriteKubeconfig(kubeconfig, cfg))
+	for when, line := range map[string]string{
+		"while its controllers wait for one another": "is forbidden",
+		"while each waits for itself":                "Starting EventSource",
+	} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			p := begin(t, quiet(kubeconfig)...)
+			w.eventually("the log says: "+line, func() bool {
+				text, err := os.ReadFile(p.Log())
+				return err == nil && bytes.Contains(text, []byte(line))
+			})
+			must(t, syscall.Kill(p.PID(), syscall.SIGTERM))
+			ends(t, p)
+		})
 	}
-	p := begin(t, quiet(kubeconfig)...)
-	w.eventually("the log says what is forbidden", func() bool {
-		text, err := os.ReadFile(p.Log())
-		return err == nil && bytes.Contains(text, []byte("is forbidden"))
-	})
-	if err := syscall.Kill(p.PID(), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	ends(t, p)
 }
 
 func TestAClusterWithoutTheDefinitionsIsToldWhichOnesItMisses(t *testing.T) {

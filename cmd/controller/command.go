@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -18,7 +17,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/sealbridge/sealbridge/controllers/setup"
 	"github.com/sealbridge/sealbridge/internal/redact"
@@ -89,52 +87,8 @@ func start(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return setup.Explain(err)
 	}
-	return setup.Explain(untilTold(ctx, mgr))
+	return setup.Explain(mgr.Start(ctx))
 }
-
-// farewell is how long what had begun may take to end when the manager does not end by itself.
-const farewell = 5 * time.Second
-
-// untilTold runs a manager until the context ends. A manager whose caches cannot be filled, because a right is missing or
-// nobody answers, does not notice that the context has ended: it is left behind, for nothing that writes has begun.
-func untilTold(ctx context.Context, mgr manager.Manager) error {
-	begun := make(chan struct{})
-	if err := mgr.Add(beginning(begun)); err != nil {
-		return fmt.Errorf("add what notices the beginning: %w", err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-begun:
-		return <-ended
-	case <-ctx.Done():
-	}
-	timer := time.NewTimer(farewell)
-	defer timer.Stop()
-	select {
-	case err := <-ended:
-		return err
-	case <-begun: // at the same moment
-		return <-ended
-	case <-timer.C:
-		return nil
-	}
-}
-
-// beginning is closed when the caches are filled, on each replica.
-type beginning chan struct{}
-
-// Start implements manager.Runnable.
-func (b beginning) Start(ctx context.Context) error {
-	close(b)
-	<-ctx.Done()
-	return nil
-}
-
-// NeedLeaderElection implements manager.LeaderElectionRunnable.
-func (beginning) NeedLeaderElection() bool { return false }
 
 // newLogger returns a logger that writes errors to one writer and all else to another.
 func newLogger(level, format string, info, errs io.Writer) (logr.Logger, error) {

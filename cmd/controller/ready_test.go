@@ -6,17 +6,14 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sbv1 "github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
-	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
@@ -81,14 +78,7 @@ func (p probed) reasons(check string) int {
 func TestAReplicaIsReadyWhenItMayReadWhatItServes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	cfg, err := w.cp.ServiceAccountConfig(t.Context(), w.ns, "limited")
-	must(t, err)
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	must(t, controlplane.WriteKubeconfig(kubeconfig, cfg))
-	allow := func(group string, resources ...string) {
-		t.Helper()
-		must(t, w.cp.Allow(t.Context(), controlplane.ServiceAccount(w.ns, "limited"), w.ns, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: []string{"*"}}))
-	}
+	kubeconfig, allow := w.limited()
 	allow("", "secrets", "configmaps", "events")
 	allow("events.k8s.io", "events")
 	allow("coordination.k8s.io", "leases")

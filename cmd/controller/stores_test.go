@@ -35,6 +35,8 @@ type storeWorld struct {
 	controller *process.Process
 	// clouds is the environment that leads the controller to the clouds of the test, and env what it has besides.
 	clouds, env []string
+	// without is a resource on which the controller has no right; none when empty.
+	without string
 	// private returns what may be nowhere, beside the canary.
 	private func() []string
 }
@@ -85,6 +87,7 @@ func (w *storeWorld) run(args ...string) {
 			if err := yaml.Unmarshal([]byte(document), &role); err != nil {
 				w.t.Fatal(err)
 			}
+			role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.Resources, w.without) })
 			namespace := ""
 			if role.Kind == "Role" { // what is the controller's own
 				namespace = w.ns

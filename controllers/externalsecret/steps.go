@@ -183,10 +183,9 @@ func (r *Reconciler) admit(ctx context.Context, s *scope) error {
 		if len(spec.Conditions) == 0 || ref.Kind != esv1.KindClusterSecretStore {
 			continue
 		}
-		namespace := &metav1.PartialObjectMetadata{}
-		namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-		if err := r.deps.Client.Get(ctx, types.NamespacedName{Name: s.es.Namespace}, namespace); err != nil {
-			return failed(fmt.Errorf("look up namespace %s: %w", s.es.Namespace, redact.API(err)))
+		namespace, err := r.namespace(ctx, s.es.Namespace)
+		if err != nil {
+			return failed(err)
 		}
 		ok, err := sessions.Admits(spec.Conditions, namespace)
 		if err == nil && !ok {
@@ -199,6 +198,26 @@ func (r *Reconciler) admit(ctx context.Context, s *scope) error {
 	}
 	s.memo.waiting = time.Time{}
 	return nil
+}
+
+// namespaceWait is how long a worker waits for the namespaces to be read, which they never are where that is not allowed.
+const namespaceWait = time.Second
+
+// namespace returns the metadata of a namespace from the cache.
+func (r *Reconciler) namespace(ctx context.Context, name string) (*metav1.PartialObjectMetadata, error) {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	ctx, cancel := context.WithTimeout(ctx, namespaceWait)
+	defer cancel()
+	err := r.deps.Client.Get(ctx, types.NamespacedName{Name: name}, namespace)
+	switch {
+	case err == nil:
+		return namespace, nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, fmt.Errorf("look up namespace %s: the controller has not read the namespaces: its log says why, and so does its readiness (/readyz/namespaces)", name)
+	default:
+		return nil, fmt.Errorf("look up namespace %s: %w", name, redact.API(err))
+	}
 }
 
 // storeGrace is how long a store may be missing or not validated before the object says so: whoever applies a store and

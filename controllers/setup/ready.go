@@ -17,7 +17,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -72,6 +71,9 @@ func (o *Options) needs(on map[string]bool, mapper meta.RESTMapper) ([]need, err
 		switch controller {
 		case ExternalSecret:
 			errs = append(errs, add(controller, secret, namespaces, "list", "watch"))
+			if len(namespaces) == 0 { // the conditions of ClusterSecretStores name namespaces by their labels
+				errs = append(errs, add(controller, corev1.SchemeGroupVersion.WithKind("Namespace"), nil, "list", "watch"))
+			}
 		case ClusterExternalSecret:
 			errs = append(errs, add(controller, corev1.SchemeGroupVersion.WithKind("Namespace"), nil, "list", "watch"))
 		case SealedSecret:
@@ -92,8 +94,8 @@ func (o *Options) needs(on map[string]bool, mapper meta.RESTMapper) ([]need, err
 }
 
 // addReadiness adds a check for each resource that the controllers need, by its name, and one for the caches.
-func addReadiness(mgr manager.Manager, needs []need) error {
-	filled := &filled{begun: make(chan struct{}), cache: mgr.GetCache()}
+func addReadiness(mgr *apart, needs []need) error {
+	filled := &filled{begun: make(chan struct{}), caches: mgr}
 	if err := mgr.Add(filled); err != nil {
 		return fmt.Errorf("add what notices that the caches are filled: %w", err)
 	}
@@ -188,11 +190,11 @@ func (m *may) what(verb, namespace string) string {
 // filled tells whether the caches are: those that every replica has before anything begins, and what the controllers of the one that
 // leads have added.
 type filled struct {
-	begun chan struct{}
-	cache cache.Cache
+	begun  chan struct{}
+	caches *apart
 }
 
-// Start implements manager.Runnable: the manager starts it when the caches are filled.
+// Start implements manager.Runnable: the manager starts it when it has started the caches.
 func (f *filled) Start(ctx context.Context) error {
 	close(f.begun)
 	<-ctx.Done()
@@ -210,7 +212,7 @@ func (f *filled) check(req *http.Request) error {
 	case <-ctx.Done():
 		return errNotFilled
 	}
-	if !f.cache.WaitForCacheSync(ctx) {
+	if !f.caches.filled(ctx) {
 		return errNotFilled
 	}
 	return nil

@@ -53,7 +53,7 @@ func TestAReplicaNeedsWhatItsControllersWatchAndNoMore(t *testing.T) {
 			"sealedsecrets.bitnami.com":                  "list,watch in [] for sealedsecret",
 			"gitsyncs.sealbridge.dev":                    "list,watch in [] for gitsync",
 			"secrets":                                    "list,watch in [ own] for externalsecret, sealedsecret",
-			"namespaces":                                 "list,watch in [] for clusterexternalsecret",
+			"namespaces":                                 "list,watch in [] for externalsecret, clusterexternalsecret",
 			"leases.coordination.k8s.io":                 "get,create,update in [own] for --leader-elect",
 		}},
 		"some namespaces": {Options{Controllers: []string{"*", "-gitsync"}, WatchNamespaces: []string{"a", "b"}, Sealed: SealedOptions{AllNamespaces: true}}, map[string]string{

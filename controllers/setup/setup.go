@@ -57,7 +57,7 @@ const (
 )
 
 // patience is how long a controller waits until it has read what it watches. With controller-runtime's own, two minutes, the process would
-// end: one that waits says which kind it is, by its readiness, and goes on when it may read it.
+// end, and with it all others: one that waits says which kind it is, by its readiness, and goes on when it may read it.
 const patience = 10 * 365 * 24 * time.Hour
 
 // New returns a manager with the controllers that the options switch on. The context bounds the set-up only.
@@ -152,7 +152,7 @@ func (o Options) sealing(ctx context.Context) (*transit.Client, error) {
 	return o.Transit.client()
 }
 
-func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *sealedsecret.Handover) (manager.Manager, error) {
+func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *sealedsecret.Handover) (*apart, error) {
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -169,8 +169,10 @@ func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *s
 	for _, ns := range o.WatchNamespaces {
 		namespaces[ns] = cache.Config{}
 	}
-	mgr, err := ctrl.NewManager(cfg, manager.Options{
+	a := &apart{}
+	a.Manager, err = ctrl.NewManager(cfg, manager.Options{
 		Scheme:                        scheme,
+		NewCache:                      a.newCache,
 		MapperProvider:                func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
 		Metrics:                       metricsserver.Options{BindAddress: o.MetricsBindAddress},
 		HealthProbeBindAddress:        o.HealthProbeBindAddress,
@@ -195,10 +197,10 @@ func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *s
 	if err != nil {
 		return nil, fmt.Errorf("set up the manager: %w", err)
 	}
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+	if err := a.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return nil, fmt.Errorf("add health check: %w", err)
 	}
-	return mgr, nil
+	return a, nil
 }
 
 func newScheme() (*runtime.Scheme, error) {
