@@ -39,7 +39,7 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 		Use:           "sealbridge-controller",
 		Short:         "Materializes external and sealed secrets, and syncs Git repositories, without plaintext in Git",
 		Version:       version,
-		Args:          cobra.NoArgs,
+		Args:          noArguments,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,6 +65,13 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	fs.StringVar(&f.logFormat, "log-format", "json", "json or text")
 	f.options.AddFlags(fs, defaultNamespace())
 	return cmd
+}
+
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q: it takes flags alone, and --help lists them", args[0])
+	}
+	return nil
 }
 
 func start(ctx context.Context, f flags, stdout, stderr io.Writer) error {

@@ -38,7 +38,7 @@ func TestWrongInputSaysWhatToDo(t *testing.T) {
 		"probes at a port that is none":                 {[]string{"--controllers=*", "--live-addr=:99999"}, `--health-probe-bind-address ":99999": use host:port`},
 		"a certificate served nowhere":                  {[]string{"--controllers=*", "--listen-addr=0"}, `--sealed-secrets-bind-address "0": use host:port, as :8080 or 127.0.0.1:8080`},
 		"two flags that cannot be meant":                {[]string{"--controllers=*", "--namespace=x_Y", "--concurrent=0"}, "--namespace: \"x_Y\" is not the name of a namespace\n--concurrent"},
-		"arguments that are not flags":                  {[]string{"run"}, `unknown command "run"`},
+		"arguments that are not flags":                  {[]string{"run"}, `unexpected argument "run": it takes flags alone, and --help lists them`},
 	}
 	t.Setenv("KUBECONFIG", filepath.Join(dir, "absent"))
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")

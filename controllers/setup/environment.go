@@ -101,7 +101,7 @@ func FromEnvironment(fs *pflag.FlagSet, lookup func(string) (string, bool)) erro
 	})
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if err := fs.Set(name, set[name]); err != nil {
-			return fmt.Errorf("environment variable %s: %w", variable(name), err)
+			return fmt.Errorf("environment variable %s: %w", variable(name), ExplainFlag(err))
 		}
 	}
 	return nil

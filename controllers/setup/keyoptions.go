@@ -15,6 +15,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/sealingkey"
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/crypto/rsahybrid"
 )
 
 // KeyOptions are the settings of the sealing keys. Their flags have the names and defaults of Sealed Secrets 0.40.
@@ -43,6 +44,9 @@ type KeyOptions struct {
 
 // minBits is the smallest RSA key that crypto/rsa makes.
 const minBits = 1024
+
+// maxBits is the largest that values are sealed to.
+const maxBits = 8 * rsahybrid.MaxWrapped
 
 // AddFlags binds the options to flags.
 func (o *KeyOptions) AddFlags(fs *pflag.FlagSet) {
@@ -73,16 +77,18 @@ func (o *KeyOptions) check() error {
 		return fmt.Errorf("--key-prefix: %q does not begin the name of a Secret; use up to 46 lower case letters, digits and -", o.Prefix)
 	case o.Bits < minBits:
 		return fmt.Errorf("--key-size: %d bits are too few; use %d or more", o.Bits, keyring.DefaultBits)
+	case o.Bits > maxBits:
+		return fmt.Errorf("--key-size: %d bits are too many; use %d", o.Bits, keyring.DefaultBits)
 	case o.Validity <= 0:
 		return errors.New("--key-ttl: use a time over 0")
 	case o.RenewPeriod < 0:
 		return errors.New("--key-renew-period: use a time over 0, or 0 for never")
 	}
 	if faults := metav1validation.ValidateLabels(o.Labels, field.NewPath("")); len(faults) > 0 {
-		return errors.New("--privatekey-labels: a key or value is no label of Kubernetes")
+		return errors.New("--privatekey-labels: a key or value is no label of Kubernetes; use key=value with up to 63 letters, digits, -, _ and .")
 	}
 	if faults := apivalidation.ValidateAnnotations(o.Annotations, field.NewPath("")); len(faults) > 0 {
-		return errors.New("--privatekey-annotations: a key is no annotation of Kubernetes")
+		return errors.New("--privatekey-annotations: a key is no annotation of Kubernetes; use keys of up to 63 letters, digits, -, _ and ., such as example.com/team=a")
 	}
 	return nil
 }
@@ -94,7 +100,7 @@ func (o *KeyOptions) recovery() ([]*agebox.Recipient, error) {
 	}
 	text, err := os.ReadFile(o.RecoveryRecipients)
 	if err != nil {
-		return nil, fmt.Errorf("--recovery-recipients: %w", err)
+		return nil, fmt.Errorf("--recovery-recipients: %w; give a file with one post-quantum age recipient a line", err)
 	}
 	recipients, err := agebox.ParseRecipients(text)
 	if err != nil {

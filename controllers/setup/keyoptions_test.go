@@ -93,6 +93,7 @@ func TestAFlagOfSealingKeysThatCannotBeMeantIsRefused(t *testing.T) {
 	t.Parallel()
 	for arg, want := range map[string]string{
 		"--key-size=512":                          "512 bits are too few",
+		"--key-size=16385":                        "16385 bits are too many; use 4096",
 		"--key-ttl=0":                             "use a time over 0",
 		"--key-renew-period=-1h":                  "or 0 for never",
 		"--key-order-priority=Age":                "use CertNotBefore or SecretCreationTimestamp",
@@ -125,7 +126,7 @@ func TestAFlagOfSealingKeysThatCannotBeMeantIsRefused(t *testing.T) {
 		t.Error("a time of another form is taken")
 	}
 	_, err := parse(t, map[string]string{"SEALED_SECRETS_KEY_SIZE": "big"})
-	if err == nil || !strings.Contains(err.Error(), "environment variable SEALED_SECRETS_KEY_SIZE") {
+	if err == nil || !strings.Contains(err.Error(), "environment variable SEALED_SECRETS_KEY_SIZE: --key-size \"big\": use a number") {
 		t.Errorf("a wrong variable: %v", err)
 	}
 }

@@ -95,8 +95,20 @@ func cures() map[string]string {
 	}
 }
 
-// ExplainFlag adds to the error of a flag that is not known what to do about it. It returns any other error as it is.
+// forms are what flags of a type take.
+func forms() map[string]string {
+	return map[string]string{"int": "a number", "float32": "a number", "duration": "a time such as 90s or 1h30m", "bool": "true or false"}
+}
+
+// ExplainFlag adds to the error of a flag that is not known, or does not take its value, what to do about it. It returns any other
+// error as it is.
 func ExplainFlag(err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		if form, ok := forms()[invalid.GetFlag().Value.Type()]; ok {
+			return fmt.Errorf("--%s %q: use %s", invalid.GetFlag().Name, invalid.GetValue(), form)
+		}
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return err

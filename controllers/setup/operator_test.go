@@ -50,7 +50,7 @@ func TestTheNamespaceOfTheControllerIsNotWhatItWatches(t *testing.T) {
 	}
 }
 
-func TestAFlagThatIsNotKnownIsAnErrorWithACure(t *testing.T) {
+func TestAFlagThatIsNotKnownOrDoesNotTakeItsValueIsAnErrorWithACure(t *testing.T) {
 	t.Parallel()
 	var o setup.Options
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -59,7 +59,13 @@ func TestAFlagThatIsNotKnownIsAnErrorWithACure(t *testing.T) {
 		"--enable-flood-gate":                     "remove it: a store that is not ready is never asked",
 		"--metrics-secure":                        "with --metrics-bind-address",
 		"--enable-cluster-store-reconciler=false": "use --watch-namespaces",
-		"--none": "--help lists those that exist",
+		"--none":                  "--help lists those that exist",
+		"--key-size=big":          `--key-size "big": use a number`,
+		"--kubeclient-qps=many":   `--kubeclient-qps "many": use a number`,
+		"--key-renew-period=5":    `--key-renew-period "5": use a time such as 90s or 1h30m`,
+		"--update-status=maybe":   `--update-status "maybe": use true or false`,
+		"--privatekey-labels=own": "own must be formatted as key=value",
+		"--key-cutoff-time=now":   "must be one of: `Mon, 02 Jan 2006 15:04:05 -0700`",
 	} {
 		err := setup.ExplainFlag(fs.Parse([]string{flag}))
 		if err == nil || !strings.Contains(err.Error(), want) {
