@@ -13,10 +13,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
 // request is a question to the HTTP server of both.
@@ -92,6 +94,40 @@ func TestTheSameRequestsHaveTheSameAnswersOfSealedSecretsAndUs(t *testing.T) {
 	}
 }
 
+// The limit of both is reached at once, whatever the machine does meanwhile: the next request would be answered after a second.
+func TestTheSameNumberOfRequestsIsAnsweredAtOnceBySealedSecretsAndUs(t *testing.T) {
+	t.Parallel()
+	const sent, answered = 12, 4 // the one that the rate allows, and the burst
+	for _, side := range sides(t) {
+		c := controllerOf(t, side, []string{"limits"}, []string{"--rate-limit=1", "--rate-limit-burst=3", "--key-size=2048"})
+		if err := c.start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.stop)
+		certificate := func(ctx context.Context) error { return process.Answers(ctx, "http://"+c.serves+"/v1/cert.pem") }
+		if err := c.process.Ready(t.Context(), certificate); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{"/v1/verify", "/v1/rotate"} {
+			views := make(chan string, sent)
+			for range sent {
+				go func() {
+					view, err := c.ask(t.Context(), nil, "POST "+path, "")
+					views <- fmt.Sprint(view, err)
+				}()
+			}
+			got := map[string]int{}
+			for range sent {
+				got[<-views]++
+			}
+			want := map[string]int{"[code: 500] <nil>": answered, "[code: 429] <nil>": sent - answered}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: %s: %s", side.name, path, diff)
+			}
+		}
+	}
+}
+
 // readRequests returns the requests, and the differences of the metrics after them.
 func readRequests(t *testing.T) ([]request, differences) {
 	t.Helper()
@@ -140,7 +176,10 @@ func (r request) body(s *sealer) (string, error) {
 		if metadata == nil {
 			metadata = map[string]any{}
 		}
-		metadata["namespace"], metadata["name"] = s.namespace, sealedName
+		metadata["namespace"] = s.namespace
+		if metadata["name"] == nil {
+			metadata["name"] = sealedName
+		}
 		object["metadata"] = metadata
 		raw, err := json.Marshal(object)
 		if err != nil {
