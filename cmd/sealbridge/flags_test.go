@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -38,6 +39,10 @@ func TestEveryFlagOfKubesealIsTakenUnderItsNameAndLetter(t *testing.T) {
 	if len(theirs) < flags || len(mine) < shown {
 		t.Fatalf("kubeseal shows %d flags and we %d: the check would say nothing\n%s", len(theirs), len(mine), help)
 	}
+	read := map[string]bool{}
+	run(t.Context(), []string{"kubeseal", "--version"}, host{
+		stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, env: func(name string) (string, bool) { read[name] = true; return "", false },
+	})
 	values := map[string]string{
 		"": "true", "string": "x", "strings": "x", "stringArray": "x", "severity": "2", "uint": "3", "traceLocation": "file.go:1", "Level": "2", "moduleSpec": "a=1",
 	}
@@ -63,6 +68,10 @@ func TestEveryFlagOfKubesealIsTakenUnderItsNameAndLetter(t *testing.T) {
 			if out, stderr, ok := execute(t, self, "", spelling, "--version"); !ok || out != "kubeseal version: 0.40.0\n" {
 				t.Errorf("%s is not taken: %s", spelling, stderr)
 			}
+		}
+		variable := "SEALED_SECRETS_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		if _, ok := mine[name]; ok && !read[variable] { // those of logging are hidden here, and have none
+			t.Errorf("%s is not read", variable)
 		}
 		// A scope is strict in both when nothing says otherwise, which ours writes in words.
 		if of, ok := mine[name]; ok && name != "scope" && (of.fallback != flag.fallback || of.letter != flag.letter) {

@@ -1,8 +1,10 @@
 package sealedsecret_test
 
 import (
+	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -105,6 +107,28 @@ func TestTheMetricsOfSealedSecretsAreThereAndGoWithTheirObjects(t *testing.T) {
 		}
 	}
 	w.checkCanary()
+}
+
+func TestAnObjectThatCannotBeReadAndAStatusThatCannotBeWrittenAreCounted(t *testing.T) {
+	t.Parallel()
+	const errorsTotal = "sealed_secrets_controller_unseal_errors_total"
+	w := newWorld(t)
+	var reads, writes atomic.Int32
+	w.fault = func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
+		read := req.Method == http.MethodGet && strings.HasSuffix(req.URL.Path, "/sealedsecrets/app")
+		if read && reads.Add(1) == 1 || writesStatus(req) && writes.Add(1) == 1 {
+			return answer(http.StatusInternalServerError, []byte(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"InternalError","code":500}`)), nil
+		}
+		return nil, nil
+	}
+	w.deps = func(d *sealedsecret.Deps) { d.Handover = nil }
+	w.start()
+	w.create(w.object("app", map[string]string{"k": canary}))
+	w.synced("app")
+	want := map[string]float64{"namespace=,reason=fetch": 1, "namespace=" + w.ns + ",reason=status": 1}
+	if diff := cmp.Diff(want, w.series(errorsTotal)); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestTheFailuresOfANamespaceAreShownUntilItsLastObjectIsGone(t *testing.T) {
