@@ -85,10 +85,10 @@ func (o *KeyOptions) check() error {
 		return errors.New("--key-renew-period: use a time over 0, or 0 for never")
 	}
 	if faults := metav1validation.ValidateLabels(o.Labels, field.NewPath("")); len(faults) > 0 {
-		return errors.New("--privatekey-labels: a key or value is no label of Kubernetes; use key=value with up to 63 letters, digits, -, _ and .")
+		return errors.New("--privatekey-labels: a key or value is no label of Kubernetes; use key=value of up to 63 letters, digits, ., _ and -")
 	}
 	if faults := apivalidation.ValidateAnnotations(o.Annotations, field.NewPath("")); len(faults) > 0 {
-		return errors.New("--privatekey-annotations: a key is no annotation of Kubernetes; use keys of up to 63 letters, digits, -, _ and ., such as example.com/team=a")
+		return errors.New("--privatekey-annotations: a key is no annotation of Kubernetes; use keys of up to 63 letters, digits, ., _ and -, such as example.com/team=a")
 	}
 	return nil
 }
