@@ -101,6 +101,40 @@ func TestTheStatusSaysWhatWasDoneAndMovesOnlyThen(t *testing.T) {
 	}
 }
 
+// TestWhatTheMetricsAreToldIsWhenARefreshFellDueAndHowOldTheValuesAre: the histograms of latency and of staleness are made of it.
+func TestWhatTheMetricsAreToldIsWhenARefreshFellDueAndHowOldTheValuesAre(t *testing.T) {
+	t.Parallel()
+	made, now, never := start.Add(-time.Minute), start.Add(3*time.Hour), time.Time{}
+	due := nextDue("es-uid", aim{}, start, time.Hour)
+	refreshed := func(s *scope) { s.plan.refresh = true }
+	failed := flow.Outcome{State: flow.Failed, Message: "no key"}
+	for name, tt := range map[string]struct {
+		given       func(*scope)
+		outcome     flow.Outcome
+		due, synced time.Time
+	}{
+		"read the first time":        {func(s *scope) { refreshed(s); s.es.Status.RefreshTime = metav1.Time{} }, flow.Outcome{State: flow.Ready}, made, now},
+		"late":                       {refreshed, flow.Outcome{State: flow.Ready}, due, now},
+		"read before it is due":      {func(s *scope) { refreshed(s); s.memo.refreshed = now.Add(-time.Minute) }, flow.Outcome{State: flow.Ready}, now, now},
+		"changed while it is late":   {func(s *scope) { refreshed(s); s.plan.changed = true }, flow.Outcome{State: flow.Ready}, now, now},
+		"repaired while it is late":  {func(s *scope) { refreshed(s); s.plan.drifted = true }, flow.Outcome{State: flow.Ready}, now, now},
+		"read once":                  {func(s *scope) { refreshed(s); s.es.Spec.RefreshInterval = &metav1.Duration{} }, flow.Outcome{State: flow.Ready}, now, never},
+		"nothing was due":            {func(*scope) {}, flow.Outcome{State: flow.Ready}, never, start},
+		"read without a word of it":  {func(s *scope) { s.memo.refreshed = now.Add(-time.Minute) }, flow.Outcome{State: flow.Ready}, never, now.Add(-time.Minute)},
+		"could not be read":          {refreshed, failed, never, start},
+		"waits for others to answer": {func(s *scope) { s.held = true }, failed, never, start},
+		"somebody else's":            {func(s *scope) { s.ignored = true }, flow.Outcome{State: flow.Ready}, never, never},
+	} {
+		s := synced()
+		s.es.CreationTimestamp, s.now, s.memo.aim = metav1.NewTime(made), now, aim{}
+		tt.given(s)
+		got := report(time.Hour)(s, tt.outcome)
+		if !got.Due.Equal(tt.due) || !got.Synced.Equal(tt.synced) {
+			t.Errorf("%s: due %s, synced %s; want %s and %s", name, got.Due, got.Synced, tt.due, tt.synced)
+		}
+	}
+}
+
 func TestAFailureIsRepeatedUnlessSomebodySaysWhenOrNothingCanCureIt(t *testing.T) {
 	t.Parallel()
 	terminating := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "db", errors.New("because it is being terminated"))

@@ -123,6 +123,11 @@ func TestTheMetricsAreThoseOfTheOperatorAndHoldNoValue(t *testing.T) {
 				return fmt.Errorf("there is no %s", line)
 			}
 		}
+		for _, histogram := range []string{"sealbridge_externalsecret_staleness_seconds", "sealbridge_externalsecret_refresh_latency_seconds"} {
+			if strings.Contains(got, histogram+"_count 0\n") {
+				return fmt.Errorf("%s has counted no object", histogram)
+			}
+		}
 		return nil
 	})
 	got, err := scrape(t, address)
