@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -131,6 +133,68 @@ func (w *world) settle(names ...string) {
 			}
 			return nil
 		})
+	}
+}
+
+// TestReadsThatFailAreMadeGoodAndDeleteNothing: of a template, and of the credential with which a store that changed is opened anew.
+func TestReadsThatFailAreMadeGoodAndDeleteNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"0-`+canary+`"}`)
+	w.plainSecret("cred", map[string]string{"token": "good-" + canary})
+	store := w.store("store", stores.FakeData{Key: "token", Value: w.ns + "/cred/token"})
+	w.configMap("shapes", map[string]string{"password": "shaped-{{ .password }}"})
+	w.create(w.externalSecret("db", policies("", esv1.DeletionDelete), from(inConfigMap("shapes", esv1.TemplateRefItem{Key: "password"}))))
+	w.holds("db", map[string]string{"password": "shaped-0-" + canary})
+	w.ready("db")
+	uid := w.secret("db").UID
+	lost := func(*http.Request, http.RoundTripper) (*http.Response, error) {
+		return nil, errors.New("connection reset by peer: " + canary)
+	}
+	cut := func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+		resp, err := next.RoundTrip(req)
+		if err == nil {
+			resp.Body, resp.ContentLength = io.NopCloser(io.LimitReader(resp.Body, 20)), -1
+		}
+		return resp, err
+	}
+	n := 0
+	for name, fault := range map[string]func(*http.Request, http.RoundTripper) (*http.Response, error){
+		"too many":        answer(http.StatusTooManyRequests, "TooManyRequests", "Retry-After", "1"),
+		"too many, so":    answer(http.StatusTooManyRequests, "TooManyRequests"),
+		"an error":        answer(http.StatusInternalServerError, "InternalError"),
+		"a timeout":       answer(http.StatusGatewayTimeout, "Timeout"),
+		"no right":        answer(http.StatusForbidden, "Forbidden"),
+		"no answer":       lost,
+		"an answer's end": cut,
+	} {
+		for _, what := range []string{"/configmaps/shapes", "/secrets/cred"} {
+			n++
+			var hits atomic.Int32
+			w.traffic.meet(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+				if req.Method == http.MethodDelete {
+					t.Errorf("%s of %s: %s is deleted", name, what, req.URL.Path)
+				}
+				if req.Method == http.MethodGet && strings.HasSuffix(req.URL.Path, what) && hits.Add(1) <= 2 {
+					return fault(req, next)
+				}
+				return next.RoundTrip(req)
+			})
+			value := fmt.Sprintf("%d-%s", n, canary)
+			w.backend.put("db", `{"password":"`+value+`"}`)
+			change(w, store, func(s *esv1.SecretStore) { s.Spec.Provider.Fake.Data[0].Version = fmt.Sprint(n) })
+			w.sync("db")
+			w.holds("db", map[string]string{"password": "shaped-" + value})
+			w.ready("db")
+			w.traffic.meet(nil)
+			w.settle("db")
+			if hits.Load() == 0 {
+				t.Errorf("%s of %s: no request met the fault", name, what)
+			}
+		}
+	}
+	if now := w.secret("db"); now.UID != uid {
+		t.Error("the Secret was made anew")
 	}
 }
 
