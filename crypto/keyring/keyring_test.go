@@ -112,6 +112,36 @@ func TestAPairSurvivesItsSecret(t *testing.T) {
 	}
 }
 
+// As with Sealed Secrets, a certificate of one's own may be issued by an authority whose certificates follow it.
+func TestOfACertificateThatWasIssuedTheFirstCountsAndIsServedAlone(t *testing.T) {
+	t.Parallel()
+	authority, own := generate(t, 90*day, 2048), generate(t, 0, 2048)
+	issuer, err := x509.ParseCertificate(decodePEM(t, authority.CertificatePEM()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := keyring.ParsePrivateKey(authority.PrivateKeyPEM())
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), NotBefore: start().Add(-day), NotAfter: start().Add(day)}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, own.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	pair, err := keyring.ParsePair(slices.Concat(issued, authority.CertificatePEM()), own.PrivateKeyPEM())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(pair.CertificatePEM(), issued) || pair.Fingerprint() != own.Fingerprint() || !pair.NotBefore().Equal(template.NotBefore) || !pair.NotAfter().Equal(template.NotAfter) {
+		t.Errorf("%s, valid from %s to %s:\n%s", pair, pair.NotBefore(), pair.NotAfter(), pair.CertificatePEM())
+	}
+	if _, err := keyring.ParsePair(slices.Concat(authority.CertificatePEM(), issued), own.PrivateKeyPEM()); !errors.Is(err, keyring.ErrMismatch) {
+		t.Errorf("an authority before it: %v", err)
+	}
+}
+
 func TestTheFingerprintIsThatOfOpenSSH(t *testing.T) {
 	t.Parallel()
 	for _, bits := range []int{1024, 2048, 2049} {

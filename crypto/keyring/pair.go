@@ -44,7 +44,7 @@ const (
 // shows its fingerprint alone.
 type Pair struct {
 	private     *rsa.PrivateKey
-	chain       []*x509.Certificate
+	certificate *x509.Certificate
 	fingerprint string
 	order       time.Time
 }
@@ -60,18 +60,18 @@ func ParsePair(certPEM, keyPEM []byte) (*Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newPair(private, chain)
+	return newPair(private, chain[0])
 }
 
-func newPair(private *rsa.PrivateKey, chain []*x509.Certificate) (*Pair, error) {
-	public, err := rsaKey(chain[0])
+func newPair(private *rsa.PrivateKey, certificate *x509.Certificate) (*Pair, error) {
+	public, err := rsaKey(certificate)
 	if err != nil {
 		return nil, err
 	}
 	if !private.PublicKey.Equal(public) {
 		return nil, ErrMismatch
 	}
-	return &Pair{private: private, chain: chain, fingerprint: Fingerprint(public), order: chain[0].NotBefore}, nil
+	return &Pair{private: private, certificate: certificate, fingerprint: Fingerprint(public), order: certificate.NotBefore}, nil
 }
 
 // Options say what pair Generate makes.
@@ -123,7 +123,7 @@ func Generate(o Options) (*Pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate back: %w", err)
 	}
-	return newPair(private, []*x509.Certificate{cert})
+	return newPair(private, cert)
 }
 
 // Ordered returns the same pair with another place in the order of a ring. Sealed Secrets'
@@ -141,18 +141,15 @@ func (p *Pair) Fingerprint() string { return p.fingerprint }
 func (p *Pair) Public() *rsa.PublicKey { return &p.private.PublicKey }
 
 // NotBefore returns the start of the certificate's validity, which is when the key was made.
-func (p *Pair) NotBefore() time.Time { return p.chain[0].NotBefore }
+func (p *Pair) NotBefore() time.Time { return p.certificate.NotBefore }
 
 // NotAfter returns the end of the certificate's validity. Sealing stops then; opening never does.
-func (p *Pair) NotAfter() time.Time { return p.chain[0].NotAfter }
+func (p *Pair) NotAfter() time.Time { return p.certificate.NotAfter }
 
-// CertificatePEM returns the certificate (chain), the public half: what tls.crt holds and /v1/cert.pem serves.
+// CertificatePEM returns the certificate, the public half: what tls.crt holds first and /v1/cert.pem serves, without the
+// authorities that may follow there.
 func (p *Pair) CertificatePEM() []byte {
-	var out []byte
-	for _, c := range p.chain {
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
-	}
-	return out
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.certificate.Raw})
 }
 
 // PrivateKeyPEM returns the private key as tls.key of a sealing-key Secret holds it: PKCS#1 in PEM.
