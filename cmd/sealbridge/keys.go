@@ -353,7 +353,7 @@ func (r *keysRun) retire(ctx context.Context, args []string) error {
 		r.note(key.Secret.Metadata.Name + " is retired already")
 		return nil
 	case sealingkeys.Newest(keys, key) && !r.flags.force:
-		return &sealing.Error{Problem: key.Secret.Metadata.Name + " is the key that values are sealed to", Hint: "have the controller make a newer one first, or give --force"}
+		return &sealing.Error{Problem: key.Secret.Metadata.Name + " is the key that values are sealed to", Hint: "have the controller make a newer one first (kill -USR1), or give --force"}
 	}
 	if !r.flags.force {
 		if err := r.unneeded(ctx, c, keys, key); err != nil {
