@@ -142,14 +142,14 @@ func (c *Controller) render(ctx context.Context, s *scope) error {
 // renderFailure stalls for a template that is at fault; one that took too long may do better on an idle machine.
 func renderFailure(err error) error {
 	var fault *template.Error
-	switch {
-	case !errors.As(err, &fault):
+	if !errors.As(err, &fault) {
 		return err
-	case fault.Kind == template.KindTimeout:
-		return flow.Fail(v1alpha1.ReasonTemplateFailed, fault)
-	default:
-		return flow.Stall(v1alpha1.ReasonTemplateFailed, fault)
 	}
+	err = fmt.Errorf("%w; correct spec.template.data", fault)
+	if fault.Kind == template.KindTimeout {
+		return flow.Fail(v1alpha1.ReasonTemplateFailed, err)
+	}
+	return flow.Stall(v1alpha1.ReasonTemplateFailed, err)
 }
 
 // write brings the Secret into the cluster, all keys at once. What the cache says of the Secret is tried first; when the

@@ -59,7 +59,7 @@ func TestATemplateThatFailsShowsNoValueAndChangesNothing(t *testing.T) {
 		t.Helper()
 		update(w, obj, func(s *v1alpha1.SealedSecret) { s.Spec.Template.Data = map[string]*string{"t": text(template)} })
 		got := w.failed("app", want).Status.Conditions[0]
-		if got.Reason != v1alpha1.ReasonTemplateFailed {
+		if got.Reason != v1alpha1.ReasonTemplateFailed || !strings.HasSuffix(got.Message, "; correct spec.template.data") {
 			t.Errorf("%+v", got)
 		}
 		return got.Message
