@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
@@ -283,6 +284,58 @@ externalsecret_provider_api_calls_count{call="ReadSecretData",provider="HashiCor
 	}
 	if n := testutil.CollectAndCount(m.calls); n != 5 {
 		t.Errorf("%d histograms of calls, want one of a success for each that missed something, and one of an error", n)
+	}
+}
+
+// TestWhatIsAskedOfEachProviderHasTheNameOfItsUsualRequest: a store is asked to read, whatever requests that takes.
+func TestWhatIsAskedOfEachProviderHasTheNameOfItsUsualRequest(t *testing.T) {
+	t.Parallel()
+	type calls map[sessions.Op]string
+	for of, want := range map[[2]string]struct {
+		name  string
+		calls calls
+	}{
+		{"aws", "SecretsManager"}:     {"AWS/SecretsManager", calls{sessions.OpFetch: "GetSecretValue", sessions.OpFind: "ListSecrets"}},
+		{"aws", "ParameterStore"}:     {"AWS/ParameterStore", calls{sessions.OpFetch: "GetParameter", sessions.OpFind: "GetParametersByPath"}},
+		{"aws", "CertificateManager"}: {"AWS/CertificateManager", calls{sessions.OpFetch: "ExportCertificate"}},
+		{"azurekv"}:                   {"Azure/KeyVault", calls{sessions.OpFetch: "GetSecret", sessions.OpFind: "GetSecrets"}},
+		{"gcpsm"}:                     {"GCP/SecretManager", calls{sessions.OpFetch: "AccessSecretVersion", sessions.OpFind: "ListSecrets"}},
+		{"vault"}:                     {"HashiCorp/Vault", calls{sessions.OpOpen: "Login", sessions.OpFetch: "ReadSecretData", sessions.OpFind: "ListSecrets", sessions.OpCheck: "LookupSelf"}},
+		{"kubernetes"}:                {"Kubernetes", calls{sessions.OpFetch: "GetSecret", sessions.OpFind: "ListSecrets", sessions.OpCheck: "CreateSelfSubjectRulesReview"}},
+		{"webhook"}:                   {"Webhook", calls{sessions.OpFetch: "HTTPRequest"}},
+		{"fake"}:                      {"", calls{}},
+	} {
+		m, registry := observed(t, false)
+		for _, op := range []sessions.Op{sessions.OpOpen, sessions.OpFetch, sessions.OpFind, sessions.OpCheck} {
+			m.Called(sessions.Call{Provider: of[0], Service: of[1], Op: op, Succeeded: 1})
+		}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]bool{}
+		for _, f := range families {
+			for _, metric := range f.GetMetric() {
+				if f.GetName() != "externalsecret_provider_api_calls_count" {
+					continue
+				}
+				labels := map[string]string{}
+				for _, label := range metric.GetLabel() {
+					labels[label.GetName()] = label.GetValue()
+				}
+				got[labels["provider"]+" "+labels["call"]] = true
+			}
+		}
+		all := map[string]bool{}
+		for _, call := range want.calls {
+			all[want.name+" "+call] = true
+		}
+		if diff := cmp.Diff(all, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", of, diff)
+		}
+		if n := testutil.CollectAndCount(m.calls); n != 4 {
+			t.Errorf("%s: %d histograms of calls, want one of each, the login among them", of, n)
+		}
 	}
 }
 
