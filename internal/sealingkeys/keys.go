@@ -78,8 +78,9 @@ type Object struct {
 		Annotations map[string]string `json:"annotations"`
 	} `json:"metadata"`
 	Spec struct {
-		EncryptedData map[string]string `json:"encryptedData"`
-		Data          []byte            `json:"data"`
+		// EncryptedData may be anything: definitions of old releases said nothing of it.
+		EncryptedData any    `json:"encryptedData"`
+		Data          []byte `json:"data"`
 	} `json:"spec"`
 	Status struct {
 		SealingKey string `json:"sealingKey"`
@@ -88,6 +89,18 @@ type Object struct {
 
 // String is namespace/name.
 func (o *Object) String() string { return o.Metadata.Namespace + "/" + o.Metadata.Name }
+
+// sealed are the values that can be sealed ones.
+func (o *Object) sealed() []string {
+	var out []string
+	values, _ := o.Spec.EncryptedData.(map[string]any)
+	for _, value := range values {
+		if text, ok := value.(string); ok {
+			out = append(out, text)
+		}
+	}
+	return out
+}
 
 // Legacy says whether the controller takes a Secret under the legacy name for a key.
 func Legacy(s Secret) bool {
@@ -206,7 +219,7 @@ func Uses(objects []Object) map[string]int {
 	uses := map[string]int{}
 	for _, o := range objects {
 		named := map[string]bool{o.Status.SealingKey: true}
-		for _, text := range o.Spec.EncryptedData {
+		for _, text := range o.sealed() {
 			if info, err := seal.Inspect(text); err == nil {
 				for _, k := range info.Keys {
 					named[k] = true
@@ -262,8 +275,8 @@ func NeedOf(ctx context.Context, o *Object, keys []*Key, retired *Key) (Need, er
 		return err == nil, err
 	}
 	need := Free
-	texts := make([]string, 0, len(o.Spec.EncryptedData)+1)
-	for _, text := range o.Spec.EncryptedData {
+	var texts []string
+	for _, text := range o.sealed() {
 		if info, err := seal.Inspect(text); err == nil && info.Format == seal.FormatNative && info.Classic {
 			continue // a KMS or Vault holds its key, and no key of the cluster is needed for it
 		}

@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"encoding/json"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -19,7 +21,23 @@ type SealedSecretSpec struct {
 
 	// EncryptedData are the sealed values, in base64, by key.
 	// +kubebuilder:pruning:PreserveUnknownFields
-	EncryptedData map[string]string `json:"encryptedData"`
+	EncryptedData EncryptedData `json:"encryptedData"`
+}
+
+// EncryptedData are sealed values by key. What is no text, which definitions of old releases of Sealed Secrets let in, is read as
+// an empty value: one object that cannot be decoded would fail the list of all of them.
+type EncryptedData map[string]string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (d *EncryptedData) UnmarshalJSON(text []byte) error {
+	var fields map[string]any
+	_ = json.Unmarshal(text, &fields) // the text is JSON, and what is no object is none here
+	values := make(EncryptedData, len(fields))
+	for key, value := range fields {
+		values[key], _ = value.(string)
+	}
+	*d = values
+	return nil
 }
 
 // SecretTemplate shapes the Secret.
