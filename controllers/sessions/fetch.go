@@ -273,8 +273,8 @@ func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Re
 	return out, nil
 }
 
-// answer returns the answers to questions, and those that nobody had asked for when they could not be read: whoever needs them asks
-// himself.
+// answer returns the answers to questions, and those that nobody had asked for when they could not be read, or that were not asked
+// because others had asked for too much before them: whoever needs them asks himself, once.
 func (p *Pool) answer(ctx context.Context, e *entry, req Request, questions []question, deadline time.Time) (
 	have map[question]providers.Result, failed []question, err error,
 ) {
@@ -295,7 +295,7 @@ func (p *Pool) answer(ctx context.Context, e *entry, req Request, questions []qu
 		}
 		r, ok := f.results[q]
 		switch {
-		case (f.err != nil || !ok || r.Err != nil) && slices.Contains(f.ahead, q):
+		case (f.err != nil || !ok || r.Err != nil) && slices.Contains(f.ahead, q), f != t.own && !req.direct && errors.Is(r.Err, errTooMuch):
 			failed = append(failed, q)
 		case f.err != nil:
 			return nil, nil, f.err

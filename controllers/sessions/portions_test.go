@@ -1,11 +1,14 @@
 package sessions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -89,4 +92,65 @@ func upTo(from, to int) []int {
 		out = append(out, from+i)
 	}
 	return out
+}
+
+// large is a document of which only the size matters.
+type large int
+
+func (l large) Size() int { return int(l) }
+func (l large) Value(string) (providers.Value, error) {
+	return providers.NewValue([]byte("large")), nil
+}
+func (l large) Fields(string) (map[string]providers.Value, error) { return nil, providers.ErrInvalid }
+
+// Whoever asks for more than one may read at once gets no more than that, and nobody else gets less: neither one who wants a document
+// that was asked for too late, nor one whose documents were asked for together with these.
+func TestWhoAsksForTooMuchTakesNothingFromOthers(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		batch, greedy int
+		modest        string
+	}{
+		"the same document":   {batch: 1, greedy: 3 * maxRequests, modest: fmt.Sprintf("k%02d", 3*maxRequests-1)},
+		"in the same request": {batch: 20, greedy: 20*maxRequests + 10, modest: "other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBatching(tc.batch, 0)
+				b.fetch = func(_ context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
+					time.Sleep(50 * time.Millisecond)
+					out := answer(id, refs)
+					for i := range refs {
+						if refs[i].Key != "other" && refs[i].Key != "first" {
+							out[i].Document = large(maxFetched / maxRequests / tc.batch * 11 / 10)
+						}
+					}
+					return out, nil
+				}
+				p := running(t, cluster())
+				s := batchStore(b, "team", "s")
+				var got [3][]providers.Result
+				var asking sync.WaitGroup
+				for i, req := range []Request{request(s, "team", "first"), request(s, "team", keysFrom(0, tc.greedy)...), request(s, "team", tc.modest)} {
+					asking.Go(func() {
+						var err error
+						if got[i], err = p.Fetch(t.Context(), req); err != nil {
+							t.Errorf("request %d: %v", i, err)
+						}
+					})
+					synctest.Wait()
+					time.Sleep(time.Millisecond)
+				}
+				asking.Wait()
+				last := got[1][tc.greedy-1].Err
+				if !errors.Is(last, providers.ErrInvalid) || !strings.Contains(last.Error(), "more than 32 MiB together; read fewer") {
+					t.Errorf("the last of what was too much: %v", last)
+				}
+				if err := got[2][0].Err; err != nil || got[2][0].Document == nil {
+					t.Errorf("the other was told %v", err)
+				}
+			})
+		})
+	}
 }

@@ -59,6 +59,7 @@ func TestTheSessionThatKeepsMostGivesUpWhenAllKeepTooMuch(t *testing.T) {
 		if got := asked(greedy, "2000/large"); got != 1 || p.keeping.Load() > 2<<10 {
 			t.Errorf("%d bytes are kept, of a document that is larger than what all may keep", p.keeping.Load())
 		}
+		asked(greedy, "100/last")
 		p.Forget(greedy.UID)
 		time.Sleep(MaxReuse + 2*sweepEvery)
 		synctest.Wait()
@@ -98,4 +99,75 @@ func TestACallOfBeforeIsNotKeptInsteadOfWhatWasGivenUp(t *testing.T) {
 			t.Errorf("got %q, which was read before", got[0])
 		}
 	})
+}
+
+// A document that holds nothing is not kept for nothing.
+func TestDocumentsWithoutContentHaveAWeight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t, cluster())
+		p.limits.Kept = 1 << 20
+		b := &backend{fetch: sized}
+		s := storeOf(b, "team", "s", 1)
+		keys := make([]string, p.limits.Kept/perDocument+1)
+		for i := range keys {
+			keys[i] = fmt.Sprintf("0/%d", i)
+		}
+		mustFetch(t, p, request(s, "team", keys...))
+		synctest.Wait()
+		before := b.asked.Load()
+		mustFetch(t, p, request(s, "team", keys[0]))
+		if b.asked.Load() == before {
+			t.Errorf("%d documents are kept, for which %d bytes are counted", len(keys), p.keeping.Load())
+		}
+	})
+}
+
+// What a session keeps whose store is gone goes when its last user does; until then there may be nobody else to give up anything.
+func TestTheSessionOfAStoreThatIsGoneMayKeepTooMuchWhileItIsUsed(t *testing.T) {
+	t.Parallel()
+	for name, beside := range map[string]bool{"alone": false, "beside one that keeps nothing": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := running(t, cluster())
+				p.limits.Kept = 1 << 20
+				b := &backend{fetch: func(ctx context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
+					switch refs[0].Key {
+					case "missing":
+						return []providers.Result{{Err: providers.ErrNotFound}}, nil
+					case "2000/large":
+						time.Sleep(time.Second)
+					case "1/slow":
+						time.Sleep(2 * time.Second)
+					}
+					return sized(ctx, id, refs)
+				}}
+				gone := storeOf(b, "team", "gone", 1)
+				if beside {
+					if _, err := p.Fetch(t.Context(), request(storeOf(b, "team", "other", 1), "team", "missing")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for _, key := range []string{"2000/large", "1/slow"} {
+					go func() {
+						if _, err := p.Fetch(t.Context(), request(gone, "team", key)); err != nil {
+							t.Errorf("%s: %v", key, err)
+						}
+					}()
+				}
+				time.Sleep(500 * time.Millisecond)
+				p.Forget(gone.UID)
+				time.Sleep(time.Second)
+				if kept := p.keeping.Load(); kept < 2000<<10 {
+					t.Errorf("%d bytes are counted while the session keeps more", kept)
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if kept := p.keeping.Load(); kept != 0 {
+					t.Errorf("%d bytes are counted when nothing is kept any more", kept)
+				}
+			})
+		})
+	}
 }
