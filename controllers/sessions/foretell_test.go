@@ -128,3 +128,24 @@ func TestWhatIsForetoldBeforeTheFirstSessionIsReadForTheNamespaceThatWillAsk(t *
 		}
 	})
 }
+
+func TestWhatIsBeingFetchedAheadIsNotAskedForAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBatching(20, time.Second)
+		p := running(t, cluster())
+		s := batchStore(b, "team", "s")
+		mustFetch(t, p, hourly(s, "a"))
+		time.Sleep(time.Hour - 30*time.Second)
+		b.drain()
+		asks := []Request{hourly(s, "own"), hourly(s, "a")}
+		for _, err := range atOnce(t, p, asks...) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if diff := cmp.Diff([][]string{{"own", "a"}}, b.drain()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

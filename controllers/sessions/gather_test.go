@@ -73,6 +73,11 @@ func TestACallWithRoomWaitsForOthersWhileAnotherIsUnderWay(t *testing.T) {
 			pinned.Refs[1].Version = "1"
 			return []Request{request(s, "team", "a"), pinned}
 		}, [][]string{{"a"}, {"b", "pinned"}}, 51 * time.Millisecond},
+		"what is not read together joins nobody who waits": {50 * time.Millisecond, 20, func(s Store) []Request {
+			pinned := request(s, "team", "c", "pinned")
+			pinned.Refs[1].Version = "1"
+			return []Request{request(s, "team", "a"), request(s, "team", "b"), pinned}
+		}, [][]string{{"a"}, {"c", "pinned"}, {"b"}}, 102 * time.Millisecond},
 		"what is asked for twice is asked once": {50 * time.Millisecond, 20, func(s Store) []Request {
 			return []Request{request(s, "team", "a"), request(s, "team", "b", "a"), request(s, "team", "c", "b")}
 		}, [][]string{{"a"}, {"b", "c"}}, 100 * time.Millisecond},

@@ -66,3 +66,42 @@ func TestAnAnswerMayTakeAsLongAsItsStoreSays(t *testing.T) {
 		})
 	}
 }
+
+// TestHowOftenAndHowLongAFetchIsRepeated: as the store says, and for two minutes at most.
+func TestHowOftenAndHowLongAFetchIsRepeated(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		retries         int
+		interval, takes time.Duration
+		up              bool
+		calls           int64
+		took            time.Duration
+	}{
+		"what is read is not asked for again":           {retries: 3, interval: 10 * time.Second, takes: time.Second, up: true, calls: 1, took: time.Second},
+		"as often as the store says":                    {retries: 3, interval: 10 * time.Second, takes: time.Second, calls: 4, took: 34 * time.Second},
+		"each may take as long as one alone":            {retries: 2, interval: 5 * time.Second, takes: 20 * time.Second, calls: 3, took: 70 * time.Second},
+		"none begins that could not end in two minutes": {retries: 100, interval: 10 * time.Second, takes: time.Second, calls: 10, took: 100 * time.Second},
+		"a pause that is too long is not begun":         {retries: 1, interval: time.Hour, takes: time.Second, calls: 1, took: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := &backend{fetch: func(_ context.Context, identity string, refs []providers.Ref) ([]providers.Result, error) {
+					time.Sleep(tc.takes)
+					if tc.up {
+						return answer(identity, refs), nil
+					}
+					return nil, providers.Errorf(providers.ErrUnavailable, "down")
+				}}
+				p := running(t, cluster())
+				s := storeOf(b, "team", "s", 1)
+				s.Retries, s.RetryInterval = tc.retries, tc.interval
+				began := time.Now()
+				_, err := p.Fetch(t.Context(), request(s, "team", "k"))
+				if took := time.Since(began); (err == nil) != tc.up || took != tc.took || b.fetches.Load() != tc.calls {
+					t.Errorf("%d calls in %s, error %v; want %d in %s", b.fetches.Load(), took, err, tc.calls, tc.took)
+				}
+			})
+		})
+	}
+}

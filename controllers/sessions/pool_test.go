@@ -75,8 +75,21 @@ func TestADocumentIsReusedWhileItIsYoungEnoughForTheRequest(t *testing.T) {
 	})
 }
 
-func TestAForcedRequestJoinsNoCallThatWasStartedBefore(t *testing.T) {
+func TestWhoMustNotHaveWhatIsOlderJoinsNoCallThatWasStartedBefore(t *testing.T) {
 	t.Parallel()
+	for name, now := range map[string]func(*Request){
+		"one that is forced":                    func(req *Request) { req.Forced = true },
+		"one who knows that something is newer": func(req *Request) { req.Since = time.Now() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			joinsNoCallOfBefore(t, now)
+		})
+	}
+}
+
+func joinsNoCallOfBefore(t *testing.T, now func(*Request)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var value atomic.Value
 		value.Store("old")
@@ -90,11 +103,12 @@ func TestAForcedRequestJoinsNoCallThatWasStartedBefore(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { mustFetch(t, p, request(s, "team", "a")) })
 		synctest.Wait()
+		time.Sleep(time.Millisecond)
 		value.Store("new")
-		forced := request(s, "team", "a")
-		forced.Forced = true
-		if got := mustFetch(t, p, forced); got[0] != "new/a" {
-			t.Errorf("a forced request got %q, which was read before it", got[0])
+		req := request(s, "team", "a")
+		now(&req)
+		if got := mustFetch(t, p, req); got[0] != "new/a" {
+			t.Errorf("it got %q, which was read before", got[0])
 		}
 		wg.Wait()
 		if got := mustFetch(t, p, request(s, "team", "a")); got[0] != "new/a" {

@@ -245,3 +245,36 @@ func TestASessionThatWasProbedIsNotEndedWhileItIsUsed(t *testing.T) {
 		}
 	})
 }
+
+// Two backends that are down for long are each asked once in about five seconds, and one that comes back says that the other may have.
+func TestTheEndOfOneOutageIsAHintThatAnotherIsOver(t *testing.T) {
+	t.Parallel()
+	for i := range 5 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var is atomic.Bool
+				is.Store(true)
+				b := &backend{}
+				down(b, &is)
+				p := running(t, cluster())
+				l := listen(p)
+				failing(t, p, storeOf(b, "team", "one", 1), "a")
+				time.Sleep(time.Duration(i) * time.Second)
+				failing(t, p, storeOf(b, "team", "other", 1), "a")
+				time.Sleep(2 * time.Minute)
+				is.Store(false)
+				var first time.Time
+				for recovered := 0; recovered < 2; time.Sleep(10 * time.Millisecond) {
+					recovered += len(l.drain())
+					if recovered == 1 && first.IsZero() {
+						first = time.Now()
+					}
+				}
+				if later := time.Since(first); !first.IsZero() && later > minPause+2*hintShare+20*time.Millisecond {
+					t.Errorf("the other was found to be up %s later", later)
+				}
+			})
+		})
+	}
+}

@@ -4,23 +4,30 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// selective is a backend whose requests depend on the property.
-type selective struct{ *backend }
+// selective is a backend whose requests may depend on the property.
+type selective struct {
+	*backend
+	is bool
+}
 
 func (s selective) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
 	session, err := s.backend.Open(ctx, cfg, env)
-	return selectiveSession{session}, err
+	return selectiveSession{session, s.is}, err
 }
 
-type selectiveSession struct{ providers.Session }
+type selectiveSession struct {
+	providers.Session
+	is bool
+}
 
-func (selectiveSession) Selective() bool             { return true }
+func (s selectiveSession) Selective() bool           { return s.is }
 func (s selectiveSession) Unwrap() providers.Session { return s.Session }
 
 func TestAPropertyIsARequestOfItsOwnOnlyWhereTheBackendIsAskedForIt(t *testing.T) {
@@ -34,18 +41,19 @@ func TestAPropertyIsARequestOfItsOwnOnlyWhereTheBackendIsAskedForIt(t *testing.T
 	}
 	refs := []providers.Ref{{Key: "k", Property: "a"}, {Key: "k", Property: "b"}, {Key: "k"}, {Key: "k", Property: "a"}}
 	for name, tc := range map[string]struct {
-		selective bool
-		want      []string
-		asked     int64
+		may, selective bool
+		want           []string
+		asked          int64
 	}{
-		"a backend of documents":  {false, []string{"k#", "k#", "k#", "k#"}, 1},
-		"a backend of properties": {true, []string{"k#a", "k#b", "k#", "k#a"}, 3},
+		"a backend of documents":  {false, false, []string{"k#", "k#", "k#", "k#"}, 1},
+		"a store of documents":    {true, false, []string{"k#", "k#", "k#", "k#"}, 1},
+		"a backend of properties": {true, true, []string{"k#a", "k#b", "k#", "k#a"}, 3},
 	} {
 		b := &backend{fetch: byProperty}
 		p := running(t, cluster())
 		store := storeOf(b, "a", "s", 1)
-		if tc.selective {
-			store.Provider = selective{b}
+		if tc.may {
+			store.Provider = selective{b, tc.selective}
 		}
 		for range 2 {
 			req := request(store, "a")
@@ -96,4 +104,48 @@ func TestASessionThatKnowsItsNamespaceServesNoOther(t *testing.T) {
 	if got := mustFetch(t, p, request(own, "c", "k")); got[0] != "c/k" {
 		t.Errorf("a SecretStore: %v", got)
 	}
+}
+
+// lazy is a backend that asks for the namespace of its session when it is asked for a document.
+type lazy struct{ *backend }
+
+func (l lazy) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
+	session, err := l.backend.Open(ctx, cfg, env)
+	return lazySession{session, env}, err
+}
+
+type lazySession struct {
+	providers.Session
+	env providers.Env
+}
+
+func (s lazySession) Unwrap() providers.Session { return s.Session }
+
+func (s lazySession) Fetch(_ context.Context, refs []providers.Ref) ([]providers.Result, error) {
+	namespace, err := s.env.Namespace()
+	if err != nil {
+		namespace = "its own"
+	}
+	return answer(namespace, refs), nil
+}
+
+func TestASessionThatAsksLateForItsNamespaceServesNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{}
+		p := running(t, cluster())
+		store := storeOf(b, "", "s", 1)
+		store.Provider = lazy{b}
+		for range 2 {
+			for _, ns := range []string{"a", "b"} {
+				if diff := cmp.Diff([]string{ns + "/k"}, mustFetch(t, p, request(store, ns, "k"))); diff != "" {
+					t.Error(diff)
+				}
+			}
+		}
+		synctest.Wait()
+		if opens, closes := b.opens.Load(), b.closes.Load(); opens != 3 || closes != 1 {
+			t.Errorf("%d sessions, %d of them ended, want that of all, which is ended, and one for each namespace", opens, closes)
+		}
+	})
 }

@@ -88,32 +88,51 @@ func (h hideExpiry) Open(ctx context.Context, cfg providers.Config, env provider
 
 func TestASessionThatIsDeniedSomethingIsOpenedAgainWhenItIsNotNew(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := cluster(credentialSecret("team", "cred", "old"))
-		b := &backend{credential: providers.ObjectRef{Name: "cred", Key: "token"}}
-		b.fetch = func(_ context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
-			if id == "old" && b.fetches.Load() > 1 {
-				return nil, providers.Errorf(providers.ErrDenied, "token revoked")
-			}
-			return answer(id, refs), nil
-		}
-		p := running(t, c)
-		s := storeOf(b, "team", "s", 1)
-		mustFetch(t, p, request(s, "team", "a"))
-		if _, err := p.Fetch(t.Context(), request(s, "team", "b")); !errors.Is(err, providers.ErrDenied) {
-			t.Fatalf("a new session that is denied: %v", err)
-		}
-		if err := c.Update(t.Context(), credentialSecret("team", "cred", "new")); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(40 * time.Second)
-		if got := mustFetch(t, p, request(s, "team", "b")); got[0] != "new/b" {
-			t.Errorf("read %q, want it with the new credential", got[0])
-		}
-		if b.opens.Load() != 2 {
-			t.Errorf("%d sessions, want 2", b.opens.Load())
-		}
-	})
+	for name, denies := range map[string]func(id string, refs []providers.Ref) ([]providers.Result, error){
+		"all": func(string, []providers.Ref) ([]providers.Result, error) {
+			return nil, providers.Errorf(providers.ErrDenied, "token revoked")
+		},
+		"one document of several": func(id string, refs []providers.Ref) ([]providers.Result, error) {
+			out := answer(id, refs)
+			out[0] = providers.Result{Err: providers.Errorf(providers.ErrDenied, "token revoked")}
+			return out, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := cluster(credentialSecret("team", "cred", "old"))
+				b := &backend{credential: providers.ObjectRef{Name: "cred", Key: "token"}}
+				b.fetch = func(_ context.Context, id string, refs []providers.Ref) ([]providers.Result, error) {
+					if id == "old" && b.fetches.Load() > 1 {
+						return denies(id, refs)
+					}
+					return answer(id, refs), nil
+				}
+				p := running(t, c)
+				s := storeOf(b, "team", "s", 1)
+				mustFetch(t, p, request(s, "team", "a"))
+				results, err := p.Fetch(t.Context(), request(s, "team", "b", "c"))
+				if err == nil {
+					err = results[0].Err
+				}
+				if !errors.Is(err, providers.ErrDenied) {
+					t.Fatalf("a new session that is denied: %v", err)
+				}
+				if err := c.Update(t.Context(), credentialSecret("team", "cred", "new")); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(40 * time.Second)
+				if got := mustFetch(t, p, request(s, "team", "b", "d")); got[0] != "new/b" {
+					t.Errorf("read %q, want it with the new credential", got[0])
+				}
+				synctest.Wait()
+				if b.opens.Load() != 2 || b.closes.Load() != 1 {
+					t.Errorf("%d sessions, %d of them ended, want 2 and the first", b.opens.Load(), b.closes.Load())
+				}
+			})
+		})
+	}
 }
 
 func TestAReplacedCredentialReplacesTheSession(t *testing.T) {
