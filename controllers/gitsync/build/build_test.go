@@ -351,15 +351,41 @@ func TestBuildsDoNotDisturbEachOther(t *testing.T) {
 	group.Wait()
 }
 
-func TestACancelledBuildSaysSo(t *testing.T) {
+func TestACancelledBuildSaysWhy(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	why := errors.New("another commit has come")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	k := newKeys(t)
 	for name, files := range map[string]map[string]string{
 		"plain": {"a.yaml": configMap}, "kustomize": {"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": configMap},
+		"plain, encrypted": {"a.yaml": k.seal(t, sopsfile.YAML, secret)},
 	} {
-		if _, err := build.Build(ctx, newTree(files), build.Options{}); !errors.Is(err, context.Canceled) {
+		r, err := build.Build(ctx, newTree(files), build.Options{Decryptors: k.options})
+		if r != nil || !errors.Is(err, why) {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+}
+
+// What becomes a value as it is need not be a document, whatever its name says.
+func TestTheFilesOfGeneratorsMayHoldAnything(t *testing.T) {
+	t.Parallel()
+	const templated = "a: {{ .Values.a }}\n"
+	r, err := build.Build(t.Context(), newTree(map[string]string{
+		"kustomization.yaml": "configMapGenerator:\n- {name: files, files: [values.yaml, other=more.json]}\n- {name: envs, envs: [plain.properties, lines.yaml]}\n" +
+			"generatorOptions: {disableNameSuffixHash: true}\n",
+		"values.yaml": templated, "more.json": "{", "plain.properties": "A=1\n", "lines.yaml": "B={{2}}\n",
+	}), build.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]any{}
+	for _, o := range r.Objects {
+		got[o.GetName()] = o.Object["data"]
+	}
+	want := map[string]any{"files": map[string]any{"values.yaml": templated, "other": "{"}, "envs": map[string]any{"A": "1", "B": "{{2}}"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
