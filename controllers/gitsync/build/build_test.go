@@ -242,7 +242,13 @@ func TestPlaintextSecretsAreNamedByFileAndKeyHoweverTheyAreMade(t *testing.T) {
 	}{
 		"a plain file": {map[string]string{"a/plain.yaml": plain}, []build.Finding{{File: "a/plain.yaml", Object: "Secret plain", Keys: []string{"token"}}}},
 		"base64 data":  {map[string]string{"x.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: x, namespace: shop}\ndata: {k1: eA==, k2: '', k3: null}\n"}, []build.Finding{{File: "x.yaml", Object: "Secret shop/x", Keys: []string{"k1"}}}},
-		"no values":    {map[string]string{"x.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {k: ''}\n"}, nil},
+		"a key that cannot be one": {map[string]string{"x.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {'" + canary + " x': v, " + strings.Repeat("k", 254) + ": v}\n"},
+			[]build.Finding{{File: "x.yaml", Object: "Secret x", Keys: []string{"a key that is not valid"}}}},
+		"a value that is no text": {map[string]string{"x.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {k: 5, l: {m: " + canary + "}}\n"},
+			[]build.Finding{{File: "x.yaml", Object: "Secret x", Keys: []string{"k", "l"}}}},
+		"another kind of that name":           {map[string]string{"x.yaml": "apiVersion: example.com/v1\nkind: Secret\nmetadata: {name: x}\nstringData: {k: v}\n"}, nil},
+		"an encrypted value with a backslash": {map[string]string{"x.yaml": k.seal(t, sopsfile.YAML, "apiVersion: v1\nkind: Secret\nmetadata:\n  name: x\nstringData:\n  k: '"+canary+`\nx`+"'\n")}, nil},
+		"no values":                           {map[string]string{"x.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {k: ''}\n"}, nil},
 		"in a list": {map[string]string{"x.yaml": "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: x}\n  stringData: {k: v}\n"},
 			[]build.Finding{{File: "x.yaml", Object: "Secret x", Keys: []string{"k"}}}},
 		"a key that the rule left plain": {map[string]string{"x.yaml": string(sopstest.Encrypt(t, sopstest.File{Format: sopsfile.YAML, Recipients: []string{k.recipient},
@@ -278,6 +284,66 @@ func TestPlaintextSecretsAreNamedByFileAndKeyHoweverTheyAreMade(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhatIsSaidOfPlaintextHasABound(t *testing.T) {
+	t.Parallel()
+	keys := make([]string, 13)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("k%02d", i)
+	}
+	findings := make([]build.Finding, 12)
+	for i := range findings {
+		findings[i] = build.Finding{File: fmt.Sprintf("f%02d.yaml", i), Object: "Secret x", Keys: keys[:10]}
+	}
+	findings[0].Keys = keys
+	text := build.DenyPlaintext(findings).Error()
+	for _, want := range []string{"(f00.yaml: Secret x has k00, ", "k09, 3 more keys; f01.yaml: ", "k08, k09; f02.yaml", "; f09.yaml: ", "k09; and 2 more); encrypt them"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q does not say %q", text, want)
+		}
+	}
+	if strings.Contains(text, "k10") || strings.Contains(text, "f10.yaml") {
+		t.Errorf("it names more: %q", text)
+	}
+	if len(keys) != 13 || keys[10] != "k10" {
+		t.Errorf("the keys were changed: %v", keys)
+	}
+}
+
+func TestAsMuchAsIsAllowedIsBuilt(t *testing.T) {
+	t.Parallel()
+	r, err := build.Build(t.Context(), newTree(map[string]string{"x.yaml": configMap}), build.Options{Limits: build.Limits{Objects: 1, Reads: 1, Bytes: int64(len(configMap))}})
+	if err != nil || len(r.Objects) != 1 {
+		t.Errorf("got %v", err)
+	}
+	_, err = build.Build(t.Context(), newTree(map[string]string{"x.yaml": configMap}), build.Options{Limits: build.Limits{Bytes: int64(len(configMap)) - 1}})
+	if !errors.Is(err, providers.ErrInvalid) {
+		t.Errorf("a byte more: %v", err)
+	}
+}
+
+// counting counts what is decrypted.
+type counting struct {
+	decrypt.Decryptor
+	n *int
+}
+
+func (c counting) Decrypt(ctx context.Context, name string, doc []byte) (*decrypt.Document, error) {
+	*c.n++
+	return c.Decryptor.Decrypt(ctx, name, doc)
+}
+
+func TestAFileIsDecryptedOnceHoweverOftenItIsNamed(t *testing.T) {
+	t.Parallel()
+	k, n := newKeys(t), 0
+	sealed := k.seal(t, sopsfile.Binary, canary)
+	_, err := build.Build(t.Context(), newTree(map[string]string{
+		"kustomization.yaml": "secretGenerator:\n- {name: a, files: [x.key]}\n- {name: b, files: [x.key, y=x.key]}\n", "x.key": sealed,
+	}), build.Options{Decryptors: []decrypt.Decryptor{counting{k.options[0], &n}}})
+	if err != nil || n != 1 {
+		t.Errorf("decrypted %d times: %v", n, err)
 	}
 }
 

@@ -15,7 +15,7 @@ func TestOnlyPathsInTheRepositoryAreLocal(t *testing.T) {
 		{"a", "./b/", "a/b"}, {"a", "b//c", "a/b/c"}, {"a", "..b/x", "a/..b/x"},
 		{"a/b", "../../..", ""}, {".", "..", ""}, {"a", "../../a/x", ""}, {"a", "b/../../../a/x", ""},
 		{"a", "/etc/passwd", ""}, {"a", "", ""}, {"a", "x?ref=main", ""}, {"a", "http:x", ""}, {"a", `..\x`, ""},
-		{"a", "user@host/x", ""}, {"a", "github.com", ""}, {"a", "GITHUB.COM/x/y", ""}, {"a", "x/_git/y", ""}, {"a", "x\ny", ""},
+		{"a", "user@host/x", ""}, {"a", "github.com", ""}, {"a", "GITHUB.COM/x/y", ""}, {"a", "x/_git/y", ""}, {"a", "x\ny", ""}, {"a", "x\x7fy", ""}, {"a", "x\xffy", ""},
 	} {
 		got, problem := localPath(c.dir, c.path)
 		if got != c.want || (problem == "") != (c.want != "") {

@@ -58,6 +58,9 @@ func TestWhatCannotBeBuiltIsRefusedByFile(t *testing.T) {
 		"an object twice":              {files: map[string]string{"apps/x.yaml": configMap, "apps/y.yaml": configMap}, says: "ConfigMap settings stands twice, in apps/x.yaml and in apps/y.yaml"},
 		"YAML that unfolds":            {files: map[string]string{"apps/x.yaml": bomb}, says: "aliases expand to more"},
 		"too many objects":             {files: map[string]string{"apps/x.yaml": configMap, "apps/y.yaml": strings.ReplaceAll(configMap, "settings", "two")}, opts: build.Options{Limits: build.Limits{Objects: 1}}, says: "more than 1 objects"},
+		"too many in a file":           {files: map[string]string{"apps/x.yaml": configMap + "---\n" + strings.ReplaceAll(configMap, "settings", "two")}, opts: build.Options{Limits: build.Limits{Objects: 1}}, says: "apps/x.yaml: document 2, line 6: more than 1 documents"},
+		"a list of something else":     {files: map[string]string{"apps/x.yaml": "apiVersion: v1\nkind: List\nitems: [" + canary + "]\n"}, says: "apps/x.yaml: document 1"},
+		"a value left in a list":       {files: map[string]string{"apps/x.yaml": "apiVersion: x/v1\nkind: X\nmetadata: {name: x}\nspec:\n- {a: 'ENC[AES256_GCM,data:eA==,iv:eA==]'}\n"}, says: "apps/x.yaml is still encrypted with SOPS (spec.a of X x)", kind: build.ErrDecryption},
 		"too many bytes":               {files: map[string]string{"apps/x.yaml": configMap}, opts: build.Options{Limits: build.Limits{Bytes: 10}}, says: "reads more than"},
 		"too many reads":               {files: kustomization("resources: [cm.yaml]\n"), opts: build.Options{Limits: build.Limits{Reads: 1}}, says: "reads more than"},
 		"another's key":                {files: map[string]string{"apps/x.yaml": strangers}, says: "decrypt apps/x.yaml (SOPS): no usable key: this file is encrypted for age " + stranger.recipient, kind: build.ErrDecryption},
@@ -107,6 +110,7 @@ func TestWhatCannotBeBuiltIsRefusedByFile(t *testing.T) {
 		"a helm chart":                       {files: kustomization("helmCharts: [{name: x}]\n"), says: "helmCharts is refused"},
 		"what helm charts share":             {files: kustomization("resources: [cm.yaml]\nhelmGlobals: {chartHome: x}\n"), says: "helmCharts is refused"},
 		"an old helm chart":                  {files: kustomization("helmChartInflationGenerator: [{chartName: x}]\n"), says: "refused"},
+		"a plugin of a list":                 {files: kustomization("transformers:\n- |\n  {apiVersion: builtin, kind: PatchTransformer, metadata: {name: x}, items: [{apiVersion: x/v1, kind: Y}]}\n"), says: "of a kind that is refused"},
 		"a helm plugin":                      {files: kustomization("generators:\n- |\n  {apiVersion: builtin, kind: HelmChartInflationGenerator, metadata: {name: x}, name: y}\n"), says: "of a kind that is refused"},
 		"openapi":                            {files: kustomization("resources: [cm.yaml]\nopenapi: {path: cm.yaml}\n"), says: "openapi is refused"},
 		"crds":                               {files: kustomization("resources: [cm.yaml]\ncrds: [cm.yaml]\n"), says: "crds is refused"},
@@ -122,6 +126,10 @@ func TestWhatCannotBeBuiltIsRefusedByFile(t *testing.T) {
 		"a plugin's that unfolds":            {files: kustomization("resources: [cm.yaml]\ntransformers:\n- |\n  {apiVersion: builtin, kind: PatchJson6902Transformer, metadata: {name: x}, target: {kind: ConfigMap, name: settings}, path: p.yaml}\n", "apps/p.yaml", long), says: "transformers[0].path is YAML whose aliases expand"},
 		"files of a plugin that unfold and are no YAML there": {files: kustomization("generators:\n- |\n  {apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: x}, files: [p.txt], path: ../../p}\n", "apps/p.txt", long), says: "path leads out"},
 		"a copying patch of a plugin":                         {files: kustomization("resources: [cm.yaml]\ntransformers:\n- |\n  {apiVersion: builtin, kind: PatchJson6902Transformer, metadata: {name: x}, target: {kind: ConfigMap, name: settings}, jsonOp: '[{\"op\":\"copy\"}]'}\n"), says: "operation copy"},
+		"a path deep in a plugin":                             {files: kustomization("resources: [cm.yaml]\ntransformers:\n- |\n  {apiVersion: builtin, kind: ReplacementTransformer, metadata: {name: x}, replacements: [{path: ../../../etc/passwd}]}\n"), says: "transformers[0].path leads out"},
+		"a plugin's file outside, with a key":                 {files: kustomization("generators:\n- |\n  {apiVersion: builtin, kind: SecretGenerator, metadata: {name: x}, files: ['k=../../etc/passwd']}\n"), says: "generators[0].files leads out"},
+		"a plugin's patch of another's key":                   {files: kustomization("resources: [cm.yaml]\ntransformers:\n- |\n  {apiVersion: builtin, kind: PatchTransformer, metadata: {name: x}, path: p.yaml}\n", "apps/p.yaml", strangers), says: "decrypt apps/p.yaml (SOPS): no usable key", kind: build.ErrDecryption},
+		"a copying patch among a plugin's files":              {files: kustomization("generators:\n- |\n  {apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: x}, files: [p.json]}\n", "apps/p.json", "[{\"op\":\"copy\"}]"), says: "operation copy, which is refused"},
 		"an unfolding resource":                               {files: kustomization("resources: [b.yaml]\n", "apps/b.yaml", bomb), says: "apps/b.yaml: document 1"},
 		"an unfolding kustomization":                          {files: kustomization(bomb), says: "apps/kustomization.yaml: document 1"},
 		"an anchor in itself":                                 {files: kustomization("resources: [b.yaml]\n", "apps/b.yaml", "apiVersion: v1\nkind: X\nmetadata: {name: a}\na: &a [*a]\n"), says: "apps/b.yaml: document 1"},
@@ -149,6 +157,9 @@ func TestWhatCannotBeBuiltIsRefusedByFile(t *testing.T) {
 			}
 			if c.kind != nil && !errors.Is(err, c.kind) {
 				t.Errorf("%v is not %v", err, c.kind)
+			}
+			if says := strings.Contains(c.says, "no usable key"); says != errors.Is(err, decrypt.ErrNoKey) {
+				t.Errorf("%v lacks a key: %v", err, !says)
 			}
 			if strings.Contains(err.Error(), canary) {
 				t.Errorf("the error quotes: %v", err)
