@@ -1,6 +1,7 @@
 package decrypt_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -48,6 +49,10 @@ func TestAFileThatCannotBeOpenedIsNamedWithItsReason(t *testing.T) {
 		"no key":  {doc, decrypt.ErrNoKey, "decrypt apps/secret.yaml (SOPS): no usable key: this file is encrypted for age " + recipient},
 		"damaged": {[]byte("token: canary-7f3e\nsops: {mac: x}\n"), decrypt.ErrRefused, "decrypt apps/secret.yaml (SOPS): not a well-formed"},
 	}
+	_, err = decrypt.First(t.Context(), []decrypt.Decryptor{without}, "a\nb\x7f\xff c.yaml", doc)
+	if err == nil || !strings.HasPrefix(err.Error(), "decrypt a?b?? c.yaml (SOPS): no usable key") {
+		t.Errorf("a name that cannot be shown: %v", err)
+	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,6 +61,23 @@ func TestAFileThatCannotBeOpenedIsNamedWithItsReason(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestAFileThatNobodyWaitsForIsNotSaidToBeDamaged(t *testing.T) {
+	t.Parallel()
+	secret, recipient := sopstest.Identity(t)
+	doc := sopstest.Encrypt(t, sopstest.File{Format: sopsfile.YAML, Plain: "token: canary-7f3e\n", Recipients: []string{recipient}})
+	d, err := decrypt.SOPS(map[string][]byte{"x.agekey": []byte(secret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("another commit has come")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	document, err := decrypt.First(ctx, []decrypt.Decryptor{d}, "x.yaml", doc)
+	if document != nil || !errors.Is(err, why) || errors.Is(err, decrypt.ErrRefused) || errors.Is(err, decrypt.ErrNoKey) {
+		t.Errorf("got %v, %v", document, err)
 	}
 }
 
