@@ -6,13 +6,18 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/pbkdf2"
+	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"hash"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -185,6 +190,12 @@ func bagsOf(t *testing.T, file []byte) []byte {
 // sealed returns a file of parts with a MAC by the bytes of a password.
 func sealed(t *testing.T, password []byte, parts ...contentInfo) []byte {
 	t.Helper()
+	return sealedWith(t, sha256.New, oidSHA256, password, parts...)
+}
+
+// sealedWith returns the same with a hash of its own.
+func sealedWith(t *testing.T, newHash func() hash.Hash, id string, password []byte, parts ...contentInfo) []byte {
+	t.Helper()
 	content := encode(t, parts)
 	outer := pfx{Version: 3}
 	var err error
@@ -192,8 +203,14 @@ func sealed(t *testing.T, password []byte, parts ...contentInfo) []byte {
 		t.Fatal(err)
 	}
 	outer.MacData.Salt, outer.MacData.Iterations = []byte("other"), 3
-	outer.MacData.Mac.Algorithm.Algorithm = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
-	outer.MacData.Mac.Digest = macOf(sha256.New, content, outer.MacData.Salt, password, outer.MacData.Iterations)
+	for n := range strings.SplitSeq(id, ".") {
+		number, err := strconv.Atoi(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outer.MacData.Mac.Algorithm.Algorithm = append(outer.MacData.Mac.Algorithm.Algorithm, number)
+	}
+	outer.MacData.Mac.Digest = macOf(newHash, content, outer.MacData.Salt, password, outer.MacData.Iterations)
 	return encode(t, outer)
 }
 
@@ -233,6 +250,30 @@ func TestPartsThatTheDecoderDoesNotReadAreNotOpened(t *testing.T) {
 	}
 }
 
+// The MAC of RFC 9579 has its count in the parameters of its algorithm.
+func TestTheCountOfAMACThatIsItsOwnParameterIsBounded(t *testing.T) {
+	t.Parallel()
+	for count, limit := range map[int]bool{most: false, most + 1: true, endless: true} {
+		outer := pfx{Version: 3}
+		var err error
+		if outer.AuthSafe, err = dataPart(encode(t, []contentInfo{})); err != nil {
+			t.Fatal(err)
+		}
+		outer.MacData.Salt, outer.MacData.Iterations = []byte("salt"), 1
+		outer.MacData.Mac.Digest = []byte("none")
+		hmacSHA256 := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 9}}
+		outer.MacData.Mac.Algorithm = algorithm(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 14}, twoAlgorithms{
+			Derivation: algorithm(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}, pbkdf2Params{
+				Salt: asn1.RawValue{Tag: asn1.TagOctetString, Bytes: []byte("salt")}, Iterations: count, KeyLength: 32, PRF: hmacSHA256,
+			}),
+			Use: hmacSHA256,
+		})
+		if _, err := open(t, "changeit", encode(t, outer)); err == nil || errors.Is(err, ErrLimit) != limit {
+			t.Errorf("%d times: got %v", count, err)
+		}
+	}
+}
+
 func TestAnEmptyPasswordMayBeNoBytes(t *testing.T) {
 	t.Parallel()
 	want, err := open(t, "", sample(t, "modern-empty.p12"))
@@ -247,17 +288,19 @@ func TestAnEmptyPasswordMayBeNoBytes(t *testing.T) {
 	if err := unmarshal(a.content, &parts); err != nil {
 		t.Fatal(err)
 	}
-	for _, encoded := range [][]byte{nil, {0, 0}} {
-		file := sealed(t, encoded, parts...)
-		again, err := readArchive(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again.withoutPassword() != (encoded == nil) {
-			t.Errorf("%v is taken for the other", encoded)
-		}
-		if got, err := open(t, "", file); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("as %v: got %v", encoded, err)
+	for id, newHash := range map[string]func() hash.Hash{oidSHA1: sha1.New, oidSHA256: sha256.New, oidSHA512: sha512.New} {
+		for _, encoded := range [][]byte{nil, {0, 0}} {
+			file := sealedWith(t, newHash, id, encoded, parts...)
+			again, err := readArchive(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again.withoutPassword() != (encoded == nil) {
+				t.Errorf("%v with hash %s is taken for the other", encoded, id)
+			}
+			if got, err := open(t, "", file); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("as %v with hash %s: got %v", encoded, id, err)
+			}
 		}
 	}
 }
@@ -266,6 +309,7 @@ func TestAKeyInAFileIsBounded(t *testing.T) {
 	t.Parallel()
 	count := algorithm(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1, 3}, pbeParams{[]byte("salt"), 1})
 	for n, beyond := range map[int]bool{MaxKey: false, MaxKey + 1: true} {
+		small := map[int][]byte{1: encode(t, make([]byte, 1)), 2: encode(t, shroudedKey{count, make([]byte, 1)})}
 		for bag, value := range map[int][]byte{
 			1: encode(t, make([]byte, n-4)), // four bytes say that it is an octet string, and how long
 			2: encode(t, shroudedKey{count, make([]byte, n-8-len(encode(t, count)))}),
@@ -273,7 +317,8 @@ func TestAKeyInAFileIsBounded(t *testing.T) {
 			if len(value) != n {
 				t.Fatalf("bag %d has %d bytes", bag, len(value))
 			}
-			part, err := dataPart(encode(t, []safeBag{{ID: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, bag}, Value: explicit(value)}}))
+			id := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, bag}
+			part, err := dataPart(encode(t, []safeBag{{ID: id, Value: explicit(value)}, {ID: id, Value: explicit(small[bag])}}))
 			if err != nil {
 				t.Fatal(err)
 			}
