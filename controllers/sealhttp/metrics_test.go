@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,17 +56,33 @@ func TestRequestsAreCountedByPathCodeAndMethod(t *testing.T) {
 	}
 }
 
+// In a bubble, so that the requests come at one moment.
 func TestTheLimitOfRequestsIsWhatTheOptionsSay(t *testing.T) {
 	t.Parallel()
-	handler := server(t, keys{keyring.New(generate(t, 0))}, sealhttp.Options{Rate: 1, Burst: 5}).Handler()
-	codes := map[int]int{}
-	for range 5 {
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/verify", http.NoBody))
-		codes[w.Code]++
-	}
-	if codes[http.StatusInternalServerError] != 5 {
-		t.Errorf("of five at once: %v", codes)
+	ring := keyring.New(generate(t, 0))
+	for name, test := range map[string]struct {
+		options  sealhttp.Options
+		answered int
+	}{
+		"as it is when nothing is said": {sealhttp.Options{}, 3},
+		"five more":                     {sealhttp.Options{Rate: 1, Burst: 5}, 6},
+		"none more":                     {sealhttp.Options{Rate: 1, Burst: -1}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				handler, codes := server(t, keys{ring}, test.options).Handler(), map[int]int{}
+				for range 10 {
+					w := httptest.NewRecorder()
+					handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/verify", http.NoBody))
+					codes[w.Code]++
+				}
+				want := map[int]int{http.StatusInternalServerError: test.answered, http.StatusTooManyRequests: 10 - test.answered}
+				if diff := cmp.Diff(want, codes); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
 	}
 }
 

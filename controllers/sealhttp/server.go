@@ -40,7 +40,8 @@ type Keys interface {
 type Options struct {
 	// Address to listen on, a host:port with either part empty as in net.Listen.
 	Address string
-	// Rate is how many requests a second each of verify and rotate answers, Burst how many more at once; zero means DefaultRate.
+	// Rate is how many requests a second each of verify and rotate answers, Burst how many more at once; zero means DefaultRate, and
+	// a Burst below it none.
 	Rate, Burst int
 	// ReadTimeout bounds how long a request takes to arrive, WriteTimeout how long an answer takes to leave; zero means
 	// DefaultTimeout.
@@ -74,6 +75,7 @@ func New(keys Keys, o Options) (*Server, error) {
 	if o.Burst == 0 {
 		o.Burst = DefaultRate
 	}
+	o.Burst = max(o.Burst, 0)
 	if o.ReadTimeout == 0 {
 		o.ReadTimeout = DefaultTimeout
 	}

@@ -80,8 +80,8 @@ func (o *SealedOptions) check() error {
 	switch {
 	case o.Rate <= 0:
 		return errors.New("--rate-limit: use a number over 0")
-	case o.Burst <= 0:
-		return errors.New("--rate-limit-burst: use a number over 0")
+	case o.Burst < 0:
+		return errors.New("--rate-limit-burst: use a number over 0, or 0 for no more than --rate-limit")
 	case o.ReadTimeout <= 0:
 		return errors.New("--read-timeout: use a time over 0")
 	case o.WriteTimeout <= 0:
@@ -100,6 +100,14 @@ func (o *SealedOptions) notes() []string {
 		out = append(out, "--watch-for-secrets=false changes nothing: key Secrets are always watched")
 	}
 	return out
+}
+
+// burst returns what sealhttp takes for the burst.
+func (o *SealedOptions) burst() int {
+	if o.Burst == 0 {
+		return -1
+	}
+	return o.Burst
 }
 
 // maxRetries returns the bound of retries, nil for none.

@@ -167,7 +167,7 @@ func TestAFlagOfTheControllerThatCannotBeMeantIsRefused(t *testing.T) {
 		"--label-selector=a=b=c":            "selects no labels",
 		"--additional-namespaces=a,No_Name": `"No_Name" is no name of a namespace`,
 		"--rate-limit=0":                    "use a number over 0",
-		"--rate-limit-burst=-1":             "use a number over 0",
+		"--rate-limit-burst=-1":             "use a number over 0, or 0 for no more than --rate-limit",
 		"--read-timeout=0":                  "use a time over 0",
 		"--write-timeout=-1s":               "use a time over 0",
 	} {
@@ -178,6 +178,19 @@ func TestAFlagOfTheControllerThatCannotBeMeantIsRefused(t *testing.T) {
 		name, _, _ := strings.Cut(arg, "=")
 		if _, err := New(t.Context(), &rest.Config{}, o); err == nil || !strings.HasPrefix(err.Error(), name) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", arg, err)
+		}
+	}
+}
+
+func TestABurstOfNoneIsNotTheDefaultOne(t *testing.T) {
+	t.Parallel()
+	for arg, want := range map[string]int{"--rate-limit-burst=0": -1, "--rate-limit-burst=3": 3, "--rate-limit=2": 2} {
+		o, err := parse(t, nil, arg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Sealed.check(); err != nil || o.Sealed.burst() != want {
+			t.Errorf("%s: %d, %v", arg, o.Sealed.burst(), err)
 		}
 	}
 }
