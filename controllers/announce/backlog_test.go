@@ -100,3 +100,35 @@ func TestWhatWasDroppedIsToldOnce(t *testing.T) {
 		t.Errorf("it says %q", said)
 	}
 }
+
+// TestOfWarningsAloneTheOldestAreDropped: when there is nothing else that could be.
+func TestOfWarningsAloneTheOldestAreDropped(t *testing.T) {
+	t.Parallel()
+	b := newBacklog()
+	for i := range most + 3 {
+		b.add(event(corev1.EventTypeWarning, fmt.Sprint(i)), time.Now())
+	}
+	first, dropped := b.next()
+	if first == nil || first.Reason != "3" || dropped != 3 {
+		t.Errorf("the first is %v, and %d were dropped; want that after the three oldest", first, dropped)
+	}
+	left := 1
+	for e, _ := b.next(); e != nil; e, _ = b.next() {
+		left++
+	}
+	if left != most {
+		t.Errorf("%d wait, want %d", left, most)
+	}
+}
+
+func TestEventsOfOneMomentHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	a, now, seen := &Announcer{}, time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), map[string]bool{}
+	for range 3 {
+		seen[a.nameAfter("db", now)] = true
+	}
+	seen[a.nameAfter("db", now.Add(-time.Hour))] = true // a clock that is set back
+	if len(seen) != 4 {
+		t.Errorf("four events have the names %v", seen)
+	}
+}
