@@ -85,7 +85,7 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
-	mgr, err := newManager(cfg, o, mapper, handover)
+	mgr, err := newManager(cfg, o, on, mapper, handover)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func (o Options) sealing(ctx context.Context) (*transit.Client, error) {
 	return o.Transit.client()
 }
 
-func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *sealedsecret.Handover) (*apart, error) {
+func newManager(cfg *rest.Config, o Options, on map[string]bool, mapper meta.RESTMapper, handover *sealedsecret.Handover) (*apart, error) {
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -164,6 +164,10 @@ func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *s
 	if o.ClientQPS > 0 {
 		cfg = rest.CopyConfig(cfg)
 		cfg.QPS, cfg.Burst = o.ClientQPS, o.ClientBurst
+	}
+	kinds := map[client.Object]cache.ByObject{}
+	if on[SealedSecret] { // the cache looks up each of these kinds at once, and a cluster may not have what is not served
+		kinds[&ssv1.SealedSecret{}] = sealed
 	}
 	namespaces := map[string]cache.Config{}
 	for _, ns := range o.WatchNamespaces {
@@ -189,7 +193,7 @@ func newManager(cfg *rest.Config, o Options, mapper meta.RESTMapper, handover *s
 		// What we hold of an object is what somebody wrote into it, not who.
 		Cache: cache.Options{
 			DefaultTransform: externalsecret.Cached, DefaultNamespaces: namespaces,
-			ByObject: map[client.Object]cache.ByObject{&ssv1.SealedSecret{}: sealed},
+			ByObject: kinds,
 		},
 		// No informer ever holds the data of a Secret, and none of a ConfigMap; both are read one by one.
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
