@@ -192,6 +192,8 @@ func storeChanged() predicate.Funcs {
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	ctx, end := r.deps.Sessions.Hold(ctx)
+	defer end()
 	engine := flow.Engine{Status: r.deps.Status, Events: r.deps.Events, Observer: r.deps.Observer}
 	es := &esv1.ExternalSecret{}
 	err := r.deps.Client.Get(ctx, req.NamespacedName, es)

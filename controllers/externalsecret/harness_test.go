@@ -86,6 +86,7 @@ type world struct {
 	read atomic.Pointer[func(client.ObjectKey)]
 	// reconciler is that of the controller.
 	reconciler *externalsecret.Reconciler
+	pool       *sessions.Pool
 	// templates outlive the controller, so that a test can count.
 	templates *template.Cache
 }
@@ -235,6 +236,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	pool := sessions.New(sessions.Deps{Providers: w.providers, Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(), Watches: watcher, Limits: w.limits})
+	w.pool = pool
 	recorder, statuses := mgr.GetEventRecorder("external-secrets"), flow.NewStatuses(mgr)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	w.reconciler = externalsecret.New(externalsecret.Deps{

@@ -317,7 +317,7 @@ func (r *Reconciler) readDocuments(ctx context.Context, s *scope) error {
 			s.documents[origin{store: ref, ref: wanted[ref][i]}] = result
 			r.noteSource(s, ref, wanted[ref][i], result)
 		}
-		if err := fits(s.documents); err != nil {
+		if err := fits(ctx, s.documents); err != nil {
 			return failed(err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/internal/large"
 	"github.com/sealbridge/sealbridge/internal/rewrite"
 	"github.com/sealbridge/sealbridge/internal/template"
 	"github.com/sealbridge/sealbridge/providers"
@@ -36,19 +37,24 @@ const (
 	maxTaking = 10 * time.Second
 )
 
-// fits says why documents are too much together; nil when they are not.
-func fits(documents map[origin]providers.Result) error {
-	size := 0
+// fits says why documents are too much together; nil when they are not. It waits for the turn of large ones: to take them apart takes
+// many times their memory.
+func fits(ctx context.Context, documents map[origin]providers.Result) error {
+	size, largest := 0, 0
 	for _, result := range documents {
 		if result.Err == nil {
-			size += result.Document.Size()
+			size, largest = size+result.Document.Size(), max(largest, result.Document.Size())
 		}
 	}
-	if size > maxDocuments {
+	switch {
+	case size > maxDocuments:
 		return providers.Errorf(providers.ErrInvalid,
 			"the documents that it reads have more than %d MiB together; read fewer large documents with one ExternalSecret", maxDocuments>>20)
+	case size > large.Together || largest > large.Answer:
+		return large.Take(ctx)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // taking returns a context that ends after maxTaking, with a cause that says so.

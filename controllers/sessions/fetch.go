@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sealbridge/sealbridge/internal/large"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -346,6 +347,8 @@ func (p *Pool) timeout(e *entry) time.Duration {
 // fly makes one call of the provider, repeated as the store's retry settings say while the backend is unavailable: for
 // everything, or for those documents for which it was.
 func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
+	ctx, end := p.Hold(ctx)
+	defer end()
 	defer p.landed(ctx, e, f)
 	if !e.kept.gather(f) {
 		return
@@ -403,7 +406,7 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight, asked []question) (
 		refs[i] = q.ref
 	}
 	started := time.Now()
-	results, err := inPortions(refs, f.batch, func(portion []providers.Ref) ([]providers.Result, error) { return fetch(ctx, e, portion) })
+	results, err := inPortions(ctx, refs, f.batch, func(portion []providers.Ref) ([]providers.Result, error) { return fetch(ctx, e, portion) })
 	p.fetched(e.store, started, f, len(refs), results, err)
 	if err != nil {
 		return nil, err
@@ -434,6 +437,6 @@ func fetch(ctx context.Context, e *entry, refs []providers.Ref) ([]providers.Res
 }
 
 func unavailable(err error) bool {
-	return !throttles(err) && !errors.Is(err, providers.ErrInvalid) && !errors.Is(err, providers.ErrNotFound) &&
+	return !throttles(err) && !errors.Is(err, large.ErrBusy) && !errors.Is(err, providers.ErrInvalid) && !errors.Is(err, providers.ErrNotFound) &&
 		!errors.Is(err, providers.ErrPropertyNotFound) && !errors.Is(err, providers.ErrDenied)
 }

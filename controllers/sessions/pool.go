@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sealbridge/sealbridge/controllers/watches"
+	"github.com/sealbridge/sealbridge/internal/large"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -81,6 +82,7 @@ type Pool struct {
 	watcher   *watches.Watcher
 	followers *watches.Followers[key]
 	pace      pace
+	turns     *large.Turns
 	// keeping is about how many bytes the documents take that all sessions keep.
 	keeping atomic.Int64
 
@@ -103,6 +105,10 @@ type Pool struct {
 	// hearers want the news.
 	hearers []func(News)
 }
+
+// Hold begins a piece of work that reads from stores, with a context for it, and ends it when end is called: until then no other piece
+// of work has large documents in memory, if this one has asked for some.
+func (p *Pool) Hold(ctx context.Context) (_ context.Context, end func()) { return p.turns.Hold(ctx) }
 
 // Deps are what a Pool needs; Providers, Reader and Tokens are required.
 type Deps struct {
@@ -132,8 +138,8 @@ func New(d Deps) *Pool {
 	}
 	p := &Pool{
 		providers: known, reader: d.Reader, tokens: d.Tokens, limits: d.Limits.withDefaults(), watcher: d.Watches, observer: d.Observer,
-		noAmbient: d.NoAmbient,
-		closed:    make(chan struct{}), drained: make(chan struct{}),
+		noAmbient: d.NoAmbient, turns: large.NewTurns(),
+		closed: make(chan struct{}), drained: make(chan struct{}),
 		entries: map[key]*entry{}, referent: map[identity]bool{}, awaited: map[identity]bool{}, cancels: map[*call]context.CancelFunc{},
 		credentials: map[key]*credentials{}, forecasts: map[key]*forecast{}, down: map[key]*outage{},
 	}

@@ -1,8 +1,10 @@
 package sessions
 
 import (
+	"context"
 	"slices"
 
+	"github.com/sealbridge/sealbridge/internal/large"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -17,10 +19,13 @@ const (
 var errTooMuch = providers.Errorf(providers.ErrInvalid,
 	"not read, because the documents that were asked for before it have more than %d MiB together; read fewer large documents with one ExternalSecret", maxFetched>>20)
 
+// busy is the error of what is not asked for because its turn has not come.
+func busy() error { return providers.Errorf(providers.ErrUnavailable, "not read: %w", large.ErrBusy) }
+
 // inPortions asks for refs a few at a time, so that the answers to all of them together cannot fill the memory: what comes after
 // maxFetched bytes is not asked for, and neither is what comes after a portion for which the backend asks for time. It fails when the
 // backend answers no portion; where it answers some, the results of the others have the error.
-func inPortions(refs []providers.Ref, batch int, fetch func([]providers.Ref) ([]providers.Result, error)) ([]providers.Result, error) {
+func inPortions(ctx context.Context, refs []providers.Ref, batch int, fetch func([]providers.Ref) ([]providers.Result, error)) ([]providers.Result, error) {
 	out := make([]providers.Result, 0, len(refs))
 	size, answered := 0, len(refs) == 0
 	var failure error
@@ -32,6 +37,8 @@ func inPortions(refs []providers.Ref, batch int, fetch func([]providers.Ref) ([]
 			err = errTooMuch
 		case throttles(failure):
 			err = failure
+		case size > large.Together && large.Take(ctx) != nil:
+			err = busy()
 		default:
 			if results, err = fetch(portion); err != nil {
 				failure = err

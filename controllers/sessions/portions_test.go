@@ -49,7 +49,7 @@ func TestWhatIsAskedAtOnceIsReadInPortions(t *testing.T) {
 				refs[i].Key = fmt.Sprint(i)
 			}
 			var portions []int
-			results, err := inPortions(refs, tc.batch, func(portion []providers.Ref) ([]providers.Result, error) {
+			results, err := inPortions(t.Context(), refs, tc.batch, func(portion []providers.Ref) ([]providers.Result, error) {
 				portions = append(portions, len(portion))
 				if err := tc.errs[len(portions)-1]; err != nil {
 					return nil, err

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sealbridge/sealbridge/internal/cloudmetadata"
+	"github.com/sealbridge/sealbridge/internal/large"
 	"github.com/sealbridge/sealbridge/internal/property"
 )
 
@@ -154,7 +156,7 @@ type Answer struct {
 }
 
 // Do sends one request and reads the whole answer, whatever its status, redirects excepted. Its errors are of type
-// *UnreachableError, or match ErrTooLarge.
+// *UnreachableError, or match ErrTooLarge or large.ErrBusy.
 func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	peer := r.Peer
 	if r.URL == nil {
@@ -187,14 +189,29 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if redirects(resp.StatusCode) {
 		return nil, unreachable(peer, "it redirects elsewhere, which is not followed because credentials would go along; name the final address", nil)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
+	body, err := read(ctx, resp.Body)
 	switch {
+	case errors.Is(err, large.ErrBusy):
+		return nil, err
 	case err != nil:
 		return nil, c.explain(ctx, peer, err)
 	case len(body) > MaxAnswer || !c.opaque && property.TooMany(body):
 		return nil, ErrTooLarge
 	}
 	return &Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+}
+
+// read reads an answer, and one byte more than it may have. It waits for its turn before it reads what is large.
+func read(ctx context.Context, from io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, large.Answer+1))
+	if err != nil || len(body) <= large.Answer {
+		return body, err
+	}
+	if err := large.Take(ctx); err != nil {
+		return nil, err
+	}
+	rest, err := io.ReadAll(io.LimitReader(from, int64(MaxAnswer+1-len(body))))
+	return append(body, rest...), err
 }
 
 // withOvertime returns a context that ends some time after another.

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
+	"github.com/sealbridge/sealbridge/internal/large"
 	"github.com/sealbridge/sealbridge/internal/property"
 )
 
@@ -229,5 +230,42 @@ func TestTheTimeToWaitIsBounded(t *testing.T) {
 		if got := a.RetryAfter(); got != want {
 			t.Errorf("%q: %s", value, got)
 		}
+	}
+}
+
+func TestWhatIsLargeIsReadInItsTurn(t *testing.T) {
+	t.Parallel()
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.URL.Query().Get("n"))
+		_, _ = io.WriteString(w, `"`+strings.Repeat("x", n-2)+`"`)
+	})
+	c, turns := client(t, address, nil), large.NewTurns()
+	do := func(ctx context.Context, n int) (int, error) {
+		answer, err := c.Do(ctx, jsonhttp.Request{Method: http.MethodGet, Query: url.Values{"n": {strconv.Itoa(n)}}})
+		if err != nil {
+			return 0, err
+		}
+		return len(answer.Body), nil
+	}
+	first, endFirst := turns.Hold(t.Context())
+	second, endSecond := turns.Hold(t.Context())
+	defer endSecond()
+	if n, err := do(first, large.Answer+1); err != nil || n != large.Answer+1 {
+		t.Errorf("the first: %d bytes, %v", n, err)
+	}
+	if n, err := do(second, large.Answer); err != nil || n != large.Answer {
+		t.Errorf("what is not large, beside it: %d bytes, %v", n, err)
+	}
+	short, cancel := context.WithTimeout(second, time.Second)
+	defer cancel()
+	if _, err := do(short, large.Answer+1); !errors.Is(err, large.ErrBusy) {
+		t.Errorf("what is large, beside it: %v", err)
+	}
+	endFirst()
+	if n, err := do(second, jsonhttp.MaxAnswer); err != nil || n != jsonhttp.MaxAnswer {
+		t.Errorf("the second after the first: %d bytes, %v", n, err)
+	}
+	if _, err := do(second, jsonhttp.MaxAnswer+1); !errors.Is(err, jsonhttp.ErrTooLarge) {
+		t.Errorf("a byte too much: %v", err)
 	}
 }

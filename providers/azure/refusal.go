@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
+	"github.com/sealbridge/sealbridge/internal/large"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -69,6 +70,8 @@ func (r refusals) silence(err error) error {
 	switch {
 	case errors.As(err, &unreachable):
 		return r.errorf(providers.ErrUnavailable, "key vault: %w", unreachable)
+	case errors.Is(err, large.ErrBusy):
+		return r.errorf(providers.ErrUnavailable, "key vault: %w", large.ErrBusy)
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return r.errorf(providers.ErrUnavailable, "key vault: cannot reach %s: it did not answer in time", r.vault)
 	default:
@@ -98,7 +101,7 @@ func known(err error) bool {
 	if errors.As(err, &unreachable) {
 		return true
 	}
-	for _, one := range []error{jsonhttp.ErrTooLarge, errForeign, errGarbled, errOtherAudience, context.Canceled, context.DeadlineExceeded} {
+	for _, one := range []error{jsonhttp.ErrTooLarge, large.ErrBusy, errForeign, errGarbled, errOtherAudience, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, one) {
 			return true
 		}

@@ -129,13 +129,13 @@ func TestEachValueReachesWhatItIsFor(t *testing.T) {
 	spec, selector := d.Spec.Template.Spec, map[string]string{"app.kubernetes.io/name": "secrets-controller", "app.kubernetes.io/instance": release}
 	got := fmt.Sprint(
 		d.Name, *d.Spec.Replicas, d.Labels["team"], spec.ServiceAccountName, spec.ImagePullSecrets, spec.Containers[0].Image, spec.Containers[0].ImagePullPolicy,
-		spec.Containers[0].Env[1:], *spec.SecurityContext.FSGroup, spec.SecurityContext.RunAsUser, *spec.SecurityContext.RunAsNonRoot, spec.Volumes[0].Name,
+		spec.Containers[0].Env[1].Name, spec.Containers[0].Env[1].ValueFrom.ResourceFieldRef.Resource, spec.Containers[0].Env[2:], *spec.SecurityContext.FSGroup, spec.SecurityContext.RunAsUser, *spec.SecurityContext.RunAsNonRoot, spec.Volumes[0].Name,
 		spec.Containers[0].VolumeMounts[0].MountPath, spec.NodeSelector, spec.Tolerations[0].Key, spec.Affinity != nil,
 		cmp.Equal(spec.TopologySpreadConstraints[0].LabelSelector.MatchLabels, selector), cmp.Equal(d.Spec.Selector.MatchLabels, selector), spec.PriorityClassName,
 		d.Spec.Template.Annotations, d.Spec.Template.Labels["azure.workload.identity/use"], spec.Containers[0].Resources.Limits.Memory(), spec.Containers[0].Resources.Requests.Memory(),
 	)
 	const said = "platform-controller3platformsecrets[{registry}]registry.example.com/sealbridge-controller:v1.2.3Always" +
-		"[{HTTPS_PROXY http://proxy:3128 nil}]65532<nil>truevault-token/var/run/secrets/sealbridge.dev/vault" +
+		"GOMEMLIMITlimits.memory[{HTTPS_PROXY http://proxy:3128 nil}]65532<nil>truevault-token/var/run/secrets/sealbridge.dev/vault" +
 		"map[kubernetes.io/os:linux]CriticalAddonsOnlytruetruetruesystem-cluster-criticalmap[cluster-autoscaler.kubernetes.io/safe-to-evict:true]true1Gi64Mi"
 	if strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(said, " ", "") {
 		t.Errorf("the Deployment says:\n%s\nwant:\n%s", got, said)

@@ -38,8 +38,8 @@ func foundations() []Rule {
 		},
 		{
 			From: []string{"providers/$/..."}, Except: []string{"providers", "providers/providertest/...", "providers/builtin", "providers/internal/..."},
-			May: []string{"providers", "providers/$/...", "providers/internal/...", "api/stores", "internal/aliases", "internal/archive", "internal/expression", "internal/jsonhttp", "internal/property", "internal/template"},
-			Why: "a provider may import the contract, the stores' configuration, internal/aliases, internal/archive, internal/expression, internal/jsonhttp, internal/property and internal/template: no other provider, no controller",
+			May: []string{"providers", "providers/$/...", "providers/internal/...", "api/stores", "internal/aliases", "internal/archive", "internal/expression", "internal/jsonhttp", "internal/large", "internal/property", "internal/template"},
+			Why: "a provider may import the contract, the stores' configuration, internal/aliases, internal/archive, internal/expression, internal/jsonhttp, internal/large, internal/property and internal/template: no other provider, no controller",
 		},
 		{
 			From: []string{"providers/..."}, Except: []string{"providers/webhook/...", "providers/builtin"}, Never: []string{"internal/template"},

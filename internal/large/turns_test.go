@@ -1,0 +1,105 @@
+package large_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sealbridge/sealbridge/internal/large"
+)
+
+func TestOneOfManyHasItsTurnAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := large.NewTurns()
+		var now, most, done atomic.Int32
+		var work sync.WaitGroup
+		for range 20 {
+			work.Go(func() {
+				ctx, end := turns.Hold(t.Context())
+				defer end()
+				for range 3 { // each part of the work asks, and some at once
+					var parts sync.WaitGroup
+					for range 2 {
+						parts.Go(func() {
+							if err := large.Take(ctx); err != nil {
+								t.Error(err)
+							}
+						})
+					}
+					parts.Wait()
+				}
+				most.Store(max(most.Load(), now.Add(1)))
+				time.Sleep(100 * time.Millisecond)
+				now.Add(-1)
+				done.Add(1)
+			})
+		}
+		work.Wait()
+		if most.Load() != 1 || done.Load() != 20 {
+			t.Errorf("%d had their turn at once, %d were done", most.Load(), done.Load())
+		}
+	})
+}
+
+func TestATurnThatDoesNotComeIsNotWaitedForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := large.NewTurns()
+		first, endFirst := turns.Hold(t.Context())
+		if err := large.Take(first); err != nil {
+			t.Fatal(err)
+		}
+		second, endSecond := turns.Hold(t.Context())
+		began := time.Now()
+		if err := large.Take(second); !errors.Is(err, large.ErrBusy) || time.Since(began) != 5*time.Second {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		short, cancel := context.WithTimeout(second, time.Second)
+		defer cancel()
+		if err := large.Take(short); !errors.Is(err, large.ErrBusy) {
+			t.Errorf("whose time was over: %v", err)
+		}
+		endFirst()
+		endFirst() // twice is once
+		if err := large.Take(second); err != nil {
+			t.Errorf("after the first has ended: %v", err)
+		}
+		third, endThird := turns.Hold(t.Context())
+		if err := large.Take(third); !errors.Is(err, large.ErrBusy) {
+			t.Errorf("a third beside the second: %v", err)
+		}
+		endSecond()
+		endThird()
+		if err := large.Take(third); !errors.Is(err, large.ErrBusy) {
+			t.Errorf("work that has ended: %v", err)
+		}
+		fourth, endFourth := turns.Hold(t.Context())
+		defer endFourth()
+		if err := large.Take(fourth); err != nil {
+			t.Errorf("a fourth, after all: %v", err)
+		}
+	})
+}
+
+func TestWorkThatIsPartOfOtherWorkHasItsTurn(t *testing.T) {
+	t.Parallel()
+	turns := large.NewTurns()
+	all, end := turns.Hold(t.Context())
+	defer end()
+	part, endPart := turns.Hold(all)
+	if err := large.Take(part); err != nil {
+		t.Fatal(err)
+	}
+	endPart()
+	if err := large.Take(all); err != nil {
+		t.Errorf("the whole after its part: %v", err)
+	}
+	if err := large.Take(t.Context()); err != nil {
+		t.Errorf("who belongs to nobody's work: %v", err)
+	}
+}
