@@ -296,7 +296,7 @@ func (p *Pool) answer(ctx context.Context, e *entry, req Request, questions []qu
 		}
 		r, ok := f.results[q]
 		switch {
-		case (f.err != nil || !ok || r.Err != nil) && slices.Contains(f.ahead, q), f != t.own && !req.direct && errors.Is(r.Err, errTooMuch):
+		case (f.err != nil || !ok || r.Err != nil) && slices.Contains(f.ahead, q), f != t.own && !req.direct && othersTookAll(r.Err, f.err):
 			failed = append(failed, q)
 		case f.err != nil:
 			return nil, nil, f.err
@@ -434,6 +434,12 @@ func fetch(ctx context.Context, e *entry, refs []providers.Ref) ([]providers.Res
 		}
 	}
 	return results, nil
+}
+
+// othersTookAll reports whether one of the errors is that of what was not read because of what was asked for with it.
+func othersTookAll(errs ...error) bool {
+	err := errors.Join(errs...)
+	return errors.Is(err, errTooMuch) || errors.Is(err, large.ErrBusy)
 }
 
 func unavailable(err error) bool {

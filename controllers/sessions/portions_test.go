@@ -94,14 +94,14 @@ func upTo(from, to int) []int {
 	return out
 }
 
-// large is a document of which only the size matters.
-type large int
+// bulk is a document of which only the size matters.
+type bulk int
 
-func (l large) Size() int { return int(l) }
-func (l large) Value(string) (providers.Value, error) {
+func (b bulk) Size() int { return int(b) }
+func (b bulk) Value(string) (providers.Value, error) {
 	return providers.NewValue([]byte("large")), nil
 }
-func (l large) Fields(string) (map[string]providers.Value, error) { return nil, providers.ErrInvalid }
+func (b bulk) Fields(string) (map[string]providers.Value, error) { return nil, providers.ErrInvalid }
 
 // Whoever asks for more than one may read at once gets no more than that, and nobody else gets less: neither one who wants a document
 // that was asked for too late, nor one whose documents were asked for together with these.
@@ -123,7 +123,7 @@ func TestWhoAsksForTooMuchTakesNothingFromOthers(t *testing.T) {
 					out := answer(id, refs)
 					for i := range refs {
 						if refs[i].Key != "other" && refs[i].Key != "first" {
-							out[i].Document = large(maxFetched / maxRequests / tc.batch * 11 / 10)
+							out[i].Document = bulk(maxFetched / maxRequests / tc.batch * 11 / 10)
 						}
 					}
 					return out, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,6 +86,30 @@ func TestATurnThatDoesNotComeSaysNothingAboutTheStore(t *testing.T) {
 			t.Errorf("the store was asked %d times", n)
 		}
 		mustFetch(t, p, request(store, "team", "small"))
+	})
+}
+
+func TestWhoWaitsForAnothersCallAsksHimselfWhenItsTurnDoesNotCome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, store := running(t, cluster()), storeOf(heavy(), "", "s", 1)
+		holder, end := p.Hold(t.Context())
+		if err := large.Take(holder); err != nil {
+			t.Fatal(err)
+		}
+		var first, second error
+		var asking sync.WaitGroup
+		asking.Go(func() { _, first = p.Fetch(t.Context(), request(store, "team", "large")) })
+		asking.Go(func() {
+			time.Sleep(time.Second)
+			_, second = p.Fetch(t.Context(), request(store, "team", "large"))
+		})
+		time.Sleep(6 * time.Second)
+		end()
+		asking.Wait()
+		if !errors.Is(first, large.ErrBusy) || second != nil {
+			t.Errorf("who asked first: %v, who waited for that: %v", first, second)
+		}
 	})
 }
 
