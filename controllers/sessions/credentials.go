@@ -63,7 +63,24 @@ func (p *Pool) Expect(s Store, lent map[watches.Object]watches.Version) {
 		return
 	}
 	for o, v := range lent {
-		p.followers.Add(k, o, v)
+		p.followFor(k, o, v)
+	}
+}
+
+// followFor follows an object for as long as the credentials that it is one of are known. The caller does not hold p.mu, which whoever
+// is told at once takes.
+func (p *Pool) followFor(k key, o watches.Object, v watches.Version) {
+	p.mu.Lock()
+	known := p.credentials[k] != nil
+	p.mu.Unlock()
+	if !known {
+		return
+	}
+	p.followers.Add(k, o, v)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.credentials[k] == nil { // they were forgotten meanwhile, and what they followed before that
+		p.followers.Forget(k)
 	}
 }
 
@@ -77,14 +94,7 @@ func (p *Pool) lendTo(e *entry) {
 		p.credentials[k] = &credentials{store: e.store}
 	}
 	e.env.watcher = p.watcher
-	e.env.follow = func(o watches.Object, v watches.Version) {
-		p.mu.Lock()
-		known := p.credentials[k] != nil
-		p.mu.Unlock()
-		if known {
-			p.followers.Add(k, o, v)
-		}
-	}
+	e.env.follow = func(o watches.Object, v watches.Version) { p.followFor(k, o, v) }
 }
 
 // replaced retires the session that was opened with a credential that is not the current one any more, and tells those
