@@ -30,12 +30,8 @@ type EncryptedData map[string]string
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (d *EncryptedData) UnmarshalJSON(text []byte) error {
-	var fields map[string]any
-	_ = json.Unmarshal(text, &fields) // the text is JSON, and what is no object is none here
-	values := make(EncryptedData, len(fields))
-	for key, value := range fields {
-		values[key], _ = value.(string)
-	}
+	values := map[string]string{}
+	_ = json.Unmarshal(text, &values) // the text is JSON, what is no text is left empty, and what is no object is none here
 	*d = values
 	return nil
 }
