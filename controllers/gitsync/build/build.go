@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -254,11 +256,11 @@ func describe(u *unstructured.Unstructured) string {
 	return show(u.GetKind()) + " " + show(name)
 }
 
-// show makes a name from the repository fit for a message: no control characters, not endless.
+// show makes a name from the repository fit for a message: nothing that is not seen or turns what is around it, not endless.
 func show(name string) string {
 	const most = 200
 	clean := strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == 0xfffd {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return '?'
 		}
 		return r

@@ -312,6 +312,15 @@ func TestWhatIsSaidOfPlaintextHasABound(t *testing.T) {
 	}
 }
 
+// A character that is not seen, or that turns those after it around, would show another name than that of the file.
+func TestANameIsShownByItsVisibleCharacters(t *testing.T) {
+	t.Parallel()
+	tree := newTree(map[string]string{"kustomization.yaml": "resources: [\"a\\u202Eb\\u200Bc\\u00E9\\u4E2D d.yaml\"]"})
+	if _, err := build.Build(t.Context(), tree, build.Options{}); err == nil || !strings.Contains(err.Error(), "names a?b?cé中 d.yaml, which does not exist") {
+		t.Errorf("it says %q", err)
+	}
+}
+
 func TestAsMuchAsIsAllowedIsBuilt(t *testing.T) {
 	t.Parallel()
 	r, err := build.Build(t.Context(), newTree(map[string]string{"x.yaml": configMap}), build.Options{Limits: build.Limits{Objects: 1, Reads: 1, Bytes: int64(len(configMap))}})
