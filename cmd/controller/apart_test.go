@@ -15,18 +15,23 @@ import (
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
-// limited returns a kubeconfig of a new ServiceAccount "limited", and what gives it rights in the namespace.
+// limited returns a kubeconfig of a new ServiceAccount "limited", and what gives it more rights in the namespace than those that all
+// controllers need.
 func (w *world) limited() (kubeconfig string, allow func(group string, resources ...string)) {
 	w.t.Helper()
 	cfg, err := w.cp.ServiceAccountConfig(w.t.Context(), w.ns, "limited")
 	w.must(err)
 	kubeconfig = filepath.Join(w.t.TempDir(), "kubeconfig")
 	w.must(controlplane.WriteKubeconfig(kubeconfig, cfg))
-	return kubeconfig, func(group string, resources ...string) {
+	allow = func(group string, resources ...string) {
 		w.t.Helper()
 		w.must(w.cp.Allow(w.t.Context(), controlplane.ServiceAccount(w.ns, "limited"), w.ns,
 			rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: []string{"*"}}))
 	}
+	allow("", "secrets", "configmaps", "events")
+	allow("events.k8s.io", "events")
+	allow("coordination.k8s.io", "leases")
+	return kubeconfig, allow
 }
 
 // TestAKindThatMayNotBeReadHoldsUpItsOwnControllerOnly: a cluster whose roles are older than the program loses what is new
@@ -41,9 +46,6 @@ func TestAKindThatMayNotBeReadHoldsUpItsOwnControllerOnly(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			kubeconfig, allow := w.limited()
-			allow("", "secrets", "configmaps", "events")
-			allow("events.k8s.io", "events")
-			allow("coordination.k8s.io", "leases")
 			allow(tc.first, "*")
 			before := w.start("--watch-namespaces=" + w.ns) // makes the key, and ends before there is anything to do
 			sealed := w.sealedSecret("ss-000", before.certificate())

@@ -79,9 +79,6 @@ func TestAReplicaIsReadyWhenItMayReadWhatItServes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	kubeconfig, allow := w.limited()
-	allow("", "secrets", "configmaps", "events")
-	allow("events.k8s.io", "events")
-	allow("coordination.k8s.io", "leases")
 	allow("bitnami.com", "*")
 	allow("external-secrets.io", "secretstores", "secretstores/status", "externalsecrets/status", "externalsecrets/finalizers")
 	replicas := []probed{w.probe(kubeconfig), w.probe(kubeconfig)}

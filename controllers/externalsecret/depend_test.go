@@ -190,6 +190,34 @@ func TestAReplacedCABundleArrivesAtOnce(t *testing.T) {
 	w.ready("db")
 }
 
+// storeOfSecrets makes a SecretStore that reads Secrets of a namespace of this cluster as a ServiceAccount with a right on some or all.
+func (w *world) storeOfSecrets(cp *controlplane.ControlPlane, name, namespace string, right rbacv1.PolicyRule) {
+	w.t.Helper()
+	bearer, err := cp.ServiceAccountToken(w.t.Context(), w.ns, "reader")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	right.APIGroups, right.Resources = []string{""}, []string{"secrets"}
+	if err := cp.Allow(w.t.Context(), controlplane.ServiceAccount(w.ns, "reader"), namespace, right); err != nil {
+		w.t.Fatal(err)
+	}
+	w.plainSecret("bearer", map[string]string{"token": bearer})
+	spec := w.storeSpec()
+	spec.Provider = stores.Provider{Kubernetes: &stores.Kubernetes{
+		Server: stores.KubernetesServer{URL: cp.URL(), CABundle: cp.CA()}, RemoteNamespace: namespace,
+		Auth: &stores.KubernetesAuth{Token: &stores.KubernetesTokenAuth{BearerToken: stores.SecretKeySelector{Name: "bearer", Key: "token"}}},
+	}}
+	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}, Spec: spec})
+}
+
+// password makes a Secret with one in a namespace.
+func (w *world) password(namespace, name, password string) *corev1.Secret {
+	w.t.Helper()
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: bytesOf(map[string]string{"password": password})}
+	w.create(s)
+	return s
+}
+
 func TestASourceSecretOfThisClusterArrivesAtOnce(t *testing.T) {
 	t.Parallel()
 	cp := controlplane.New(t)
@@ -197,28 +225,9 @@ func TestASourceSecretOfThisClusterArrivesAtOnce(t *testing.T) {
 	w.providers = append(w.providers, kubernetes.Provider{})
 	w.start()
 	platform := cp.Namespace(t)
-	bearer, err := cp.ServiceAccountToken(t.Context(), w.ns, "reader")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = cp.Allow(t.Context(), controlplane.ServiceAccount(w.ns, "reader"), platform,
-		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"db", "late"}, Verbs: []string{"get"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.plainSecret("bearer", map[string]string{"token": bearer})
-	source := func(name, password string) *corev1.Secret {
-		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: platform, Name: name}, Data: bytesOf(map[string]string{"password": password})}
-		w.create(s)
-		return s
-	}
+	source := func(name, password string) *corev1.Secret { return w.password(platform, name, password) }
 	db, hidden := source("db", "one-"+canary), source("hidden", canary)
-	spec := w.storeSpec()
-	spec.Provider = stores.Provider{Kubernetes: &stores.Kubernetes{
-		Server: stores.KubernetesServer{URL: cp.URL(), CABundle: cp.CA()}, RemoteNamespace: platform,
-		Auth: &stores.KubernetesAuth{Token: &stores.KubernetesTokenAuth{BearerToken: stores.SecretKeySelector{Name: "bearer", Key: "token"}}},
-	}}
-	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}, Spec: spec})
+	w.storeOfSecrets(cp, "store", platform, rbacv1.PolicyRule{ResourceNames: []string{"db", "late"}, Verbs: []string{"get"}})
 	key := func(name string) func(*esv1.ExternalSecret) {
 		return func(es *esv1.ExternalSecret) { es.Spec.Data[0].RemoteRef.Key = name }
 	}
@@ -257,28 +266,9 @@ func TestWhatASearchFoundInThisClusterArrivesAtOnce(t *testing.T) {
 	w.providers = append(w.providers, kubernetes.Provider{})
 	w.start()
 	platform := cp.Namespace(t)
-	bearer, err := cp.ServiceAccountToken(t.Context(), w.ns, "finder")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = cp.Allow(t.Context(), controlplane.ServiceAccount(w.ns, "finder"), platform,
-		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.plainSecret("bearer", map[string]string{"token": bearer})
-	source := func(name, password string) *corev1.Secret {
-		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: platform, Name: name}, Data: bytesOf(map[string]string{"password": password})}
-		w.create(s)
-		return s
-	}
+	source := func(name, password string) *corev1.Secret { return w.password(platform, name, password) }
 	db, web := source("app-db", "one-"+canary), source("app-web", "web-"+canary)
-	spec := w.storeSpec()
-	spec.Provider = stores.Provider{Kubernetes: &stores.Kubernetes{
-		Server: stores.KubernetesServer{URL: cp.URL(), CABundle: cp.CA()}, RemoteNamespace: platform,
-		Auth: &stores.KubernetesAuth{Token: &stores.KubernetesTokenAuth{BearerToken: stores.SecretKeySelector{Name: "bearer", Key: "token"}}},
-	}}
-	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}, Spec: spec})
+	w.storeOfSecrets(cp, "store", platform, rbacv1.PolicyRule{Verbs: []string{"get", "list"}})
 	w.create(w.externalSecret("apps", func(es *esv1.ExternalSecret) {
 		es.Spec.Data, es.Spec.DataFrom = nil, []esv1.DataFrom{{Find: named("^app-")}}
 	}))
@@ -316,22 +306,7 @@ func TestWhatChangedWhileNoControllerRanArrivesAtTheStart(t *testing.T) {
 	cm := w.configMap("shapes", map[string]string{"a": "one {{ .password }}"})
 	shape := w.plainSecret("shape", map[string]string{"b": "one {{ .password }}"})
 	source := w.plainSecret("source", map[string]string{"password": "one-" + canary})
-	bearer, err := cp.ServiceAccountToken(t.Context(), w.ns, "reader")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = cp.Allow(t.Context(), controlplane.ServiceAccount(w.ns, "reader"), w.ns,
-		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"source"}, Verbs: []string{"get"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.plainSecret("bearer", map[string]string{"token": bearer})
-	spec := w.storeSpec()
-	spec.Provider = stores.Provider{Kubernetes: &stores.Kubernetes{
-		Server: stores.KubernetesServer{URL: cp.URL(), CABundle: cp.CA()}, RemoteNamespace: w.ns,
-		Auth: &stores.KubernetesAuth{Token: &stores.KubernetesTokenAuth{BearerToken: stores.SecretKeySelector{Name: "bearer", Key: "token"}}},
-	}}
-	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "here"}, Spec: spec})
+	w.storeOfSecrets(cp, "here", w.ns, rbacv1.PolicyRule{ResourceNames: []string{"source"}, Verbs: []string{"get"}})
 	of := func(store, key string) func(*esv1.ExternalSecret) {
 		return func(es *esv1.ExternalSecret) {
 			es.Spec.SecretStoreRef.Name, es.Spec.Data[0].RemoteRef.Key = store, key
