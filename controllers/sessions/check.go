@@ -32,6 +32,8 @@ func (p *Pool) Check(ctx context.Context, s Store) (Checked, error) {
 
 // check checks a store once, and reports whether its session could be opened.
 func (p *Pool) check(ctx context.Context, s Store) (checked Checked, opened bool, err error) {
+	ctx, end := p.Hold(ctx)
+	defer end()
 	e, err := p.acquire(ctx, s, s.Namespace, true)
 	if err != nil {
 		return Checked{}, false, err

@@ -110,7 +110,7 @@ func TestASessionThatCannotBeOpenedInAnOutageIsAskedNothing(t *testing.T) {
 // checking is a backend whose sessions can be checked.
 type checking struct {
 	*backend
-	check func() error
+	check func(context.Context) error
 }
 
 func (c checking) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
@@ -120,11 +120,11 @@ func (c checking) Open(ctx context.Context, cfg providers.Config, env providers.
 
 type checkedSession struct {
 	providers.Session
-	check func() error
+	check func(context.Context) error
 }
 
-func (s checkedSession) Unwrap() providers.Session   { return s.Session }
-func (s checkedSession) Check(context.Context) error { return s.check() }
+func (s checkedSession) Unwrap() providers.Session       { return s.Session }
+func (s checkedSession) Check(ctx context.Context) error { return s.check(ctx) }
 
 func TestAnOutageEndsWhenALoginIsRefusedAfterThatWhichIsToBeAskedAgain(t *testing.T) {
 	t.Parallel()
@@ -167,7 +167,7 @@ func TestTheEndOfAnOutageIsNewsThoughTheStoreWasFoundDeniedInIt(t *testing.T) {
 		p := running(t, cluster())
 		l := listen(p)
 		s := storeOf(b, "team", "s", 1)
-		s.Provider = checking{b, func() error { return providers.Errorf(providers.ErrDenied, "denied") }}
+		s.Provider = checking{b, func(context.Context) error { return providers.Errorf(providers.ErrDenied, "denied") }}
 		is.Store(true)
 		failing(t, p, s, "a")
 		for range 20 { // while the pool asks, and while it waits

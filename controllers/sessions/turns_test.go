@@ -89,6 +89,30 @@ func TestATurnThatDoesNotComeSaysNothingAboutTheStore(t *testing.T) {
 	})
 }
 
+func TestACheckWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{}
+		p, s := running(t, cluster()), storeOf(b, "team", "s", 1)
+		var asks context.Context
+		s.Provider = checking{b, func(ctx context.Context) error { asks = ctx; return large.Take(ctx) }}
+		holder, end := p.Hold(t.Context())
+		if err := large.Take(holder); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Check(t.Context(), s); !errors.Is(err, large.ErrBusy) {
+			t.Errorf("beside another: %v", err)
+		}
+		end()
+		if _, err := p.Check(t.Context(), s); err != nil {
+			t.Errorf("alone: %v", err)
+		}
+		if err := large.Take(asks); !errors.Is(err, large.ErrBusy) {
+			t.Errorf("the turn is not over with the check: %v", err)
+		}
+	})
+}
+
 func TestWhoWaitsForAnothersCallAsksHimselfWhenItsTurnDoesNotCome(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
