@@ -67,11 +67,11 @@ func TestWhatIsReadHasABound(t *testing.T) {
 	for i := range 4 {
 		documents[origin{ref: providers.Ref{Key: fmt.Sprint(i)}}] = providers.Result{Document: weight(maxDocuments / 4)}
 	}
-	if err := fits(t.Context(), documents); err != nil {
+	if _, err := fits(documents); err != nil {
 		t.Errorf("as much as is allowed: %v", err)
 	}
 	documents[origin{ref: providers.Ref{Key: "more"}}] = providers.Result{Document: weight(1)}
-	if err := fits(t.Context(), documents); !errors.Is(err, providers.ErrInvalid) {
+	if _, err := fits(documents); !errors.Is(err, providers.ErrInvalid) {
 		t.Errorf("a byte more: %v", err)
 	}
 }
@@ -116,34 +116,24 @@ func TestWhatTakesTooLongToBeNamedIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestLargeDocumentsAreTakenApartForOneAfterTheOther(t *testing.T) {
+func TestLargeDocumentsAreTakenApartInTurn(t *testing.T) {
 	t.Parallel()
-	turns := large.NewTurns()
-	other, end := turns.Hold(t.Context())
-	if err := large.Take(other); err != nil {
-		t.Fatal(err)
-	}
 	for name, tt := range map[string]struct {
 		documents int
 		size      weight
-		waits     bool
+		inTurn    bool
 	}{
 		"one that is not large":      {1, large.Answer, false},
 		"one that is":                {1, large.Answer + 1, true},
 		"some that are not together": {16, large.Together / 16, false},
 		"one more of them":           {17, large.Together / 16, true},
 	} {
-		work, endWork := turns.Hold(t.Context())
-		defer endWork()
-		ctx, cancel := context.WithTimeout(work, 50*time.Millisecond)
-		defer cancel()
-		documents := map[origin]providers.Result{}
+		documents := map[origin]providers.Result{{ref: providers.Ref{Key: "missing"}}: {Err: providers.ErrNotFound}}
 		for i := range tt.documents {
 			documents[origin{ref: providers.Ref{Key: fmt.Sprint(i)}}] = providers.Result{Document: tt.size}
 		}
-		if err := fits(ctx, documents); errors.Is(err, large.ErrBusy) != tt.waits || err != nil && !tt.waits {
-			t.Errorf("%s: %v", name, err)
+		if inTurn, err := fits(documents); err != nil || inTurn != tt.inTurn {
+			t.Errorf("%s: %v, %v", name, inTurn, err)
 		}
 	}
-	end()
 }

@@ -89,7 +89,7 @@ func (r *Reconciler) search(ctx context.Context, s *scope) error {
 		})
 		s.documents[e.origin] = providers.Result{Document: doc, Err: err}
 		r.noteFound(s, e.origin.store, doc)
-		if err := fits(ctx, s.documents); err != nil {
+		if err := s.weigh(ctx); err != nil {
 			return failed(err)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/sealbridge/sealbridge/controllers/conditions"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
+	"github.com/sealbridge/sealbridge/internal/large"
 	"github.com/sealbridge/sealbridge/internal/redact"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -317,11 +318,20 @@ func (r *Reconciler) readDocuments(ctx context.Context, s *scope) error {
 			s.documents[origin{store: ref, ref: wanted[ref][i]}] = result
 			r.noteSource(s, ref, wanted[ref][i], result)
 		}
-		if err := fits(ctx, s.documents); err != nil {
+		if err := s.weigh(ctx); err != nil {
 			return failed(err)
 		}
 	}
 	return nil
+}
+
+// weigh fails when what was read so far is too much, or when its turn does not come.
+func (s *scope) weigh(ctx context.Context) error {
+	inTurn, err := fits(s.documents)
+	if err != nil || !inTurn {
+		return err
+	}
+	return large.Take(ctx)
 }
 
 // request asks a store for documents that are asked for again at next.

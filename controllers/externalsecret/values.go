@@ -37,24 +37,20 @@ const (
 	maxTaking = 10 * time.Second
 )
 
-// fits says why documents are too much together; nil when they are not. It waits for the turn of large ones: to take them apart takes
-// many times their memory.
-func fits(ctx context.Context, documents map[origin]providers.Result) error {
+// fits says why documents are too much together; nil when they are not. Those that are large are taken apart in turn, because that
+// takes many times their memory.
+func fits(documents map[origin]providers.Result) (inTurn bool, err error) {
 	size, largest := 0, 0
 	for _, result := range documents {
 		if result.Err == nil {
 			size, largest = size+result.Document.Size(), max(largest, result.Document.Size())
 		}
 	}
-	switch {
-	case size > maxDocuments:
-		return providers.Errorf(providers.ErrInvalid,
+	if size > maxDocuments {
+		return false, providers.Errorf(providers.ErrInvalid,
 			"the documents that it reads have more than %d MiB together; read fewer large documents with one ExternalSecret", maxDocuments>>20)
-	case size > large.Together || largest > large.Answer:
-		return large.Take(ctx)
-	default:
-		return nil
 	}
+	return size > large.Together || largest > large.Answer, nil
 }
 
 // taking returns a context that ends after maxTaking, with a cause that says so.
