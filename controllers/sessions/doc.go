@@ -14,5 +14,5 @@
 // The last line is for backends that answer several documents in one request: what is asked at once goes into one call, and
 // what is expected to be asked soon fills it (docs/design/0025-batching.md).
 //
-// What is read for one call is bounded in bytes (portions.go), and so is what all sessions keep (shelf.go).
+// What is read for one call is bounded in bytes and time (portions.go), and so is what all sessions keep (shelf.go).
 package sessions

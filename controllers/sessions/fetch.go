@@ -247,14 +247,13 @@ func (k *kept) drop() {
 // fetch answers a request from one session.
 func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Result, error) {
 	now := time.Now()
-	deadline := now.Add(p.patience(e))
 	questions := questionsFor(e.session, req)
 	req.MaxAge, req.keep, req.batch = min(req.MaxAge, p.limits.Reuse), p.keep(req.Interval), batchOf(e.session)
-	have, failed, err := p.answer(ctx, e, req, questions, deadline)
+	have, failed, err := p.answer(ctx, e, req, questions, p.patience(e))
 	if err == nil && len(failed) > 0 {
 		req.direct = true
 		var more map[question]providers.Result
-		more, _, err = p.answer(ctx, e, req, failed, deadline)
+		more, _, err = p.answer(ctx, e, req, failed, p.timeout(e))
 		maps.Copy(have, more)
 	}
 	if err != nil {
@@ -274,12 +273,14 @@ func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Re
 	return out, nil
 }
 
-// answer returns the answers to questions, and those that nobody had asked for when they could not be read, or that were not asked
-// because others had asked for too much before them: whoever needs them asks himself, once.
-func (p *Pool) answer(ctx context.Context, e *entry, req Request, questions []question, deadline time.Time) (
+// answer returns the answers to questions, and those that nobody had asked for when they could not be read, or that were not read
+// because others had asked for too much before them: whoever needs them asks himself, once. A call that it makes is over by the
+// patience.
+func (p *Pool) answer(ctx context.Context, e *entry, req Request, questions []question, patience time.Duration) (
 	have map[question]providers.Result, failed []question, err error,
 ) {
-	t, err := e.kept.take(req, questions, time.Now(), deadline)
+	now := time.Now()
+	t, err := e.kept.take(req, questions, now, now.Add(patience))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -439,7 +440,7 @@ func fetch(ctx context.Context, e *entry, refs []providers.Ref) ([]providers.Res
 // othersTookAll reports whether one of the errors is that of what was not read because of what was asked for with it.
 func othersTookAll(errs ...error) bool {
 	err := errors.Join(errs...)
-	return errors.Is(err, errTooMuch) || errors.Is(err, large.ErrBusy)
+	return errors.Is(err, errTooMuch) || errors.Is(err, errLate) || errors.Is(err, large.ErrBusy)
 }
 
 func unavailable(err error) bool {

@@ -99,10 +99,10 @@ func (k *kept) gather(f *flight) bool {
 }
 
 // serves reports whether a call answers a question of a request. One that has not begun asks after everybody who comes now; one
-// that fetches it ahead does not answer who was disappointed by such a call.
+// that fetches it ahead, or asks for much before it, does not answer who was disappointed by such a call.
 func (f *flight) serves(req Request, q question) bool {
 	switch {
-	case f == nil, req.direct && slices.Contains(f.ahead, q):
+	case f == nil, req.direct && !slices.Contains(f.refs[:min(portionOf(f.batch), len(f.refs))], q):
 		return false
 	default:
 		return !f.begun || !req.Forced && !f.asked.Before(req.Since)

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/sealbridge/sealbridge/internal/large"
@@ -19,17 +20,25 @@ const (
 var errTooMuch = providers.Errorf(providers.ErrInvalid,
 	"not read, because the documents that were asked for before it have more than %d MiB together; read fewer large documents with one ExternalSecret", maxFetched>>20)
 
+// errLate is the error of a document that was not asked for any more, or whose request was broken off, in the time that all have.
+var errLate = providers.Errorf(providers.ErrUnavailable,
+	"not read in time, because the documents that were asked for before it took most of it; it is tried again: read fewer documents with one ExternalSecret")
+
 // busy is the error of what is not asked for because its turn has not come.
 func busy() error { return providers.Errorf(providers.ErrUnavailable, "not read: %w", large.ErrBusy) }
 
+// portionOf is how many documents are asked for before what was read is weighed.
+func portionOf(batch int) int { return maxRequests * max(batch, 1) }
+
 // inPortions asks for refs a few at a time, so that the answers to all of them together cannot fill the memory: what comes after
-// maxFetched bytes is not asked for, and neither is what comes after a portion for which the backend asks for time. It fails when the
-// backend answers no portion; where it answers some, the results of the others have the error.
+// maxFetched bytes is not asked for, and neither is what comes after a portion for which the backend asks for time, or after the time
+// of the context. It fails when the backend answers no portion; where it answers some, the results of the others have the error.
 func inPortions(ctx context.Context, refs []providers.Ref, batch int, fetch func([]providers.Ref) ([]providers.Result, error)) ([]providers.Result, error) {
 	out := make([]providers.Result, 0, len(refs))
 	size, answered := 0, len(refs) == 0
 	var failure error
-	for portion := range slices.Chunk(refs, maxRequests*max(batch, 1)) {
+	late := func() bool { return len(out) > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) }
+	for portion := range slices.Chunk(refs, portionOf(batch)) {
 		var results []providers.Result
 		var err error
 		switch {
@@ -37,11 +46,16 @@ func inPortions(ctx context.Context, refs []providers.Ref, batch int, fetch func
 			err = errTooMuch
 		case throttles(failure):
 			err = failure
+		case late():
+			err = errLate
 		case size > large.Together && large.Take(ctx) != nil:
 			err = busy()
 		default:
 			if results, err = fetch(portion); err != nil {
 				failure = err
+				if late() {
+					err = errLate
+				}
 			}
 		}
 		if err != nil {

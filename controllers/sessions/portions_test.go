@@ -154,3 +154,55 @@ func TestWhoAsksForTooMuchTakesNothingFromOthers(t *testing.T) {
 		})
 	}
 }
+
+// Each request is answered in time, and all that one has asked for is not: that is told to nobody else who wants some of it.
+func TestWhoAsksForMuchOfASlowStoreTakesNobodysTime(t *testing.T) {
+	t.Parallel()
+	const much = 3 * maxRequests
+	for name, tc := range map[string]struct {
+		batch, much int
+		asks        string
+		// again is set when much is asked for again, whatever was read, before the others are told.
+		again bool
+	}{
+		"a document that is asked for too late":  {1, much, fmt.Sprintf("k%02d", much-1), false},
+		"a document whose request is broken off": {1, much, fmt.Sprintf("k%02d", maxRequests), false},
+		"while much is asked for again":          {1, much, fmt.Sprintf("k%02d", much-1), true},
+		"a document that is asked for with it":   {20, 20*maxRequests + 10, "other", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBatching(tc.batch, 12*time.Second)
+				p := running(t, cluster())
+				s := batchStore(b, "", "s")
+				var asking sync.WaitGroup
+				ask := func(want error, req Request) {
+					asking.Go(func() {
+						results, err := p.Fetch(t.Context(), req)
+						if err != nil {
+							t.Errorf("who asks for %d: %v", len(req.Refs), err)
+						} else if got := results[len(req.Refs)-1].Err; !errors.Is(got, want) {
+							t.Errorf("who asks for %d is told of the last: %v, want %v", len(req.Refs), got, want)
+						}
+					})
+					synctest.Wait()
+					time.Sleep(time.Millisecond)
+				}
+				ask(nil, request(s, "team", "first"))
+				ask(errLate, request(s, "team", keysFrom(0, tc.much)...))
+				ask(nil, request(s, "team", tc.asks))
+				if tc.again {
+					time.Sleep(19 * time.Second)
+					forced := request(s, "team", keysFrom(0, tc.much)...)
+					forced.Forced = true
+					ask(errLate, forced)
+				}
+				asking.Wait()
+				if !OutOfReach(errLate) || !strings.Contains(errLate.Error(), "read fewer documents with one ExternalSecret") {
+					t.Error(errLate) // which is what the one is told
+				}
+			})
+		})
+	}
+}
