@@ -70,7 +70,7 @@ func New(o Options) *Client {
 	}
 	open := &connections{dialer: newDialer()}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: open.dial, TLSClientConfig: conf, ForceAttemptHTTP2: true,
+		Proxy: http.ProxyFromEnvironment, DialContext: open.dial, TLSClientConfig: conf, ForceAttemptHTTP2: true, DisableCompression: true,
 		TLSHandshakeTimeout: 10 * time.Second, MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 256 << 10,
 	}
 	c := &Client{hint: cmp.Or(o.RootsHint, "set caBundle or caProvider"), header: o.Header.Clone(), opaque: o.Opaque, open: open, http: http.Client{
@@ -171,6 +171,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if err != nil {
 		return nil, unreachable(peer, "the request could not be built", nil)
 	}
+	packs := acceptPacked(req.Header)
 	if c.turn != nil {
 		select {
 		case c.turn <- struct{}{}:
@@ -189,10 +190,13 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if redirects(resp.StatusCode) {
 		return nil, unreachable(peer, "it redirects elsewhere, which is not followed because credentials would go along; name the final address", nil)
 	}
-	body, err := read(ctx, resp.Body)
+	body, err := read(ctx, resp, packs)
+	var packed *http.MaxBytesError
 	switch {
 	case errors.Is(err, large.ErrBusy):
 		return nil, err
+	case errors.As(err, &packed):
+		return nil, ErrTooLarge
 	case err != nil:
 		return nil, c.explain(ctx, peer, err)
 	case len(body) > MaxAnswer || !c.opaque && property.TooMany(body):
@@ -202,7 +206,14 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 }
 
 // read reads an answer, and one byte more than it may have. It waits for its turn before it reads what is large.
-func read(ctx context.Context, from io.Reader) ([]byte, error) {
+func read(ctx context.Context, resp *http.Response, packs bool) ([]byte, error) {
+	from := io.Reader(resp.Body)
+	if packs {
+		var err error
+		if from, err = unpacked(resp); err != nil {
+			return nil, err
+		}
+	}
 	body, err := io.ReadAll(io.LimitReader(from, large.Answer+1))
 	if err != nil || len(body) <= large.Answer {
 		return body, err

@@ -112,22 +112,85 @@ func TestALargeAnswerIsNotReadWhole(t *testing.T) {
 			for r.Context().Err() == nil {
 				_, _ = w.Write(make([]byte, 64<<10))
 			}
+		case "/nothing":
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(bomb.Bytes()[:10]) // what a gzip file begins with
+			for r.Context().Err() == nil {
+				_, _ = w.Write(bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, 10<<10)) // empty blocks
+			}
 		case "/bomb":
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = w.Write(bomb.Bytes())
+		case "/stored":
+			w.Header().Set("Content-Encoding", "gzip")
+			stored, _ := gzip.NewWriterLevel(w, gzip.NoCompression)
+			_, _ = stored.Write(make([]byte, jsonhttp.MaxAnswer))
+			_ = stored.Close()
 		default:
 			_, _ = w.Write(make([]byte, jsonhttp.MaxAnswer))
 		}
 	})
 	c := client(t, address, nil)
-	for _, path := range []string{"endless", "bomb"} {
-		if _, err := c.Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: path}); !errors.Is(err, jsonhttp.ErrTooLarge) {
+	for _, path := range []string{"endless", "bomb", "nothing"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if _, err := c.Do(ctx, jsonhttp.Request{Method: http.MethodGet, Path: path}); !errors.Is(err, jsonhttp.ErrTooLarge) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	answer, err := c.Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: "just"})
-	if err != nil || len(answer.Body) != jsonhttp.MaxAnswer {
-		t.Errorf("just as much as allowed: %v", err)
+	for _, path := range []string{"just", "stored"} {
+		answer, err := c.Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: path})
+		if err != nil || len(answer.Body) != jsonhttp.MaxAnswer {
+			t.Errorf("%s as much as allowed: %v", path, err)
+		}
+	}
+}
+
+func TestAnAnswerThatIsPackedIsUnpackedUnlessWhoAsksSaysWhatHeTakes(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(zip, `{"a":1}`)
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "GZIP")
+		w.Header().Set("X-Accepts", r.Header.Get("Accept-Encoding"))
+		switch r.URL.Path {
+		case "/packed":
+			_, _ = w.Write(packed.Bytes())
+		case "/broken":
+			_, _ = w.Write(packed.Bytes()[:packed.Len()-1])
+		case "/other":
+			_, _ = io.WriteString(w, `{"a":1}`)
+		}
+	})
+	takes := func(what ...string) http.Header { return http.Header{"Accept-Encoding": what} }
+	for name, tc := range map[string]struct {
+		path          string
+		header        http.Header
+		accepts, body string
+		err           string
+	}{
+		"packed":                        {path: "packed", accepts: "gzip", body: `{"a":1}`},
+		"empty":                         {path: "empty", accepts: "gzip"},
+		"broken off":                    {path: "broken", accepts: "gzip", err: "the connection broke"},
+		"not packed, though it says so": {path: "other", accepts: "gzip", err: "the connection broke"},
+		"who asks takes it as it is":    {path: "packed", header: takes("gzip"), accepts: "gzip", body: packed.String()},
+		"who asks takes no other":       {path: "other", header: takes("identity"), accepts: "identity", body: `{"a":1}`},
+	} {
+		answer, err := client(t, address, nil).Do(t.Context(), jsonhttp.Request{Method: http.MethodGet, Path: tc.path, Header: tc.header})
+		switch {
+		case tc.err != "":
+			if err == nil || !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case err != nil || string(answer.Body) != tc.body || answer.Header.Get("X-Accepts") != tc.accepts:
+			t.Errorf("%s: %v, %+v", name, err, answer)
+		case (answer.Header.Get("Content-Encoding") == "") != (tc.header == nil):
+			t.Errorf("%s: its content is said to be %q", name, answer.Header.Get("Content-Encoding"))
+		}
 	}
 }
 
