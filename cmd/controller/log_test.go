@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,8 +19,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	sbv1 "github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/test/harness/capture"
+	"github.com/sealbridge/sealbridge/test/harness/gitserver"
 )
 
 // overlong returns the address of a server whose answers go on after the length that they say.
@@ -107,5 +112,38 @@ func TestAWarningOfTheAPIServerIsNotLogged(t *testing.T) {
 	w.must(err)
 	if strings.Contains(string(log), "it holds") {
 		t.Error("the log shows what a policy says of a Secret")
+	}
+}
+
+// kustomize says on the standard error that a field is deprecated, which broke the lines of the log.
+func TestNothingButTheLogIsWrittenWhileAKustomizationWithOldFieldsIsApplied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := gitserver.NewWith(t, gitserver.Options{})
+	repo, err := server.Create(t.Context(), "team/app")
+	w.must(err)
+	_, err = repo.Commit(t.Context(), gitserver.Change{Files: map[string]string{
+		"kustomization.yaml": "bases: [base]\ncommonLabels: {a: b}\n", "base/kustomization.yaml": "resources: [x.yaml]\n",
+		"base/x.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {k: v}}\n",
+	}})
+	w.must(err)
+	w.must(w.client.Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "ca"}, Data: map[string][]byte{"ca.crt": server.CA()},
+	}))
+	r := w.start("--controllers=*", "--watch-namespaces="+w.ns)
+	s := &sbv1.GitSync{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "app"}}
+	s.Spec = sbv1.GitSyncSpec{URL: repo.HTTPS(), SecretRef: &sbv1.LocalRef{Name: "ca"}, Interval: metav1.Duration{Duration: time.Hour}}
+	w.must(w.client.Create(t.Context(), s))
+	w.eventually("the ConfigMap is there with its label", func() bool {
+		var found corev1.ConfigMap
+		err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "x"}, &found)
+		return err == nil && found.Labels["a"] == "b"
+	})
+	log, err := os.ReadFile(r.Log())
+	w.must(err)
+	for line := range bytes.Lines(log) {
+		if !json.Valid(line) {
+			t.Errorf("it says %q", line)
+		}
 	}
 }

@@ -29,13 +29,15 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
+	stderr := os.Stderr
+	os.Stderr = nil           // kustomize writes there, past the log, which fields it deprecates: at each build, and nobody knows of which repository
 	azurelog.SetListener(nil) // AZURE_SDK_GO_LOGGING would have Azure's library print what it is answered
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go releaseUnused(ctx)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Stdout, stderr)
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "sealbridge-controller:", err)
+		fmt.Fprintln(stderr, "sealbridge-controller:", err)
 		os.Exit(1)
 	}
 }

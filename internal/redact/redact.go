@@ -64,7 +64,7 @@ func statusText(s metav1.Status) string {
 	}
 	var fields []string
 	for _, c := range s.Details.Causes {
-		if f := Field(c.Field); f != "" {
+		if f := Field(known(s.Details, c.Field)); f != "" {
 			fields = append(fields, f)
 		}
 	}
@@ -90,6 +90,25 @@ func reasonOf(s metav1.Status) string {
 		return fmt.Sprintf("HTTP %d", s.Code)
 	}
 }
+
+// known returns a path as far as it is made of the fields of the kind. Keys of maps stand in it as well, in brackets or, where the schema
+// of a custom resource is what is violated, like fields, and a text that was decrypted can have given them. Those of a Secret may be
+// shown, and deeper than two names no custom resource is shown.
+func known(of *metav1.StatusDetails, path string) string {
+	switch {
+	case of.Group == "" && of.Kind == "Secret":
+		return path
+	case strings.Contains(of.Group, "."):
+		return twoNames.FindString(path)
+	default:
+		return indexed.FindString(path)
+	}
+}
+
+var (
+	indexed  = regexp.MustCompile(`^[^\[]*(?:\[[0-9]+\][^\[]*)*`)
+	twoNames = regexp.MustCompile(`^[^.\[]*(?:\.[^.\[]*)?(?:\[[0-9]+\])?`)
+)
 
 var plainField = regexp.MustCompile(`^[A-Za-z0-9_./\-\[\]]{1,128}$`)
 

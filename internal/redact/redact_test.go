@@ -92,6 +92,15 @@ func TestAPIErrorsKeepTheReasonAndTheFieldsAndNothingElse(t *testing.T) {
 		"a map key that is not a plain name is left out": {
 			apierrors.NewInvalid(kind, "db", field.ErrorList{field.Invalid(field.NewPath("data").Key("a "+canary), 1, "bad")}),
 			"the API server answered Invalid"},
+		"a map key of another kind is left out, and an index is not": {
+			apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "db", field.ErrorList{
+				field.Invalid(field.NewPath("spec", "containers").Index(0).Child("resources", "limits").Key(canary).Child(canary), 1, "bad"),
+			}), "the API server answered Invalid for spec.containers[0].resources.limits"},
+		"two names are shown of a custom resource, whose map keys look like fields": {
+			apierrors.NewInvalid(schema.GroupKind{Group: "x.example", Kind: "Secret"}, "db", field.ErrorList{
+				field.Invalid(field.NewPath("spec", "labels").Child(canary), 1, "bad"), field.Invalid(field.NewPath("spec", "data").Index(12).Child("key"), 1, "bad"),
+				field.Invalid(field.NewPath("spec").Key(canary), 1, "bad"), field.Invalid(field.NewPath("spec", "a").Key(canary).Index(1), 1, "bad"),
+			}), "the API server answered Invalid for spec, spec.a, spec.data[12], spec.labels"},
 		"a decoding error is not quoted": {apierrors.NewBadRequest("json: cannot unmarshal " + canary), "the API server answered BadRequest"},
 		"a wrapped answer is found":      {fmt.Errorf("apply: %w", apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "db", errors.New(canary))), "the API server answered Forbidden"},
 		"a kind that is not served": {&meta.NoKindMatchError{GroupKind: schema.GroupKind{Kind: "ConfgMap"}, SearchedVersions: []string{"v1"}},
