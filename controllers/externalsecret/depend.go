@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,7 +61,9 @@ func (r *Reconciler) expectedInputs(s *scope) map[watches.Object]watches.Version
 		namespace, ok := r.readsThisCluster(s.stores[e.origin.store])
 		switch {
 		case ok && e.find != nil:
-			s.expectFound(inputs, namespace, e.origin.store)
+			if query, err := queryOf(e.find); err == nil {
+				inputs[watches.Search(namespace, query.Tags, query.Name)] = s.foundVersion(e.origin.store, query)
+			}
 		case ok:
 			inputs[watches.Object{Kind: watches.Secret, Namespace: namespace, Name: e.origin.ref.Key}] = s.sourceVersion(e.origin)
 		}
@@ -69,21 +71,20 @@ func (r *Reconciler) expectedInputs(s *scope) map[watches.Object]watches.Version
 	return inputs
 }
 
-// maxFollowed is how many Secrets of this cluster a search may have found that are followed: more of them would leave no watches for
-// others.
-const maxFollowed = 20
-
-// expectFound adds what was read of a store last, as far as the status says: which of it a search found, it does not say.
-func (s *scope) expectFound(inputs map[watches.Object]watches.Version, namespace string, store esv1.StoreRef) {
-	found := map[watches.Object]watches.Version{}
+// foundVersion returns the version of what a search found last, as far as the status says: it names what was read of a store, not what
+// found it, and no more than the first of much. What a store has that an expression matches, a search of it has found.
+func (s *scope) foundVersion(store esv1.StoreRef, query providers.Query) watches.Version {
+	alone := !slices.ContainsFunc(entriesOf(&s.es.Spec), func(e entry) bool { return e.origin.store == store && e.origin.find != sessions.Canonical(query) })
+	if s.es.Status.MoreSources > 0 || len(query.Tags) > 0 && !alone {
+		return ""
+	}
+	found := map[string]string{}
 	for _, source := range s.es.Status.Sources {
-		if source.StoreRef == store {
-			found[watches.Object{Kind: watches.Secret, Namespace: namespace, Name: source.Key}] = watches.Version(source.Version)
+		if source.StoreRef == store && query.Matches(source.Key) {
+			found[source.Key] = source.Version
 		}
 	}
-	if len(found) <= maxFollowed {
-		maps.Copy(inputs, found)
-	}
+	return watches.SearchVersion(found)
 }
 
 // templateVersion returns the version in which a template was read last, as far as the status says.
@@ -156,16 +157,18 @@ func (r *Reconciler) noteSource(s *scope, store esv1.StoreRef, ref providers.Ref
 	}
 }
 
-// noteFound records what a search of a store that reads this cluster found. What else there may be to find is not known.
-func (r *Reconciler) noteFound(s *scope, store esv1.StoreRef, doc providers.Document) {
+// noteFound records what a search of a store that reads this cluster found.
+func (r *Reconciler) noteFound(s *scope, store esv1.StoreRef, query providers.Query, doc providers.Document) {
 	namespace, ok := r.readsThisCluster(s.stores[store])
-	found, some := doc.(sessions.Found)
-	if !ok || !some || len(found.Matches()) > maxFollowed {
+	list, some := doc.(sessions.Found)
+	if !ok || !some {
 		return
 	}
-	for _, m := range found.Matches() {
-		s.note(watches.Object{Kind: watches.Secret, Namespace: namespace, Name: m.Key}, watches.Version(m.Version))
+	found := map[string]string{}
+	for _, m := range list.Matches() {
+		found[m.Key] = m.Version
 	}
+	s.note(watches.Search(namespace, query.Tags, query.Name), watches.SearchVersion(found))
 }
 
 // readsThisCluster returns the namespace of this cluster whose Secrets a store reads; false for any other store, and for one
@@ -185,28 +188,29 @@ func (r *Reconciler) readsThisCluster(store client.Object) (namespace string, ok
 	return k.RemoteNamespace, true
 }
 
-// sameServer reports whether an address is that of the API server at ours, by its name inside of every cluster or by host
-// and port. Any other name of it is taken for another server.
+// sameServer reports whether an address is that of the API server at ours, by its name inside of every cluster or by host,
+// port and path, because a proxy has several clusters below one host. Any other name of it is taken for another server.
 func sameServer(address, ours string) bool {
-	host := hostOf(address)
+	host, path := placeOf(address)
 	name, _, _ := net.SplitHostPort(host)
 	switch {
-	case address == "" || name == "kubernetes" || name == "kubernetes.default" || name == "kubernetes.default.svc" ||
-		strings.HasPrefix(name, "kubernetes.default.svc."):
+	case address == "" || path == "" && (name == "kubernetes" || name == "kubernetes.default" || name == "kubernetes.default.svc" ||
+		strings.HasPrefix(name, "kubernetes.default.svc.")):
 		return true
 	default:
-		return host != "" && host == hostOf(ours)
+		ourHost, ourPath := placeOf(ours)
+		return host != "" && host == ourHost && path == ourPath
 	}
 }
 
-// hostOf returns host:port of an address, https and its port when they are not said; empty for what is none.
-func hostOf(address string) string {
+// placeOf returns host:port of an address, https and its port when they are not said, and the path; an empty host for what is none.
+func placeOf(address string) (host, path string) {
 	if !strings.Contains(address, "://") {
 		address = "https://" + address
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
-		return ""
+		return "", ""
 	}
 	port := u.Port()
 	switch {
@@ -215,7 +219,7 @@ func hostOf(address string) string {
 	case port == "":
 		port = "443"
 	}
-	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port), strings.Trim(u.Path, "/")
 }
 
 // replaced is a source of the objects that use a store a credential of which was replaced.

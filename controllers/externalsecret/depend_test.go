@@ -8,6 +8,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/builtin"
 	"github.com/sealbridge/sealbridge/providers/kubernetes"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
@@ -288,6 +290,96 @@ func TestWhatASearchFoundInThisClusterArrivesAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.holds("apps", map[string]string{"app-db": doc("three")})
+}
+
+// counted counts the searches of a provider's sessions.
+type counted struct {
+	providers.Provider
+	searches *atomic.Int64
+}
+
+func (c counted) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
+	s, err := c.Provider.Open(ctx, cfg, env)
+	if err != nil {
+		return nil, err
+	}
+	return countedSession{s, c.searches}, nil
+}
+
+type countedSession struct {
+	providers.Session
+	searches *atomic.Int64
+}
+
+func (s countedSession) Unwrap() providers.Session { return s.Session }
+
+func (s countedSession) Find(ctx context.Context, q providers.Query) ([]providers.Found, error) {
+	s.searches.Add(1)
+	return s.Session.(providers.Finder).Find(ctx, q)
+}
+
+// TestWhatASearchWouldFindInThisClusterArrivesAtOnce: nobody has read it, and there is more of it than is watched one by one.
+func TestWhatASearchWouldFindInThisClusterArrivesAtOnce(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	w := prepare(t)
+	searches := &atomic.Int64{}
+	w.providers = append(w.providers, counted{kubernetes.Provider{}, searches})
+	w.start()
+	platform := cp.Namespace(t)
+	w.storeOfSecrets(cp, "store", platform, rbacv1.PolicyRule{Verbs: []string{"get", "list"}})
+	search := func(name string, find *esv1.Find) {
+		w.create(w.externalSecret(name, func(es *esv1.ExternalSecret) {
+			es.Spec.Data, es.Spec.DataFrom = nil, []esv1.DataFrom{{Find: find}}
+		}))
+	}
+	doc := `{"password":"` + canary + `"}`
+	apps := map[string]string{}
+	add := func(name string) *corev1.Secret {
+		apps[name] = doc
+		return w.password(platform, name, canary)
+	}
+	for i := range 24 {
+		add(fmt.Sprint("app-", i))
+	}
+	search("apps", named("^app-"))
+	search("labelled", &esv1.Find{Tags: map[string]string{"team": "a"}})
+	search("none-yet", named("^late-"))
+	w.holds("apps", apps)
+	w.ready("apps")
+	w.ready("labelled")
+	w.ready("none-yet")
+
+	gone := add("app-new")
+	w.holds("apps", apps)
+	w.password(platform, "late-1", canary)
+	w.holds("none-yet", map[string]string{"late-1": doc})
+	change(w, gone, func(s *corev1.Secret) { s.Labels = map[string]string{"team": "a"} })
+	w.holds("labelled", map[string]string{"app-new": doc})
+	for _, name := range []string{"apps", "labelled", "none-yet"} {
+		w.ready(name)
+	}
+
+	other := w.password(platform, "other", "0")
+	time.Sleep(time.Second)
+	asked := searches.Load()
+	for i := range 100 {
+		change(w, other, func(s *corev1.Secret) { s.Data["password"] = fmt.Append(nil, i) })
+	}
+	time.Sleep(time.Second)
+	if now := searches.Load(); now != asked {
+		t.Errorf("a Secret that nobody searches for changed, and there were %d searches", now-asked)
+	}
+
+	w.stop()
+	if err := w.c.Delete(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	delete(apps, "app-new")
+	add("app-meanwhile")
+	w.start()
+	w.holds("apps", apps)
+	w.ready("apps")
 }
 
 // TestWhatChangedWhileNoControllerRanArrivesAtTheStart changes, one by one, everything in the cluster that targets are made

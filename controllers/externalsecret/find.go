@@ -88,7 +88,7 @@ func (r *Reconciler) search(ctx context.Context, s *scope) error {
 			MaxAge: sessions.MaxAge(interval), Interval: interval, Since: s.since, Forced: s.plan.forced,
 		})
 		s.documents[e.origin] = providers.Result{Document: doc, Err: err}
-		r.noteFound(s, e.origin.store, doc)
+		r.noteFound(s, e.origin.store, query, doc)
 		if err := s.weigh(ctx); err != nil {
 			return failed(err)
 		}

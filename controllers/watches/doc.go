@@ -7,5 +7,7 @@
 //	Followers[ExternalSecret] ─┐                    ┌─ list and watch, metadata.name=a ─► version of a
 //	Followers[session]        ─┴─► Watcher ─────────┴─ list and watch, metadata.name=b ─► version of b
 //
+// What a search finds is followed as one object: see Search.
+//
 // docs/design/0007-dependencies.md says why objects are watched one by one.
 package watches

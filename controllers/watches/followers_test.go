@@ -15,10 +15,9 @@ import (
 // by hand. Its loops are counted.
 func unwatched(limit int) (f *Followers[string], told map[string]int, watched map[Object]bool) {
 	told, watched = map[string]int{}, map[Object]bool{}
-	w := &Watcher{limit: limit, objects: map[Object]*object{}}
+	w := &Watcher{limit: limit, pause: searchPause, objects: map[Object]*object{}}
 	w.begin = func(o Object, ob *object) {
 		watched[o] = true
-		w.running++
 		ob.stop = func() { delete(watched, o) }
 	}
 	return NewFollowers(w, func(id string) { told[id]++ }), told, watched

@@ -2,6 +2,7 @@ package watches
 
 import (
 	"context"
+	"regexp"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -9,15 +10,29 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// watch lists and watches one object by its name, which roles with resourceNames allow too, until the context ends. The
-// reflector repeats what fails, with backoff.
+// source is where a loop lists and watches.
+type source struct {
+	list  func(context.Context, metav1.ListOptions) (*metav1.PartialObjectMetadataList, error)
+	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
+}
+
+// watch lists and watches an object until the context ends. The reflector repeats what fails, with backoff.
 func (w *Watcher) watch(ctx context.Context, o Object) {
 	resource := w.client.Resource(o.resource()).Namespace(o.Namespace)
-	named := fields.OneTermEqualSelector(metav1.ObjectNameField, o.Name).String()
+	from, to := named(resource, o.Name), cache.ReflectorStore(sink{w, o})
+	if o.searched() {
+		name, err := regexp.Compile(o.Match)
+		if err != nil { // it was compiled before
+			return
+		}
+		s := &searchSink{w: w, o: o, name: name, found: map[string]string{}}
+		from, to = s.source(resource), s
+	}
 	logger, said := log.FromContext(ctx).WithName("watches"), false
 	check := func(err error) {
 		if !apierrors.IsForbidden(err) {
@@ -33,18 +48,31 @@ func (w *Watcher) watch(ctx context.Context, o Object) {
 	quiet := logr.Discard() // the reflector says each failure again at each repetition
 	cache.NewReflectorWithOptions(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-			opts.FieldSelector = named
-			list, err := resource.List(ctx, opts)
+			list, err := from.list(ctx, opts)
 			check(err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
-			opts.FieldSelector = named
-			events, err := resource.Watch(ctx, opts)
+			events, err := from.watch(ctx, opts)
 			check(err)
 			return events, err
 		},
-	}, &metav1.PartialObjectMetadata{}, sink{w, o}, cache.ReflectorOptions{Name: o.String(), Logger: &quiet}).RunWithContext(logr.NewContext(ctx, quiet))
+	}, &metav1.PartialObjectMetadata{}, to, cache.ReflectorOptions{Name: o.String(), Logger: &quiet}).RunWithContext(logr.NewContext(ctx, quiet))
+}
+
+// named lists and watches one object by its name, which roles with resourceNames allow too.
+func named(resource metadata.ResourceInterface, name string) source {
+	selector := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+	return source{
+		list: func(ctx context.Context, opts metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+			opts.FieldSelector = selector
+			return resource.List(ctx, opts)
+		},
+		watch: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
+			opts.FieldSelector = selector
+			return resource.Watch(ctx, opts)
+		},
+	}
 }
 
 // sink takes what the reflector sees of one object, and keeps its version only.

@@ -2,6 +2,7 @@ package watches
 
 import (
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -11,16 +12,24 @@ const (
 	Secret         = "Secret"
 	ConfigMap      = "ConfigMap"
 	ServiceAccount = "ServiceAccount"
+	// Secrets are those that a search finds; Search makes such an object.
+	Secrets = "Secrets"
 )
 
-// Object names a Secret, ConfigMap or ServiceAccount.
+// Object names a Secret, ConfigMap or ServiceAccount, or what a search finds.
 type Object struct {
-	// Kind is one of the three; an object of any other kind is never seen.
-	Kind            string
+	// Kind is one of these; an object of any other kind is never seen.
+	Kind string
+	// Name is empty for a search.
 	Namespace, Name string
+	// Labels and Match are what a search looks for: a selector, and an expression that is found in the name.
+	Labels, Match string
 }
 
 func (o Object) String() string { return o.Kind + " " + o.Namespace + "/" + o.Name }
+
+// searched reports whether the object is what a search finds.
+func (o Object) searched() bool { return o.Kind == Secrets }
 
 func (o Object) resource() schema.GroupVersionResource {
 	gvr := schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
@@ -46,7 +55,12 @@ func (now Version) Newer(was Version) bool {
 	if now == "" || was == "" || now == was {
 		return false
 	}
-	n, errNow := strconv.ParseUint(string(now), 10, 64)
-	w, errWas := strconv.ParseUint(string(was), 10, 64)
+	seenNow, foundNow, searched := strings.Cut(string(now), "/")
+	seenWas, foundWas, _ := strings.Cut(string(was), "/")
+	n, errNow := strconv.ParseUint(seenNow, 10, 64)
+	w, errWas := strconv.ParseUint(seenWas, 10, 64)
+	if searched { // what has gone is seen no later than what was read last
+		return foundNow != foundWas && n >= w
+	}
 	return errNow != nil || errWas != nil || n > w
 }

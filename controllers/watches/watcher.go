@@ -19,10 +19,13 @@ const DefaultLimit = 1000
 type Watcher struct {
 	client metadata.Interface
 	limit  int
+	// pause is how long who follows a search is not told again.
+	pause time.Duration
 
 	mu      sync.Mutex
 	objects map[Object]*object
-	running int
+	// running is how many loops there are, and searching how many of them are of searches.
+	running, searching int
 	// begin starts a loop; nil before Start and after its context's end.
 	begin func(Object, *object)
 	loops sync.WaitGroup
@@ -37,6 +40,10 @@ type object struct {
 	followers map[*follower]Version
 	// stop ends the loop of the object; nil when there is none.
 	stop context.CancelFunc
+	// news says, of a search, that somebody may have read an older version; nil for any other object.
+	news chan struct{}
+	// over is set when a search finds too much.
+	over bool
 }
 
 // follower is somebody who depends on objects.
@@ -55,7 +62,7 @@ func New(cfg *rest.Config, c *http.Client, limit int) (*Watcher, error) {
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
-	return &Watcher{client: client, limit: limit, objects: map[Object]*object{}}, nil
+	return &Watcher{client: client, limit: limit, pause: searchPause, objects: map[Object]*object{}}, nil
 }
 
 // Start watches until the context ends, and returns when the last watch has ended.
@@ -64,8 +71,10 @@ func (w *Watcher) Start(ctx context.Context) error {
 	w.begin = func(o Object, ob *object) {
 		loop, stop := context.WithCancel(ctx)
 		ob.stop = stop
-		w.running++
 		w.loops.Go(func() { w.watch(loop, o) })
+		if o.searched() {
+			w.loops.Go(func() { w.tellInTurn(loop, ob) })
+		}
 	}
 	w.fill()
 	w.mu.Unlock()
@@ -86,10 +95,29 @@ func (w *Watcher) fill() {
 		if w.running >= w.limit {
 			return
 		}
-		if ob.stop == nil {
-			w.begin(o, ob)
+		if ob.stop != nil || ob.over || o.searched() && w.searching >= maxSearches {
+			continue
+		}
+		w.begin(o, ob)
+		w.running++
+		if o.searched() {
+			w.searching++
 		}
 	}
+}
+
+// end ends the loop of an object, if it has one, and lets another begin. The caller holds w.mu.
+func (w *Watcher) end(o Object, ob *object) {
+	if ob.stop == nil {
+		return
+	}
+	ob.stop()
+	ob.stop = nil
+	w.running--
+	if o.searched() {
+		w.searching--
+	}
+	w.fill()
 }
 
 // Version returns what is known about an object; empty for one that nobody follows, that was not looked at yet, or that
@@ -114,14 +142,33 @@ func (w *Watcher) follow(f *follower, o Object, read Version) bool {
 	ob := w.objects[o]
 	if ob == nil {
 		ob = &object{followers: map[*follower]Version{}}
+		if o.searched() {
+			ob.news = make(chan struct{}, 1)
+		}
 		w.objects[o] = ob
+	}
+	if ob.over || len(ob.followers) == 0 {
+		ob.over = false
 		w.fill()
 	}
 	if read == "" {
 		read = ob.version
 	}
 	f.objects[o], ob.followers[f] = true, read
-	return ob.version.Newer(read)
+	late := ob.version.Newer(read)
+	if late && o.searched() {
+		ob.tellLater()
+		return false
+	}
+	return late
+}
+
+// tellLater has those told who have read an older version of a search, when it is time.
+func (ob *object) tellLater() {
+	select {
+	case ob.news <- struct{}{}:
+	default: // they will be
+	}
 }
 
 // leave ends that f follows an object; the last one who leaves ends its watch.
@@ -135,11 +182,7 @@ func (w *Watcher) leave(f *follower, o Object) {
 		return
 	}
 	delete(w.objects, o)
-	if ob.stop != nil {
-		ob.stop()
-		w.running--
-		w.fill()
-	}
+	w.end(o, ob)
 }
 
 // observe records the version of an object, and tells those who follow it and have read an older one.
@@ -162,7 +205,10 @@ func (w *Watcher) note(o Object, v Version) []func() {
 		switch {
 		case read == "":
 			ob.followers[f] = v
-		case v.Newer(read):
+		case !v.Newer(read):
+		case o.searched():
+			ob.tellLater()
+		default:
 			tells = append(tells, f.tell)
 		}
 	}

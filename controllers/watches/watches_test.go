@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -353,6 +355,61 @@ func TestBeyondTheLimitObjectsWaitForTheirTurn(t *testing.T) {
 	}
 	w.toldAfter("second", "its turn", func() { w.followers.Forget("first") })
 	w.seen(w.secret("b"), now)
+}
+
+func TestASearchOfTheRealServerIsToldWhatComesChangesAndGoes(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	w := newWorld(t, cp, cp.Namespace(t), nil, 0)
+	w.watcher.Pause(time.Millisecond)
+	label := func(name, value string) watches.Version {
+		got, err := w.clients.CoreV1().Secrets(w.ns).Patch(t.Context(), name, types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"labels":{"team":%q}}}`, value), metav1.PatchOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return watches.Version(got.ResourceVersion)
+	}
+	a := string(w.put("app-a", "1"))
+	w.put("other", "1")
+	w.put("b", "1")
+	b := string(label("b", "x"))
+	byName, byLabel := watches.Search(w.ns, nil, regexp.MustCompile("^app-")), watches.Search(w.ns, map[string]string{"team": "x"}, nil)
+	names, labels := map[string]string{"app-a": a}, map[string]string{"b": b}
+	read := func() {
+		w.followers.Follow("names", map[watches.Object]watches.Version{byName: watches.SearchVersion(names)})
+		w.followers.Follow("labels", map[watches.Object]watches.Version{byLabel: watches.SearchVersion(labels)})
+	}
+	read()
+	w.eventually("the first look", func() bool { return w.watcher.Version(byName) != "" && w.watcher.Version(byLabel) != "" })
+	for range 50 {
+		w.put("other", "2")
+	}
+	w.mu.Lock()
+	if len(w.told) != 0 {
+		t.Errorf("what nobody searches for is told: %v", w.told)
+	}
+	w.mu.Unlock()
+	w.toldAfter("names", "one comes", func() { names["app-b"] = string(w.put("app-b", "1")) })
+	read()
+	w.toldAfter("names", "one changes", func() { names["app-a"] = string(w.put("app-a", "2")) })
+	read()
+	w.toldAfter("names", "one goes", func() { w.remove("app-b"); delete(names, "app-b") })
+	read()
+	w.toldAfter("labels", "one has the label", func() { labels["other"] = string(label("other", "x")) })
+	read()
+	w.toldAfter("labels", "one has it no more", func() { label("b", "y"); delete(labels, "b") })
+	read()
+	for _, who := range []string{"names", "labels"} {
+		if _, newer := w.followers.Newer(who); newer {
+			t.Errorf("what %s has read is what there is", who)
+		}
+	}
+	w.mu.Lock()
+	for _, cut := range w.cuts {
+		cut()
+	}
+	w.mu.Unlock()
+	w.toldAfter("names", "one comes while the watch begins anew", func() { w.put("app-c", "1") })
 }
 
 func TestVersionsAreOrdered(t *testing.T) {
