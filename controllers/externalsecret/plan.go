@@ -9,10 +9,12 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	"github.com/sealbridge/sealbridge/controllers/conditions"
 	"github.com/sealbridge/sealbridge/controllers/flow"
 	"github.com/sealbridge/sealbridge/controllers/sessions"
 	"github.com/sealbridge/sealbridge/providers"
@@ -229,12 +231,15 @@ func (s *scope) lastRefresh() time.Time {
 }
 
 // driftOf reports whether the target is not what was written last, and whether only a look at it can tell. A target that
-// is left to others (Orphan) while its values are never read again is theirs: that is how they take it over.
+// is left to others (Orphan) while its values are never read again is theirs, once there was one: that is how they take it over.
 func driftOf(s *scope) (drifted, verify bool) {
 	was := s.es.Status.Target
 	switch policy := creationOf(&s.es.Spec); {
-	case policy == esv1.CreationNone, policy == esv1.CreationOrphan && intervalOf(&s.es.Spec) == 0:
+	case policy == esv1.CreationNone:
 		return false, false
+	case policy == esv1.CreationOrphan && intervalOf(&s.es.Spec) == 0:
+		failed := conditions.Ready(s.es.Status.Conditions).Status == metav1.ConditionFalse
+		return failed && was.UID == "" && !s.target.exists, false
 	case !s.target.exists:
 		return !absentOnPurpose(s.es), false
 	case !s.target.belongs(s.es):

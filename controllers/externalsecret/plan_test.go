@@ -52,35 +52,45 @@ func TestWhatIsDueFollowsFromWhatIsKnown(t *testing.T) {
 	relabel := func(s *scope) { s.es.Labels = map[string]string{"a": "c"}; s.version = versionOf(s.es) }
 	unsynced := func(s *scope) { s.es.Status = esv1.ExternalSecretStatus{}; s.target = target{} }
 	later := func(d time.Duration) func(*scope) { return func(s *scope) { s.now = start.Add(d) } }
+	orphan := func(s *scope) { s.es.Spec.Target.CreationPolicy = esv1.CreationOrphan }
+	never := func(s *scope) { s.es.Status.Target, s.target = esv1.TargetStatus{}, target{} }
+	failed := func(s *scope) {
+		s.es.Status.Conditions = []esv1.Condition{{Type: esv1.ConditionReady, Status: metav1.ConditionFalse}}
+	}
 	tests := map[string]struct {
 		given []func(*scope)
 		want  plan
 	}{
-		"in sync":                                 {want: plan{}},
-		"never synced":                            {given: []func(*scope){unsynced}, want: plan{refresh: true, changed: true, drifted: true}},
-		"an interval has passed":                  {given: []func(*scope){later(time.Hour)}, want: plan{refresh: true}},
-		"the spec changed":                        {given: []func(*scope){respec}, want: plan{refresh: true, changed: true}},
-		"a label changed":                         {given: []func(*scope){relabel}, want: plan{refresh: true, changed: true, forced: true}},
-		"spec and label changed":                  {given: []func(*scope){respec, relabel}, want: plan{refresh: true, changed: true}},
-		"the refresh time is in the future":       {given: []func(*scope){later(-time.Hour)}, want: plan{refresh: true}},
-		"interval 0: time passes":                 {given: []func(*scope){set("", 0), later(1000 * time.Hour)}, want: plan{}},
-		"interval 0: the spec changed":            {given: []func(*scope){set("", 0), respec}, want: plan{changed: true}},
-		"interval 0: a label changed":             {given: []func(*scope){set("", 0), relabel}, want: plan{changed: true, forced: true}},
-		"CreatedOnce: a label changed":            {given: []func(*scope){set(esv1.RefreshCreatedOnce, time.Second), relabel, later(time.Hour)}, want: plan{changed: true, forced: true}},
-		"OnChange: a label changed":               {given: []func(*scope){set(esv1.RefreshOnChange, time.Second), relabel}, want: plan{refresh: true, changed: true, forced: true}},
-		"interval 0: never synced":                {given: []func(*scope){set("", 0), unsynced}, want: plan{refresh: true, changed: true, drifted: true}},
-		"CreatedOnce: time passes, spec changes":  {given: []func(*scope){set(esv1.RefreshCreatedOnce, time.Second), respec, later(time.Hour)}, want: plan{changed: true}},
-		"CreatedOnce: the target is gone":         {given: []func(*scope){set(esv1.RefreshCreatedOnce, 0), func(s *scope) { s.target = target{} }}, want: plan{refresh: true, drifted: true}},
-		"OnChange: time passes":                   {given: []func(*scope){set(esv1.RefreshOnChange, time.Second), later(time.Hour)}, want: plan{}},
-		"OnChange: the spec changed":              {given: []func(*scope){set(esv1.RefreshOnChange, time.Second), respec}, want: plan{refresh: true, changed: true}},
-		"the target is gone":                      {given: []func(*scope){func(s *scope) { s.target = target{} }}, want: plan{refresh: true, drifted: true}},
-		"the target is another object":            {given: []func(*scope){func(s *scope) { s.target.uid = "other" }}, want: plan{refresh: true, drifted: true}},
-		"the target belongs to another":           {given: []func(*scope){func(s *scope) { s.target.controller = "other" }}, want: plan{refresh: true, drifted: true}},
-		"the target was written by somebody":      {given: []func(*scope){func(s *scope) { s.target.resourceVersion = "101" }}, want: plan{refresh: true, drifted: true}},
-		"the cache is behind our write":           {given: []func(*scope){func(s *scope) { s.target.resourceVersion = "99" }}, want: plan{}},
-		"versions that are no numbers":            {given: []func(*scope){func(s *scope) { s.target.resourceVersion = "x" }}, want: plan{refresh: true, drifted: true}},
-		"another controller left it":              {given: []func(*scope){func(s *scope) { s.es.Status.Target = esv1.TargetStatus{} }}, want: plan{verify: true}},
-		"another controller left it without hash": {given: []func(*scope){func(s *scope) { s.es.Status.Target = esv1.TargetStatus{}; s.target.dataHash = "" }}, want: plan{refresh: true, drifted: true}},
+		"in sync":                                                      {want: plan{}},
+		"never synced":                                                 {given: []func(*scope){unsynced}, want: plan{refresh: true, changed: true, drifted: true}},
+		"an interval has passed":                                       {given: []func(*scope){later(time.Hour)}, want: plan{refresh: true}},
+		"the spec changed":                                             {given: []func(*scope){respec}, want: plan{refresh: true, changed: true}},
+		"a label changed":                                              {given: []func(*scope){relabel}, want: plan{refresh: true, changed: true, forced: true}},
+		"spec and label changed":                                       {given: []func(*scope){respec, relabel}, want: plan{refresh: true, changed: true}},
+		"the refresh time is in the future":                            {given: []func(*scope){later(-time.Hour)}, want: plan{refresh: true}},
+		"interval 0: time passes":                                      {given: []func(*scope){set("", 0), later(1000 * time.Hour)}, want: plan{}},
+		"interval 0: the spec changed":                                 {given: []func(*scope){set("", 0), respec}, want: plan{changed: true}},
+		"interval 0: a label changed":                                  {given: []func(*scope){set("", 0), relabel}, want: plan{changed: true, forced: true}},
+		"CreatedOnce: a label changed":                                 {given: []func(*scope){set(esv1.RefreshCreatedOnce, time.Second), relabel, later(time.Hour)}, want: plan{changed: true, forced: true}},
+		"OnChange: a label changed":                                    {given: []func(*scope){set(esv1.RefreshOnChange, time.Second), relabel}, want: plan{refresh: true, changed: true, forced: true}},
+		"interval 0: never synced":                                     {given: []func(*scope){set("", 0), unsynced}, want: plan{refresh: true, changed: true, drifted: true}},
+		"CreatedOnce: time passes, spec changes":                       {given: []func(*scope){set(esv1.RefreshCreatedOnce, time.Second), respec, later(time.Hour)}, want: plan{changed: true}},
+		"CreatedOnce: the target is gone":                              {given: []func(*scope){set(esv1.RefreshCreatedOnce, 0), func(s *scope) { s.target = target{} }}, want: plan{refresh: true, drifted: true}},
+		"CreatedOnce, Orphan: the target is gone":                      {given: []func(*scope){set(esv1.RefreshCreatedOnce, 0), orphan, func(s *scope) { s.target = target{} }}, want: plan{}},
+		"CreatedOnce, Orphan: another operator's is gone":              {given: []func(*scope){set(esv1.RefreshCreatedOnce, 0), orphan, never}, want: plan{}},
+		"CreatedOnce, Orphan: there was none, and the last failed":     {given: []func(*scope){set(esv1.RefreshCreatedOnce, 0), orphan, never, failed}, want: plan{refresh: true, drifted: true}},
+		"CreatedOnce, Orphan: there was one, and the last failed":      {given: []func(*scope){set(esv1.RefreshCreatedOnce, 0), orphan, failed, func(s *scope) { s.target = target{} }}, want: plan{}},
+		"CreatedOnce, Orphan: there is one of others, after a failure": {given: []func(*scope){set(esv1.RefreshCreatedOnce, 0), orphan, never, failed, func(s *scope) { s.target.exists = true }}, want: plan{}},
+		"OnChange: time passes":                                        {given: []func(*scope){set(esv1.RefreshOnChange, time.Second), later(time.Hour)}, want: plan{}},
+		"OnChange: the spec changed":                                   {given: []func(*scope){set(esv1.RefreshOnChange, time.Second), respec}, want: plan{refresh: true, changed: true}},
+		"the target is gone":                                           {given: []func(*scope){func(s *scope) { s.target = target{} }}, want: plan{refresh: true, drifted: true}},
+		"the target is another object":                                 {given: []func(*scope){func(s *scope) { s.target.uid = "other" }}, want: plan{refresh: true, drifted: true}},
+		"the target belongs to another":                                {given: []func(*scope){func(s *scope) { s.target.controller = "other" }}, want: plan{refresh: true, drifted: true}},
+		"the target was written by somebody":                           {given: []func(*scope){func(s *scope) { s.target.resourceVersion = "101" }}, want: plan{refresh: true, drifted: true}},
+		"the cache is behind our write":                                {given: []func(*scope){func(s *scope) { s.target.resourceVersion = "99" }}, want: plan{}},
+		"versions that are no numbers":                                 {given: []func(*scope){func(s *scope) { s.target.resourceVersion = "x" }}, want: plan{refresh: true, drifted: true}},
+		"another controller left it":                                   {given: []func(*scope){func(s *scope) { s.es.Status.Target = esv1.TargetStatus{} }}, want: plan{verify: true}},
+		"another controller left it without hash":                      {given: []func(*scope){func(s *scope) { s.es.Status.Target = esv1.TargetStatus{}; s.target.dataHash = "" }}, want: plan{refresh: true, drifted: true}},
 		"another controller left it and it is due": {
 			given: []func(*scope){func(s *scope) { s.es.Status.Target = esv1.TargetStatus{} }, later(time.Hour)}, want: plan{refresh: true}},
 		"read again without a word in the status": {

@@ -33,7 +33,7 @@ func report(heartbeat time.Duration) flow.Report[scope] {
 		if out.State == flow.Ready && s.plan.refresh {
 			verdict.Due = s.dueSince()
 		}
-		before := conditions.Ready(s.es.Status.Conditions)
+		before, seen := conditions.Ready(s.es.Status.Conditions), s.es.Status.ObservedGeneration
 		if read := s.memo.refreshed; out.State != flow.Ready && read.After(s.es.Status.RefreshTime.Time) && !read.After(s.now) {
 			s.es.Status.RefreshTime = metav1.NewTime(read).Rfc3339Copy() // from now on it says how old the values are
 		}
@@ -47,7 +47,7 @@ func report(heartbeat time.Duration) flow.Report[scope] {
 		s.es.Status.Conditions = conditions.Set(s.es.Status.Conditions, now, s.now)
 		s.es.Status.ObservedGeneration = s.es.Generation
 		verdict.Synced = s.knownAt()
-		verdict.Next, verdict.Event = s.next(out), eventOf(s, before, now)
+		verdict.Next, verdict.Event = s.next(out), eventOf(s, before, now, seen != s.es.Generation)
 		return verdict
 	}
 }
@@ -167,9 +167,10 @@ func (s *scope) next(out flow.Outcome) time.Duration {
 	return max(time.Millisecond, due.Sub(s.now))
 }
 
-func eventOf(s *scope, before, now esv1.Condition) *flow.Event {
+// eventOf returns what is new. A spec that fails is, also if it fails like the one before it.
+func eventOf(s *scope, before, now esv1.Condition, respecified bool) *flow.Event {
 	switch {
-	case now.Status != metav1.ConditionTrue && (before.Status != now.Status || before.Message != now.Message):
+	case now.Status != metav1.ConditionTrue && (respecified || before.Status != now.Status || before.Message != now.Message):
 		return &flow.Event{Reason: esv1.ReasonUpdateFailed, Action: "Reconcile", Message: now.Message, Warning: true}
 	case s.deleted:
 		return &flow.Event{Reason: esv1.ReasonDeleted, Action: "Delete", Message: messageDeleted}

@@ -50,6 +50,8 @@ func TestTheStatusSaysWhatWasDoneAndMovesOnlyThen(t *testing.T) {
 		"no values":                      {given: []func(*scope){refreshed, func(s *scope) { s.retained = true }}, heartbeat: time.Hour, moved: true, refreshed: true, status: "True", message: messageRetained, next: true},
 		"failed":                         {given: []func(*scope){ready, refreshed}, outcome: failed, moved: true, status: "False", message: "no key; the target holds the values of 2026-03-04T05:06:07Z", event: "UpdateFailed"},
 		"failed as before":               {given: []func(*scope){ready, refreshed, func(s *scope) { report(0)(s, failed) }}, outcome: failed, moved: true, status: "False", message: "no key; the target holds the values of 2026-03-04T05:06:07Z"},
+		"failed as before, with another spec": {given: []func(*scope){ready, refreshed, func(s *scope) { report(0)(s, failed); s.es.Generation++ }},
+			outcome: failed, moved: true, status: "False", message: "no key; the target holds the values of 2026-03-04T05:06:07Z", event: "UpdateFailed"},
 		"failed, and the target is gone": {given: []func(*scope){ready, refreshed, func(s *scope) { s.observed, s.target = true, target{} }},
 			outcome: failed, moved: true, status: "False", message: "no key; the target does not exist", event: "UpdateFailed"},
 		"failed before the target was looked at": {given: []func(*scope){ready, func(s *scope) { s.target = target{} }},
