@@ -114,6 +114,7 @@ func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 		call                                = `{{ define "t" }}{{ if . }}{{ template "t" (sub . 1) }}{{ end }}{{ end }}`
 		elements                            = `{{ $l := splitList "" (repeat %d "a") }}`
 		letters                             = `{{ $x := repeat %d "a" }}`
+		small                               = `{{ $t := print "[" (repeat 4999 "{\"a\":0},") "{\"a\":0}]" }}{{ $l := fromJson $t }}`
 		lists                               = `{{ $p := list (repeat 3000 "a") }}{{ $d := dict }}`
 	)
 	for _, tc := range []struct {
@@ -178,6 +179,19 @@ func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 		{"trimAll", `{{ $x := trimAll (repeat %d "é") (repeat 65536 "a") }}`, 2048, 2049, asks("trimAll"), ""},
 		{"trimall", `{{ $x := trimall (repeat %d "é") (repeat 65536 "a") }}`, 2048, 2049, asks("trimall"), ""},
 		{"values of YAML", `{{ $x := fromYaml (print "a: [" (repeat %d "0,") "]") }}`, 131_069, 131_070, asks("fromYaml"), ""},
+		{"values that become YAML", `{{ $x := toYaml (until %d) }}`, 65_535, 65_536, asks("toYaml"), ""},
+		{"keys and values that become YAML", `{{ $d := dict }}{{ range until %d }}{{ $_ := set $d (print .) "" }}{{ end }}{{ $x := toYaml $d }}`, 32_767, 32_768, asks("toYaml"), ""},
+		{"text that becomes YAML by way of JSON", `{{ $x := toYaml (repeat %d "<") }}`, 699_050, 699_051, asks("toYaml"), ""},
+		{"JSON of control characters", `{{ $x := toJson (repeat %d "\x01") }}`, 699_047, 699_051, asks("toJson"), ""},
+		{"JSON of quotes", `{{ $x := toJson (repeat %d "\"") }}`, 2_097_143, 2_097_153, asks("toJson"), ""},
+		{"JSON of line separators", `{{ $x := toRawJson (repeat %d "\u2028") }}`, 699_047, 699_051, asks("toRawJson"), ""},
+		{"JSON of keys", `{{ $x := toPrettyJson (dict (repeat %d "<") 1) }}`, 699_044, 699_051, asks("toPrettyJson"), ""},
+		{"JSON of what nothing is written for", `{{ $x := toRawJson (repeat %d "<") }}`, 4_194_272, 4_194_273, large, ""},
+		{"dictionaries in a copy", small + `{{ range %d }}{{ $x := deepCopy $l }}{{ end }}`, 35, 36, memory, ""},
+		{"dictionaries in a merger", `{{ $s := dict }}{{ range until 5000 }}{{ $_ := set $s (print .) (dict "a" 1) }}{{ end }}{{ range %d }}{{ $x := merge (dict) $s }}{{ end }}`, 31, 32, memory, ""},
+		{"dictionaries of JSON", small + `{{ range %d }}{{ $x := fromJson $t }}{{ end }}`, 35, 36, memory, ""},
+		{"dictionaries of YAML", small + `{{ range %d }}{{ $x := fromYaml (print "a: " $t) }}{{ end }}`, 34, 35, memory, ""},
+		{"dictionaries of parts", `{{ $t := repeat 20000 "," }}{{ range %d }}{{ $x := split "," $t }}{{ end }}`, 43, 44, memory, ""},
 		{"what is compared", `{{ $x := eq nil%s }}`, 10_000, 10_001, "the template gives too many values to comparisons and methods", " ."},
 		{"what is given to methods", `{{ if false }}{{ $x := .a%s }}{{ end }}`, 10_000, 10_001, "the template gives too many values to comparisons and methods", " ."},
 		{"documents", `{{ $x := fromYaml (repeat %d " ") }}`, 1 << 20, 1<<20 + 1, asks("fromYaml"), ""},

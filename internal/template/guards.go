@@ -73,7 +73,14 @@ func guards() map[string]guard {
 	} {
 		g[name] = eachString(maxDocument)
 	}
-	g["fromYaml"] = guardYAML
+	g["fromYaml"], g["toYaml"] = guardYAML, guardToYAML
+	for _, name := range []string{"toJson", "mustToJson", "toPrettyJson", "mustToPrettyJson"} {
+		g[name] = guardJSON(escapesHTML)
+	}
+	g["toRawJson"], g["mustToRawJson"] = guardJSON(escapes), guardJSON(escapes)
+	for _, name := range []string{"merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite"} {
+		g[name] = guardMerge
+	}
 	for _, name := range []string{"pkcs12key", "pkcs12keyPass", "pkcs12cert", "pkcs12certPass"} {
 		g[name] = guardPKCS12
 	}
@@ -247,6 +254,9 @@ func guardWithout(m *meter, args []reflect.Value) error {
 	}
 	return m.atMost(int64(min(product(list, length(args[1])), product(others, length(args[0])))), maxCompared)
 }
+
+// guardMerge counts the copies that are made of what is merged, which has been weighed last.
+func guardMerge(m *meter, _ []reflect.Value) error { return m.allocate(m.roomy) }
 
 // guardTrim bounds how often all of the characters are looked through: once for each of the text.
 func guardTrim(m *meter, args []reflect.Value) error {

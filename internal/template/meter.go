@@ -13,7 +13,9 @@ type meter struct {
 	ctx       context.Context //nolint:containedctx // lives for one Render; text/template passes none to functions
 	steps     int
 	allocated int
-	depth     int
+	// roomy is what the dictionaries in the value that was weighed last take beyond their weight.
+	roomy int
+	depth int
 	// calling is the function that runs now, or the one that failed.
 	calling string
 	// exceeded says which limit was hit.
@@ -139,12 +141,32 @@ func (m *meter) wrap(name string, fn any, guard guard) any {
 		}
 		weight, err := m.weigh(results[0])
 		stopOn(err)
-		if m.allocated += weight; m.allocated > maxAllocated {
-			stopOn(m.exceed(tooMuch))
+		if makesDictionaries(name) {
+			weight += m.roomy
 		}
+		stopOn(m.allocate(weight))
 		m.calling = ""
 		return results
 	}).Interface()
+}
+
+// allocate counts what a function made, against what all of them may make.
+func (m *meter) allocate(weight int) error {
+	if m.allocated += weight; m.allocated > maxAllocated {
+		return m.exceed(tooMuch)
+	}
+	return nil
+}
+
+// makesDictionaries reports whether all dictionaries in what a function returns are new, and can be very many. Others hand on what
+// was there, in a new list at most, and are often called in a loop.
+func makesDictionaries(name string) bool {
+	switch name {
+	case "deepCopy", "mustDeepCopy", "fromJson", "mustFromJson", "fromYaml", "split", "splitn":
+		return true
+	default:
+		return false
+	}
 }
 
 // constant reports whether a function looks at one entry of a dictionary, and gives back nothing that was not there before.
@@ -176,10 +198,13 @@ const (
 	elementWeight = 16
 	// maxDepth bounds how deeply values nest; a map that was put into itself has no bottom.
 	maxDepth = 64
+	// The first entry of a dictionary takes the room of eight, and a full one has about twice the room that is used.
+	eightEntries, oneEntry = 288, 40
 )
 
 func (m *meter) weigh(v reflect.Value) (int, error) {
 	total := 0
+	m.roomy = 0
 	if err := m.addWeight(v, 0, &total); err != nil {
 		return 0, err
 	}
@@ -209,6 +234,9 @@ func (m *meter) addWeight(v reflect.Value, depth int, total *int) error {
 			}
 		}
 	case reflect.Map:
+		if v.Len() > 0 {
+			m.roomy += eightEntries + oneEntry*max(0, v.Len()-8)
+		}
 		for it := v.MapRange(); *total <= maxValue && it.Next(); {
 			if err := m.addWeight(it.Key(), depth+1, total); err != nil {
 				return err
