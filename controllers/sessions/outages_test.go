@@ -24,6 +24,23 @@ func down(b *backend, is *atomic.Bool) {
 	}
 }
 
+// failing asks for a key of a backend that is down.
+func failing(t *testing.T, p *Pool, s Store, key string) {
+	t.Helper()
+	if _, err := p.Fetch(t.Context(), request(s, "team", key)); err == nil {
+		t.Error("a backend that is down answered")
+	}
+}
+
+// sometimes returns a store whose backend cannot be read while is is set, and a pool for it with a listener.
+func sometimes(t *testing.T, b *backend) (p *Pool, l *listener, s Store, is *atomic.Bool) {
+	t.Helper()
+	is = &atomic.Bool{}
+	down(b, is)
+	p = running(t, cluster())
+	return p, listen(p), storeOf(b, "team", "s", 1), is
+}
+
 func TestTheEndOfAShortOutageIsKnownWithinTwoSeconds(t *testing.T) {
 	t.Parallel()
 	for _, outage := range []time.Duration{700 * time.Millisecond, 5 * time.Second, 31 * time.Second} {
@@ -31,16 +48,10 @@ func TestTheEndOfAShortOutageIsKnownWithinTwoSeconds(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := &backend{}
-				var is atomic.Bool
-				down(b, &is)
-				p := running(t, cluster())
-				l := listen(p)
-				s := storeOf(b, "team", "s", 1)
+				p, l, s, is := sometimes(t, b)
 				mustFetch(t, p, request(s, "team", "a"))
 				is.Store(true)
-				if _, err := p.Fetch(t.Context(), request(s, "team", "b")); err == nil {
-					t.Fatal("a backend that is down answered")
-				}
+				failing(t, p, s, "b")
 				time.Sleep(outage)
 				calls := b.fetches.Load()
 				if calls > 30 {
@@ -91,17 +102,11 @@ func TestADocumentThatAloneCannotBeReadHidesNoOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := &backend{}
-		var is atomic.Bool
-		down(b, &is)
-		p := running(t, cluster())
-		l := listen(p)
-		s := storeOf(b, "team", "s", 1)
+		p, l, s, is := sometimes(t, b)
 		for range 3 {
 			is.Store(true)
 			for _, key := range []string{"a", "b", "a", "b"} {
-				if _, err := p.Fetch(t.Context(), request(s, "team", key)); err == nil {
-					t.Fatal("a backend that is down answered")
-				}
+				failing(t, p, s, key)
 			}
 			time.Sleep(10 * time.Second)
 			if calls := b.fetches.Swap(0); calls > 12 {
@@ -196,16 +201,10 @@ func TestAnOutageEndsForALoginThatIsRefusedAfterIt(t *testing.T) {
 		p := running(t, cluster())
 		l := listen(p)
 		s := storeOf(b, "team", "s", 1)
-		if _, err := p.Fetch(t.Context(), request(s, "team", "a")); err == nil {
-			t.Fatal("a backend that is down answered")
-		}
+		failing(t, p, s, "a")
 		time.Sleep(10 * time.Second)
 		refuses.Store(true)
-		time.Sleep(3 * time.Second)
-		synctest.Wait()
-		if got := l.drain(); len(got) != 1 || !got[0].Recovered {
-			t.Errorf("news %+v, want that the backend answers", got)
-		}
+		l.recoveredIn(t, 3*time.Second)
 		opens := b.opens.Load()
 		time.Sleep(time.Hour)
 		if more := b.opens.Load() - opens; more != 0 {
@@ -312,11 +311,7 @@ func TestABackendThatAsksForAnHourIsLeftAloneForFiveMinutes(t *testing.T) {
 					t.Errorf("asked %d times in half an hour, want once in five minutes", asked)
 				}
 				is.Store(false)
-				time.Sleep(MaxThrottle * 5 / 4)
-				synctest.Wait()
-				if got := l.drain(); len(got) != 1 || !got[0].Recovered {
-					t.Errorf("news %+v, want that the backend has recovered", got)
-				}
+				l.recoveredIn(t, MaxThrottle*5/4)
 			})
 		})
 	}
@@ -410,11 +405,7 @@ func TestABackendThatAnswersNobodyInTimeHoldsUpItsUsersOnce(t *testing.T) {
 			t.Errorf("%d calls", calls)
 		}
 		is.Store(false)
-		time.Sleep(p.limits.Timeout + latePause)
-		synctest.Wait()
-		if got := l.drain(); len(got) != 1 || !got[0].Recovered {
-			t.Errorf("news %+v, want that the backend has recovered", got)
-		}
+		l.recoveredIn(t, p.limits.Timeout+latePause)
 	})
 }
 

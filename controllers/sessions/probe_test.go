@@ -13,14 +13,6 @@ import (
 	"github.com/sealbridge/sealbridge/providers"
 )
 
-// failing asks for a key of a backend that is down.
-func failing(t *testing.T, p *Pool, s Store, key string) {
-	t.Helper()
-	if _, err := p.Fetch(t.Context(), request(s, "team", key)); err == nil {
-		t.Error("a backend that is down answered")
-	}
-}
-
 func TestABackendIsNotAskedAnyMoreForAStoreThatWentWhileACallFailed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,26 +121,17 @@ func (s checkedSession) Check(ctx context.Context) error { return s.check(ctx) }
 func TestAnOutageEndsWhenALoginIsRefusedAfterThatWhichIsToBeAskedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var is, refuses atomic.Bool
-		b := &backend{expires: 2 * time.Minute}
-		down(b, &is)
-		b.open = func() error {
+		var refuses atomic.Bool
+		p, l, s, is := sometimes(t, &backend{expires: 2 * time.Minute, open: func() error {
 			if refuses.Load() {
 				return providers.Errorf(providers.ErrDenied, "no")
 			}
 			return nil
-		}
-		p := running(t, cluster())
-		l := listen(p)
-		s := storeOf(b, "team", "s", 1)
+		}})
 		is.Store(true)
 		failing(t, p, s, "a")
 		refuses.Store(true)
-		time.Sleep(3 * time.Minute)
-		synctest.Wait()
-		if got := l.drain(); len(got) != 1 || !got[0].Recovered {
-			t.Errorf("news %+v, want that the backend answers", got)
-		}
+		l.recoveredIn(t, 3*time.Minute)
 	})
 }
 
@@ -185,12 +168,8 @@ func TestTheEndOfAnOutageIsNewsThoughTheStoreWasFoundDeniedInIt(t *testing.T) {
 func TestAnOutageThatComesAfterOneThatNobodyFollowedToItsEndIsFollowed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var is atomic.Bool
 		b := &backend{}
-		down(b, &is)
-		p := running(t, cluster())
-		l := listen(p)
-		s := storeOf(b, "team", "s", 1)
+		p, l, s, is := sometimes(t, b)
 		is.Store(true)
 		failing(t, p, s, "a")
 		time.Sleep(p.limits.Idle + time.Minute)
@@ -253,13 +232,10 @@ func TestTheEndOfOneOutageIsAHintThatAnotherIsOver(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var is atomic.Bool
-				is.Store(true)
 				b := &backend{}
-				down(b, &is)
-				p := running(t, cluster())
-				l := listen(p)
-				failing(t, p, storeOf(b, "team", "one", 1), "a")
+				p, l, one, is := sometimes(t, b)
+				is.Store(true)
+				failing(t, p, one, "a")
 				time.Sleep(time.Duration(i) * time.Second)
 				failing(t, p, storeOf(b, "team", "other", 1), "a")
 				time.Sleep(2 * time.Minute)

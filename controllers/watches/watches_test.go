@@ -257,8 +257,9 @@ func TestOnlyWhatSomebodyFollowsIsWatched(t *testing.T) {
 	}
 }
 
-func TestARoleThatNamesTheObjectIsEnoughAndWithoutOneNothingIsKnown(t *testing.T) {
-	t.Parallel()
+// newWorldOf returns a world whose Watcher is a user who may do something to Secrets of its namespace, and what allows that (again).
+func newWorldOf(t *testing.T, verbs []string, names ...string) (w *world, cfg *rest.Config, allow func() error) {
+	t.Helper()
 	cp := controlplane.New(t)
 	ns := cp.Namespace(t)
 	user := "watcher-of-" + ns
@@ -266,13 +267,20 @@ func TestARoleThatNamesTheObjectIsEnoughAndWithoutOneNothingIsKnown(t *testing.T
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = cp.Allow(t.Context(), controlplane.User(user), ns, rbacv1.PolicyRule{
-		APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"mine"}, Verbs: []string{"get", "list", "watch"},
-	})
-	if err != nil {
+	allow = func() error {
+		return cp.Allow(t.Context(), controlplane.User(user), ns, rbacv1.PolicyRule{
+			APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: names, Verbs: verbs,
+		})
+	}
+	if err := allow(); err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, cp, ns, cfg, 0)
+	return newWorld(t, cp, ns, rest.CopyConfig(cfg), 0), cfg, allow
+}
+
+func TestARoleThatNamesTheObjectIsEnoughAndWithoutOneNothingIsKnown(t *testing.T) {
+	t.Parallel()
+	w, _, _ := newWorldOf(t, []string{"get", "list", "watch"}, "mine")
 	mine, theirs := w.put("mine", "1"), w.put("theirs", "1")
 	w.followers.Follow("who", map[watches.Object]watches.Version{w.secret("mine"): mine, w.secret("theirs"): theirs})
 	w.seen(w.secret("mine"), mine)
@@ -286,32 +294,19 @@ func TestARoleThatNamesTheObjectIsEnoughAndWithoutOneNothingIsKnown(t *testing.T
 // What is not known is compared when it is used, so a version from before the right was withdrawn would stand for ever.
 func TestNothingIsKnownAnyMoreOfWhatMayNotBeWatchedAnyMore(t *testing.T) {
 	t.Parallel()
-	cp := controlplane.New(t)
-	ns := cp.Namespace(t)
-	user := "watcher-of-" + ns
-	cfg, err := cp.UserConfig(user)
-	if err != nil {
-		t.Fatal(err)
-	}
-	allow := func() error {
-		return cp.Allow(t.Context(), controlplane.User(user), ns, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"list", "watch"}})
-	}
-	if err := allow(); err != nil {
-		t.Fatal(err)
-	}
+	w, cfg, allow := newWorldOf(t, []string{"list", "watch"})
 	theirs, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, cp, ns, cfg, 0)
 	read := w.put("a", "1")
 	w.followers.Follow("who", map[watches.Object]watches.Version{w.secret("a"): read})
 	w.seen(w.secret("a"), read)
-	if err := w.clients.RbacV1().RoleBindings(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+	if err := w.clients.RbacV1().RoleBindings(w.ns).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	w.eventually("the API server knows that the right is withdrawn", func() bool {
-		_, err := theirs.CoreV1().Secrets(ns).Watch(t.Context(), metav1.ListOptions{TimeoutSeconds: new(int64(1))})
+		_, err := theirs.CoreV1().Secrets(w.ns).Watch(t.Context(), metav1.ListOptions{TimeoutSeconds: new(int64(1))})
 		return apierrors.IsForbidden(err)
 	})
 	w.mu.Lock()
