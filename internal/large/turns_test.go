@@ -75,8 +75,10 @@ func TestATurnThatDoesNotComeIsNotWaitedForLong(t *testing.T) {
 		}
 		endSecond()
 		endThird()
-		if err := large.Take(third); !errors.Is(err, large.ErrBusy) {
-			t.Errorf("work that has ended: %v", err)
+		for name, work := range map[string]context.Context{"that has had its turn": second, "that has not": third} {
+			if err := large.Take(work); !errors.Is(err, large.ErrBusy) {
+				t.Errorf("work that has ended, %s: %v", name, err)
+			}
 		}
 		fourth, endFourth := turns.Hold(t.Context())
 		defer endFourth()
@@ -86,18 +88,54 @@ func TestATurnThatDoesNotComeIsNotWaitedForLong(t *testing.T) {
 	})
 }
 
+func TestATurnThatComesWhenItsWorkHasEndedIsTheNexts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := large.NewTurns()
+		first, endFirst := turns.Hold(t.Context())
+		if err := large.Take(first); err != nil {
+			t.Fatal(err)
+		}
+		second, endSecond := turns.Hold(t.Context())
+		waited := make(chan error)
+		go func() { waited <- large.Take(second) }()
+		synctest.Wait()
+		endSecond()
+		endFirst()
+		if err := <-waited; !errors.Is(err, large.ErrBusy) {
+			t.Errorf("whose work has ended while it waited: %v", err)
+		}
+		third, endThird := turns.Hold(t.Context())
+		defer endThird()
+		if err := large.Take(third); err != nil {
+			t.Errorf("the next: %v", err)
+		}
+		began := time.Now()
+		if err := large.Take(second); !errors.Is(err, large.ErrBusy) || time.Since(began) > 0 {
+			t.Errorf("work that has ended waits for %s: %v", time.Since(began), err)
+		}
+	})
+}
+
 func TestWorkThatIsPartOfOtherWorkHasItsTurn(t *testing.T) {
 	t.Parallel()
 	turns := large.NewTurns()
 	all, end := turns.Hold(t.Context())
 	defer end()
-	part, endPart := turns.Hold(all)
-	if err := large.Take(part); err != nil {
+	if err := large.Take(all); err != nil {
 		t.Fatal(err)
 	}
+	part, endPart := turns.Hold(all)
+	if err := large.Take(part); err != nil {
+		t.Errorf("the part beside its whole: %v", err)
+	}
 	endPart()
-	if err := large.Take(all); err != nil {
-		t.Errorf("the whole after its part: %v", err)
+	other, endOther := turns.Hold(t.Context())
+	defer endOther()
+	hasty, cancel := context.WithTimeout(other, 10*time.Millisecond)
+	defer cancel()
+	if err := large.Take(hasty); !errors.Is(err, large.ErrBusy) {
+		t.Errorf("another, when the part has ended and the whole has not: %v", err)
 	}
 	if err := large.Take(t.Context()); err != nil {
 		t.Errorf("who belongs to nobody's work: %v", err)
