@@ -70,16 +70,10 @@ func (p *Pool) Expect(s Store, lent map[watches.Object]watches.Version) {
 // followFor follows an object for as long as the credentials that it is one of are known. The caller does not hold p.mu, which whoever
 // is told at once takes.
 func (p *Pool) followFor(k key, o watches.Object, v watches.Version) {
-	p.mu.Lock()
-	known := p.credentials[k] != nil
-	p.mu.Unlock()
-	if !known {
-		return
-	}
 	p.followers.Add(k, o, v)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.credentials[k] == nil { // they were forgotten meanwhile, and what they followed before that
+	if p.credentials[k] == nil { // they are forgotten, and what they followed was before that
 		p.followers.Forget(k)
 	}
 }
