@@ -73,16 +73,17 @@ func (p *Pool) newEntry(k key, s Store, now time.Time) *entry {
 	return e
 }
 
-// outlived reports whether the entry must be replaced: its credentials near their end, or it could not be opened a
-// while ago.
+// outlived reports whether the entry must be replaced: its login is near its end, or could not be had a while ago.
 func (e *entry) outlived(now time.Time, pause time.Duration) bool {
-	if !e.opening.ended() {
-		return false
-	}
-	if e.err != nil {
+	if e.opening.ended() && e.err != nil {
 		return now.Sub(e.opened) >= e.rests(pause)
 	}
-	return !e.renew.IsZero() && now.After(e.renew)
+	return e.expired(now)
+}
+
+// expired reports whether the login of an entry is near its end.
+func (e *entry) expired(now time.Time) bool {
+	return e.opening.ended() && !e.renew.IsZero() && now.After(e.renew)
 }
 
 // rests returns how long a session that could not be opened is left alone: long where it was refused, as asked where it was

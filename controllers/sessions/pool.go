@@ -323,7 +323,7 @@ func (p *Pool) sweep(now time.Time) {
 	for k, e := range p.entries {
 		switch {
 		case e.users > 0:
-		case now.Sub(e.used) >= p.limits.Idle || p.down[k] == nil && e.outlived(now, p.limits.Pause):
+		case now.Sub(e.used) >= p.limits.Idle || p.down[k] == nil && e.expired(now): // one that failed is kept: it counts
 			p.retireLocked(e)
 			continue
 		}
