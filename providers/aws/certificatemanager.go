@@ -39,12 +39,9 @@ func (s *certificateManager) readAll(ctx context.Context, refs []providers.Ref) 
 }
 
 // read exports a certificate: leaf, chain and private key in PEM. Certificates have no versions, so Ref.Version has no meaning
-// here, as in External Secrets Operator.
+// here, as in External Secrets Operator, and neither has Ref.Metadata: tags of certificates are not read.
 func (s *certificateManager) read(ctx context.Context, ref providers.Ref) (providers.Result, error) {
 	name := fmt.Sprintf("certificate %q", ref.Key)
-	if ref.Metadata {
-		return providers.Result{}, s.api.Errorf(providers.ErrInvalid, "%s: tags of certificates are not read; remove metadataPolicy", name)
-	}
 	passphrase := rand.Text()
 	out, err := s.client.ExportCertificate(ctx, &acm.ExportCertificateInput{CertificateArn: aws.String(ref.Key), Passphrase: []byte(passphrase)})
 	if err != nil {

@@ -47,10 +47,13 @@ func TestACertificateIsReadWithItsChainAndItsKey(t *testing.T) {
 	for i, want := range []struct {
 		class error
 		says  string
-	}{{nil, ""}, {providers.ErrInvalid, "export is enabled"}, {providers.ErrNotFound, "certificate"}, {providers.ErrInvalid, "metadataPolicy"}, {providers.ErrInvalid, "names nothing"}} {
+	}{{nil, ""}, {providers.ErrInvalid, "export is enabled"}, {providers.ErrNotFound, "certificate"}, {nil, ""}, {providers.ErrInvalid, "names nothing"}} {
 		if err := results[i].Err; !errors.Is(err, want.class) || err != nil && !strings.Contains(err.Error(), want.says) {
 			t.Errorf("ref %d: %v", i, err)
 		}
+	}
+	if v, err := results[3].Document.Value(""); err != nil || !strings.HasPrefix(string(v.Bytes()), "-----BEGIN CERTIFICATE-----\n") {
+		t.Errorf("who asks for metadata gets no certificate: %v", err)
 	}
 	if _, err := results[0].Document.Fields(""); !errors.Is(err, providers.ErrInvalid) {
 		t.Errorf("extract: %v", err)

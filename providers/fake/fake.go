@@ -73,14 +73,13 @@ type session struct {
 
 var _ providers.Checker = (*session)(nil)
 
-// Fetch implements providers.Session. A document is found only under exactly the version that it has.
+// Fetch implements providers.Session. A document is found only under exactly the version that it has. There are no metadata: who asks for them
+// gets the document, as with External Secrets Operator.
 func (s *session) Fetch(_ context.Context, refs []providers.Ref) ([]providers.Result, error) {
 	out := make([]providers.Result, len(refs))
 	for i, ref := range refs {
 		doc, ok := s.documents[id{ref.Key, ref.Version}]
 		switch {
-		case ref.Metadata:
-			out[i].Err = providers.Errorf(providers.ErrInvalid, "%s: key %q: fake documents have no metadata; remove metadataPolicy", s.store, ref.Key)
 		case !ok && ref.Version != "":
 			out[i].Err = providers.Errorf(providers.ErrNotFound, "%s: no key %q with version %q", s.store, ref.Key, ref.Version)
 		case !ok:

@@ -119,11 +119,9 @@ func down(outages []outage) error {
 	return outages[0].err
 }
 
+// read asks for a document. A webhook has no metadata: who asks for them gets the document, as with External Secrets Operator.
 func (s *session) read(ctx context.Context, ref providers.Ref) (providers.Document, outage, error) {
 	none := outage{}
-	if ref.Metadata {
-		return nil, none, s.errorf(providers.ErrInvalid, ref, "a webhook has no metadata; remove metadataPolicy")
-	}
 	request, err := s.request(ctx, ref)
 	if err != nil {
 		return nil, none, err

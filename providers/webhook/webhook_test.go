@@ -243,20 +243,20 @@ func TestThePathSelectsAsTheOperatorDoes(t *testing.T) {
 	}
 }
 
-// TestWhatAWebhookDoesNotHaveIsAnError: External Secrets Operator ignores the policy, and runs the script.
+func TestWhoAsksAWebhookForMetadataGetsTheValue(t *testing.T) {
+	t.Parallel()
+	session := open(t, answering(t, `{"k":"`+canary+`"}`), lent("t"))
+	for _, metadata := range []bool{true, false} {
+		if got := value(t, fetchOne(t, session, providers.Ref{Key: "k", Metadata: metadata}), ""); got != `{"k":"`+canary+`"}` {
+			t.Errorf("with metadata %t: %d bytes of another value", metadata, len(got))
+		}
+	}
+}
+
+// TestWhatAWebhookDoesNotHaveIsAnError: External Secrets Operator runs the script.
 func TestWhatAWebhookDoesNotHaveIsAnError(t *testing.T) {
 	t.Parallel()
 	session := open(t, answering(t, `{"k":"`+canary+`"}`), lent("t"))
-	results, err := session.Fetch(t.Context(), []providers.Ref{{Key: "k", Metadata: true}, {Key: "k"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := results[0].Err; !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "a webhook has no metadata; remove metadataPolicy") {
-		t.Errorf("metadata: %v", err)
-	}
-	if results[1].Err != nil {
-		t.Errorf("the value beside it: %v", results[1].Err)
-	}
 	if _, ok := providers.As[providers.Finder](session); ok {
 		t.Error("a webhook says that it can be searched")
 	}
