@@ -53,11 +53,12 @@ func TestASealedSecretOfAFormerDefinitionHoldsUpNoOther(t *testing.T) {
 	r := w.start()
 	w.create("fine", r.certificate(), nil)
 	w.opened("fine")
-	for _, name := range []string{"number", "object"} {
+	const short, none = "sealed value is too short; it was cut off (a): seal again", "spec.encryptedData is no map of keys to sealed values"
+	for name, says := range map[string]string{"number": short, "object": short, "list": none, "text": none} {
 		w.eventually(name+" is reported", func() bool {
 			var obj v1alpha1.SealedSecret
 			must(t, w.client.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: name}, &obj))
-			return len(obj.Status.Conditions) > 0 && strings.HasPrefix(obj.Status.Conditions[0].Message, "sealed value is too short; it was cut off (a): seal again")
+			return len(obj.Status.Conditions) > 0 && strings.HasPrefix(obj.Status.Conditions[0].Message, says)
 		})
 	}
 	cmd := exec.CommandContext(t.Context(), bin, "keys", "list", "--controller-namespace", w.ns)

@@ -163,7 +163,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.url = "http://" + listener.Addr().String()
-	server, err := sealhttp.New(w.keeper, sealhttp.Options{Metrics: w.metrics, Held: w.held != nil, Rate: 100, Burst: 100})
+	server, err := sealhttp.New(w.keeper, sealhttp.Options{Metrics: w.metrics, Held: w.held != nil, Rate: 100, Burst: new(100)})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -62,6 +62,10 @@ func (c *Controller) changed(ctx context.Context, s *scope, want v1alpha1.Secret
 
 // checkSpec refuses what no key and no retry can make right.
 func (c *Controller) checkSpec(_ context.Context, s *scope) error {
+	if _, found := s.whole.Spec.EncryptedData[""]; found {
+		return flow.Stall(v1alpha1.ReasonInvalid, providers.Errorf(providers.ErrInvalid,
+			"spec.encryptedData is no map of keys to sealed values, or has a value without a key: seal again, and replace it"))
+	}
 	if len(s.whole.Spec.Data) > 0 && len(s.whole.Spec.EncryptedData) > 0 {
 		return flow.Stall(v1alpha1.ReasonInvalid, providers.Errorf(providers.ErrInvalid,
 			"remove spec.data (the deprecated format) or spec.encryptedData: a SealedSecret holds one of them"))

@@ -18,7 +18,7 @@ import (
 func TestRequestsAreCountedByPathCodeAndMethod(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	handler := server(t, keys{keyring.New(generate(t, 0))}, sealhttp.Options{Metrics: registry, Rate: 1, Burst: 1}).Handler()
+	handler := server(t, keys{keyring.New(generate(t, 0))}, sealhttp.Options{Metrics: registry, Rate: 1, Burst: new(1)}).Handler()
 	send := func(method, path string) {
 		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(canary)))
 	}
@@ -65,8 +65,8 @@ func TestTheLimitOfRequestsIsWhatTheOptionsSay(t *testing.T) {
 		answered int
 	}{
 		"as it is when nothing is said": {sealhttp.Options{}, 3},
-		"five more":                     {sealhttp.Options{Rate: 1, Burst: 5}, 6},
-		"none more":                     {sealhttp.Options{Rate: 1, Burst: -1}, 1},
+		"five more":                     {sealhttp.Options{Rate: 1, Burst: new(5)}, 6},
+		"none more":                     {sealhttp.Options{Rate: 1, Burst: new(0)}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -43,7 +43,7 @@ type answer func(ctx context.Context, w http.ResponseWriter, r *http.Request, re
 // fixed texts, which say nothing of what was sent.
 func (s *Server) limited(undecryptable int, give answer) http.Handler {
 	// The one that the rate allows, and those of the burst, as Sealed Secrets counts.
-	limiter := rate.NewLimiter(rate.Limit(s.options.Rate), 1+s.options.Burst)
+	limiter := rate.NewLimiter(rate.Limit(s.options.Rate), 1+*s.options.Burst)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !limiter.Allow() {
 			later(w, http.StatusTooManyRequests, sealing.TooManyRequests)

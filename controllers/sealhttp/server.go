@@ -40,9 +40,10 @@ type Keys interface {
 type Options struct {
 	// Address to listen on, a host:port with either part empty as in net.Listen.
 	Address string
-	// Rate is how many requests a second each of verify and rotate answers, Burst how many more at once; zero means DefaultRate, and
-	// a Burst below it none.
-	Rate, Burst int
+	// Rate is how many requests a second each of verify and rotate answers; zero means DefaultRate.
+	Rate int
+	// Burst is how many more at once; nil means DefaultRate.
+	Burst *int
 	// ReadTimeout bounds how long a request takes to arrive, WriteTimeout how long an answer takes to leave; zero means
 	// DefaultTimeout.
 	ReadTimeout, WriteTimeout time.Duration
@@ -72,10 +73,9 @@ func New(keys Keys, o Options) (*Server, error) {
 	if o.Rate == 0 {
 		o.Rate = DefaultRate
 	}
-	if o.Burst == 0 {
-		o.Burst = DefaultRate
+	if o.Burst == nil {
+		o.Burst = new(DefaultRate)
 	}
-	o.Burst = max(o.Burst, 0)
 	if o.ReadTimeout == 0 {
 		o.ReadTimeout = DefaultTimeout
 	}

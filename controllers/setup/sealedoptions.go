@@ -102,14 +102,6 @@ func (o *SealedOptions) notes() []string {
 	return out
 }
 
-// burst returns what sealhttp takes for the burst.
-func (o *SealedOptions) burst() int {
-	if o.Burst == 0 {
-		return -1
-	}
-	return o.Burst
-}
-
 // maxRetries returns the bound of retries, nil for none.
 func (o *SealedOptions) maxRetries() *int {
 	if o.MaxRetries < 0 {

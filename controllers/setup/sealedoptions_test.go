@@ -184,13 +184,13 @@ func TestAFlagOfTheControllerThatCannotBeMeantIsRefused(t *testing.T) {
 
 func TestABurstOfNoneIsNotTheDefaultOne(t *testing.T) {
 	t.Parallel()
-	for arg, want := range map[string]int{"--rate-limit-burst=0": -1, "--rate-limit-burst=3": 3, "--rate-limit=2": 2} {
+	for arg, want := range map[string]int{"--rate-limit-burst=0": 0, "--rate-limit-burst=3": 3, "--rate-limit=2": 2} {
 		o, err := parse(t, nil, arg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := o.Sealed.check(); err != nil || o.Sealed.burst() != want {
-			t.Errorf("%s: %d, %v", arg, o.Sealed.burst(), err)
+		if err := o.Sealed.check(); err != nil || o.Sealed.Burst != want {
+			t.Errorf("%s: %d, %v", arg, o.Sealed.Burst, err)
 		}
 	}
 }

@@ -293,7 +293,7 @@ func addSealedSecret(
 	}
 	server, err := sealhttp.New(keys, sealhttp.Options{
 		Recovery: recovery, Held: held != nil,
-		Address: o.SealedSecretsBindAddress, Rate: o.Sealed.Rate, Burst: o.Sealed.burst(), ReadTimeout: o.Sealed.ReadTimeout,
+		Address: o.SealedSecretsBindAddress, Rate: o.Sealed.Rate, Burst: &o.Sealed.Burst, ReadTimeout: o.Sealed.ReadTimeout,
 		WriteTimeout: o.Sealed.WriteTimeout, RefuseDeprecated: !o.Sealed.AcceptDeprecated, Metrics: metrics.Registry,
 	})
 	if err != nil {

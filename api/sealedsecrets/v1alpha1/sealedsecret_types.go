@@ -25,13 +25,17 @@ type SealedSecretSpec struct {
 }
 
 // EncryptedData are sealed values by key. What is no text, which definitions of old releases of Sealed Secrets let in, is read as
-// an empty value: one object that cannot be decoded would fail the list of all of them.
+// an empty value, and what is no object at all as an empty value without a key, which no Secret can have: one object that cannot be
+// decoded would fail the list of all of them.
 type EncryptedData map[string]string
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (d *EncryptedData) UnmarshalJSON(text []byte) error {
 	values := map[string]string{}
-	_ = json.Unmarshal(text, &values) // the text is JSON, what is no text is left empty, and what is no object is none here
+	if text[0] != '{' && string(text) != "null" { // the text is one JSON value
+		values[""] = ""
+	}
+	_ = json.Unmarshal(text, &values) // what is no text is left empty
 	*d = values
 	return nil
 }
