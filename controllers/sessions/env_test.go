@@ -1,16 +1,20 @@
 package sessions
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -73,12 +77,13 @@ func TestTheFirstTokenToExpireSaysHowLongACredentialLasts(t *testing.T) {
 		c := cluster()
 		e := &env{store: "the store", reader: c, tokens: c, namespace: "a"}
 		var first providers.Token
-		for i := range 2 {
+		for i, lasts := range []time.Duration{2 * time.Hour, time.Hour, 2 * time.Hour} { // the API server may say how long
+			e.tokens = minting(lasts)
 			token, err := e.ServiceAccountToken(t.Context(), providers.AccountRef{Name: "reader"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if i == 0 {
+			if i == 1 {
 				first = token
 			}
 			time.Sleep(10 * time.Minute)
@@ -86,6 +91,16 @@ func TestTheFirstTokenToExpireSaysHowLongACredentialLasts(t *testing.T) {
 		if got := e.expiry(); !got.Equal(first.Expires) {
 			t.Errorf("it lasts until %s, want %s", got, first.Expires)
 		}
+	})
+}
+
+// minting is a cluster whose tokens last for a time, whatever is asked for.
+func minting(lasts time.Duration) client.WithWatch {
+	return interceptor.NewClient(cluster(), interceptor.Funcs{
+		SubResourceCreate: func(_ context.Context, _ client.Client, _ string, _ client.Object, sub client.Object, _ ...client.SubResourceCreateOption) error {
+			sub.(*authenticationv1.TokenRequest).Status.ExpirationTimestamp = metav1.NewTime(time.Now().Add(lasts))
+			return nil
+		},
 	})
 }
 
@@ -117,4 +132,70 @@ func TestACredentialThatCannotBeReadHasTheClassOfItsCause(t *testing.T) {
 	if _, err := e.Secret(t.Context(), providers.ObjectRef{Key: "k"}); !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "the store refers to a Secret without a name") {
 		t.Errorf("a reference without a name: %v", err)
 	}
+}
+
+func TestWhatTheAPIServerRefusesIsNotLent(t *testing.T) {
+	t.Parallel()
+	denied := apierrors.NewForbidden(schema.GroupResource{}, "s", errors.New("canary"))
+	c := interceptor.NewClient(cluster(), interceptor.Funcs{
+		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+			return denied
+		},
+		SubResourceCreate: func(context.Context, client.Client, string, client.Object, client.Object, ...client.SubResourceCreateOption) error {
+			return denied
+		},
+	})
+	e := &env{store: "the store", reader: c, tokens: c, namespace: "a"}
+	ref := providers.ObjectRef{Name: "s", Key: "k"}
+	for grant, ask := range map[string]func() error{
+		"get secrets":         func() error { _, err := e.Secret(t.Context(), ref); return err },
+		"get configmaps":      func() error { _, err := e.ConfigMap(t.Context(), ref); return err },
+		"get serviceaccounts": func() error { _, err := e.Annotations(t.Context(), providers.AccountRef{Name: "s"}); return err },
+		"create serviceaccounts/token": func() error {
+			_, err := e.ServiceAccountToken(t.Context(), providers.AccountRef{Name: "s"})
+			return err
+		},
+	} {
+		if err := ask(); !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), `"`+grant+`"`) {
+			t.Errorf("%s: %v", grant, err)
+		}
+	}
+	if len(e.lendings()) != 0 || !e.expiry().IsZero() {
+		t.Error("something is believed to have been lent")
+	}
+}
+
+func TestAKeyOfAConfigMapIsTextOrBytes(t *testing.T) {
+	t.Parallel()
+	c := cluster(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "ca"},
+		Data: map[string]string{"text": "t"}, BinaryData: map[string][]byte{"bytes": {0xff}}})
+	e := &env{store: "the store", reader: c, namespace: "a"}
+	for key, want := range map[string]string{"text": "t", "bytes": "\xff", "none": ""} {
+		got, err := e.ConfigMap(t.Context(), providers.ObjectRef{Name: "ca", Key: key})
+		if string(got) != want || (err == nil) != (want != "") || err != nil && !errors.Is(err, providers.ErrNotFound) {
+			t.Errorf("%s: %q, %v", key, got, err)
+		}
+	}
+}
+
+func TestTheCredentialsOfASessionThatIsUsedAreComparedOnceAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reads := 0
+		c := interceptor.NewClient(cluster(credentialSecret("team", "cred", "v")), interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+				reads++
+				return c.Get(ctx, key, into, opts...)
+			},
+		})
+		p := running(t, c)
+		s := storeOf(&backend{credential: providers.ObjectRef{Name: "cred", Key: "token"}}, "team", "s", 1)
+		for range 600 { // ten minutes
+			mustFetch(t, p, request(s, "team", "a"))
+			time.Sleep(time.Second)
+		}
+		if reads < 9 || reads > 11 {
+			t.Errorf("it is read %d times in ten minutes", reads)
+		}
+	})
 }

@@ -97,6 +97,7 @@ func TestEqualSearchesAreOneAndNeverAcrossIdentities(t *testing.T) {
 func TestASearchThatFailsSaysWhyAndKeepsNothing(t *testing.T) {
 	t.Parallel()
 	many := make([]providers.Found, providers.MaxFound+1)
+	throttled := &providers.ThrottledError{After: time.Minute}
 	for name, tc := range map[string]struct {
 		list  []providers.Found
 		err   error
@@ -107,6 +108,7 @@ func TestASearchThatFailsSaysWhyAndKeepsNothing(t *testing.T) {
 		"denied":      {err: providers.Errorf(providers.ErrDenied, "may not list"), class: providers.ErrDenied, text: "may not list", again: true},
 		"no path":     {err: providers.Errorf(providers.ErrNotFound, "no path"), class: providers.ErrNotFound, text: "no path", again: true},
 		"down":        {err: providers.Errorf(providers.ErrUnavailable, "down"), class: providers.ErrUnavailable, text: "down"},
+		"throttled":   {err: throttled, class: throttled},
 		"too many":    {list: many, class: providers.ErrInvalid, text: "more than 1000", again: true},
 		"found twice": {list: []providers.Found{{Name: "x"}, {Name: "x"}}, class: providers.ErrUnavailable, text: "found one document twice"},
 	} {
@@ -249,6 +251,87 @@ func TestACallThatWasSlowBringsNothingBackThatIsKnownToHaveChanged(t *testing.T)
 	})
 }
 
+func TestNobodyJoinsACallOfBeforeAChangeWasSeen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &library{texts: map[string]string{"a": "old"}}
+		b := &searchable{backend: &backend{}, find: l.find}
+		b.fetch = func(ctx context.Context, identity string, refs []providers.Ref) ([]providers.Result, error) {
+			out, err := l.fetch(ctx, identity, refs)
+			time.Sleep(5 * time.Second)
+			return out, err
+		}
+		p := running(t, cluster())
+		search := finding(b, "team", "team", providers.Query{})
+		search.Forced = true
+		fetch := request(search.Store, "team", "a")
+		mustFetch(t, p, fetch)
+		foundBy(t, p, search)
+		fetch.MaxAge = time.Second
+		slow := make(chan []string)
+		go func() { slow <- mustFetch(t, p, fetch) }()
+		time.Sleep(time.Second)
+		l.put("a", "new")
+		foundBy(t, p, search)
+		if got := mustFetch(t, p, fetch); got[0] != "new" {
+			t.Errorf("%v is read after the search has seen the new one", got)
+		}
+		<-slow
+	})
+}
+
+// A backend may show a document differently when it is found and when it is fetched.
+func TestWhatDidNotChangeIsNoNewsBesideWhatDid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &library{texts: map[string]string{"a": "1", "b": "1"}}
+		b := &searchable{backend: &backend{}, find: l.find}
+		b.fetch = func(ctx context.Context, identity string, refs []providers.Ref) ([]providers.Result, error) {
+			out, err := l.fetch(ctx, identity, refs)
+			for i := range out {
+				out[i].Document = text("shown ") + out[i].Document.(text)
+			}
+			return out, err
+		}
+		p := running(t, cluster())
+		news := listen(p)
+		search := finding(b, "team", "team", providers.Query{})
+		search.Forced = true
+		mustFetch(t, p, request(search.Store, "team", "a", "b"))
+		foundBy(t, p, search)
+		l.put("a", "2")
+		foundBy(t, p, search)
+		if got := news.drain(); len(got) != 1 || len(got[0].Queries) != 1 || len(got[0].Changed) != 1 || got[0].Changed[0].Key != "a" {
+			t.Errorf("news %+v, want a, and that it is found", got)
+		}
+	})
+}
+
+func TestWhoAsksSeldomHearsOfAChangeThoughAnotherHasAskedAndDoesNotComeAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &library{texts: map[string]string{"a": "old"}}
+		b := &backend{fetch: l.fetch}
+		p := running(t, cluster())
+		news := listen(p)
+		s := storeOf(b, "team", "s", 1)
+		daily, once, steady := request(s, "team", "a"), request(s, "team", "a"), request(s, "team", "steady")
+		daily.Interval = 24 * time.Hour
+		l.put("steady", "x")
+		mustFetch(t, p, daily)
+		mustFetch(t, p, once)
+		for range 24 * 6 { // the session is used all the time
+			time.Sleep(10 * time.Minute)
+			mustFetch(t, p, steady)
+		}
+		l.put("a", "new")
+		mustFetch(t, p, daily)
+		if got := news.drain(); len(got) != 1 || len(got[0].Changed) != 1 {
+			t.Errorf("news %+v, want that it has changed", got)
+		}
+	})
+}
+
 // TestADocumentThatChangedIsNewsForAllWhoFoundOrFetchedIt says of each way to see a change who is told, and that those who
 // are told get the new document without a request for what is known already.
 func TestADocumentThatChangedIsNewsForAllWhoFoundOrFetchedIt(t *testing.T) {
@@ -352,5 +435,11 @@ func TestWhatWasFoundIsNamedWithItsVersions(t *testing.T) {
 	found, ok := doc.(Found)
 	if want := []Match{{"a", "v-2"}, {"b", "v-1"}}; !ok || !slices.Equal(found.Matches(), want) {
 		t.Errorf("matches %v, want %v", found.Matches(), want)
+	}
+	if _, err := doc.Fields("x"); !errors.Is(err, providers.ErrPropertyNotFound) {
+		t.Errorf("a property of it: %v", err)
+	}
+	if least := 2*(1+1) + 2*perDocument; doc.Size() < least {
+		t.Errorf("it weighs %d, want %d at least", doc.Size(), least)
 	}
 }

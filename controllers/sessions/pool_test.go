@@ -382,3 +382,76 @@ func TestAClosedPoolIsSilent(t *testing.T) {
 		}
 	})
 }
+
+func TestAPoolThatIsClosedEndsAtOnceWhateverItIsAbout(t *testing.T) {
+	t.Parallel()
+	isDown := providers.Errorf(providers.ErrUnavailable, "down")
+	for name, about := range map[string]func(*testing.T, *Pool, *backend){
+		"it asks whether a backend is up": func(t *testing.T, p *Pool, b *backend) {
+			t.Helper()
+			failing(t, p, storeOf(b, "team", "s", 1), "a")
+		},
+		"it logs in until somebody answers": func(t *testing.T, p *Pool, b *backend) {
+			t.Helper()
+			b.open = func() error { return isDown }
+			failing(t, p, storeOf(b, "team", "s", 1), "a")
+		},
+		"it checks a store": func(t *testing.T, p *Pool, b *backend) {
+			t.Helper()
+			s := storeOf(b, "team", "s", 1)
+			s.Provider = checking{b, func(context.Context) error { return isDown }}
+			if _, err := p.Check(t.Context(), s); err == nil {
+				t.Error("a backend that is down answered")
+			}
+			time.Sleep(time.Minute)
+		},
+		"a fetch is to be repeated": func(t *testing.T, p *Pool, b *backend) {
+			t.Helper()
+			s := storeOf(b, "team", "s", 1)
+			s.Retries, s.RetryInterval = 1, time.Minute
+			go failing(t, p, s, "a")
+			time.Sleep(time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := &backend{fetch: func(context.Context, string, []providers.Ref) ([]providers.Result, error) { return nil, isDown }}
+				c := cluster()
+				p := New(Deps{Reader: c, Tokens: c})
+				about(t, p, b)
+				began := time.Now()
+				p.close()
+				if took := time.Since(began); took > 0 {
+					t.Errorf("closing took %s", took)
+				}
+				if len(p.cancels) != 0 {
+					t.Errorf("%d calls are not forgotten", len(p.cancels))
+				}
+			})
+		})
+	}
+}
+
+func TestWhoGivesUpDoesNotWaitForALogin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{open: func() error {
+			time.Sleep(10 * time.Second)
+			return nil
+		}}
+		p := running(t, cluster())
+		s := storeOf(b, "team", "s", 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if _, err := p.Fetch(ctx, request(s, "team", "a")); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		mustFetch(t, p, request(s, "team", "a"))
+		p.Forget(s.UID)
+		if synctest.Wait(); b.opens.Load() != 1 || b.closes.Load() != 1 {
+			t.Errorf("%d logins, %d of them ended", b.opens.Load(), b.closes.Load())
+		}
+	})
+}

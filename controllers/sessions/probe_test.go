@@ -110,6 +110,16 @@ func (c checking) Open(ctx context.Context, cfg providers.Config, env providers.
 	return checkedSession{s, c.check}, err
 }
 
+// upUnless is a check that fails while the backend is down.
+func upUnless(is *atomic.Bool) func(context.Context) error {
+	return func(context.Context) error {
+		if is.Load() {
+			return providers.Errorf(providers.ErrUnavailable, "down")
+		}
+		return nil
+	}
+}
+
 type checkedSession struct {
 	providers.Session
 	check func(context.Context) error
