@@ -42,7 +42,7 @@ func clusterRules() map[string]rule {
 	return map[string]rule{
 		"refresh time": {
 			kind: "ClusterExternalSecret", says: "must be a duration such as 15m or 1h30m, and not negative",
-			refused:  []string{`refreshTime: 1d`, `refreshTime: -5m`},
+			refused:  []string{`refreshTime: 1d`, `refreshTime: -5m`, `refreshTime: -1ms`},
 			accepted: []string{`refreshTime: 0s`, `refreshTime: 1h30m`},
 		},
 		"name of the ExternalSecrets": {

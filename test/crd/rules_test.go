@@ -128,8 +128,13 @@ func externalSecretRules() map[string]rule {
 		},
 		"each key once": {
 			kind: "ExternalSecret", says: "data names a secretKey twice: remove one of the entries",
-			refused:  []string{sameKeys, sameKeys + `, target: {name: a}`, sameKeys + `, target: {deletionPolicy: Retain}`},
-			accepted: []string{sameKeys + `, target: {deletionPolicy: Merge}`, sameKeys + `, target: {deletionPolicy: Delete}`, manyKeys(1000)},
+			refused: []string{
+				sameKeys, sameKeys + `, target: {name: a}`, sameKeys + `, target: {deletionPolicy: Retain}`,
+				strings.Replace(sameKeys, "[", "[{secretKey: b, remoteRef: {key: a}}, ", 1),
+				manyKeys(99, 98),
+			},
+			// Beyond 100 entries there are too many for an API server to compare.
+			accepted: []string{sameKeys + `, target: {deletionPolicy: Merge}`, sameKeys + `, target: {deletionPolicy: Delete}`, manyKeys(1000), manyKeys(100, 98)},
 		},
 		"refresh interval": {
 			kind: "ExternalSecret", says: "must be a duration such as 30s, 15m or 1h30m",
@@ -190,7 +195,7 @@ func templateRules() map[string]rule {
 		},
 		"parts of a Secret": {
 			kind: "ExternalSecret", says: "templateFrom[].target must be Data, Annotations or Labels when the target is a Secret",
-			refused:  []string{template(`templateFrom: [{literal: a, target: type}]`), target(`manifest: {apiVersion: v1, kind: Secret}, template: {templateFrom: [{literal: a, target: metadata.ownerReferences}]}`)},
+			refused:  []string{template(`templateFrom: [{literal: a, target: type}]`), template(`templateFrom: [{literal: a, target: Data}, {literal: a, target: type}]`), target(`manifest: {apiVersion: v1, kind: Secret}, template: {templateFrom: [{literal: a, target: metadata.ownerReferences}]}`)},
 			accepted: []string{template(`templateFrom: [{literal: a}, {literal: a, target: ""}, {literal: a, target: data}, {literal: a, target: LABELS}]`), target(`manifest: {apiVersion: v1, kind: ConfigMap}, template: {templateFrom: [{literal: a, target: spec.a}]}`)},
 		},
 		"tokens that join nodes": {
@@ -200,7 +205,7 @@ func templateRules() map[string]rule {
 		},
 		"tokens of accounts": {
 			kind: "ExternalSecret", says: "type kubernetes.io/service-account-token is refused together with annotations that name the account: it would mint a token; use the TokenRequest API",
-			refused:  []string{template(saToken + `, metadata: {annotations: {kubernetes.io/service-account.name: a}}`), template(saToken + `, templateFrom: [{literal: a, target: annotations}]`)},
+			refused:  []string{template(saToken + `, metadata: {annotations: {kubernetes.io/service-account.name: a}}`), template(saToken + `, templateFrom: [{literal: a, target: annotations}]`), template(saToken + `, templateFrom: [{literal: a}, {literal: a, target: Annotations}]`)},
 			accepted: []string{template(saToken), template(saToken + `, metadata: {annotations: {a: b}}, templateFrom: [{literal: a, target: Labels}]`)},
 		},
 		"engine version": {
@@ -263,7 +268,7 @@ func storeRules() map[string]rule {
 		},
 		"tags of the controller": {
 			kind: "SecretStore", says: "remove esoNamespace, esoStoreName and esoStoreKind: these tags are set by the controller",
-			refused:  []string{aws(`customSessionTags: {esoNamespace: a}`), aws(`customSessionTags: {a: b, esoStoreKind: a}`)},
+			refused:  []string{aws(`customSessionTags: {esoNamespace: a}`), aws(`customSessionTags: {esoStoreName: a}`), aws(`customSessionTags: {a: b, esoStoreKind: a}`)},
 			accepted: []string{aws(`sessionTagsPolicy: Custom, customSessionTags: {team: a}`)},
 		},
 		"timeout of a webhook": {
@@ -273,8 +278,8 @@ func storeRules() map[string]rule {
 		},
 		"interval of a store": {
 			kind: "SecretStore", says: "must be a number of seconds or a duration such as 5m, and not negative",
-			refused:  []string{`refreshInterval: -1, provider: {fake: {data: []}}`, `refreshInterval: "60", provider: {fake: {data: []}}`},
-			accepted: []string{`refreshInterval: 0, provider: {fake: {data: []}}`, `refreshInterval: 60, provider: {fake: {data: []}}`, `refreshInterval: 5m, provider: {fake: {data: []}}`},
+			refused:  []string{`refreshInterval: -1, provider: {fake: {data: []}}`, `refreshInterval: "60", provider: {fake: {data: []}}`, `refreshInterval: -1s, provider: {fake: {data: []}}`},
+			accepted: []string{`refreshInterval: 0, provider: {fake: {data: []}}`, `refreshInterval: 60, provider: {fake: {data: []}}`, `refreshInterval: 2147483647, provider: {fake: {data: []}}`, `refreshInterval: 0s, provider: {fake: {data: []}}`, `refreshInterval: 5m, provider: {fake: {data: []}}`},
 		},
 	}
 }
@@ -300,7 +305,7 @@ func gitSyncRules() map[string]rule {
 	return map[string]rule{
 		"scheme of the URL": {
 			kind: "GitSync", says: "use a URL that starts with https:// or ssh:// and a host",
-			refused:  []string{`url: "http://a.example/b"`, `url: "git@a.example:b"`, `url: "file:///etc"`, `url: "ext::sh -c id"`, `url: "https://"`, `url: ""`, `url: "ssh://-oProxyCommand=id/b"`, `url: "ssh://git@-oProxyCommand=id/b"`, `url: "ssh://-l@a.example/b"`},
+			refused:  []string{`url: "http://a.example/b"`, `url: "git@a.example:b"`, `url: "file:///etc"`, `url: "ext::sh -c id"`, `url: "https://"`, `url: ""`, `url: "ssh://-oProxyCommand=id/b"`, `url: "ssh://git@-oProxyCommand=id/b"`, `url: "ssh://-l@a.example/b"`, `url: "x+https://a.example/b"`},
 			accepted: []string{url, `url: "ssh://git@a.example:2222/b.git"`, `url: "https://[::1]:8443/b"`, `url: "https://127.0.0.1:8443/b"`},
 		},
 		"no credentials in the URL": {
@@ -315,8 +320,8 @@ func gitSyncRules() map[string]rule {
 		},
 		"one reference": {
 			kind: "GitSync", says: "set exactly one of branch, tag, semver, name and commit",
-			refused:  []string{url + `, ref: {}`, url + `, ref: {branch: main, commit: ` + hash + `}`},
-			accepted: []string{url + `, ref: {branch: main}`, url + `, ref: {semver: ">=1.0.0"}`, url + `, ref: {commit: ` + hash + `}`},
+			refused:  []string{url + `, ref: {}`, url + `, ref: {branch: main, commit: ` + hash + `}`, url + `, ref: {branch: main, tag: v1}`, url + `, ref: {tag: v1, semver: "1"}`, url + `, ref: {semver: "1", name: refs/heads/a}`, url + `, ref: {name: refs/heads/a, commit: ` + hash + `}`},
+			accepted: []string{url + `, ref: {branch: main}`, url + `, ref: {tag: v1}`, url + `, ref: {name: refs/heads/a}`, url + `, ref: {semver: ">=1.0.0"}`, url + `, ref: {commit: ` + hash + `}`},
 		},
 		"whole commits": {
 			kind: "GitSync", says: "spec.ref.commit in body should match",
@@ -325,8 +330,9 @@ func gitSyncRules() map[string]rule {
 		},
 		"intervals": {
 			kind: "GitSync", says: interval,
-			refused:  []string{url + `, timeout: 0s`, url + `, retryInterval: 10ms`, url + `, retryInterval: soon`},
-			accepted: []string{url + `, timeout: 1s, retryInterval: 1m30s`},
+			// The first end the spec and give the object another one, as the frame has an interval.
+			refused:  []string{url + `}, spec: {interval: 999ms, prune: true, ` + url, url + `, timeout: 0s`, url + `, retryInterval: 10ms`, url + `, retryInterval: soon`},
+			accepted: []string{url + `}, spec: {interval: 1s, prune: true, ` + url, url + `, timeout: 1s, retryInterval: 1m30s`},
 		},
 		"paths": {
 			kind: "GitSync", says: "must be relative to the root of the repository and must not contain '..'",
@@ -357,11 +363,15 @@ func gitSyncRules() map[string]rule {
 	}
 }
 
-// manyKeys is a list of n different keys, each as long as a key can be.
-func manyKeys(n int) string {
-	entries := make([]string, n)
+// manyKeys is a list of n different keys, each as long as a key can be, and of those that come again.
+func manyKeys(n int, again ...int) string {
+	entries := make([]string, n+len(again))
 	for i := range entries {
-		entries[i] = fmt.Sprintf(`{secretKey: k%0252d, remoteRef: {key: a}}`, i)
+		key := i
+		if i >= n {
+			key = again[i-n]
+		}
+		entries[i] = fmt.Sprintf(`{secretKey: k%0252d, remoteRef: {key: a}}`, key)
 	}
 	return `data: [` + strings.Join(entries, ", ") + `]`
 }
