@@ -113,8 +113,7 @@ func (f *forecast) expect(refs []providers.Ref, now, due time.Time, reuse time.D
 		f.expected = map[subject]expectation{}
 	}
 	for _, ref := range refs {
-		ref.Property = "" // no request depends on it
-		s := subject{key: ref.Key}
+		s := subject{key: ref.Key} // no request depends on a property
 		if x, ok := f.expected[s]; current(question{ref: ref}) && (!ok || x.gone(now) || due.Before(x.due)) {
 			f.expected[s] = expectation{due: due, reuse: reuse}
 		}
