@@ -137,6 +137,7 @@ func TestWhoUsesAStoreIsToldAtOnceThatItsCredentialWasReplaced(t *testing.T) {
 		return slices.Contains(told(), Replaced{Kind: "SecretStore", Namespace: ns, Name: "own", Users: ns}) &&
 			slices.Contains(told(), Replaced{Kind: "ClusterSecretStore", Name: "shared", Users: ns})
 	})
+	eventually(t, "the sessions of before are ended though nobody asks", func() bool { return b.closes.Load() == 2 })
 	for name, tc := range map[string]struct {
 		store client.Object
 		users string
@@ -157,7 +158,6 @@ func TestWhoUsesAStoreIsToldAtOnceThatItsCredentialWasReplaced(t *testing.T) {
 			t.Errorf("%s read %q with the credential that was replaced", s.Name, got[0])
 		}
 	}
-	eventually(t, "the sessions of before are ended", func() bool { return b.closes.Load() == 2 })
 	opens := b.opens.Load()
 	p.Expect(earlier, map[watches.Object]watches.Version{cred: "1"})
 	eventually(t, "who has read it in an earlier process is told", func() bool {

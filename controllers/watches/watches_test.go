@@ -219,6 +219,36 @@ func TestWhatChangesBetweenReadingAndFollowingIsTold(t *testing.T) {
 	}
 }
 
+func TestWhatIsFollowedBeforeTheStartIsWatchedFromThenOn(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	w := newWorld(t, cp, cp.Namespace(t), nil, 0)
+	read := w.put("a", "1")
+	w.put("a", "2")
+	c, err := rest.HTTPClientFor(cp.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	watcher, err := watches.New(cp.Config(), c, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan string, 9)
+	watches.NewFollowers(watcher, func(who string) { told <- who }).Follow("who", map[watches.Object]watches.Version{w.secret("a"): read})
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- watcher.Start(ctx) }()
+	select {
+	case <-told:
+	case <-time.After(30 * time.Second):
+		t.Error("nobody is told of a change")
+	}
+	end()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOnlyWhatSomebodyFollowsIsWatched(t *testing.T) {
 	t.Parallel()
 	cp := controlplane.New(t)
