@@ -14,5 +14,6 @@
 // The last line is for backends that answer several documents in one request: what is asked at once goes into one call, and
 // what is expected to be asked soon fills it (docs/design/0025-batching.md).
 //
-// What is read for one call is bounded in bytes and time (portions.go), and so is what all sessions keep (shelf.go).
+// What a session has answered and is being asked is in kept.go; what becomes of it when its backend is down, in breaker.go and
+// outages.go. What is read for one call is bounded in bytes and time (portions.go), and so is what all sessions keep (shelf.go).
 package sessions
