@@ -239,7 +239,7 @@ func (r *editRun) readValue() ([]byte, error) {
 		_, _ = fmt.Fprintln(r.host.stderr)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("read the value: %w", err)
+			return nil, &sealing.Error{Problem: "read the value: " + err.Error(), Hint: "give it on standard input or with --from-file", Cause: err}
 		case more:
 			return nil, &sealing.Error{
 				Problem: "a value of several lines was pasted, and the prompt takes one: nothing is sealed",

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -226,12 +227,16 @@ func (r *keysRun) list(ctx context.Context, _ []string) error {
 		delete(uses, k.Fingerprint)
 		shown = append(shown, s)
 	}
+	var out bytes.Buffer
 	if r.flags.format == "json" {
-		e := json.NewEncoder(r.host.stdout)
+		e := json.NewEncoder(&out)
 		e.SetIndent("", "  ")
-		return e.Encode(map[string]any{"keys": shown, "objectsOfOtherKeys": uses})
+		if err := e.Encode(map[string]any{"keys": shown, "objectsOfOtherKeys": uses}); err != nil {
+			return err
+		}
+		return r.host.output(out.Bytes())
 	}
-	w := tabwriter.NewWriter(r.host.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tFORMAT\tSTATE\tNAMESPACES\tCREATED\tEXPIRES\tOBJECTS\tFINGERPRINT")
 	for _, s := range shown {
 		expires := "never"
@@ -241,10 +246,13 @@ func (r *keysRun) list(ctx context.Context, _ []string) error {
 		namespaces := cmp.Or(strings.Join(s.Namespaces, ","), "all")
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", s.Name, s.Format, s.State, namespaces, s.Created.Format(time.DateOnly), expires, s.Objects, strings.TrimSpace(s.Fingerprint+" "+s.Fault))
 	}
-	for fingerprint, n := range uses {
-		fmt.Fprintf(w, "-\t-\tunknown\t-\t-\t-\t%d\t%s\n", n, fingerprint)
+	for _, fingerprint := range slices.Sorted(maps.Keys(uses)) {
+		fmt.Fprintf(w, "-\t-\tunknown\t-\t-\t-\t%d\t%s\n", uses[fingerprint], fingerprint)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return r.host.output(out.Bytes())
 }
 
 func (r *keysRun) backup(ctx context.Context, _ []string) error {
@@ -276,7 +284,7 @@ func (r *keysRun) backup(ctx context.Context, _ []string) error {
 		return err
 	}
 	if r.flags.output == "" {
-		_, err = r.host.stdout.Write(sealed)
+		err = r.host.output(sealed)
 	} else {
 		err = write(r.flags.output, sealed)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -122,21 +123,24 @@ func unread(path string, severity lint.Severity, problem, hint string) lint.Find
 }
 
 func printFindings(f *lintFlags, h host, findings []lint.Finding, found *errFound) error {
+	var out bytes.Buffer
 	if f.format == "json" {
 		if findings == nil {
 			findings = []lint.Finding{}
 		}
-		e := json.NewEncoder(h.stdout)
+		e := json.NewEncoder(&out)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
-		return e.Encode(struct {
+		if err := e.Encode(struct {
 			Files    int            `json:"files"`
 			Errors   int            `json:"errors"`
 			Warnings int            `json:"warnings"`
 			Findings []lint.Finding `json:"findings"`
-		}{found.files, found.errors, found.warnings, findings})
+		}{found.files, found.errors, found.warnings, findings}); err != nil {
+			return err
+		}
+		return h.output(out.Bytes())
 	}
-	var out strings.Builder
 	for _, x := range findings {
 		object := ""
 		if x.Object != "" {
@@ -144,8 +148,7 @@ func printFindings(f *lintFlags, h host, findings []lint.Finding, found *errFoun
 		}
 		fmt.Fprintf(&out, "%s:%d: %s: %s%s [%s]\n  hint: %s\n", x.File, x.Line, x.Severity, object, x.Problem, x.Check, x.Hint)
 	}
-	_, err := fmt.Fprint(h.stdout, out.String())
-	return err
+	return h.output(out.Bytes())
 }
 
 // walk returns the files that are named, and those below the folders that are named that have one of the extensions, in

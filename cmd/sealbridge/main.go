@@ -91,10 +91,7 @@ func newRoot(ctx context.Context, h host) *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArguments("sealbridge version takes none"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "sealbridge", version)
-			return err
-		},
+		RunE:  func(*cobra.Command, []string) error { return h.output([]byte("sealbridge " + version + "\n")) },
 	})
 	root.Version = version
 	root.SetVersionTemplate("sealbridge {{.Version}}\n")

@@ -86,7 +86,7 @@ func newRewrap(ctx context.Context, h host) *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(badFlag)
 	f.bind(cmd.Flags())
-	cmd.Flags().StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys that open the values: PEM, or sealing-key Secrets in YAML or JSON")
+	cmd.Flags().StringSliceVar(&f.privateKeys, "recovery-private-key", nil, "files with private keys that open the values: PEM, age identities, or sealing-key Secrets in YAML or JSON")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done and write nothing")
 	cmd.Flags().BoolVar(&f.force, "force", false, "seal values anew that are sealed to the new key already, too")
 	return cmd

@@ -32,8 +32,7 @@ type sealRun struct {
 func (r *sealRun) run(ctx context.Context) error {
 	if r.flags.version {
 		r.note("SealBridge " + version) // scripts read the other
-		_, err := fmt.Fprintf(r.host.stdout, "%s version: %s\n", r.name, kubesealVersion)
-		return err
+		return r.host.output(fmt.Appendf(nil, "%s version: %s\n", r.name, kubesealVersion))
 	}
 	mode, err := r.flags.mode()
 	if err != nil {
