@@ -149,3 +149,22 @@ func TestWhatIsBeingFetchedAheadIsNotAskedForAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsForetoldCountsUnlessSomebodyIsExpectedSooner(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, tc := range map[string]struct{ before, foretold, want time.Duration }{
+		"another comes later":           {20 * time.Minute, 10 * time.Minute, 10 * time.Minute},
+		"another comes sooner":          {5 * time.Minute, 10 * time.Minute, 5 * time.Minute},
+		"another should have come now":  {-MaxReuse, 10 * time.Minute, -MaxReuse},
+		"another does not come anymore": {-MaxReuse - 1, 10 * time.Minute, 10 * time.Minute},
+	} {
+		var f forecast
+		refs := []providers.Ref{{Key: "k", Property: "p"}}
+		f.expect(refs, now.Add(-time.Hour), now.Add(tc.before), time.Minute)
+		f.expect(refs, now, now.Add(tc.foretold), time.Minute)
+		if got := f.expected[subject{key: "k"}].due.Sub(now); got != tc.want {
+			t.Errorf("%s: expected in %s, want %s", name, got, tc.want)
+		}
+	}
+}
