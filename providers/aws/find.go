@@ -3,6 +3,7 @@ package aws
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"maps"
 	"slices"
@@ -31,19 +32,31 @@ func (s *session) unlisted(err error, o awsidentity.Operation) error {
 	return err
 }
 
-// pages are the tokens of the pages of one list that were answered so far.
-type pages map[string]bool
+// The bounds of a list: what imitates AWS may answer for ever that there are more pages, and with names of any length.
+const (
+	maxPages = 2_500
+	maxName  = 2_048
+)
+
+// pages are the pages of one list that were answered so far, by hashes of their tokens, which may be as large as an answer.
+type pages map[[sha256.Size]byte]bool
+
+// isName reports whether AWS may call something so.
+func isName(name *string) bool { return name != nil && len(*name) <= maxName }
 
 // following returns the token of the page that follows; nil after the last. One that comes again would be followed for ever.
 func (s *session) following(seen pages, answered *string) (*string, error) {
 	token := aws.ToString(answered)
+	page := sha256.Sum256([]byte(token))
 	switch {
 	case token == "":
 		return nil, nil //nolint:nilnil // there is no other page
-	case seen[token]:
+	case seen[page]:
 		return nil, s.api.Strange()
+	case len(seen) == maxPages:
+		return nil, s.api.Errorf(providers.ErrInvalid, "AWS lists more than %d pages, which is more than a search looks at; narrow find by path or tags", maxPages)
 	}
-	seen[token] = true
+	seen[page] = true
 	return answered, nil
 }
 

@@ -2,6 +2,7 @@ package aws_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
@@ -63,6 +64,37 @@ func TestPagesThatDoNotEndAreNoAnswer(t *testing.T) {
 			if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of AWS's") || asked.of(action) != len(after) {
 				t.Errorf("%s, %s: %v after %d requests", action, name, err, asked.of(action))
 			}
+		}
+	}
+}
+
+// An endpoint that says for ever that there is more keeps nobody asking, and fills no memory.
+func TestAListEndsThoughItsPagesDoNot(t *testing.T) {
+	t.Parallel()
+	asked := &tally{}
+	url := serve(t, func(w http.ResponseWriter, c call) {
+		asked.add(c.Action)
+		says(w, 200, map[string]any{"SecretList": []any{}, "NextToken": fmt.Sprint("page-", asked.of(c.Action))})
+	})
+	err := paged()["ListSecrets"].ask(t, open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys())))
+	if !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "more than 2500 pages") || !strings.Contains(err.Error(), "narrow find") || asked.of("ListSecrets") != 2501 {
+		t.Errorf("%v after %d requests", err, asked.of("ListSecrets"))
+	}
+}
+
+func TestWhatIsListedUnderANameThatNoneHasIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("n", 2049)
+	for action, answer := range map[string]map[string]any{
+		"ListSecrets":         {"SecretList": []any{map[string]any{"Name": long}}},
+		"GetParametersByPath": {"Parameters": []any{map[string]any{"Name": long, "Value": "v", "Version": 1}}},
+		"DescribeParameters":  {"Parameters": []any{map[string]any{"Name": long}}},
+		"BatchGetSecretValue": {"Errors": []any{map[string]any{"SecretId": "1"}, map[string]any{"SecretId": "2"}, map[string]any{"SecretId": "3"}}}, // of two
+	} {
+		url := serve(t, func(w http.ResponseWriter, _ call) { says(w, 200, answer) })
+		err := paged()[action].ask(t, open(t, at(url), keyStore(paged()[action].service), keyEnv(fakeKeys())))
+		if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of AWS's") {
+			t.Errorf("%s: %v", action, err)
 		}
 	}
 }

@@ -61,7 +61,10 @@ func (s *parameterStore) readBelow(ctx context.Context, path string, q providers
 			return s.api.Strange()
 		}
 		for _, p := range out.Parameters {
-			name := aws.ToString(p.Name)
+			if !isName(p.Name) {
+				return s.api.Strange()
+			}
+			name := *p.Name
 			result, err := s.result(name, p)
 			if err != nil {
 				return err
@@ -120,7 +123,7 @@ func (s *parameterStore) describe(ctx context.Context, q providers.Query, c *col
 			return nil, s.api.Strange()
 		}
 		for _, p := range out.Parameters {
-			if p.Name == nil {
+			if !isName(p.Name) {
 				return nil, s.api.Strange()
 			}
 			if q.Matches(*p.Name) {

@@ -166,7 +166,7 @@ func (s *secretsManager) batch(ctx context.Context, ids []string) (answers, erro
 		for _, failure := range out.Errors {
 			all.failed[aws.ToString(failure.SecretId)] = failure
 		}
-		if len(all.secrets) > len(ids) {
+		if len(all.secrets) > len(ids) || len(all.failed) > len(ids) {
 			return all, s.api.Strange() // it answers each once
 		}
 		if in.NextToken, err = s.following(seen, out.NextToken); err != nil || in.NextToken == nil {

@@ -61,7 +61,7 @@ func (s *secretsManager) list(ctx context.Context, q providers.Query, c *collect
 			return nil, s.api.Strange()
 		}
 		for _, entry := range out.SecretList {
-			if entry.Name == nil {
+			if !isName(entry.Name) {
 				return nil, s.api.Strange()
 			}
 			if q.Matches(*entry.Name) {

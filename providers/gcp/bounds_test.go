@@ -1,6 +1,7 @@
 package gcp_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ import (
 type crowded struct {
 	pb.UnimplementedSecretManagerServiceServer
 	secrets, versions int
+	// named is what a secret's name begins with, s when it is empty.
+	named string
 	// asked is how many secrets were asked for in a page.
 	asked atomic.Int32
 }
@@ -45,7 +48,9 @@ func page[T any](all int, token string, item func(number int) T) (items []T, nex
 
 func (c *crowded) ListSecrets(_ context.Context, r *pb.ListSecretsRequest) (*pb.ListSecretsResponse, error) {
 	c.asked.Store(r.GetPageSize())
-	secrets, next := page(c.secrets, r.GetPageToken(), func(number int) *pb.Secret { return &pb.Secret{Name: fmt.Sprint(r.GetParent(), "/secrets/s", number)} })
+	secrets, next := page(c.secrets, r.GetPageToken(), func(number int) *pb.Secret {
+		return &pb.Secret{Name: fmt.Sprint(r.GetParent(), "/secrets/", cmp.Or(c.named, "s"), number)}
+	})
 	return &pb.ListSecretsResponse{Secrets: secrets, NextPageToken: next}, nil
 }
 
@@ -87,6 +92,15 @@ func TestASearchLooksAtSoManySecretsAndNoMore(t *testing.T) {
 		if asked := c.asked.Load(); asked != 200 { // the size of a page that fits in one message, whatever the secrets are labelled with
 			t.Errorf("a page is asked for with %d secrets", asked)
 		}
+	}
+}
+
+func TestASecretThatIsListedUnderANameThatNoneHasIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	c := &crowded{secrets: 1, named: strings.Repeat("n", 255)}
+	finder, _ := providers.As[providers.Finder](c.open(t, "long-names"))
+	if found, err := finder.Find(t.Context(), providers.Query{Name: regexp.MustCompile("n")}); !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of Secret Manager's") {
+		t.Errorf("%d found, %v", len(found), err)
 	}
 }
 

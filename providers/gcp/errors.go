@@ -86,7 +86,7 @@ func foreign(err error) bool {
 func (s *session) refused(err error, r request) error {
 	switch c := code(err); {
 	case foreign(err):
-		return s.errorf(providers.ErrUnavailable, "the answer is not one of Secret Manager's; check what is between")
+		return s.foreign()
 	case tooLarge(err):
 		return s.errorf(providers.ErrInvalid, "%s: the answer is larger than 4 MiB; a Kubernetes Secret holds at most 1 MiB", r.name)
 	case c == codes.ResourceExhausted:
@@ -112,6 +112,11 @@ func (s *session) refused(err error, r request) error {
 	default:
 		return s.errorf(providers.ErrUnavailable, "%s", s.away(err))
 	}
+}
+
+// foreign is the error for an answer that Secret Manager does not give.
+func (s *session) foreign() error {
+	return s.errorf(providers.ErrUnavailable, "the answer is not one of Secret Manager's; check what is between")
 }
 
 // away says why Secret Manager did not answer. The texts of the library name sockets and are matched alone.

@@ -85,7 +85,11 @@ func (s *session) list(ctx context.Context, q providers.Query, filter string) ([
 		case err != nil:
 			return nil, s.unlisted(err, at)
 		}
-		if name := lastPart(secret.GetName()); matches(q, name, secret.GetLabels()) {
+		name := lastPart(secret.GetName())
+		if !isSecretName(name) { // it may be as long as an answer
+			return nil, s.foreign()
+		}
+		if matches(q, name, secret.GetLabels()) {
 			names = append(names, name)
 		}
 	}
