@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -150,6 +151,42 @@ func (s *searchSink) seenBy(e watch.Event) (watch.Event, bool) {
 	return e, s.name.MatchString(m.Name)
 }
 
+// filtered is a watch that shows a part of another. Unlike that of apimachinery, it leaves no goroutine behind when it is stopped while
+// nobody takes what it has.
+type filtered struct {
+	watch.Interface
+	shown   chan watch.Event
+	stopped chan struct{}
+	once    sync.Once
+}
+
+func filter(all watch.Interface, keep func(watch.Event) (watch.Event, bool)) *filtered {
+	f := &filtered{Interface: all, shown: make(chan watch.Event), stopped: make(chan struct{})}
+	go func() {
+		defer close(f.shown)
+		for e := range all.ResultChan() {
+			e, kept := keep(e)
+			if !kept {
+				continue
+			}
+			select {
+			case f.shown <- e:
+			case <-f.stopped: // the other ends when somebody takes what it has, too
+			}
+		}
+	}()
+	return f
+}
+
+// ResultChan implements watch.Interface.
+func (f *filtered) ResultChan() <-chan watch.Event { return f.shown }
+
+// Stop implements watch.Interface.
+func (f *filtered) Stop() {
+	f.once.Do(func() { close(f.stopped) })
+	f.Interface.Stop()
+}
+
 // bare returns the name and version of a Secret.
 func bare(m *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: m.TypeMeta, ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, ResourceVersion: m.ResourceVersion}}
@@ -176,7 +213,7 @@ func (s *searchSink) source(resource metadata.ResourceInterface) source {
 			if err != nil {
 				return nil, err
 			}
-			return watch.Filter(events, s.seenBy), nil
+			return filter(events, s.seenBy), nil
 		},
 	}
 }

@@ -228,6 +228,27 @@ func TestOfASecretNoMoreThanItsNameAndVersionIsKept(t *testing.T) {
 	}
 }
 
+func TestAWatchOfASearchThatEndsWithSomethingToShowLeavesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // which fails when a goroutine is left
+		all := watch.NewFake()
+		f := filter(all, func(e watch.Event) (watch.Event, bool) { return e, e.Type != watch.Deleted })
+		go all.Delete(shown("a", "1"))
+		go all.Add(shown("a", "2"))
+		if e := <-f.ResultChan(); e.Type != watch.Added {
+			t.Errorf("%v is shown", e)
+		}
+		go all.Modify(shown("a", "3"))
+		synctest.Wait()
+		f.Stop()
+		f.Stop()
+		synctest.Wait()
+		if _, more := <-f.ResultChan(); more {
+			t.Error("something is shown after the end")
+		}
+	})
+}
+
 func TestVersionsOfSearchesAreComparedByWhatWasFound(t *testing.T) {
 	t.Parallel()
 	found := func(seen uint64, names ...string) Version {
