@@ -52,6 +52,10 @@ const canary = "canary-7f3e91"
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard()) // each manager has a logger of its own, which is searched
+	if err := startClouds(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(controlplane.Run(m))
 }
 

@@ -1,14 +1,12 @@
 package externalsecret_test
 
 import (
-	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"strings"
-	"sync"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,91 +18,14 @@ import (
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/controllers/conditions"
+	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/aws"
 	"github.com/sealbridge/sealbridge/providers/builtin"
+	"github.com/sealbridge/sealbridge/test/harness/azurecloud"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/countingstore"
+	"github.com/sealbridge/sealbridge/test/harness/gcp"
 )
-
-// rogue is a backend that answers as it is told. Logins and checks are answered well unless it is down.
-type rogue struct {
-	mu   sync.Mutex
-	mode string
-	// value is what its document holds, and good writes the answer to a read or a search of it.
-	value string
-	good  func(req *http.Request, value string) string
-}
-
-func (r *rogue) set(mode, value string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.mode, r.value = mode, value
-}
-
-func (r *rogue) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	r.mu.Lock()
-	mode, value := r.mode, r.value
-	r.mu.Unlock()
-	switch {
-	case mode == "down":
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	case strings.HasSuffix(req.URL.Path, "/lookup-self"):
-		_, _ = io.WriteString(w, `{"data":{"expire_time":null}}`)
-		return
-	case strings.Contains(req.URL.Path, "/sys/internal/"), req.Method == http.MethodPost: // what checks ask for
-		w.WriteHeader(http.StatusForbidden)
-		_, _ = io.WriteString(w, `{"errors":["permission denied"]}`)
-		return
-	}
-	body := r.good(req, value)
-	switch mode {
-	case "empty":
-	case "truncated":
-		_, _ = io.WriteString(w, body[:len(body)-3])
-	case "5 MiB":
-		_, _ = io.WriteString(w, body+strings.Repeat(" ", 5<<20)) // still a document, for whoever would read it all
-	case "not UTF-8":
-		_, _ = io.WriteString(w, strings.Replace(body, `"data"`, "\"\xff\xfe\":0,\"data\"", 1))
-	case "slow":
-		<-req.Context().Done()
-	case "throttled for a second":
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusTooManyRequests)
-	case "throttled":
-		w.WriteHeader(http.StatusTooManyRequests)
-		_, _ = io.WriteString(w, canary)
-	case "an internal error":
-		w.WriteHeader(http.StatusInternalServerError)
-		_, _ = io.WriteString(w, canary)
-	case "reset":
-		w.Header().Set("Content-Length", "100000")
-		_, _ = io.WriteString(w, body)
-		panic(http.ErrAbortHandler)
-	default:
-		_, _ = io.WriteString(w, body)
-	}
-}
-
-// The documents of rogues, and the searches that find them.
-
-func rogueVault(req *http.Request, value string) string {
-	if req.URL.Query().Get("list") == "true" {
-		return `{"data":{"keys":["db"]}}`
-	}
-	return `{"data":{"data":{"password":"` + value + `"},"metadata":{"version":1}}}`
-}
-
-func rogueWebhook(_ *http.Request, value string) string {
-	return `{"data":{"password":"` + value + `"}}`
-}
-
-func rogueKubernetes(req *http.Request, value string) string {
-	secret := `"metadata":{"name":"db","namespace":"default","resourceVersion":"1"},"data":{"password":"` + base64.StdEncoding.EncodeToString([]byte(value)) + `"}}`
-	if strings.HasSuffix(req.URL.Path, "/secrets") {
-		return `{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[{` + secret + `]}`
-	}
-	return `{"kind":"Secret","apiVersion":"v1",` + secret
-}
 
 // TestWhateverAStoreAnswersTheTargetStaysAndRecovers takes objects of each provider through all that a backend can do wrong: one
 // that reads, one that would delete what the store does not have, and one that would delete what it does not find. Targets
@@ -112,34 +33,60 @@ func rogueKubernetes(req *http.Request, value string) string {
 func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 	t.Parallel()
 	controlplane.New(t) // skips here and not in each
-	token := &stores.SecretKeySelector{Name: "credential", Key: "token"}
+	of := func(key string) *stores.SecretKeySelector {
+		return &stores.SecretKeySelector{Name: "credential", Key: key}
+	}
+	token := of("token")
 	for name, tc := range map[string]struct {
-		good     func(*http.Request, string) string
-		provider func(address string) stores.Provider
+		rogue *rogue
+		// provider makes a store of the rogue, which is served at an address, or by the provider's cloud, and adds what it logs in with.
+		provider func(r *rogue, address string, credential map[string][]byte) stores.Provider
 		finds    bool
 		says     map[string]string
 	}{
-		"vault": {rogueVault,
-			func(address string) stores.Provider {
+		"vault": {&rogue{good: rogueVault, aside: checks},
+			func(_ *rogue, address string, _ map[string][]byte) stores.Provider {
 				return stores.Provider{Vault: &stores.Vault{Server: address, Path: "kv", Auth: &stores.VaultAuth{TokenSecretRef: token}}}
 			}, true,
 			map[string]string{"empty": "not one of vault's", "truncated": "not one of vault's", "not UTF-8": "not one of vault's", "an internal error": "vault answered 500"}},
-		"kubernetes": {rogueKubernetes,
-			func(address string) stores.Provider {
+		"kubernetes": {&rogue{good: rogueKubernetes, aside: checks},
+			func(_ *rogue, address string, _ map[string][]byte) stores.Provider {
 				return stores.Provider{Kubernetes: &stores.Kubernetes{Server: stores.KubernetesServer{URL: address}, Auth: &stores.KubernetesAuth{Token: &stores.KubernetesTokenAuth{BearerToken: *token}}}}
 			}, true,
 			map[string]string{"empty": "not a Kubernetes API server's", "truncated": "not a Kubernetes API server's", "not UTF-8": "not a Kubernetes API server's", "an internal error": "the API server answered 500"}},
-		"webhook": {rogueWebhook,
-			func(address string) stores.Provider {
+		"webhook": {&rogue{good: rogueWebhook},
+			func(_ *rogue, address string, _ map[string][]byte) stores.Provider {
 				return stores.Provider{Webhook: &stores.Webhook{URL: address + "/{{ .remoteRef.key }}", Headers: map[string]string{"X-Token": "{{ .auth.token }}"},
 					Result:  stores.WebhookResult{JSONPath: "$.data.{{ .remoteRef.property }}"},
 					Secrets: []stores.WebhookSecret{{Name: "auth", SecretRef: stores.SecretKeySelector{Name: "credential"}}}}}
 			}, false,
 			map[string]string{"empty": "without a content", "truncated": "not JSON", "not UTF-8": "not UTF-8", "an internal error": "answered 500"}},
+		"aws": {&rogue{good: rogueAWS, aside: checksOfAWS},
+			func(*rogue, string, map[string][]byte) stores.Provider {
+				return stores.Provider{AWS: &stores.AWS{Service: stores.AWSSecretsManager, Region: "eu-central-1", Auth: stores.AWSAuth{SecretRef: &stores.AWSAuthSecretRef{AccessKeyID: token, SecretAccessKey: token}}}}
+			}, true,
+			map[string]string{"empty": "not one of AWS's", "truncated": "not one of AWS's", "not UTF-8": "not one of AWS's", "an internal error": "AWS answered 500"}},
+		"azurekv": {&rogue{good: rogueAzure, aside: checksOfAzure},
+			func(r *rogue, _ string, credential map[string][]byte) stores.Provider {
+				vault := microsoft.Vault("rogue")
+				microsoft.Handle(vault.Host(), r)
+				microsoft.AddApp(azurecloud.App{Client: "rogue", Secrets: []string{canary}})
+				credential["id"] = []byte("rogue")
+				return stores.Provider{AzureKV: &stores.AzureKV{VaultURL: vault.URL(), TenantID: azurecloud.Tenant, AuthSecretRef: &stores.AzureAuthSecretRef{ClientID: of("id"), ClientSecret: token}}}
+			}, true,
+			map[string]string{"empty": "not one of key vault's", "truncated": "not one of key vault's", "not UTF-8": "not one of key vault's", "an internal error": "key vault answered 500"}},
+		"gcpsm": {&rogue{good: rogueGoogle, aside: checksOfGoogle, grpc: true},
+			func(r *rogue, _ string, credential map[string][]byte) stores.Provider {
+				project := gcp.Project()
+				google.Serve("secretmanager.rogue.rep.googleapis.com", r)
+				_, credential["key"] = google.Reader(t, project)
+				return stores.Provider{GCPSM: &stores.GCPSM{ProjectID: project, Location: "rogue", Auth: stores.GCPAuth{SecretRef: &stores.GCPAuthSecretRef{SecretAccessKey: of("key")}}}}
+			}, true,
+			map[string]string{"empty": "Secret Manager answered", "truncated": "Secret Manager answered", "not UTF-8": "Secret Manager answered", "an internal error": "Secret Manager answered Internal", "reset": "Secret Manager answered"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := &rogue{good: tc.good}
+			r := tc.rogue
 			server := httptest.NewUnstartedServer(r)
 			server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			server.Start()
@@ -149,12 +96,16 @@ func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 			})
 			w := prepare(t)
 			// What is slow in the end has a time limit of its own; no other answer is taken for one that is, however busy the machine is.
-			w.providers, w.limits.Timeout, w.patience = builtin.All(), 5*time.Minute, 2*time.Minute
+			w.limits.Timeout, w.patience = 5*time.Minute, 2*time.Minute
+			w.providers = append(slices.DeleteFunc(builtin.All(), func(p providers.Provider) bool { return p.Name() == "aws" }),
+				aws.Provider{Environment: aws.Environment{Endpoints: aws.Endpoints{SecretsManager: server.URL, STS: server.URL}}})
+			credential := map[string][]byte{"token": []byte(canary)}
+			store := tc.provider(r, server.URL, credential)
 			yearly := intstr.FromString("8760h")
 			w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "credential", Labels: map[string]string{"external-secrets.io/type": "webhook"}},
-				Data: map[string][]byte{"token": []byte(canary)}},
+				Data: credential},
 				&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"},
-					Spec: esv1.SecretStoreSpec{Controller: w.class, RefreshInterval: &yearly, Provider: tc.provider(server.URL)}})
+					Spec: esv1.SecretStoreSpec{Controller: w.class, RefreshInterval: &yearly, Provider: store}})
 			r.set("", "value first")
 			w.start()
 			keys := map[string]string{"retain": "password", "delete": "password"}
@@ -259,7 +210,7 @@ func TestAStoreWhoseCheckFailedIsReadySoonAfterItIsUp(t *testing.T) {
 // meanwhile: what an object says when it fails first holds until it is read again.
 func TestAnOutageCostsEachObjectTwoWritesAndOneEvent(t *testing.T) {
 	t.Parallel()
-	backend := &rogue{good: rogueVault}
+	backend := &rogue{good: rogueVault, aside: checks}
 	backend.set("", canary)
 	server := httptest.NewServer(backend)
 	t.Cleanup(server.Close)
