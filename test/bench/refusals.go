@@ -117,7 +117,7 @@ func refusalsOf(to []seal.Recipient) ([]*refusal, error) {
 		to              seal.Recipient
 		scope           seal.Scope
 		namespace, item string
-		damage          float64 // where a bit is flipped, as a share of the length; 0 for nowhere
+		damage          float64 // where a byte is another, as a share of the length; 0 for nowhere
 	}{
 		{"another cluster's key", stranger, seal.Strict, "ns", "n", 0},
 		{"another name", newest, seal.Strict, "ns", "m", 0},
@@ -133,12 +133,22 @@ func refusalsOf(to []seal.Recipient) ([]*refusal, error) {
 			return nil, err
 		}
 		if c.damage > 0 {
-			value[int(c.damage*float64(len(value)-1))] ^= 1
+			at := int(c.damage * float64(len(value)-1))
+			value[at] = another(value[at])
 		}
 		text := base64.StdEncoding.EncodeToString(value)
 		out = append(out, &refusal{name: c.name, text: text})
 	}
 	return out, nil
+}
+
+// another returns a byte that is not b, and is one of base64, in which locks of the native format are written: a lock that is no
+// base64 is no lock, which anybody can see.
+func another(b byte) byte {
+	if b == 'B' {
+		return 'C'
+	}
+	return 'B'
 }
 
 // sealedBelow seals a value until its RSA ciphertext, which follows two bytes of length, begins with a 0 bit and so is a smaller
