@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"bytes"
 	"encoding/json"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,7 +33,7 @@ type EncryptedData map[string]string
 // UnmarshalJSON implements json.Unmarshaler.
 func (d *EncryptedData) UnmarshalJSON(text []byte) error {
 	values := map[string]string{}
-	if text[0] != '{' && string(text) != "null" { // the text is one JSON value
+	if !bytes.HasPrefix(text, []byte("{")) && string(text) != "null" { // the text is one JSON value
 		values[""] = ""
 	}
 	_ = json.Unmarshal(text, &values) // what is no text is left empty
