@@ -212,6 +212,15 @@ func (w *world) storeOfSecrets(cp *controlplane.ControlPlane, name, namespace st
 	w.create(&esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}, Spec: spec})
 }
 
+// besidePlatform starts a world whose stores may read Secrets of this cluster by the provider, and returns a namespace that has some.
+func besidePlatform(t *testing.T, p providers.Provider) (w *world, cp *controlplane.ControlPlane, platform string) {
+	t.Helper()
+	cp, w = controlplane.New(t), prepare(t)
+	w.providers = append(w.providers, p)
+	w.start()
+	return w, cp, cp.Namespace(t)
+}
+
 // password makes a Secret with one in a namespace.
 func (w *world) password(namespace, name, password string) *corev1.Secret {
 	w.t.Helper()
@@ -222,11 +231,7 @@ func (w *world) password(namespace, name, password string) *corev1.Secret {
 
 func TestASourceSecretOfThisClusterArrivesAtOnce(t *testing.T) {
 	t.Parallel()
-	cp := controlplane.New(t)
-	w := prepare(t)
-	w.providers = append(w.providers, kubernetes.Provider{})
-	w.start()
-	platform := cp.Namespace(t)
+	w, cp, platform := besidePlatform(t, kubernetes.Provider{})
 	source := func(name, password string) *corev1.Secret { return w.password(platform, name, password) }
 	db, hidden := source("db", "one-"+canary), source("hidden", canary)
 	w.storeOfSecrets(cp, "store", platform, rbacv1.PolicyRule{ResourceNames: []string{"db", "late"}, Verbs: []string{"get"}})
@@ -263,11 +268,7 @@ func TestASourceSecretOfThisClusterArrivesAtOnce(t *testing.T) {
 
 func TestWhatASearchFoundInThisClusterArrivesAtOnce(t *testing.T) {
 	t.Parallel()
-	cp := controlplane.New(t)
-	w := prepare(t)
-	w.providers = append(w.providers, kubernetes.Provider{})
-	w.start()
-	platform := cp.Namespace(t)
+	w, cp, platform := besidePlatform(t, kubernetes.Provider{})
 	source := func(name, password string) *corev1.Secret { return w.password(platform, name, password) }
 	db, web := source("app-db", "one-"+canary), source("app-web", "web-"+canary)
 	w.storeOfSecrets(cp, "store", platform, rbacv1.PolicyRule{Verbs: []string{"get", "list"}})
@@ -321,12 +322,8 @@ func (s countedSession) Find(ctx context.Context, q providers.Query) ([]provider
 // TestWhatASearchWouldFindInThisClusterArrivesAtOnce: nobody has read it, and there is more of it than is watched one by one.
 func TestWhatASearchWouldFindInThisClusterArrivesAtOnce(t *testing.T) {
 	t.Parallel()
-	cp := controlplane.New(t)
-	w := prepare(t)
 	searches := &atomic.Int64{}
-	w.providers = append(w.providers, counted{kubernetes.Provider{}, searches})
-	w.start()
-	platform := cp.Namespace(t)
+	w, cp, platform := besidePlatform(t, counted{kubernetes.Provider{}, searches})
 	w.storeOfSecrets(cp, "store", platform, rbacv1.PolicyRule{Verbs: []string{"get", "list"}})
 	search := func(name string, find *esv1.Find) {
 		w.create(w.externalSecret(name, func(es *esv1.ExternalSecret) {

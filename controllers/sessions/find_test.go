@@ -211,25 +211,36 @@ func (l *library) find(_ context.Context, _ string, q providers.Query) ([]provid
 	return out, nil
 }
 
+// besideSlow returns a pool with a document of a library that has been fetched and found, the request for the one and the search, which
+// reads anew each time. A request is answered, after a wait, with what the library had before it.
+func besideSlow(t *testing.T, l *library, wait func() time.Duration) (p *Pool, fetch Request, search Finding) {
+	t.Helper()
+	b := &searchable{backend: &backend{}, find: l.find}
+	b.fetch = func(ctx context.Context, identity string, refs []providers.Ref) ([]providers.Result, error) {
+		out, err := l.fetch(ctx, identity, refs)
+		time.Sleep(wait())
+		return out, err
+	}
+	p = running(t, cluster())
+	search = finding(b, "team", "team", providers.Query{})
+	search.Forced = true
+	fetch = request(search.Store, "team", "a")
+	mustFetch(t, p, fetch)
+	foundBy(t, p, search)
+	return p, fetch, search
+}
+
 func TestACallThatWasSlowBringsNothingBackThatIsKnownToHaveChanged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := &library{texts: map[string]string{"a": "old"}}
 		var slow atomic.Bool
-		b := &searchable{backend: &backend{}, find: l.find}
-		b.fetch = func(ctx context.Context, identity string, refs []providers.Ref) ([]providers.Result, error) {
-			out, err := l.fetch(ctx, identity, refs)
+		p, fetch, search := besideSlow(t, l, func() time.Duration {
 			if slow.Load() {
-				time.Sleep(15 * time.Second) // over the moment at which what nobody uses is forgotten
+				return 15 * time.Second // over the moment at which what nobody uses is forgotten
 			}
-			return out, err
-		}
-		p := running(t, cluster())
-		search := finding(b, "team", "team", providers.Query{})
-		search.Forced = true
-		fetch := request(search.Store, "team", "a")
-		mustFetch(t, p, fetch)
-		foundBy(t, p, search)
+			return 0
+		})
 		time.Sleep(sweepEvery - 5*time.Second)
 
 		slow.Store(true)
@@ -255,18 +266,7 @@ func TestNobodyJoinsACallOfBeforeAChangeWasSeen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := &library{texts: map[string]string{"a": "old"}}
-		b := &searchable{backend: &backend{}, find: l.find}
-		b.fetch = func(ctx context.Context, identity string, refs []providers.Ref) ([]providers.Result, error) {
-			out, err := l.fetch(ctx, identity, refs)
-			time.Sleep(5 * time.Second)
-			return out, err
-		}
-		p := running(t, cluster())
-		search := finding(b, "team", "team", providers.Query{})
-		search.Forced = true
-		fetch := request(search.Store, "team", "a")
-		mustFetch(t, p, fetch)
-		foundBy(t, p, search)
+		p, fetch, search := besideSlow(t, l, func() time.Duration { return 5 * time.Second })
 		fetch.MaxAge = time.Second
 		slow := make(chan []string)
 		go func() { slow <- mustFetch(t, p, fetch) }()

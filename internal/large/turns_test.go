@@ -46,14 +46,21 @@ func TestOneOfManyHasItsTurnAtATime(t *testing.T) {
 	})
 }
 
+// having begins a piece of work that has its turn.
+func having(t *testing.T, turns *large.Turns) (work context.Context, end func()) {
+	t.Helper()
+	work, end = turns.Hold(t.Context())
+	if err := large.Take(work); err != nil {
+		t.Fatal(err)
+	}
+	return work, end
+}
+
 func TestATurnThatDoesNotComeIsNotWaitedForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		turns := large.NewTurns()
-		first, endFirst := turns.Hold(t.Context())
-		if err := large.Take(first); err != nil {
-			t.Fatal(err)
-		}
+		_, endFirst := having(t, turns)
 		second, endSecond := turns.Hold(t.Context())
 		began := time.Now()
 		if err := large.Take(second); !errors.Is(err, large.ErrBusy) || time.Since(began) != 5*time.Second {
@@ -92,10 +99,7 @@ func TestATurnThatComesWhenItsWorkHasEndedIsTheNexts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		turns := large.NewTurns()
-		first, endFirst := turns.Hold(t.Context())
-		if err := large.Take(first); err != nil {
-			t.Fatal(err)
-		}
+		_, endFirst := having(t, turns)
 		second, endSecond := turns.Hold(t.Context())
 		waited := make(chan error)
 		go func() { waited <- large.Take(second) }()
@@ -120,11 +124,8 @@ func TestATurnThatComesWhenItsWorkHasEndedIsTheNexts(t *testing.T) {
 func TestWorkThatIsPartOfOtherWorkHasItsTurn(t *testing.T) {
 	t.Parallel()
 	turns := large.NewTurns()
-	all, end := turns.Hold(t.Context())
+	all, end := having(t, turns)
 	defer end()
-	if err := large.Take(all); err != nil {
-		t.Fatal(err)
-	}
 	part, endPart := turns.Hold(all)
 	if err := large.Take(part); err != nil {
 		t.Errorf("the part beside its whole: %v", err)
