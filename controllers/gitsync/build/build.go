@@ -222,6 +222,9 @@ func (b *builder) add(object map[string]any, source string, sensitive bool, seal
 		return decryptionError("%s is still encrypted with SOPS (%s of %s); set spec.decryption, and name the file after its format (.yaml, .json, .env, .ini)",
 			show(source), field, describe(u))
 	}
+	if fields := notText(object); sensitive && len(fields) > 0 {
+		return invalid("%s: %s of %s is no text, as every value of a Secret has to be; write it in quotes, and encrypt the file again", show(source), strings.Join(few(fields), ", "), describe(u))
+	}
 	o := Object{Unstructured: u, Source: source, Sensitive: sensitive}
 	if keys := plainKeys(object, sealed); len(keys) > 0 {
 		b.plaintext = append(b.plaintext, Finding{File: source, Object: describe(u), Keys: keys})

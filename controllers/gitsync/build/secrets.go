@@ -53,30 +53,47 @@ var secretKey = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
 
 func isSecretKey(key string) bool { return len(key) <= 253 && secretKey.MatchString(key) }
 
+// eachValue visits the values of a Secret that are not null, in their order, with the field that they stand in.
+func eachValue(object map[string]any, visit func(field, key string, value any)) {
+	if object["kind"] != "Secret" || object["apiVersion"] != "v1" {
+		return
+	}
+	for _, field := range []string{"data", "stringData"} {
+		values, _ := object[field].(map[string]any)
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			if values[key] != nil {
+				visit(field, key, values[key])
+			}
+		}
+	}
+}
+
+// notText returns the paths of the values of a Secret that are a number, a list or a map, which the API server refuses.
+// Encrypted, such a value looks to its author like any other.
+func notText(object map[string]any) (fields []string) {
+	eachValue(object, func(field, key string, value any) {
+		if _, isText := value.(string); !isText {
+			fields = append(fields, field+"."+showField(key))
+		}
+	})
+	return fields
+}
+
 // plainKeys returns the keys of a Secret whose values were not encrypted in Git: those that no encrypted file that went
 // into the object had as an encrypted value, or as its whole content. Empty values do not count. How the value came into
 // the Secret (a file, a generator, a patch, a replacement) makes no difference, because only the outcome is looked at.
 func plainKeys(object map[string]any, sealed func([]byte) bool) []string {
-	if object["kind"] != "Secret" || object["apiVersion"] != "v1" {
-		return nil
-	}
 	plain := map[string]bool{}
-	for _, field := range []string{"data", "stringData"} {
-		values, ok := object[field].(map[string]any)
-		if !ok {
-			continue
+	eachValue(object, func(field, key string, value any) {
+		text, isText := value.(string)
+		if isText && (text == "" || wasSealed(text, field == "data", sealed)) {
+			return
 		}
-		for key, value := range values {
-			text, isText := value.(string)
-			if value == nil || (isText && text == "") || (isText && wasSealed(text, field == "data", sealed)) {
-				continue
-			}
-			if !isSecretKey(key) {
-				key = "a key that is not valid"
-			}
-			plain[key] = true
+		if !isSecretKey(key) {
+			key = "a key that is not valid"
 		}
-	}
+		plain[key] = true
+	})
 	return slices.Sorted(maps.Keys(plain))
 }
 
