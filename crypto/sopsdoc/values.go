@@ -32,8 +32,20 @@ type Value struct {
 	Line int
 	// Encrypted says whether it has the form of an encrypted value.
 	Encrypted bool
+	// Number says whether it is encrypted, and what is encrypted is a number or a truth value, as its type shows.
+	Number bool
 	// Meant says whether the document's own rule wants it encrypted.
 	Meant bool
+}
+
+func newValue(path []string, line int, text string) Value {
+	v := Value{Path: path, Line: line, Encrypted: strings.HasPrefix(text, cipherPrefix)}
+	_, kind, _ := strings.Cut(text, ",type:")
+	switch strings.TrimSuffix(kind, "]") {
+	case "int", "float", "bool":
+		v.Number = v.Encrypted
+	}
+	return v
 }
 
 // ErrUnreadable says that the text is not of its format. It says nothing of the text.
@@ -153,7 +165,7 @@ func (d *Document) walk(path []string, n *yaml.Node) {
 		}
 	case yaml.ScalarNode:
 		if n.Tag != "!!null" && n.Value != "" && len(d.Values) <= maxValues {
-			d.Values = append(d.Values, Value{Path: path, Line: n.Line, Encrypted: strings.HasPrefix(n.Value, cipherPrefix)})
+			d.Values = append(d.Values, newValue(path, n.Line, n.Value))
 		}
 	}
 }
@@ -211,7 +223,7 @@ func (d *Document) readLines(format Format, doc []byte, meta map[string][]string
 			if format == INI {
 				path = []string{section, name}
 			}
-			d.Values = append(d.Values, Value{Path: path, Line: number, Encrypted: strings.HasPrefix(value, cipherPrefix)})
+			d.Values = append(d.Values, newValue(path, number, value))
 		}
 	}
 }

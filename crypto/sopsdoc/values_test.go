@@ -46,6 +46,9 @@ func TestWhatSOPSWroteIsReadWithoutAKey(t *testing.T) {
 				if v.Encrypted != v.Meant {
 					t.Errorf("%v: encrypted %v, meant %v", v.Path, v.Encrypted, v.Meant)
 				}
+				if name := v.Path[len(v.Path)-1]; v.Number != (v.Encrypted && (name == "n" || name == "c")) {
+					t.Errorf("%v: a number %v", v.Path, v.Number)
+				}
 				if !v.Encrypted {
 					plain = append(plain, strings.Join(v.Path, "."))
 				}

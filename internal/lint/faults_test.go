@@ -140,6 +140,9 @@ func TestWhatASOPSFileSaysWithoutAKeyIsJudged(t *testing.T) {
 		"no value":                         {"sops:\n" + mac + age("age1qqqq"), ""},
 		"a Secret whose values are not": {"kind: Secret\ndata: {a: b}\nmetadata: {name: x}\nspec: ENC[AES256_GCM,data:x,iv:x,tag:x,type:str]\nsops:\n" + mac + "  encrypted_regex: ^spec$\n" + age("age1qqqq"),
 			"2 error sops-plaintext"},
+		"a number in a Secret": {"kind: Secret\nstringData:\n  a: ENC[AES256_GCM,data:x,iv:x,tag:x,type:str]\n  b: ENC[AES256_GCM,data:x,iv:x,tag:x,type:int]\n  c: ENC[AES256_GCM,data:x,iv:x,tag:x,type:bool]\nsops:\n" + mac + "  encrypted_regex: ^stringData$\n" + age("age1qqqq"),
+			"4 error format, 5 error format"},
+		"a number in another kind":        {"kind: ConfigMap\ndata:\n  b: ENC[AES256_GCM,data:x,iv:x,tag:x,type:float]\nsops:\n" + mac + "  encrypted_regex: ^data$\n" + age("age1qqqq"), ""},
 		"another kind whose data are not": {"kind: ConfigMap\ndata: {a: b}\nspec: ENC[AES256_GCM,data:x,iv:x,tag:x,type:str]\nsops:\n" + mac + "  encrypted_regex: ^spec$\n" + age("age1qqqq"), ""},
 	} {
 		if got := found("a.yaml", c.text); got != c.want {

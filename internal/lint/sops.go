@@ -17,15 +17,19 @@ func (f *file) sops(format sopsdoc.Format, data []byte) {
 		f.add(Error, d.Line, "sops-mac", "", "encrypt it again with sops from the original; without a mac nobody notices changes", "the SOPS file has no mac")
 	}
 	f.recipients(d)
-	encrypted := 0
+	encrypted, secret := 0, concerned.Match(data)
 	for _, v := range d.Values {
 		path := printable(strings.Join(v.Path, "."))
+		ofSecret := secret && len(v.Path) > 1 && (v.Path[0] == "data" || v.Path[0] == "stringData")
+		if ofSecret && v.Number {
+			f.add(Error, v.Line, "format", "", "write it in quotes, and encrypt the file again (sops edit does)", "%s of a Secret is no text: the API server refuses numbers and truth values", path)
+		}
 		switch {
 		case v.Encrypted:
 			encrypted++
 		case v.Meant:
 			f.add(Error, v.Line, "sops-plaintext", "", "encrypt the file again (sops edit does), then replace the value, because history keeps it", "%s is in plain text in a SOPS file whose rule wants it encrypted", path)
-		case len(v.Path) > 1 && (v.Path[0] == "data" || v.Path[0] == "stringData") && concerned.Match(data):
+		case ofSecret:
 			f.add(Error, v.Line, "sops-plaintext", "", "let encrypted_regex match data and stringData, encrypt the file again, then replace the value", "%s of a Secret is in plain text, because the SOPS file's rule leaves it out", path)
 		}
 	}
