@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -365,4 +366,33 @@ func TestANamespaceThatGoesWhileItIsProvisionedIsNoFailure(t *testing.T) {
 		t.Error("nothing was tried in the namespace that goes")
 	}
 	change(w, namespace, func(ns *corev1.Namespace) { ns.Finalizers = nil })
+}
+
+func TestANamespaceIsProvisionedAnewWhoseExternalSecretWentUnseen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	namespace := w.namespace(w.mine())
+	ces := w.ces()
+	w.create(ces)
+	w.provisioned(namespace)
+	before := w.externalSecret(namespace, "db")
+	var once sync.Once
+	goes := func(req *http.Request) {
+		if req.Method == http.MethodPatch && strings.HasSuffix(req.URL.Path, "/externalsecrets/db") {
+			once.Do(func() {
+				if err := w.c.Delete(t.Context(), w.externalSecret(namespace, "db")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	w.before.Store(&goes)
+	change(w, ces, func(ces *esv1.ClusterExternalSecret) { ces.Spec.ExternalSecretSpec.Data[0].RemoteRef.Key = "another" })
+	w.provisioned(namespace)
+	if es := w.externalSecret(namespace, "db"); es.UID == before.UID || es.Spec.Data[0].RemoteRef.Key != "another" {
+		t.Errorf("uid %s of %s, key %s", es.UID, before.UID, es.Spec.Data[0].RemoteRef.Key)
+	}
+	if log := w.logs.String(); strings.Contains(log, "not ready") {
+		t.Errorf("somebody was told that it is not: %s", log)
+	}
 }

@@ -58,17 +58,24 @@ func (r *Reconciler) provision(ctx context.Context, s *scope) error {
 	return ctx.Err()
 }
 
-// ensure makes the ExternalSecret of one namespace what it should be.
+// ensure makes the ExternalSecret of one namespace what it should be. Where the API server has another one than the cache, none, or one
+// whose status was written between one request of ours and the next, it looks again, at what the API server has.
 func (r *Reconciler) ensure(ctx context.Context, s *scope, namespace string) error {
+	from := client.Reader(r.deps.Client)
+	otherwise := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+	return retry.OnError(retry.DefaultBackoff, otherwise, func() error {
+		err := r.ensureFrom(ctx, from, s, namespace)
+		from = r.deps.Live
+		return err
+	})
+}
+
+// ensureFrom is ensure for the ExternalSecret as a reader has it.
+func (r *Reconciler) ensureFrom(ctx context.Context, from client.Reader, s *scope, namespace string) error {
 	want, have := desired(s.ces, namespace), &esv1.ExternalSecret{}
-	err := r.deps.Client.Get(ctx, client.ObjectKeyFromObject(want), have)
+	err := from.Get(ctx, client.ObjectKeyFromObject(want), have)
 	if apierrors.IsNotFound(err) {
-		err = r.deps.Client.Create(ctx, want.DeepCopy(), client.FieldOwner(fieldOwner))
-		if !apierrors.IsAlreadyExists(err) {
-			return wrap("create", err)
-		}
-		// The cache is behind.
-		err = r.deps.Live.Get(ctx, client.ObjectKeyFromObject(want), have)
+		return wrap("create", r.deps.Client.Create(ctx, want, client.FieldOwner(fieldOwner)))
 	}
 	if err != nil {
 		return wrap("read", err)
@@ -88,8 +95,7 @@ func (r *Reconciler) ensure(ctx context.Context, s *scope, namespace string) err
 		return nil
 	}
 	want.UID = have.UID
-	// The status of an ExternalSecret that changes is written at once, between one request of ours and the next.
-	return wrap("apply", retry.RetryOnConflict(retry.DefaultBackoff, func() error { return r.apply(ctx, want) }))
+	return wrap("apply", r.apply(ctx, want))
 }
 
 // inherit makes an ExternalSecret belong to the object that was made anew under the name of its owner, before the garbage collector
