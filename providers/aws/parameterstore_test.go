@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sealbridge/sealbridge/api/stores"
@@ -56,6 +58,11 @@ func TestTheTagsOfAParameterAreReadWhenTheyAreAskedFor(t *testing.T) {
 	}
 	if err := fetch(t, s, providers.Ref{Key: "/nowhere", Metadata: true})[0].Err; !errors.Is(err, providers.ErrNotFound) {
 		t.Errorf("tags of nothing: %v", err)
+	}
+	_, keys = reader(t, server, account, moto.Role{Deny: []string{"ssm:ListTagsForResource"}})
+	s = open(t, at(server.URL()), keyStore(stores.AWSParameterStore), keyEnv(keys))
+	if err := fetch(t, s, providers.Ref{Key: "/db", Metadata: true})[0].Err; !errors.Is(err, providers.ErrDenied) || !strings.Contains(err.Error(), `ssm:ListTagsForResource on parameter "/db"`) {
+		t.Errorf("without the right: %v", err)
 	}
 }
 
@@ -152,6 +159,116 @@ func TestOneDeniedParameterDoesNotEndReadingTogether(t *testing.T) {
 			t.Errorf("%s: %v in version %q", want, r.Err, r.Version)
 		} else if v, _ := r.Document.Value(""); string(v.Bytes()) != canary+want {
 			t.Errorf("%d is %q", i, v.Bytes())
+		}
+	}
+}
+
+// parameters is a server with n of them in pages of a hundred.
+type parameters struct {
+	n       int
+	padding string
+	// deniesPaths says that those below a path may only be described.
+	deniesPaths bool
+	// gone is deleted after it was listed, and denied is not read.
+	gone, denied string
+	asked        tally
+	// below is which path is described.
+	below atomic.Value
+}
+
+func (p *parameters) answer(w http.ResponseWriter, c call) {
+	p.asked.add(c.Action)
+	parameter := func(name string) any {
+		return map[string]any{"Name": name, "Value": canary + name + p.padding, "Version": 1}
+	}
+	list, from := []any{}, 0
+	switch c.Action {
+	case "GetParametersByPath", "DescribeParameters":
+		if c.Action == "GetParametersByPath" && p.deniesPaths {
+			fails(w, 400, "AccessDeniedException", "")
+			return
+		}
+		if filters, ok := c.Body["ParameterFilters"].([]any); ok {
+			p.below.Store(filters[0].(map[string]any)["Values"]) //nolint:forcetypeassert // so AWS has it
+		}
+		token, _ := c.Body["NextToken"].(string)
+		_, _ = fmt.Sscan(token, &from)
+		for i := from; i < min(from+100, p.n); i++ {
+			list = append(list, parameter(fmt.Sprintf("/p-%04d", i)))
+		}
+		answer := map[string]any{"Parameters": list}
+		if from+100 < p.n {
+			answer["NextToken"] = fmt.Sprint(from + 100)
+		}
+		says(w, 200, answer)
+	case "GetParameters":
+		names, _ := c.Body["Names"].([]any)
+		if slices.Contains(names, any(p.denied)) {
+			fails(w, 400, "AccessDeniedException", "")
+			return
+		}
+		for _, name := range names {
+			if name != p.gone {
+				list = append(list, parameter(name.(string))) //nolint:forcetypeassert // so AWS has it
+			}
+		}
+		says(w, 200, map[string]any{"Parameters": list})
+	default:
+		name, _ := c.Body["Name"].(string)
+		switch name {
+		case p.denied:
+			fails(w, 400, "AccessDeniedException", "")
+		case p.gone:
+			fails(w, 400, "ParameterNotFound", "")
+		default:
+			says(w, 200, map[string]any{"Parameter": parameter(name)})
+		}
+	}
+}
+
+func TestASearchOfParametersFindsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	byName, byTag := providers.Query{Name: regexp.MustCompile(".")}, providers.Query{Tags: map[string]string{"team": "a"}}
+	for name, tc := range map[string]struct {
+		backend *parameters
+		q       providers.Query
+		class   error
+		says    string
+		// unread says that what was found too often is not read.
+		unread bool
+	}{
+		"1000 below a path":             {backend: &parameters{n: 1000}, q: byName},
+		"1001 below a path":             {backend: &parameters{n: 1001}, q: byName, class: providers.ErrInvalid, says: "narrow find"},
+		"5 MiB below a path":            {backend: &parameters{n: 700, padding: strings.Repeat("x", 7<<10)}, q: byName, class: providers.ErrInvalid, says: "narrow find"},
+		"1000 with a tag":               {backend: &parameters{n: 1000}, q: byTag},
+		"1001 with a tag":               {backend: &parameters{n: 1001}, q: byTag, class: providers.ErrInvalid, says: "narrow find", unread: true},
+		"5 MiB with a tag":              {backend: &parameters{n: 700, padding: strings.Repeat("x", 7<<10)}, q: byTag, class: providers.ErrInvalid, says: "narrow find"},
+		"one of 205 is denied":          {backend: &parameters{n: 205, denied: "/p-0100"}, q: byTag, class: providers.ErrDenied, says: `ssm:GetParameter on parameter "/p-0100"`},
+		"one of 205 is denied by name":  {backend: &parameters{n: 205, denied: "/p-0100", deniesPaths: true}, q: byName, class: providers.ErrDenied, says: `ssm:GetParameter on parameter "/p-0100"`},
+		"1001 that are described":       {backend: &parameters{n: 1001, deniesPaths: true}, q: byName, class: providers.ErrInvalid, says: "narrow find", unread: true},
+		"1000 that are described":       {backend: &parameters{n: 1000, deniesPaths: true}, q: byName},
+		"one is deleted after its name": {backend: &parameters{n: 205, gone: "/p-0100"}, q: byTag},
+	} {
+		backend := tc.backend
+		s := open(t, at(serve(t, backend.answer)), keyStore(stores.AWSParameterStore), keyEnv(fakeKeys()))
+		if tc.class != nil {
+			if err := findError(t, s, tc.q); !errors.Is(err, tc.class) || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if tc.unread && backend.asked.of("GetParameters") > 0 {
+				t.Errorf("%s: is read", name)
+			}
+			continue
+		}
+		want := backend.n
+		if backend.gone != "" {
+			want--
+		}
+		if got := find(t, s, tc.q); len(got) != want || slices.Contains(got, backend.gone) {
+			t.Errorf("%s: found %d", name, len(got))
+		}
+		if backend.deniesPaths && fmt.Sprint(backend.below.Load()) != "[/]" {
+			t.Errorf("%s: what is described lies below %v", name, backend.below.Load())
 		}
 	}
 }
