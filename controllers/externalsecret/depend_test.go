@@ -8,6 +8,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -356,6 +357,14 @@ func TestWhatASearchWouldFindInThisClusterArrivesAtOnce(t *testing.T) {
 	for _, name := range []string{"apps", "labelled", "none-yet"} {
 		w.ready(name)
 	}
+
+	w.eventually("the other search that finds it has read it again, for which it takes its time", func() error {
+		sources := w.ready("apps").Status.Sources
+		if !slices.ContainsFunc(sources, func(s esv1.Source) bool { return s.Key == gone.Name && s.Version == gone.ResourceVersion }) {
+			return fmt.Errorf("it has read %v", sources)
+		}
+		return nil
+	})
 
 	other := w.password(platform, "other", "0")
 	time.Sleep(time.Second)

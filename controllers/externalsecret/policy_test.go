@@ -141,6 +141,19 @@ func TestMergeWritesItsKeysAndNoOthers(t *testing.T) {
 	w.noSecret("db")
 }
 
+func TestNobodyIsToldOfAPolicyThatIsNotHisAnyMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"`+canary+`"}`)
+	w.store("store")
+	es := w.externalSecret("db", policies(esv1.CreationMerge, ""), every(0))
+	w.create(es)
+	w.reason("db", esv1.ReasonSecretMissing, "secret will not be created due to CreationPolicy=Merge")
+	change(w, es, func(es *esv1.ExternalSecret) { es.Spec.Target.CreationPolicy = esv1.CreationNone })
+	w.reason("db", esv1.ReasonSecretSynced, "secret synced")
+	w.noSecret("db")
+}
+
 func TestCreateOrMergeMakesATargetThatOthersShare(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -124,7 +124,7 @@ func conditionOf(s *scope, out flow.Outcome, before esv1.Condition) esv1.Conditi
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, esv1.ReasonSecretSyncedError, out.Message+s.staleness()
 	case s.plan.blocked && before.Status != "":
 		return before // what it says holds until a window opens
-	case !s.plan.refresh && before.Status == metav1.ConditionTrue:
+	case !s.plan.refresh && before.Status == metav1.ConditionTrue && !overtaken(s.es, before):
 		c.Reason, c.Message = before.Reason, before.Message // nothing was done
 	case s.retained:
 		c.Message = messageRetained
@@ -134,6 +134,12 @@ func conditionOf(s *scope, out flow.Outcome, before esv1.Condition) esv1.Conditi
 		c.Reason, c.Message = esv1.ReasonSecretMissing, messageMissing
 	}
 	return c
+}
+
+// overtaken reports whether a condition says why there is no target although creationPolicy None, by which there never is one, has come
+// since, and nothing is read any more.
+func overtaken(es *esv1.ExternalSecret, before esv1.Condition) bool {
+	return creationOf(&es.Spec) == esv1.CreationNone && (before.Reason == esv1.ReasonSecretMissing || before.Reason == esv1.ReasonSecretDeleted)
 }
 
 // staleness says since when which Secret has the values that it holds, which is the same until there are others, or that there is
