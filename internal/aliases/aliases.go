@@ -10,7 +10,7 @@ import (
 )
 
 // Fit reports whether the first document of a text, as sigs.k8s.io/yaml reads it, stays within most bytes once what its aliases
-// name is copied to where they name it. Of a text that cannot be read it reports true: whoever reads it refuses it.
+// name is copied, as JSON, to where they name it. Of a text that cannot be read it reports true: whoever reads it refuses it.
 func Fit(text []byte, most int) bool {
 	var value any
 	if !bytes.Contains(text, []byte("*")) || yaml.Unmarshal(text, &value) != nil {
@@ -37,7 +37,7 @@ func fit(value any, left *int) bool {
 	*left--
 	switch v := value.(type) {
 	case string:
-		*left -= len(v)
+		*left -= inJSON(v)
 	case []any:
 		for _, element := range v {
 			if !fit(element, left) {
@@ -52,4 +52,16 @@ func fit(value any, left *int) bool {
 		}
 	}
 	return *left >= 0
+}
+
+// inJSON returns about how many bytes a text takes as JSON, which has six for a character of HTML, and for a control character that ends
+// no line.
+func inJSON(text string) int {
+	size := len(text)
+	for i := range len(text) {
+		if c := text[i]; c == '<' || c == '>' || c == '&' || c < ' ' && c != '\n' && c != '\t' && c != '\r' {
+			size += len(`\u0000`) - 1
+		}
+	}
+	return size
 }

@@ -22,8 +22,12 @@ func TestATextFitsWhenAllThatItsAliasesNameDoes(t *testing.T) {
 		"a: &a {k: " + long + "}\nb: {<<: *a}\nc: '*'\n":                   true,
 		"a: &a [" + strings.Repeat("1,", 200) + "]\nb: [*a, *a, *a, *a]\n": false,
 		strings.Repeat(long, 20):                                           true, // without an alias nothing grows
-		"a: *none\n":                                                       true, // whoever reads it refuses it
-		"a: &a [*a]\n":                                                     true,
+		"a: &a \"" + strings.Repeat("<>&", 20) + "\"\nb: [*a]\n":           true, // six bytes for each
+		"a: &a \"" + strings.Repeat("<>&", 20) + "\"\nb: [*a, *a]\n":       false,
+		"a: &a \"" + strings.Repeat(`\x01`, 80) + "\"\nb: [*a, *a]\n":      false,
+		"a: &a \"" + strings.Repeat(`\n\t`, 80) + "\"\nb: [*a, *a]\n":      true,
+		"a: *none\n":   true, // whoever reads it refuses it
+		"a: &a [*a]\n": true,
 	} {
 		if got := aliases.Fit([]byte(text), most); got != want {
 			t.Errorf("%s: %t", text, got)

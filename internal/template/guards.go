@@ -33,6 +33,7 @@ const (
 	maxCompared     = 1 << 32 // bytes of a list times elements that it is compared with
 	maxNumber       = 1 << 40 // magnitude of a loop's bounds, so that they cannot overflow
 	formatWidth     = 64      // bytes that a verb may add to its argument
+	textOfNumber    = 16      // bytes of memory that a text has which is made of a number, however short
 )
 
 func guards() map[string]guard {
@@ -50,11 +51,16 @@ func guards() map[string]guard {
 		"without":   guardWithout,
 		"trimAll":   guardTrim,
 		"trimall":   guardTrim,
-		"split":     guardSplit,
-		"splitList": guardSplit,
-		"splitn":    func(m *meter, a []reflect.Value) error { return m.countSplits(a[0].String(), a[2].String()) },
+		"splitList": func(m *meter, a []reflect.Value) error { return m.countSplits(a[0].String(), a[1].String()) },
+		"split":     func(m *meter, a []reflect.Value) error { return m.numberParts(a[0].String(), -1, a[1].String()) },
+		"splitn": func(m *meter, a []reflect.Value) error {
+			return m.numberParts(a[0].String(), a[1].Int(), a[2].String())
+		},
 	}
 	g["mustWithout"] = guardWithout
+	for _, name := range []string{"toStrings", "sortAlpha"} {
+		g[name] = func(m *meter, a []reflect.Value) error { return m.numbers(length(a[0])) }
+	}
 	for _, name := range []string{"randAlphaNum", "randAlpha", "randAscii", "randNumeric", "randBytes"} {
 		g[name] = func(m *meter, a []reflect.Value) error { return m.atMost(a[0].Int(), maxRandom) }
 	}
@@ -263,13 +269,24 @@ func guardTrim(m *meter, args []reflect.Value) error {
 	return m.atMost(int64(product(args[0].Len(), args[1].Len())), maxTrim)
 }
 
-func guardSplit(m *meter, args []reflect.Value) error {
-	return m.countSplits(args[0].String(), args[1].String())
-}
-
 func (m *meter) countSplits(sep, text string) error {
 	return m.atMost(int64(strings.Count(text, sep)), maxElements)
 }
+
+// numberParts bounds what a text is split into, and counts the names of the parts, which are numbered; a negative most is none.
+func (m *meter) numberParts(sep string, most int64, text string) error {
+	if err := m.countSplits(sep, text); err != nil {
+		return err
+	}
+	parts := strings.Count(text, sep) + 1
+	if most >= 0 {
+		parts = min(parts, int(most))
+	}
+	return m.numbers(parts)
+}
+
+// numbers counts the memory of texts that are made of numbers.
+func (m *meter) numbers(n int) error { return m.allocate(product(n, textOfNumber)) }
 
 // length returns how many elements a list holds; anything else counts as one.
 func length(v reflect.Value) int {

@@ -13,7 +13,7 @@ type meter struct {
 	ctx       context.Context //nolint:containedctx // lives for one Render; text/template passes none to functions
 	steps     int
 	allocated int
-	// roomy is what the dictionaries in the value that was weighed last take beyond their weight.
+	// roomy is what the lists and dictionaries in the value that was weighed last take beyond their weight.
 	roomy int
 	depth int
 	// calling is the function that runs now, or the one that failed.
@@ -141,8 +141,10 @@ func (m *meter) wrap(name string, fn any, guard guard) any {
 		}
 		weight, err := m.weigh(results[0])
 		stopOn(err)
-		if makesDictionaries(name) {
+		if made := results[0]; makesAll(name) {
 			weight += m.roomy
+		} else if made.Kind() == reflect.Map { // a new one, of what was there
+			weight += room(made.Len())
 		}
 		stopOn(m.allocate(weight))
 		m.calling = ""
@@ -158,9 +160,9 @@ func (m *meter) allocate(weight int) error {
 	return nil
 }
 
-// makesDictionaries reports whether all dictionaries in what a function returns are new, and can be very many. Others hand on what
-// was there, in a new list at most, and are often called in a loop.
-func makesDictionaries(name string) bool {
+// makesAll reports whether all lists and dictionaries in what a function returns are new, and can be very many. Others hand on what
+// was there, in a new list or dictionary at most, and are often called in a loop.
+func makesAll(name string) bool {
 	switch name {
 	case "deepCopy", "mustDeepCopy", "fromJson", "mustFromJson", "fromYaml", "split", "splitn":
 		return true
@@ -198,9 +200,19 @@ const (
 	elementWeight = 16
 	// maxDepth bounds how deeply values nest; a map that was put into itself has no bottom.
 	maxDepth = 64
+	// A dictionary or list takes this even when nothing is in it.
+	emptyDictionary, emptyList = 32, 16
 	// The first entry of a dictionary takes the room of eight, and a full one has about twice the room that is used.
 	eightEntries, oneEntry = 288, 40
 )
+
+// room returns what a dictionary takes beyond its weight.
+func room(entries int) int {
+	if entries == 0 {
+		return emptyDictionary
+	}
+	return eightEntries + oneEntry*max(0, entries-8)
+}
 
 func (m *meter) weigh(v reflect.Value) (int, error) {
 	total := 0
@@ -228,15 +240,14 @@ func (m *meter) addWeight(v reflect.Value, depth int, total *int) error {
 			*total += v.Len()
 			break
 		}
+		m.roomy += emptyList
 		for i := 0; i < v.Len() && *total <= maxValue; i++ {
 			if err := m.addWeight(v.Index(i), depth+1, total); err != nil {
 				return err
 			}
 		}
 	case reflect.Map:
-		if v.Len() > 0 {
-			m.roomy += eightEntries + oneEntry*max(0, v.Len()-8)
-		}
+		m.roomy += room(v.Len())
 		for it := v.MapRange(); *total <= maxValue && it.Next(); {
 			if err := m.addWeight(it.Key(), depth+1, total); err != nil {
 				return err
