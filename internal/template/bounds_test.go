@@ -107,7 +107,7 @@ func TestARendererWithoutACacheParsesATextOnce(t *testing.T) {
 func TestABoundIsWhereItIsSaidToBe(t *testing.T) {
 	t.Parallel()
 	asks := func(function string) string {
-		return fmt.Sprintf("an argument of function %q asks for too much", function)
+		return fmt.Sprintf("an argument of function %q asks for too much; give it a shorter text or list, or a smaller number", function)
 	}
 	const (
 		steps, depth, memory, large, nested = "it takes too many steps", "templates call each other too deeply", "it needs too much memory", "a value is too large", "a value nests too deeply"
@@ -391,7 +391,7 @@ func TestAFunctionIsBoundedUnderEachOfItsNames(t *testing.T) {
 	} {
 		for name := range strings.FieldsSeq(names) {
 			_, err := New(Options{}).Render(t.Context(), "key", "{{ $x := "+name+" "+args+" }}", nil)
-			if want := fmt.Sprintf("an argument of function %q asks for too much", name); err == nil || !strings.HasSuffix(err.Error(), want) {
+			if want := fmt.Sprintf("an argument of function %q asks for too much; give it a shorter text or list, or a smaller number", name); err == nil || !strings.HasSuffix(err.Error(), want) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -116,7 +116,7 @@ func guardPKCS12(m *meter, args []reflect.Value) error {
 		return err
 	}
 	if archive.Check([]byte(args[len(args)-1].String())) != nil {
-		return m.asksTooMuch()
+		return m.exceed("the file that function \"" + m.calling + "\" opens asks for too many iterations, or has too large a key; export it anew: openssl pkcs12 -export -iter 2048")
 	}
 	return nil
 }
@@ -170,13 +170,9 @@ func (m *meter) fits(size int) error { return m.atMost(int64(size), maxValue) }
 
 func (m *meter) atMost(n, limit int64) error {
 	if n > limit {
-		return m.asksTooMuch()
+		return m.exceed("an argument of function \"" + m.calling + "\" asks for too much; give it a shorter text or list, or a smaller number")
 	}
 	return nil
-}
-
-func (m *meter) asksTooMuch() error {
-	return m.exceed("an argument of function \"" + m.calling + "\" asks for too much")
 }
 
 // product multiplies sizes and stays at the top instead of overflowing; a negative factor counts as none.
