@@ -49,7 +49,7 @@ func TestADecryptedValueIsNowhereWhateverGoesWrongWithIt(t *testing.T) {
 	}{
 		"applied":        {map[string]string{"s.yaml": o.sops(plainSecret)}, v1alpha1.ReasonSucceeded, "applied revision"},
 		"not-base64":     {map[string]string{"s.yaml": o.sops(strings.Replace(plainSecret, "stringData", "data", 1))}, v1alpha1.ReasonBuildFailed, "data.password is not base64"},
-		"no-string":      {map[string]string{"s.yaml": o.sops(strings.Replace(plainSecret, canary, "["+canary+"]", 1))}, v1alpha1.ReasonPlaintextSecret, "Secret db has password"},
+		"no-string":      {map[string]string{"s.yaml": o.sops(strings.Replace(plainSecret, canary, "["+canary+"]", 1))}, v1alpha1.ReasonBuildFailed, "stringData.password of Secret db is no text"},
 		"secret-type":    {map[string]string{"s.yaml": o.sops("apiVersion: v1\nkind: Secret\nmetadata: {name: t}\ntype: kubernetes.io/tls\nstringData: {tls.crt: " + canary + "}\n")}, v1alpha1.ReasonApplyFailed, "Invalid for data[tls.key]"},
 		"label":          {map[string]string{"x.yaml": o.sops(config("  labels: {a: '" + canary + "!'}\n"))}, v1alpha1.ReasonApplyFailed, "Invalid for metadata.labels"},
 		"wrong-type":     {map[string]string{"x.yaml": o.sops("apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: [{port: " + canary + "}]}\n")}, v1alpha1.ReasonApplyFailed, "a value of another type"},
