@@ -232,6 +232,11 @@ func TestTheStatusSaysWhyThereIsNoTarget(t *testing.T) {
 			if again := conditions.Ready(s.es.Status.Conditions); again != c {
 				t.Errorf("a run that did nothing says %+v", again)
 			}
+			policies(esv1.CreationNone, "")(s)
+			report(time.Hour)(s, flow.Outcome{State: flow.Ready})
+			if none := conditions.Ready(s.es.Status.Conditions); none.Reason != esv1.ReasonSecretSynced || none.Message != "secret synced" {
+				t.Errorf("where nothing is written any more, it says %+v", none)
+			}
 		})
 	}
 }
