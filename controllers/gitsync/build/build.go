@@ -223,7 +223,7 @@ func (b *builder) add(object map[string]any, source string, sensitive bool, seal
 			show(source), field, describe(u))
 	}
 	if fields := notText(object); sensitive && len(fields) > 0 {
-		return invalid("%s: %s of %s is no text, as every value of a Secret has to be; write it in quotes, and encrypt the file again", show(source), strings.Join(few(fields), ", "), describe(u))
+		return invalid("%s: %s of %s is no text, as every value of a Secret has to be; write it in quotes before the file is encrypted", show(source), strings.Join(few(fields), ", "), describe(u))
 	}
 	o := Object{Unstructured: u, Source: source, Sensitive: sensitive}
 	if keys := plainKeys(object, sealed); len(keys) > 0 {
