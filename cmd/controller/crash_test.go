@@ -47,10 +47,15 @@ func valueOf(name, key, turn string) string {
 	return strings.Join([]string{name, key, turn, canary}, "-")
 }
 
+// secretStore is the store of the namespace, before it has a provider.
+func (w *world) secretStore() *esv1.SecretStore {
+	return &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}, Spec: esv1.SecretStoreSpec{Controller: w.class()}}
+}
+
 // store makes or changes the store, so that each name of ExternalSecrets has a document.
 func (w *world) store(turn string, names []string) {
 	w.t.Helper()
-	s := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}}
+	s := w.secretStore()
 	fake := &stores.Fake{}
 	for _, name := range names {
 		var fields []string

@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	sbv1 "github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/test/harness/capture"
@@ -58,7 +57,7 @@ func TestWhatABackendSendsBeyondItsAnswerIsNotLogged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := w.start("--controllers=*", "--watch-namespaces="+w.ns)
-	s := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}}
+	s := w.secretStore()
 	s.Spec.Provider.Webhook = &stores.Webhook{URL: overlong(t)}
 	w.must(w.client.Create(t.Context(), s))
 	w.externalSecret("db")
@@ -103,7 +102,7 @@ func TestAWarningOfTheAPIServerIsNotLogged(t *testing.T) {
 		w.must(c.Create(t.Context(), try, client.DryRunAll))
 		return strings.Contains(warned.String(), "it holds dmFsdWU=")
 	})
-	s := &esv1.SecretStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "store"}}
+	s := w.secretStore()
 	s.Spec.Provider.Webhook = &stores.Webhook{URL: overlong(t)}
 	w.must(w.client.Create(t.Context(), s))
 	w.externalSecret("db")

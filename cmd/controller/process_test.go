@@ -79,6 +79,10 @@ func worldOn(t *testing.T, cp *controlplane.ControlPlane) *world {
 	return &world{t: t, cp: cp, client: c, ns: cp.Namespace(t)}
 }
 
+// class is that of the namespace's controllers and stores: a store without one is everybody's, also that of another test's
+// controller of the whole cluster.
+func (w *world) class() string { return "class-" + w.ns }
+
 // replica is a controller in a process of its own.
 type replica struct {
 	*process.Process
@@ -97,7 +101,7 @@ func (w *world) start(args ...string) *replica {
 	p, err := process.Start(w.t.Context(), process.Spec{
 		Name: "controller", Path: self, Dir: w.t.TempDir(), Env: []string{asMain + "=1"},
 		Args: append([]string{
-			"--kubeconfig=" + w.cp.Kubeconfig(), "--namespace=" + w.ns, "--controllers=sealedsecret", "--key-size=2048",
+			"--kubeconfig=" + w.cp.Kubeconfig(), "--namespace=" + w.ns, "--controllers=sealedsecret", "--controller-class=" + w.class(), "--key-size=2048",
 			"--listen-addr=127.0.0.1:0", "--listen-metrics-addr=0", "--health-probe-bind-address=0",
 		}, args...),
 	})

@@ -31,7 +31,7 @@ func (w *world) probe(kubeconfig string) probed {
 		w.t.Fatal(err)
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", port)
-	p := begin(w.t, append(quiet(kubeconfig), "--namespace="+w.ns, "--watch-namespaces="+w.ns, "--leader-elect", "--key-size=2048", "--health-probe-bind-address="+address)...)
+	p := begin(w.t, append(quiet(kubeconfig), "--namespace="+w.ns, "--watch-namespaces="+w.ns, "--controller-class="+w.class(), "--leader-elect", "--key-size=2048", "--health-probe-bind-address="+address)...)
 	w.t.Cleanup(func() {
 		if text, err := os.ReadFile(p.Log()); err == nil && w.t.Failed() {
 			w.t.Logf("%s said:\n%s", address, text)

@@ -48,9 +48,6 @@ func newStoreWorld(t *testing.T) *storeWorld {
 	return w
 }
 
-// class is the controller's, so that it leaves alone what other tests have.
-func (w *storeWorld) class() string { return "class-" + w.ns }
-
 func (w *storeWorld) externalSecret(namespace, name string, store esv1.StoreRef, ref esv1.RemoteRef) *esv1.ExternalSecret {
 	return &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: esv1.ExternalSecretSpec{
 		SecretStoreRef: store, RefreshInterval: &metav1.Duration{Duration: time.Second}, Data: []esv1.Data{{SecretKey: "k", RemoteRef: ref}},
