@@ -38,13 +38,20 @@ func (c *call) ended() bool {
 
 // wait returns nil when the call has ended, and an error when the context or the patience ends first.
 func (p *Pool) wait(ctx context.Context, c *call, s Store) error {
+	return p.waitFor(ctx, c, s, nil, c.late)
+}
+
+// waitFor is wait until a time, and returns nil too when something else has happened.
+func (p *Pool) waitFor(ctx context.Context, c *call, s Store, event <-chan struct{}, until time.Time) error {
 	if c.ended() {
 		return nil
 	}
-	patience := time.NewTimer(time.Until(c.late))
+	patience := time.NewTimer(time.Until(until))
 	defer patience.Stop()
 	select {
 	case <-c.done:
+		return nil
+	case <-event:
 		return nil
 	case <-ctx.Done():
 		return providers.Errorf(providers.ErrUnavailable, "%s: %w", s.Config.Store, context.Cause(ctx))

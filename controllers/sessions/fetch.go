@@ -89,11 +89,11 @@ func (p *Pool) fetch(ctx context.Context, e *entry, req Request) ([]providers.Re
 	now := time.Now()
 	questions := questionsFor(e.session, req)
 	req.MaxAge, req.keep, req.batch = min(req.MaxAge, p.limits.Reuse), p.keep(req.Interval), batchOf(e.session)
-	have, failed, err := p.answer(ctx, e, req, questions, p.patience(e))
+	have, failed, err := p.answer(ctx, e, req, questions, p.patience(e, req, questions, e.store.Retries))
 	if err == nil && len(failed) > 0 {
 		req.direct = true
 		var more map[question]providers.Result
-		more, _, err = p.answer(ctx, e, req, failed, p.timeout(e))
+		more, _, err = p.answer(ctx, e, req, failed, p.patience(e, req, failed, 0))
 		maps.Copy(have, more)
 	}
 	if err != nil {
@@ -132,15 +132,11 @@ func (p *Pool) answer(ctx context.Context, e *entry, req Request, questions []qu
 	}
 	have = t.have
 	for q, f := range t.waits {
-		if err := p.wait(ctx, f.call, e.store); err != nil {
-			return nil, nil, err
-		}
-		r, ok := f.results[q]
-		switch {
-		case (f.err != nil || !ok || r.Err != nil) && slices.Contains(f.ahead, q), f != t.own && !req.direct && othersTookAll(r.Err, f.err):
+		switch r, err := p.answerTo(ctx, e.store, f, q, now.Add(patience+grace)); {
+		case errors.Is(err, errAside), f != t.own && !req.direct && othersTookAll(r.Err, err):
 			failed = append(failed, q)
-		case f.err != nil:
-			return nil, nil, f.err
+		case err != nil:
+			return nil, nil, err
 		default:
 			have[q] = r
 		}
@@ -170,10 +166,11 @@ func questionsFor(s providers.Session, req Request) []question {
 // and somebody else's turn comes.
 const maxPatience = 2 * time.Minute
 
-// patience is how long a fetch with all its repetitions may take.
-func (p *Pool) patience(e *entry) time.Duration {
-	one, s := p.timeout(e), e.store
-	all := time.Duration(s.Retries+1)*one + time.Duration(s.Retries)*s.RetryInterval
+// patience is how long a fetch with all its portions and repetitions may take.
+func (p *Pool) patience(e *entry, req Request, questions []question, retries int) time.Duration {
+	one, portion := p.timeout(e), portionOf(req.batch)
+	all := time.Duration((len(questions)+portion-1)/portion) * one
+	all = time.Duration(retries+1)*all + time.Duration(retries)*e.store.RetryInterval
 	return max(min(all, maxPatience), one)
 }
 
@@ -231,23 +228,23 @@ func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
 
 // ask asks the provider once for everything.
 func (p *Pool) ask(ctx context.Context, e *entry, f *flight, asked []question) (map[question]providers.Result, error) {
-	ctx, cancel := p.bound(ctx, f.call, p.timeout(e))
-	defer cancel()
 	if f.query != nil {
-		started := time.Now()
-		result, err := find(ctx, e, *f.query)
-		p.called(e.store, OpFind, started, errors.Join(err, result.Err))
-		if err != nil {
-			return nil, err
-		}
-		return map[question]providers.Result{asked[0]: result}, nil
+		return p.search(ctx, e, f, asked[0])
 	}
+	ctx, cancel := p.bound(ctx, f.call, max(time.Until(f.until), p.timeout(e)))
+	defer cancel()
 	refs := make([]providers.Ref, len(asked))
 	for i, q := range asked {
 		refs[i] = q.ref
 	}
 	started := time.Now()
-	results, err := inPortions(ctx, refs, f.batch, func(portion []providers.Ref) ([]providers.Result, error) { return fetch(ctx, e, portion) })
+	results, err := inPortions(ctx, refs, f.batch, p.timeout(e), func(ctx context.Context, portion []providers.Ref) ([]providers.Result, error) {
+		results, err := fetch(ctx, e, portion)
+		if len(asked) > len(portion) {
+			f.early.add(portion, results)
+		}
+		return results, err
+	})
 	p.fetched(e.store, started, f, len(refs), results, err)
 	if err != nil {
 		return nil, err
@@ -257,6 +254,19 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight, asked []question) (
 		out[q] = results[i]
 	}
 	return out, nil
+}
+
+// search asks the provider once for what is found.
+func (p *Pool) search(ctx context.Context, e *entry, f *flight, asked question) (map[question]providers.Result, error) {
+	ctx, cancel := p.bound(ctx, f.call, p.timeout(e))
+	defer cancel()
+	started := time.Now()
+	result, err := find(ctx, e, *f.query)
+	p.called(e.store, OpFind, started, errors.Join(err, result.Err))
+	if err != nil {
+		return nil, err
+	}
+	return map[question]providers.Result{asked: result}, nil
 }
 
 // fetch calls the provider once and checks that it answered what it was asked.

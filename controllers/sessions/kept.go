@@ -64,6 +64,9 @@ type flight struct {
 	direct         bool
 	begins         chan struct{}
 	begun, refused bool
+
+	// early is what has been read while the call goes on.
+	early early
 }
 
 // vain reports whether a call that did not fail brought nothing, because each document could not be read.

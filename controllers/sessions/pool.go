@@ -19,8 +19,8 @@ import (
 
 // Limits bound what a Pool keeps and how long it waits. A zero field means the default.
 type Limits struct {
-	// Timeout is how long a provider may take to open a session or to answer what it is asked at once, unless the session is
-	// patient; default 20 s.
+	// Timeout is how long a provider may take to open a session or to answer a portion of what it is asked at once, unless the
+	// session is patient; default 20 s.
 	Timeout time.Duration
 	// Idle is how long an unused session stays open; default 15 min.
 	Idle time.Duration

@@ -58,6 +58,23 @@ func (h *hold) end() {
 	h.ended = true
 }
 
+// state reports whether the piece of work has its turn, and whether it has ended.
+func (h *hold) state() (has, ended bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.has && !h.ended, h.ended
+}
+
+// Taken reports whether the piece of work that a context belongs to has its turn, so that others wait for it to end.
+func Taken(ctx context.Context) bool {
+	h, ok := ctx.Value(key{}).(*hold)
+	if !ok {
+		return false
+	}
+	has, _ := h.state()
+	return has
+}
+
 // Take returns nil when the piece of work that a context belongs to has its turn, at once where it has it already or the context
 // belongs to none. Its error is ErrBusy.
 func Take(ctx context.Context) error {
@@ -73,10 +90,8 @@ func Take(ctx context.Context) error {
 	case <-ctx.Done():
 		return ErrBusy
 	}
-	h.mu.Lock()
-	has, ended := h.has, h.ended
-	h.mu.Unlock()
-	if has && !ended {
+	has, ended := h.state()
+	if has {
 		return nil
 	}
 	if ended || h.turns.one.Acquire(ctx, 1) != nil {
