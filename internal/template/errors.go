@@ -72,7 +72,7 @@ func (e *Error) what() string {
 	case KindLimit:
 		return e.Detail
 	case KindTimeout:
-		return "it takes too long"
+		return "it takes too long; loop over less, or make fewer keys and certificates in one object"
 	default:
 		return explained("an expression cannot be evaluated", e.Detail)
 	}

@@ -118,7 +118,7 @@ func (i instrumenter) arguments(pipe *parse.PipeNode) *Error {
 			case *parse.NumberNode, *parse.BoolNode, *parse.NilNode: // as they are they become what a method takes
 			default:
 				if *i.looks--; *i.looks < 0 {
-					return &Error{Kind: KindLimit, Detail: "the template gives too many values to comparisons and methods"}
+					return &Error{Kind: KindLimit, Detail: "the template gives too many values to comparisons and methods; make several smaller ones of it"}
 				}
 				looked := command(look, arg.Position())
 				looked.Args = append(looked.Args, arg)
@@ -144,7 +144,7 @@ func compares(name string) bool {
 	}
 }
 
-func tooDeep() *Error { return &Error{Kind: KindLimit, Detail: "the template nests too deeply"} }
+func tooDeep() *Error { return &Error{Kind: KindLimit, Detail: "the template nests too deeply; write inner parts as templates of their own, with define"} }
 
 // probe is an action that calls a probe and prints nothing.
 func probe(name string, pos parse.Pos) *parse.ActionNode {

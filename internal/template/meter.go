@@ -42,7 +42,7 @@ func (m *meter) exceed(what string) error {
 func (m *meter) step() error {
 	m.steps++
 	if m.steps > maxSteps {
-		return m.exceed("it takes too many steps")
+		return m.exceed("it takes too many steps; loop over less, or call fewer functions in a loop")
 	}
 	return m.inTime()
 }
@@ -72,7 +72,7 @@ const (
 // maxArgument bounds an argument of a method, in weight.
 const (
 	maxArgument   = 1024
-	largeArgument = "an argument of a method is too large"
+	largeArgument = "an argument of a method is too large; give it 1 KiB at most"
 )
 
 func (m *meter) probes() template.FuncMap {
@@ -81,7 +81,7 @@ func (m *meter) probes() template.FuncMap {
 		probeEnter: func() (string, error) {
 			m.depth++
 			if m.depth > maxTemplateDepth {
-				return "", m.exceed("templates call each other too deeply")
+				return "", m.exceed("templates call each other too deeply; use a loop, or end what calls itself sooner")
 			}
 			return "", m.step()
 		},
@@ -225,7 +225,7 @@ func (m *meter) weigh(v reflect.Value) (int, error) {
 
 func (m *meter) addWeight(v reflect.Value, depth int, total *int) error {
 	if depth > maxDepth {
-		return m.exceed("a value nests too deeply")
+		return m.exceed("a value nests too deeply; put it into a flatter list or dictionary, and none into itself")
 	}
 	*total += elementWeight
 	switch v.Kind() {
@@ -265,7 +265,7 @@ func (m *meter) addWeight(v reflect.Value, depth int, total *int) error {
 		}
 	}
 	if *total > maxValue {
-		return m.exceed("a value is too large")
+		return m.exceed("a value is too large; make several smaller ones of it, or print it in parts")
 	}
 	return nil
 }

@@ -169,7 +169,7 @@ func (r *Renderer) late(ctx context.Context, name string) error {
 
 func (r *Renderer) parse(text string, parse parser) (*parsed, *Error) {
 	if len(text) > r.opts.MaxSource {
-		return nil, &Error{Kind: KindLimit, Detail: "the template is too large"}
+		return nil, &Error{Kind: KindLimit, Detail: "the template is too large; make several smaller ones of it"}
 	}
 	if r.opts.Cache == nil {
 		r.opts.Cache = NewCache()
@@ -234,7 +234,7 @@ type output struct {
 
 func (o *output) Write(p []byte) (int, error) {
 	if len(p) > o.room {
-		return 0, o.meter.exceed("it prints too much")
+		return 0, o.meter.exceed("it prints too much; leave out what is not needed, or make several objects of it")
 	}
 	o.room -= len(p)
 	return o.Buffer.Write(p)
