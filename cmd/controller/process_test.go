@@ -91,7 +91,8 @@ type replica struct {
 	url string
 }
 
-// start starts a controller of the namespace's SealedSecrets, and waits until it has sealing keys.
+// start starts a controller of SealedSecrets, and waits until it has sealing keys. Without a flag that says otherwise it serves those of
+// every namespace, which no test may have that runs beside others.
 func (w *world) start(args ...string) *replica {
 	w.t.Helper()
 	self, err := os.Executable()

@@ -12,8 +12,13 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 	"github.com/sealbridge/sealbridge/test/harness/process"
 )
@@ -181,54 +186,58 @@ func TestTheCommandLineWaitsForAControllerThatRestarts(t *testing.T) {
 	t.Parallel()
 	bin := process.Require(t, "sealbridge")
 	w := newWorld(t)
-	r := w.start("--listen-addr=" + net.JoinHostPort(controlplane.OwnAddress(t), "0"))
+	// Of its namespace alone: of the SealedSecrets of tests beside this one it would say that it cannot open them.
+	flags := []string{"--all-namespaces=false", "--listen-addr=" + net.JoinHostPort(controlplane.OwnAddress(t), "0")}
+	r := w.start(flags...)
 	w.service(r)
 	w.proxied()
-	certificate, address, dir := r.certificate(), r.url, t.TempDir()
-	command := func(stdin string, args ...string) (wait func() (stdout, stderr string)) {
+	certificate, dir := r.certificate(), t.TempDir()
+	command := func(stdin string, args ...string) *asking {
 		cmd := exec.CommandContext(t.Context(), bin, args...)
 		cmd.Dir, cmd.Env = dir, []string{"HOME=" + dir, "KUBECONFIG=" + w.cp.Kubeconfig(), "SEALED_SECRETS_CONTROLLER_NAMESPACE=" + w.ns, "SEALED_SECRETS_CONTROLLER_NAME=sealbridge-controller"}
-		var out, errs bytes.Buffer
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return func() (string, string) {
-			t.Helper()
-			if err := cmd.Wait(); err != nil {
-				t.Errorf("%v: %v: %s", args, err, errs.String())
-			}
-			return out.String(), errs.String()
-		}
+		a := &asking{cmd: cmd}
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &a.out, &a.errs
+		w.must(cmd.Start())
+		return a
 	}
-	sealed, _ := command("{apiVersion: v1, kind: Secret, metadata: {name: db, namespace: "+w.ns+"}, stringData: {k: "+canary+"}}", "seal", "-o", "yaml")()
+	sealed := command("{apiVersion: v1, kind: Secret, metadata: {name: db, namespace: "+w.ns+"}, stringData: {k: "+canary+"}}", "seal", "-o", "yaml")
+	w.must(sealed.cmd.Wait())
 
+	// A Pod has an address of its own. This one runs already, because the commands wait only so long, and a process is slow to start on
+	// a machine that is busy.
+	_, port, err := net.SplitHostPort(w.start(flags...).url)
+	w.must(err)
 	r.Stop(time.Minute)
-	fetched, validated := command("", "seal", "--fetch-cert"), command(sealed, "seal", "--validate")
-	time.Sleep(2 * time.Second) // for the commands to meet nobody
-	w.start("--listen-addr=" + address)
-	_, said := validated()
-	const waits = "nobody serves %s/sealbridge-controller now: waiting for it a quarter of a minute\n"
-	if got, note := fetched(); got != certificate || note != fmt.Sprintf(waits, w.ns) || said != note {
-		t.Errorf("the certificate came: %t; said %q and %q", got == certificate, note, said)
-	}
-
-	endpoints := func(from, to string) {
+	note := fmt.Sprintf("nobody serves %s/sealbridge-controller now: waiting for it a quarter of a minute\n", w.ns)
+	waits := func(away, back string) {
 		t.Helper()
-		patch := `[{"op": "move", "from": "/subsets/0/` + from + `", "path": "/subsets/0/` + to + `"}]`
-		if out, err := w.cp.Kubectl(t.Context(), "", "patch", "endpoints", "sealbridge-controller", "-n", w.ns, "--type=json", "-p", patch); err != nil {
-			t.Fatal(err, out)
+		fetched, validated := command("", "seal", "--fetch-cert"), command(sealed.out.String(), "seal", "--validate")
+		w.eventually("both have met nobody while "+away, func() bool { return fetched.errs.String() == note && validated.errs.String() == note })
+		w.endpoints(back)
+		for _, a := range []*asking{fetched, validated} {
+			if err := a.cmd.Wait(); err != nil || a.errs.String() != note {
+				t.Errorf("%s: %v: %v: %s", away, a.cmd.Args[1:], err, a.errs.String())
+			}
+		}
+		if fetched.out.String() != certificate {
+			t.Errorf("%s: it is another certificate", away)
 		}
 	}
-	endpoints("addresses", "notReadyAddresses")
-	w.eventually("the service has no endpoint", func() bool {
-		text, err := w.cp.Kubectl(t.Context(), "", "get", "--raw", "/api/v1/namespaces/"+w.ns+"/services/http:sealbridge-controller:http/proxy/healthz")
-		return err != nil && strings.Contains(err.Error()+text, "no endpoints available")
-	})
-	fetched = command("", "seal", "--fetch-cert")
-	time.Sleep(2 * time.Second)
-	endpoints("notReadyAddresses", "addresses")
-	if got, note := fetched(); got != certificate || note != fmt.Sprintf(waits, w.ns) {
-		t.Errorf("the certificate came: %t; said %q", got == certificate, note)
-	}
+	waits("its port is closed", `[{"op": "replace", "path": "/subsets/0/ports/0/port", "value": `+port+`}]`)
+	w.endpoints(`[{"op": "move", "from": "/subsets/0/addresses", "path": "/subsets/0/notReadyAddresses"}]`)
+	waits("it is not ready", `[{"op": "move", "from": "/subsets/0/notReadyAddresses", "path": "/subsets/0/addresses"}]`)
+}
+
+// asking is a command that was started, and what it has written so far.
+type asking struct {
+	cmd       *exec.Cmd
+	out, errs capture.Log
+}
+
+// endpoints patches those of the service.
+func (w *world) endpoints(patch string) {
+	w.t.Helper()
+	e := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "sealbridge-controller"}}
+	e.APIVersion, e.Kind = "v1", "Endpoints"
+	w.must(w.client.Patch(w.t.Context(), e, client.RawPatch(types.JSONPatchType, []byte(patch))))
 }

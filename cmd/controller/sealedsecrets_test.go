@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,14 +35,11 @@ func (w *world) sealedSecrets() *replica {
 	if err := w.cp.Bind(w.t.Context(), controlplane.ServiceAccount(w.ns, account), w.ns, "ClusterRole", "cluster-admin"); err != nil {
 		w.t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", net.JoinHostPort(controlplane.OwnAddress(w.t), "0"))
+	port, err := process.FreePorts(w.t.Context(), 1)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := &replica{w: w, url: free.Addr().String()}
-	if err := free.Close(); err != nil {
-		w.t.Fatal(err)
-	}
+	r := &replica{w: w, url: net.JoinHostPort(controlplane.OwnAddress(w.t), strconv.Itoa(port))}
 	program, err := w.cp.InPod(w.t.Context(), w.ns, account, process.Spec{
 		Name: "sealed-secrets", Path: path, Dir: w.t.TempDir(),
 		Args: []string{"--all-namespaces=false", "--key-size=2048", "--listen-addr=" + r.url, "--listen-metrics-addr=127.0.0.1:0"},
