@@ -313,7 +313,7 @@ func (c *Client) Close() {
 // or says it as a date.
 func (a *Answer) RetryAfter() time.Duration {
 	seconds, err := strconv.Atoi(a.Header.Get("Retry-After"))
-	if err != nil || seconds < 0 {
+	if err != nil && !errors.Is(err, strconv.ErrRange) || seconds < 0 { // a number that is too large comes as the largest
 		return 0
 	}
 	return time.Duration(min(seconds, 3600)) * time.Second
