@@ -21,8 +21,8 @@ func (s *session) Find(_ context.Context, q providers.Query) ([]providers.Found,
 	}
 	newest := map[string]string{}
 	for at := range s.documents {
-		if version, ok := newest[at.key]; q.Matches(at.key) && (!ok || at.version > version) {
-			newest[at.key] = at.version
+		if q.Matches(at.key) {
+			newest[at.key] = max(newest[at.key], at.version)
 		}
 	}
 	out, size := make([]providers.Found, 0, len(newest)), 0
