@@ -37,6 +37,9 @@ func (s *session) request(ctx context.Context, ref providers.Ref) (jsonhttp.Requ
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return jsonhttp.Request{}, s.errorf(providers.ErrInvalid, ref, "url makes no address such as https://host/path")
 	}
+	if climbs(u.Path) {
+		return jsonhttp.Request{}, s.errorf(providers.ErrInvalid, ref, "url makes a path with .. as a part of it, which leads to another folder; correct the key, the version or the property")
+	}
 	body, err := s.render(ctx, r, fieldBody, s.spec.Body, data)
 	if err != nil {
 		return jsonhttp.Request{}, err
@@ -60,6 +63,13 @@ func (s *session) request(ctx context.Context, ref providers.Ref) (jsonhttp.Requ
 		method = http.MethodGet
 	}
 	return jsonhttp.Request{Method: method, URL: u, Peer: s.peer, Header: header, Raw: []byte(body)}, nil
+}
+
+// climbs reports whether a part of a path leads out of its folder, also by a separator that was escaped: servers and proxies that
+// resolve it then would let whoever uses the store read what the store keeps for others.
+func climbs(path string) bool {
+	parts := strings.FieldsFunc(path, func(c rune) bool { return c == '/' || c == '\\' })
+	return slices.Contains(parts, "..")
 }
 
 // dataFor returns what templates read: remoteRef, each of whose parts passes through escape, and the Secrets.

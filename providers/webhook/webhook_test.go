@@ -113,7 +113,8 @@ func TestKeysArriveAsTheOperatorSendsThem(t *testing.T) {
 		"a?b&c=d": `/a%3Fb%26c%3Dd?p=p%2Fq&v=v+1&n=team-a | a?b&c=d | "a?b\u0026c=d"`,
 		"a%2Fb":   `/a%252Fb?p=p%2Fq&v=v+1&n=team-a | a%2Fb | "a%2Fb"`,
 		"a+b":     `/a%2Bb?p=p%2Fq&v=v+1&n=team-a | a+b | "a+b"`,
-		"../x":    `/..%2Fx?p=p%2Fq&v=v+1&n=team-a | ../x | "../x"`,
+		"..x/a..": `/..x%2Fa..?p=p%2Fq&v=v+1&n=team-a | ..x/a.. | "..x/a.."`,
+		"%2e%2e":  `/%252e%252e?p=p%2Fq&v=v+1&n=team-a | %2e%2e | "%2e%2e"`,
 		"a#b":     `/a%23b?p=p%2Fq&v=v+1&n=team-a | a#b | "a#b"`,
 		`a"b`:     `/a%22b?p=p%2Fq&v=v+1&n=team-a | a"b | "a\"b"`,
 		".":       `/.?p=p%2Fq&v=v+1&n=team-a | . | "."`,
@@ -121,6 +122,36 @@ func TestKeysArriveAsTheOperatorSendsThem(t *testing.T) {
 		if got := value(t, fetchOne(t, session, providers.Ref{Key: key, Version: "v 1", Property: "p/q"}), "p/q"); got != want {
 			t.Errorf("key %s\narrives as %s\nwant       %s", key, got, want)
 		}
+	}
+}
+
+// TestNobodyClimbsOutOfTheFolderThatTheURLNames: many servers and proxies resolve .. after they have decoded the slashes, and answer
+// with the documents of another namespace. External Secrets Operator asks for them.
+func TestNobodyClimbsOutOfTheFolderThatTheURLNames(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.URL.Path+"?"+r.URL.RawQuery)
+	}))
+	defer server.Close()
+	for url, refs := range map[string][]providers.Ref{
+		"/{{ .remoteRef.namespace }}/{{ .remoteRef.key }}": {
+			{Key: ".."}, {Key: "../team-b/password"}, {Key: "a/../../team-b"}, {Key: "a/.."}, {Key: `..\team-b\password`},
+		},
+		"/{{ .remoteRef.namespace }}/{{ .remoteRef.key }}/{{ .remoteRef.version }}/{{ .remoteRef.property }}": {
+			{Key: "..", Version: "team-b"}, {Key: "k", Version: "../../team-b"}, {Key: "k", Property: "../../../team-b"},
+		},
+	} {
+		session := open(t, &stores.Webhook{URL: server.URL + url}, lent("t"))
+		for _, ref := range refs {
+			results, err := session.Fetch(t.Context(), []providers.Ref{ref})
+			if err != nil || !errors.Is(results[0].Err, providers.ErrInvalid) || !strings.Contains(errText(results[0].Err), "url makes a path with ..") {
+				t.Errorf("%+v is asked for at %s: %v, %v", ref, url, err, results[0].Err)
+			}
+		}
+	}
+	session := open(t, &stores.Webhook{URL: server.URL + "/doc?key={{ .remoteRef.key }}"}, lent("t"))
+	if got := value(t, fetchOne(t, session, providers.Ref{Key: "../x"}), ""); got != "/doc?key=..%2Fx" {
+		t.Errorf("a key in the query arrives at %s", got)
 	}
 }
 
