@@ -179,7 +179,7 @@ func (r *Renderer) parse(text string, parse parser) (*parsed, *Error) {
 
 func compile(text string, d dialect, functions template.FuncMap, guards map[string]guard) (*parsed, *Error) {
 	if strings.Count(text, d.delims.left()) > maxActions {
-		return nil, &Error{Kind: KindLimit, Detail: "the template has too many actions"}
+		return nil, &Error{Kind: KindLimit, Detail: "the template has too many actions; make several smaller ones of it"}
 	}
 	option := "missingkey=error"
 	if d.missing == MissingKeyNoValue {
