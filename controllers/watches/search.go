@@ -130,15 +130,14 @@ func (s *searchSink) show() {
 	}
 }
 
-// listed keeps of a page what the search matches, by name and version: a namespace may hold much else.
-func (s *searchSink) listed(page *metav1.PartialObjectMetadataList) {
-	kept := []metav1.PartialObjectMetadata{}
-	for _, m := range page.Items {
+// matching returns of a list what the search matches, by name and version: a namespace may hold much else.
+func (s *searchSink) matching(listed []metav1.PartialObjectMetadata) (matching []metav1.PartialObjectMetadata) {
+	for _, m := range listed {
 		if s.name.MatchString(m.Name) {
-			kept = append(kept, *bare(&m))
+			matching = append(matching, *bare(&m))
 		}
 	}
-	page.Items = kept
+	return matching
 }
 
 // seenBy keeps of what a watch sees what the search matches.
@@ -192,20 +191,24 @@ func bare(m *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: m.TypeMeta, ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, ResourceVersion: m.ResourceVersion}}
 }
 
-// source lists and watches what a search may find. A list comes in pages, whatever the reflector asks for, so that no more than one
-// of them is in memory.
+// source lists and watches what a search may find. A list is read in pages, whatever the reflector asks for, so that no more than one
+// of them is in memory; all of them or none, because the reflector takes what it gets for the whole when it asks again for one that
+// has expired.
 func (s *searchSink) source(resource metadata.ResourceInterface) source {
 	return source{
 		list: func(ctx context.Context, opts metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
-			opts.LabelSelector, opts.Limit = s.o.Labels, searchPage
-			if opts.Continue == "" {
-				opts.ResourceVersion, opts.ResourceVersionMatch = "", ""
+			all, opts := &metav1.PartialObjectMetadataList{}, metav1.ListOptions{LabelSelector: s.o.Labels, Limit: searchPage}
+			for {
+				page, err := resource.List(ctx, opts)
+				if err != nil {
+					return nil, err
+				}
+				all.ResourceVersion, all.Items = page.ResourceVersion, append(all.Items, s.matching(page.Items)...)
+				if page.Continue == "" {
+					return all, nil
+				}
+				opts.Continue = page.Continue
 			}
-			page, err := resource.List(ctx, opts)
-			if err == nil {
-				s.listed(page)
-			}
-			return page, err
 		},
 		watch: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			opts.LabelSelector = s.o.Labels

@@ -1,15 +1,21 @@
 package watches
 
 import (
+	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/pager"
 )
 
 // searched returns followers of a Watcher that asks no API server but tells as one that does, and the sink of a search that who follows,
@@ -205,11 +211,9 @@ func TestSearchesLeaveWatchesToOthers(t *testing.T) {
 func TestOfASecretNoMoreThanItsNameAndVersionIsKept(t *testing.T) {
 	t.Parallel()
 	s := &searchSink{name: regexp.MustCompile("^app-")}
-	page := &metav1.PartialObjectMetadataList{Items: []metav1.PartialObjectMetadata{*shown("app-a", "3"), *shown("other", "4")}}
-	page.Continue = "more"
-	s.listed(page)
-	if page.Continue != "more" || len(page.Items) != 1 || page.Items[0].Labels != nil || page.Items[0].ManagedFields != nil || page.Items[0].ResourceVersion != "3" {
-		t.Errorf("of a page, %v is kept", page)
+	kept := s.matching([]metav1.PartialObjectMetadata{*shown("app-a", "3"), *shown("other", "4")})
+	if len(kept) != 1 || kept[0].Labels != nil || kept[0].ManagedFields != nil || kept[0].ResourceVersion != "3" {
+		t.Errorf("of a page, %v is kept", kept)
 	}
 	if _, keep := s.seenBy(watch.Event{Type: watch.Modified, Object: shown("other", "4")}); keep {
 		t.Error("what does not match is kept")
@@ -228,13 +232,56 @@ func TestOfASecretNoMoreThanItsNameAndVersionIsKept(t *testing.T) {
 	}
 }
 
+// pages are Secrets of which a list names one at once, and the end of the first list is never seen: it has expired before.
+type pages struct {
+	metadata.ResourceInterface
+	names   []string
+	expired bool
+}
+
+func (p *pages) List(_ context.Context, opts metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	at, _ := strconv.Atoi(opts.Continue)
+	if at > 0 && !p.expired {
+		p.expired = true
+		return nil, apierrors.NewResourceExpired("compacted")
+	}
+	list := &metav1.PartialObjectMetadataList{Items: []metav1.PartialObjectMetadata{*shown(p.names[at], "3")}}
+	list.ResourceVersion = "9"
+	if opts.Limit > 0 && at+1 < len(p.names) {
+		list.Continue = strconv.Itoa(at + 1)
+	}
+	return list, nil
+}
+
+func TestAListThatExpiresBeforeItsEndIsNotTakenForTheWhole(t *testing.T) {
+	t.Parallel()
+	s := &searchSink{name: regexp.MustCompile("^app-")}
+	from := s.source(&pages{names: []string{"app-a", "other", "app-b"}})
+	reflector := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
+		return from.list(ctx, opts)
+	})
+	if list, _, err := reflector.List(t.Context(), metav1.ListOptions{ResourceVersion: "0"}); !apierrors.IsResourceExpired(err) {
+		t.Fatalf("listed %v, error %v; want that it has expired", list, err)
+	}
+	list, _, err := reflector.List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := list.(*metav1.PartialObjectMetadataList)
+	if len(whole.Items) != 2 || whole.Items[0].Name != "app-a" || whole.Items[1].Name != "app-b" || whole.ResourceVersion != "9" {
+		t.Errorf("listed %v in version %s", whole.Items, whole.ResourceVersion)
+	}
+}
+
 func TestAWatchOfASearchThatEndsWithSomethingToShowLeavesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // which fails when a goroutine is left
 		all := watch.NewFake()
 		f := filter(all, func(e watch.Event) (watch.Event, bool) { return e, e.Type != watch.Deleted })
-		go all.Delete(shown("a", "1"))
-		go all.Add(shown("a", "2"))
+		go func() { // in this order, so that nothing is left to be said at the end
+			all.Delete(shown("a", "1"))
+			all.Add(shown("a", "2"))
+		}()
 		if e := <-f.ResultChan(); e.Type != watch.Added {
 			t.Errorf("%v is shown", e)
 		}
