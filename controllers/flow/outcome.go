@@ -89,7 +89,7 @@ func outcomeOf(ctx context.Context, step string, err error) Outcome {
 	if err == nil || errors.Is(err, errDone) {
 		return Outcome{State: Ready}
 	}
-	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
 		return Outcome{State: Cancelled, Step: step, Err: err}
 	}
 	err = shortened(err)

@@ -182,8 +182,5 @@ func (q *placesQueue) ShutDown() {
 	q.PriorityQueue.ShutDown()
 }
 
-// ShutDownWithDrain implements workqueue.TypedInterface.
-func (q *placesQueue) ShutDownWithDrain() {
-	q.places.close()
-	q.PriorityQueue.ShutDownWithDrain()
-}
+// ShutDownWithDrain implements workqueue.TypedInterface. A PriorityQueue drains nothing.
+func (q *placesQueue) ShutDownWithDrain() { q.ShutDown() }

@@ -128,7 +128,12 @@ func TestOfWhoFollowsNothingNothingIsKept(t *testing.T) {
 		}
 	}
 	f.Follow("4", nil)
+	f.Follow("5", map[Object]Version{secret("c"): "1"}) // instead
+	if _, newer := f.Newer("5"); newer || f.Has("5", secret("b")) {
+		t.Error("what is not followed any more is")
+	}
 	f.Follow("5", map[Object]Version{})
+	f.Forget("6")
 	f.Forget("6")
 	if len(f.all)+len(f.watcher.objects)+len(watched)+f.watcher.running != 0 {
 		t.Errorf("followers %v, objects %v, %d watches of %v", f.all, f.watcher.objects, f.watcher.running, watched)

@@ -89,9 +89,8 @@ func (s *searchSink) Update(obj any) error { return s.Add(obj) }
 
 // Delete implements cache.ReflectorStore.
 func (s *searchSink) Delete(obj any) error {
-	if m, ok := obj.(*metav1.PartialObjectMetadata); ok && s.name.MatchString(m.Name) {
-		delete(s.found, m.Name)
-		s.seen = max(s.seen, number(m.ResourceVersion))
+	if m, ok := obj.(*metav1.PartialObjectMetadata); ok {
+		delete(s.found, m.Name) // which is later than all that was seen, so that there is no need to say when
 	}
 	s.show()
 	return nil

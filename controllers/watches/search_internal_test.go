@@ -90,6 +90,18 @@ func TestASearchChangesWithWhatItFindsAndWithNothingElse(t *testing.T) {
 	}
 }
 
+func TestWhatHadGoneBeforeASearchWasWatchedIsSeen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, told, s := searched(t)
+		f.Follow("restarted", map[Object]Version{s.o: SearchVersion(map[string]string{"app-a": "3", "app-b": "7"})})
+		synctest.Wait()
+		if _, newer := f.Newer("restarted"); !newer || told.of("restarted") != 1 {
+			t.Errorf("newer: %t, told %d times", newer, told.of("restarted"))
+		}
+	})
+}
+
 func TestWhoFollowsASearchIsToldAtOnceAndThenNotSooner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
