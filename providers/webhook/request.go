@@ -37,7 +37,7 @@ func (s *session) request(ctx context.Context, ref providers.Ref) (jsonhttp.Requ
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return jsonhttp.Request{}, s.errorf(providers.ErrInvalid, ref, "url makes no address such as https://host/path")
 	}
-	if climbs(u.Path) {
+	if s.climbs(ctx, r, ref, u) {
 		return jsonhttp.Request{}, s.errorf(providers.ErrInvalid, ref, "url makes a path with .. as a part of it, which leads to another folder; correct the key, the version or the property")
 	}
 	body, err := s.render(ctx, r, fieldBody, s.spec.Body, data)
@@ -65,11 +65,31 @@ func (s *session) request(ctx context.Context, ref providers.Ref) (jsonhttp.Requ
 	return jsonhttp.Request{Method: method, URL: u, Peer: s.peer, Header: header, Raw: []byte(body)}, nil
 }
 
-// climbs reports whether a part of a path leads out of its folder, also by a separator that was escaped: servers and proxies that
-// resolve it then would let whoever uses the store read what the store keeps for others.
-func climbs(path string) bool {
-	parts := strings.FieldsFunc(path, func(c rune) bool { return c == '/' || c == '\\' })
-	return slices.Contains(parts, "..")
+// climbs reports whether a ref makes a part of the path that leads out of its folder, also by a separator that was escaped: servers and
+// proxies that resolve it then would let whoever uses the store read what the store keeps for others. What the url itself says is its
+// owner's.
+func (s *session) climbs(ctx context.Context, r *template.Renderer, ref providers.Ref, made *url.URL) bool {
+	n := ups(made.Path)
+	if n == 0 {
+		return false
+	}
+	target, err := s.render(ctx, r, fieldURL, s.spec.URL, s.dataFor(ref, func(text string) string { return strings.Repeat("x", min(len(text), 1)) }))
+	if err != nil {
+		return true
+	}
+	own, err := url.Parse(strings.TrimSpace(target))
+	return err != nil || n > ups(own.Path)
+}
+
+// ups counts the parts of a path that lead out of a folder.
+func ups(path string) int {
+	n := 0
+	for part := range strings.FieldsFuncSeq(path, func(c rune) bool { return c == '/' || c == '\\' }) {
+		if part == ".." {
+			n++
+		}
+	}
+	return n
 }
 
 // dataFor returns what templates read: remoteRef, each of whose parts passes through escape, and the Secrets.
