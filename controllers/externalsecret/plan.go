@@ -157,7 +157,7 @@ type plan struct {
 	changed bool
 	// drifted is set when the target is not as it was written.
 	drifted bool
-	// blocked is set when the interval has passed and only spec.syncWindows keep the values from being read.
+	// blocked is set when only spec.syncWindows keep the values from being read: the interval has passed, or there is news of them.
 	blocked bool
 }
 
@@ -169,7 +169,7 @@ func decide(s *scope) plan {
 	p.forced = synced && p.changed && generationOf(status.SyncedResourceVersion) == generationOf(s.version)
 	p.drifted, p.verify = driftOf(s)
 	p.refresh = p.drifted || s.due(synced, p.changed)
-	p.blocked = !p.refresh && s.elapsed()
+	p.blocked = !p.refresh && (s.elapsed() || s.heard())
 	if p.refresh {
 		p.verify = false
 	}
@@ -187,7 +187,7 @@ func (s *scope) due(synced, changed bool) bool {
 		return false
 	}
 	last := s.lastRefresh()
-	return changed || s.changed || last.After(s.now) || (s.turned() || s.news.After(last)) && s.windows.allow(s.now) ||
+	return changed || s.changed || last.After(s.now) || (s.turned() || s.heard()) && s.windows.allow(s.now) ||
 		s.memo.stores != "" && s.memo.stores != fingerprint(s.stores)
 }
 
@@ -197,7 +197,12 @@ func (s *scope) elapsed() bool {
 	return interval > 0 && !s.now.Before(nextDue(s.es.UID, s.memo.aim, s.lastRefresh(), interval))
 }
 
-// turned reports whether they are, and the object's turn has come where spec.syncWindows held it up.
+// heard reports whether something that is read periodically was seen to have changed since it was read.
+func (s *scope) heard() bool {
+	return intervalOf(&s.es.Spec) > 0 && s.news.After(s.lastRefresh())
+}
+
+// turned reports whether the values are due, and the object's turn has come where spec.syncWindows held it up.
 func (s *scope) turned() bool {
 	if !s.elapsed() {
 		return false

@@ -110,7 +110,7 @@ func TestWhatIsDueFollowsFromWhatIsKnown(t *testing.T) {
 			given: []func(*scope){func(s *scope) {
 				s.news = start.Add(time.Second)
 				s.windows, _ = parseWindows(syncWindows(esv1.SyncWindowDeny, "0 4 * * *", "6h"))
-			}}, want: plan{}},
+			}}, want: plan{blocked: true}},
 		"interval 0: a status of no version": {
 			given: []func(*scope){set("", 0), func(s *scope) { s.es.Status.SyncedResourceVersion = "" }}, want: plan{refresh: true, changed: true}},
 		"interval 0: a status of no time": {

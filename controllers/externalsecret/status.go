@@ -164,8 +164,8 @@ func (s *scope) next(out flow.Outcome) time.Duration {
 		return 0
 	}
 	due := s.turn()
-	if due.Before(s.now) {
-		due = s.windows.turn(s.now, s.es.UID, s.memo.aim, interval)
+	if held := s.windows.turn(s.now, s.es.UID, s.memo.aim, interval); due.Before(s.now) || s.heard() && held.Before(due) {
+		due = held
 	}
 	if due.IsZero() {
 		return 0

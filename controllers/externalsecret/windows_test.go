@@ -181,6 +181,41 @@ func TestWindowsHoldUpPeriodicRefreshesAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestNewsThatAWindowHeldUpIsReadWhenItOpensAndNotWhenTheIntervalIsOver(t *testing.T) {
+	t.Parallel()
+	for name, interval := range map[string]time.Duration{"due long after": 1000 * time.Hour, "due before": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := synced()
+			s.es.Spec.RefreshInterval = &metav1.Duration{Duration: interval}
+			s.windows, _ = parseWindows(syncWindows(esv1.SyncWindowDeny, "0 4 * * *", "6h"))
+			failed := esv1.Condition{Type: esv1.ConditionReady, Status: "False", Reason: esv1.ReasonSecretSyncedError, Message: "down", LastTransitionTime: metav1.NewTime(start)}
+			s.es.Status.Conditions = []esv1.Condition{failed}
+			s.news, s.now = start.Add(time.Minute), start.Add(2*time.Minute)
+			s.plan = decide(s)
+			next := report(time.Hour)(s, flow.Outcome{State: flow.Ready}).Next
+			closes := time.Date(2026, 3, 4, 10, 0, 1, 0, time.UTC).Sub(s.now)
+			if s.plan.refresh || next < closes || next > closes+afterOpening {
+				t.Fatalf("read now: %t; looked at again after %s, want shortly after %s: when the window closes", s.plan.refresh, next, closes)
+			}
+			if got := conditions.Ready(s.es.Status.Conditions); got != failed {
+				t.Errorf("waiting for a window changed the condition to %+v", got)
+			}
+			if s.now = s.now.Add(next); !decide(s).refresh {
+				t.Error("it is not read when the window has closed")
+			}
+		})
+	}
+	s := synced()
+	s.es.Spec.RefreshInterval = &metav1.Duration{Duration: 1000 * time.Hour}
+	s.windows, _ = parseWindows(syncWindows(esv1.SyncWindowAllow, "0 0 30 2 *", "1h"))
+	s.news = start.Add(time.Second)
+	s.plan = decide(s)
+	if next := report(time.Hour)(s, flow.Outcome{State: flow.Ready}).Next; next != 0 {
+		t.Errorf("with windows that never open it is looked at after %s", next)
+	}
+}
+
 func TestWhatAWindowHeldUpIsReadInTurn(t *testing.T) {
 	t.Parallel()
 	opens := time.Date(2026, 6, 1, 22, 0, 0, 0, time.UTC)
