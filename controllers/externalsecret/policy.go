@@ -168,12 +168,11 @@ func (r *Reconciler) empty(ctx context.Context, s *scope) error {
 			"deleted: with creationPolicy %s it does not belong to the ExternalSecret; delete it, or set creationPolicy Owner", name, creationOf(&s.es.Spec)))
 	}
 	s.emptied = true
-	if s.target.belongs(s.es) {
-		m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: s.es.Namespace, Name: targetName(s.es), UID: s.target.uid, ResourceVersion: s.lastVersion()}}
-		if err := r.delete(ctx, s.es, m); err != nil {
-			return failed(err)
+	if s.target.belongs(s.es) || s.es.Status.Target.UID != "" { // one that has lost its label is in no cache
+		var err error
+		if s.deleted, err = r.deleteUnseen(ctx, s.es, targetName(s.es)); client.IgnoreNotFound(err) != nil {
+			return failed(fmt.Errorf("delete %s: %w", name, redact.API(err)))
 		}
-		s.deleted = true
 	}
 	s.target = target{}
 	return flow.Done()

@@ -246,6 +246,26 @@ func TestDeletionPolicyDeleteFollowsTheStore(t *testing.T) {
 	}
 }
 
+func TestATargetThatLostItsLabelIsDeletedWithItsValues(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.put("db", `{"password":"`+canary+`"}`)
+	w.store("store")
+	w.create(w.externalSecret("db", policies("", esv1.DeletionDelete)), w.externalSecret("left", policies("", esv1.DeletionDelete)))
+	w.ready("db")
+	w.ready("left")
+	w.stop() // so that what it loses is not repaired before
+	w.backend.remove("db")
+	change(w, w.secret("db"), func(s *corev1.Secret) { delete(s.Labels, esv1.LabelManaged) })
+	change(w, w.secret("left"), func(s *corev1.Secret) { s.Labels, s.OwnerReferences = nil, nil })
+	w.start()
+	for _, name := range []string{"db", "left"} {
+		w.reason(name, esv1.ReasonSecretDeleted, "secret deleted due to DeletionPolicy=Delete")
+	}
+	w.noSecret("db")
+	w.holds("left", map[string]string{"password": canary}) // which is nobody's
+}
+
 func TestDeletionPolicyMergeKeepsTheTarget(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -58,19 +58,30 @@ func (r *Reconciler) askSuccessor(ctx context.Context, s *scope) error {
 
 // delete deletes a Secret that the ExternalSecret controls if it is as it was seen; one that has changed is looked at first.
 func (r *Reconciler) delete(ctx context.Context, es *esv1.ExternalSecret, m *metav1.PartialObjectMetadata) error {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name}}
-	err := r.deps.Client.Delete(ctx, secret, client.Preconditions{UID: &m.UID, ResourceVersion: ptr.To(m.ResourceVersion)})
+	err := r.deleteAt(ctx, m)
 	if apierrors.IsConflict(err) {
-		live := secretMetadata()
-		if err = r.deps.Live.Get(ctx, client.ObjectKeyFromObject(m), live); err == nil {
-			if !metav1.IsControlledBy(live, es) {
-				return nil
-			}
-			err = r.deps.Client.Delete(ctx, secret, client.Preconditions{UID: &live.UID, ResourceVersion: ptr.To(live.ResourceVersion)})
-		}
+		_, err = r.deleteUnseen(ctx, es, m.Name)
 	}
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete Secret %s/%s: %w", m.Namespace, m.Name, redact.API(err))
 	}
 	return nil
+}
+
+// deleteUnseen looks at a Secret and deletes it if the ExternalSecret controls it, which it reports. Errors are the API server's.
+func (r *Reconciler) deleteUnseen(ctx context.Context, es *esv1.ExternalSecret, name string) (deleted bool, err error) {
+	live := secretMetadata()
+	if err := r.deps.Live.Get(ctx, client.ObjectKey{Namespace: es.Namespace, Name: name}, live); err != nil {
+		return false, err
+	}
+	if !metav1.IsControlledBy(live, es) {
+		return false, nil
+	}
+	return true, r.deleteAt(ctx, live)
+}
+
+// deleteAt deletes a Secret if it is the one that was seen, as it was seen.
+func (r *Reconciler) deleteAt(ctx context.Context, m *metav1.PartialObjectMetadata) error {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name}}
+	return r.deps.Client.Delete(ctx, secret, client.Preconditions{UID: &m.UID, ResourceVersion: ptr.To(m.ResourceVersion)})
 }
