@@ -207,6 +207,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	m := r.recall(req.NamespacedName, es.UID)
 	if m.last.Behind(es, time.Now()) {
+		r.places.Unjudged(req.NamespacedName)
 		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
 	}
 	s := &scope{es: es, now: r.deps.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
