@@ -109,7 +109,7 @@ func (w *storeWorld) start(args ...string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.controller, err = process.Start(w.t.Context(), process.Spec{
+	controller, err := process.Start(w.t.Context(), process.Spec{
 		Name: "controller", Path: self, Dir: w.t.TempDir(), Env: slices.Concat(w.clouds, w.env, []string{asMain + "=1"}),
 		Args: append([]string{"--kubeconfig=" + w.kubeconfig, "--namespace=" + w.ns, "--controllers=externalsecret,secretstore", "--controller-class=" + w.class(),
 			"--metrics-bind-address=0", "--health-probe-bind-address=0", "--log-level=debug"}, args...),
@@ -117,6 +117,7 @@ func (w *storeWorld) start(args ...string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.controller = controller
 }
 
 // end ends the controller, and searches what it has said.

@@ -230,16 +230,27 @@ func (c *controller) rest(ctx context.Context, seals *sealer, round int) (world,
 	if err := c.ring(ctx, seals, round); err != nil {
 		return world{}, err
 	}
+	look := func() (world, error) {
+		conditions, err := c.conditionInfo(ctx)
+		if err != nil {
+			return world{}, err
+		}
+		w, err := c.look(ctx)
+		w.conditions = conditions
+		return w, err
+	}
 	const quiet = 600 * time.Millisecond // five retries of the original take 155 ms
-	before, err := c.look(ctx)
-	for since := time.Now(); err == nil && (time.Since(since) < quiet || before.orphans() || c.reports() && before.unseen()); {
+	began := time.Now()
+	before, err := look()
+	for since := began; err == nil && (time.Since(since) < quiet || before.orphans() || c.reports() && (before.unseen() || before.untold() && time.Since(began) < patience/2)); {
 		if err = pause(ctx); err != nil {
 			break
 		}
 		var now world
-		if now, err = c.look(ctx); now.version != before.version {
-			before, since = now, time.Now()
+		if now, err = look(); now.version != before.version {
+			since = time.Now()
 		}
+		before = now
 	}
 	return before, err
 }

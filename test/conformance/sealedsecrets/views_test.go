@@ -83,6 +83,16 @@ func (w world) unseen() bool {
 	return false
 }
 
+// untold says whether the metric says of a SealedSecret something else than its status.
+func (w world) untold() bool {
+	for name, sealed := range w.sealed {
+		if said, ok := w.conditions[name]; !ok || said != conditionValue(sealed) {
+			return true
+		}
+	}
+	return false
+}
+
 // lives counts how often the Secrets of a side were made, by name.
 type lives map[string][]types.UID
 
