@@ -163,16 +163,22 @@ func (r *Reconciler) empty(ctx context.Context, s *scope) error {
 		return flow.Done()
 	}
 	name := fmt.Sprintf("Secret %s/%s", s.es.Namespace, targetName(s.es))
+	left := func(why string) error {
+		return s.later(providers.Errorf(providers.ErrInvalid, "the stores hold no value any more and deletionPolicy is Delete, but %s is not deleted: %s", name, why))
+	}
 	if !owns(&s.es.Spec) {
-		return s.later(providers.Errorf(providers.ErrInvalid, "the stores hold no value any more and deletionPolicy is Delete, but %s is not "+
-			"deleted: with creationPolicy %s it does not belong to the ExternalSecret; delete it, or set creationPolicy Owner", name, creationOf(&s.es.Spec)))
+		return left(fmt.Sprintf("with creationPolicy %s it does not belong to the ExternalSecret; delete it, or set creationPolicy Owner", creationOf(&s.es.Spec)))
 	}
 	s.emptied = true
 	if s.target.belongs(s.es) || s.es.Status.Target.UID != "" { // one that has lost its label is in no cache
-		var err error
-		if s.deleted, err = r.deleteUnseen(ctx, s.es, targetName(s.es)); client.IgnoreNotFound(err) != nil {
+		secret, deleted, err := r.deleteUnseen(ctx, s.es, targetName(s.es))
+		switch {
+		case client.IgnoreNotFound(err) != nil:
 			return failed(fmt.Errorf("delete %s: %w", name, redact.API(err)))
+		case err == nil && !deleted && secret.UID == s.es.Status.Target.UID:
+			return left("the ExternalSecret is not its controller any more (metadata.ownerReferences); delete it")
 		}
+		s.deleted = deleted
 	}
 	s.target = target{}
 	return flow.Done()

@@ -259,11 +259,16 @@ func TestATargetThatLostItsLabelIsDeletedWithItsValues(t *testing.T) {
 	change(w, w.secret("db"), func(s *corev1.Secret) { delete(s.Labels, esv1.LabelManaged) })
 	change(w, w.secret("left"), func(s *corev1.Secret) { s.Labels, s.OwnerReferences = nil, nil })
 	w.start()
-	for _, name := range []string{"db", "left"} {
-		w.reason(name, esv1.ReasonSecretDeleted, "secret deleted due to DeletionPolicy=Delete")
-	}
+	w.reason("db", esv1.ReasonSecretDeleted, "secret deleted due to DeletionPolicy=Delete")
 	w.noSecret("db")
-	w.holds("left", map[string]string{"password": canary}) // which is nobody's
+	// What is nobody's is not deleted, and nobody is told that it was.
+	w.notReady("left", "Secret "+w.ns+"/left is not deleted: the ExternalSecret is not its controller any more (metadata.ownerReferences); delete it")
+	w.holds("left", map[string]string{"password": canary})
+	if err := w.c.Delete(t.Context(), w.secret("left")); err != nil {
+		t.Fatal(err)
+	}
+	change(w, w.externalSecret("left"), func(es *esv1.ExternalSecret) { es.Annotations = map[string]string{"force-sync": "1"} })
+	w.reason("left", esv1.ReasonSecretDeleted, "secret deleted due to DeletionPolicy=Delete")
 }
 
 func TestDeletionPolicyMergeKeepsTheTarget(t *testing.T) {

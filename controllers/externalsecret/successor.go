@@ -60,7 +60,7 @@ func (r *Reconciler) askSuccessor(ctx context.Context, s *scope) error {
 func (r *Reconciler) delete(ctx context.Context, es *esv1.ExternalSecret, m *metav1.PartialObjectMetadata) error {
 	err := r.deleteAt(ctx, m)
 	if apierrors.IsConflict(err) {
-		_, err = r.deleteUnseen(ctx, es, m.Name)
+		_, _, err = r.deleteUnseen(ctx, es, m.Name)
 	}
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete Secret %s/%s: %w", m.Namespace, m.Name, redact.API(err))
@@ -68,16 +68,17 @@ func (r *Reconciler) delete(ctx context.Context, es *esv1.ExternalSecret, m *met
 	return nil
 }
 
-// deleteUnseen looks at a Secret and deletes it if the ExternalSecret controls it, which it reports. Errors are the API server's.
-func (r *Reconciler) deleteUnseen(ctx context.Context, es *esv1.ExternalSecret, name string) (deleted bool, err error) {
-	live := secretMetadata()
-	if err := r.deps.Live.Get(ctx, client.ObjectKey{Namespace: es.Namespace, Name: name}, live); err != nil {
-		return false, err
+// deleteUnseen looks at a Secret and deletes it if the ExternalSecret controls it; it returns what it has seen, and whether it did. Errors
+// are the API server's.
+func (r *Reconciler) deleteUnseen(ctx context.Context, es *esv1.ExternalSecret, name string) (seen *metav1.PartialObjectMetadata, deleted bool, err error) {
+	seen = secretMetadata()
+	if err := r.deps.Live.Get(ctx, client.ObjectKey{Namespace: es.Namespace, Name: name}, seen); err != nil {
+		return nil, false, err
 	}
-	if !metav1.IsControlledBy(live, es) {
-		return false, nil
+	if !metav1.IsControlledBy(seen, es) {
+		return seen, false, nil
 	}
-	return true, r.deleteAt(ctx, live)
+	return seen, true, r.deleteAt(ctx, seen)
 }
 
 // deleteAt deletes a Secret if it is the one that was seen, as it was seen.
