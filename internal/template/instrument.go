@@ -144,7 +144,9 @@ func compares(name string) bool {
 	}
 }
 
-func tooDeep() *Error { return &Error{Kind: KindLimit, Detail: "the template nests too deeply; write inner parts as templates of their own, with define"} }
+func tooDeep() *Error {
+	return &Error{Kind: KindLimit, Detail: "the template nests too deeply; write inner parts as templates of their own, with define"}
+}
 
 // probe is an action that calls a probe and prints nothing.
 func probe(name string, pos parse.Pos) *parse.ActionNode {
