@@ -211,9 +211,6 @@ func (r *record) rest(ctx context.Context, s suite, seals *sealer, round int) (m
 		if err != nil {
 			return nil, err
 		}
-		if w.conditions, err = r.controller.conditionInfo(ctx); err != nil {
-			return nil, err
-		}
 		worlds[namespace] = w
 	}
 	return worlds, nil
@@ -230,24 +227,15 @@ func (c *controller) rest(ctx context.Context, seals *sealer, round int) (world,
 	if err := c.ring(ctx, seals, round); err != nil {
 		return world{}, err
 	}
-	look := func() (world, error) {
-		conditions, err := c.conditionInfo(ctx)
-		if err != nil {
-			return world{}, err
-		}
-		w, err := c.look(ctx)
-		w.conditions = conditions
-		return w, err
-	}
 	const quiet = 600 * time.Millisecond // five retries of the original take 155 ms
 	began := time.Now()
-	before, err := look()
+	before, err := c.look(ctx)
 	for since := began; err == nil && (time.Since(since) < quiet || before.orphans() || c.reports() && (before.unseen() || before.untold() && time.Since(began) < patience/2)); {
 		if err = pause(ctx); err != nil {
 			break
 		}
 		var now world
-		if now, err = look(); now.version != before.version {
+		if now, err = c.look(ctx); now.version != before.version {
 			since = time.Now()
 		}
 		before = now

@@ -38,6 +38,10 @@ func (c *controller) look(ctx context.Context) (world, error) {
 	w := world{sealed: map[string]*v1alpha1.SealedSecret{}, secrets: map[string]*corev1.Secret{}}
 	var sealed v1alpha1.SealedSecretList
 	var secrets corev1.SecretList
+	var err error
+	if w.conditions, err = c.conditionInfo(ctx); err != nil {
+		return w, err
+	}
 	if err := c.client.List(ctx, &sealed, client.InNamespace(c.namespace)); err != nil {
 		return w, err
 	}
