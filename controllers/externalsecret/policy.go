@@ -176,7 +176,7 @@ func (r *Reconciler) empty(ctx context.Context, s *scope) error {
 		case client.IgnoreNotFound(err) != nil:
 			return failed(fmt.Errorf("delete %s: %w", name, redact.API(err)))
 		case err == nil && !deleted && secret.UID == s.es.Status.Target.UID:
-			return left("the ExternalSecret is not its controller any more (metadata.ownerReferences); delete it")
+			return left("the ExternalSecret is not its controller any more (metadata.ownerReferences); delete it, unless somebody else needs it")
 		}
 		s.deleted = deleted
 	}

@@ -262,7 +262,7 @@ func TestATargetThatLostItsLabelIsDeletedWithItsValues(t *testing.T) {
 	w.reason("db", esv1.ReasonSecretDeleted, "secret deleted due to DeletionPolicy=Delete")
 	w.noSecret("db")
 	// What is nobody's is not deleted, and nobody is told that it was.
-	w.notReady("left", "Secret "+w.ns+"/left is not deleted: the ExternalSecret is not its controller any more (metadata.ownerReferences); delete it")
+	w.notReady("left", "Secret "+w.ns+"/left is not deleted: the ExternalSecret is not its controller any more (metadata.ownerReferences); delete it, unless somebody else needs it")
 	w.holds("left", map[string]string{"password": canary})
 	if err := w.c.Delete(t.Context(), w.secret("left")); err != nil {
 		t.Fatal(err)
