@@ -259,7 +259,7 @@ func (w *world) judged(t *testing.T, s step) {
 	}
 }
 
-// messages are what the conditions of the case say, for a failure.
+// messages are what the conditions and events of the case say, for a failure.
 func (w *world) messages(t *testing.T, l *looker) string {
 	t.Helper()
 	var b strings.Builder
@@ -272,6 +272,13 @@ func (w *world) messages(t *testing.T, l *looker) string {
 			for _, c := range es.Status.Conditions {
 				fmt.Fprintf(&b, "%s: %s: %s\n", es.Name, c.Status, c.Message)
 			}
+		}
+		var events corev1.EventList
+		if err := w.cache.List(t.Context(), &events, client.InNamespace(namespace)); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events.Items {
+			fmt.Fprintf(&b, "%s: %s %s: %s\n", e.InvolvedObject.Name, e.Type, e.Reason, e.Message)
 		}
 	}
 	return b.String()
