@@ -62,7 +62,7 @@ func TestOurAnswersAreThoseOfTheOperator(t *testing.T) {
 // record writes down what the operator makes.
 func (w *world) record(t *testing.T, c *conformanceCase) {
 	t.Helper()
-	l := newLooker(w.cache, c)
+	l := newLooker(w, c)
 	var answers []answer
 	for _, s := range c.Steps {
 		w.do(t, c, s)
@@ -103,7 +103,7 @@ func (w *world) compare(t *testing.T, c *conformanceCase) {
 	if len(c.Answers) != len(c.Steps) {
 		t.Fatalf("%d answers are recorded for %d steps: -record it", len(c.Answers), len(c.Steps))
 	}
-	l := newLooker(w.cache, c)
+	l := newLooker(w, c)
 	for i, s := range c.Steps {
 		want := c.ours(t, i)
 		w.do(t, c, s)
@@ -119,12 +119,14 @@ func (w *world) becomes(t *testing.T, l *looker, want answer) (diff string) {
 	t.Helper()
 	const looks = 30
 	begin := time.Now()
-	for same := 0; same < looks; time.Sleep(100 * time.Millisecond) {
-		got, err := l.look(t.Context())
-		if err != nil {
-			t.Fatal(err)
+	for same, seen := 0, -1; same < looks; time.Sleep(100 * time.Millisecond) {
+		if now := l.seen(); now != seen {
+			got, err := l.look(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			diff, seen = differences(want, got), now
 		}
-		diff = differences(want, got)
 		switch {
 		case diff == "":
 			same++

@@ -22,14 +22,15 @@ import (
 // looker sees what became of a case.
 type looker struct {
 	client.Reader
-	c *conformanceCase
+	c       *conformanceCase
+	changes *changes
 	// namespaces are those of the case, cluster the names of its objects without namespace.
 	namespaces []string
 	cluster    map[string]bool
 }
 
-func newLooker(r client.Reader, c *conformanceCase) *looker {
-	l := &looker{Reader: r, c: c, namespaces: []string{c.namespace}, cluster: map[string]bool{}}
+func newLooker(w *world, c *conformanceCase) *looker {
+	l := &looker{Reader: w.cache, c: c, changes: &w.changes, namespaces: []string{c.namespace}, cluster: map[string]bool{}}
 	c.objects(func(o *unstructured.Unstructured) {
 		switch {
 		case o.GetKind() == "Namespace":
@@ -41,13 +42,18 @@ func newLooker(r client.Reader, c *conformanceCase) *looker {
 	return l
 }
 
+// seen is how many changes there were of what is looked at.
+func (l *looker) seen() int {
+	return l.changes.of(slices.Concat(l.namespaces, slices.Collect(maps.Keys(l.cluster))))
+}
+
 // look returns what there is now.
 func (l *looker) look(ctx context.Context) (answer, error) {
 	a := answer{}
 	var stores esv1.ClusterSecretStoreList
 	var spreads esv1.ClusterExternalSecretList
 	for _, list := range []client.ObjectList{&stores, &spreads} {
-		if err := l.List(ctx, list); err != nil {
+		if err := l.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, err
 		}
 	}
@@ -75,7 +81,7 @@ func (l *looker) lookInto(ctx context.Context, namespace string, a answer) error
 	var secrets corev1.SecretList
 	var events corev1.EventList
 	for _, list := range []client.ObjectList{&objects, &stores, &secrets, &events} {
-		if err := l.List(ctx, list, client.InNamespace(namespace)); err != nil {
+		if err := l.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 			return err
 		}
 	}

@@ -37,8 +37,10 @@ type world struct {
 	azure  *azurecloud.Cloud
 	google *gcp.Cloud
 	client client.Client
-	// cache is what all cases look at, so that looking costs nothing.
+	// cache is what all cases look at, and only when changes says that there is something new: the servers that the controllers ask
+	// are of this process, and must not wait for those who look.
 	cache   cache.Cache
+	changes changes
 	running *process.Process
 	// aws is where those cases have their accounts that need one, or why there is none.
 	aws   *moto.Server
@@ -115,7 +117,11 @@ func newWorld(t *testing.T, cp *controlplane.ControlPlane) *world {
 	for _, kind := range []client.Object{
 		&esv1.ExternalSecret{}, &esv1.ClusterExternalSecret{}, &esv1.SecretStore{}, &esv1.ClusterSecretStore{}, &corev1.Secret{}, &corev1.Event{},
 	} {
-		if _, err := w.cache.GetInformer(ctx, kind); err != nil {
+		informer, err := w.cache.GetInformer(ctx, kind)
+		if err == nil {
+			_, err = informer.AddEventHandler(&w.changes)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -247,16 +253,24 @@ func (w *world) judged(t *testing.T, s step) {
 		if !strings.HasSuffix(o.GetKind(), "SecretStore") || class != "" {
 			continue
 		}
-		for begin := time.Now(); time.Since(begin) < long; time.Sleep(50 * time.Millisecond) {
-			now := o.DeepCopy()
-			if err := w.client.Get(t.Context(), client.ObjectKeyFromObject(o), now); err != nil {
-				t.Fatal(err)
-			}
-			if conditions, _, _ := unstructured.NestedSlice(now.Object, "status", "conditions"); len(conditions) > 0 {
-				break
-			}
+		for begin := time.Now(); time.Since(begin) < long && !w.hasCondition(t, o); time.Sleep(50 * time.Millisecond) {
 		}
 	}
+}
+
+// hasCondition reports whether a store has one.
+func (w *world) hasCondition(t *testing.T, o *unstructured.Unstructured) bool {
+	t.Helper()
+	var one esv1.SecretStore
+	var all esv1.ClusterSecretStore
+	var store client.Object = &one
+	if o.GetKind() == "ClusterSecretStore" {
+		store = &all
+	}
+	if err := w.cache.Get(t.Context(), client.ObjectKeyFromObject(o), store); client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	return len(one.Status.Conditions)+len(all.Status.Conditions) > 0
 }
 
 // messages are what the conditions and events of the case say, for a failure.
