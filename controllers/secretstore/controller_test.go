@@ -120,7 +120,13 @@ func (l *locked) hold(ctx context.Context) error {
 	}
 }
 
-func (*locked) Fetch(context.Context, []providers.Ref) ([]providers.Result, error) { return nil, nil }
+func (*locked) Fetch(_ context.Context, refs []providers.Ref) ([]providers.Result, error) {
+	out := make([]providers.Result, len(refs))
+	for i := range out {
+		out[i].Document = sessions.Found{}
+	}
+	return out, nil
+}
 
 func (l *locked) Close() error {
 	l.mu.Lock()
@@ -143,6 +149,7 @@ type world struct {
 	cfg    *rest.Config
 	c      client.Client
 	vault  *locked
+	pool   *sessions.Pool
 	logs   *capture.Log
 	mu     sync.Mutex
 	writes []string
@@ -206,12 +213,12 @@ func (w *world) start(scheme *runtime.Scheme) (stop func()) {
 	all := slices.DeleteFunc(builtin.All(), func(p providers.Provider) bool {
 		return !slices.Contains([]string{"fake", "kubernetes", "webhook"}, p.Name())
 	})
-	pool := sessions.New(sessions.Deps{Providers: append(all, w.vault), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(),
+	w.pool = sessions.New(sessions.Deps{Providers: append(all, w.vault), Reader: mgr.GetAPIReader(), Tokens: mgr.GetClient(),
 		NoAmbient: w.noAmbient, Limits: sessions.Limits{Timeout: 5 * time.Minute}})
 	r := secretstore.New(secretstore.Deps{
-		Client: mgr.GetClient(), Status: flow.NewStatuses(mgr), Sessions: pool, Events: mgr.GetEventRecorder("external-secrets"), Class: w.class,
+		Client: mgr.GetClient(), Status: flow.NewStatuses(mgr), Sessions: w.pool, Events: mgr.GetEventRecorder("external-secrets"), Class: w.class,
 	})
-	if err := errors.Join(mgr.Add(pool), r.SetupWithManager(mgr)); err != nil {
+	if err := errors.Join(mgr.Add(w.pool), r.SetupWithManager(mgr)); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(w.t.Context())

@@ -3,6 +3,7 @@ package secretstore
 import (
 	"context"
 	"errors"
+	"time"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/controllers/flow"
@@ -89,13 +90,16 @@ func (r *Reconciler) validate(_ context.Context, s *scope) error {
 	return nil
 }
 
+// maxTrust is how long at most what was read through a store shows that it can be used.
+const maxTrust = time.Minute
+
 // check sets Ready=False with AmbientCredentialsRefused when something that the configuration refers to asks for an identity of
 // the controller's own that the store may not use, InvalidProviderConfig when something that the configuration refers to cannot work, and
 // ValidationFailed when the backend refuses the identity or does not answer. It is repeated until it succeeds: what is
 // wrong may be cured outside of the store. When a backend answers again that did not, the pool says so.
 func (r *Reconciler) check(ctx context.Context, s *scope) error {
 	defer s.places.Lend(flow.Patience)()
-	checked, err := r.deps.Sessions.Check(ctx, s.store)
+	checked, err := r.deps.Sessions.Check(ctx, s.store, min(s.interval, maxTrust))
 	r.seen.checked(s.name, s.obj.GetUID(), s.now)
 	s.due = nextCheck(s.obj.GetUID(), s.now, s.interval)
 	s.unavailable = sessions.OutOfReach(err)

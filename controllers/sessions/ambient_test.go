@@ -53,7 +53,7 @@ func TestNothingIsAskedAsTheControllerForAStoreThatMayNot(t *testing.T) {
 		tenant, platform := storeOf(b, "a", name, 1), storeOf(b, "", name, 1)
 		_, fetched := p.Fetch(t.Context(), request(tenant, "a", "k"))
 		_, found := p.Find(t.Context(), Finding{Store: tenant, Namespace: "a"})
-		_, checked := p.Check(t.Context(), tenant)
+		_, checked := p.Check(t.Context(), tenant, 0)
 		for what, err := range map[string]error{"Fetch": fetched, "Find": found, "Check": checked} {
 			if !errors.Is(err, ErrAmbient) {
 				t.Errorf("%s, %s: %v", name, what, err)

@@ -46,7 +46,7 @@ func TestWhatBecomesOfOneStoreIsNothingToAnother(t *testing.T) {
 				down(unreachable, &is)
 				failing(t, p, storeOf(unreachable, "team", "unreachable", 1), "k")
 				unanswered.Provider = checking{unanswered.Provider.(*backend), upUnless(&is)}
-				if _, err := p.Check(t.Context(), unanswered); err == nil {
+				if _, err := p.Check(t.Context(), unanswered, 0); err == nil {
 					t.Fatal("a backend that is down answered")
 				}
 				becomes(t, p)

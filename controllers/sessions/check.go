@@ -20,10 +20,11 @@ type Checked struct {
 }
 
 // Check opens the store's session, when it is not open, and asks the backend whether it can be used, when its provider
-// knows how to ask. It fails with ErrReferent for a store that only a namespace can use. When the backend is unavailable
+// knows how to ask. It is not asked what it was asked before where a document was read through the session since, asked for within
+// the time that is given, 0 for never. It fails with ErrReferent for a store that only a namespace can use. When the backend is unavailable
 // the pool goes on asking, each ten seconds at last, and says as News that it has recovered.
-func (p *Pool) Check(ctx context.Context, s Store) (Checked, error) {
-	checked, opened, err := p.check(ctx, s)
+func (p *Pool) Check(ctx context.Context, s Store, within time.Duration) (Checked, error) {
+	checked, opened, err := p.check(ctx, s, within)
 	if opened && err != nil && unavailable(err) {
 		p.await(ctx, s) // without a session, that is what the outage waits for
 	}
@@ -31,7 +32,7 @@ func (p *Pool) Check(ctx context.Context, s Store) (Checked, error) {
 }
 
 // check checks a store once, and reports whether its session could be opened.
-func (p *Pool) check(ctx context.Context, s Store) (checked Checked, opened bool, err error) {
+func (p *Pool) check(ctx context.Context, s Store, within time.Duration) (checked Checked, opened bool, err error) {
 	ctx, end := p.Hold(ctx)
 	defer end()
 	e, err := p.acquire(ctx, s, s.Namespace, true)
@@ -39,17 +40,7 @@ func (p *Pool) check(ctx context.Context, s Store) (checked Checked, opened bool
 		return Checked{}, false, err
 	}
 	defer p.release(e)
-	unverified := ""
-	if checker, ok := providers.As[providers.Checker](e.session); ok {
-		bounded, cancel := p.bound(ctx, newCall(time.Time{}), p.limits.Timeout)
-		defer cancel()
-		started := time.Now()
-		_, err = guard(bounded, s, func() (struct{}, error) { return struct{}{}, checker.Check(bounded) })
-		if errors.Is(err, providers.ErrUnverified) {
-			unverified, err = err.Error(), nil
-		}
-		p.called(s, OpCheck, started, err)
-	}
+	unverified, err := p.usable(ctx, e, within)
 	switch {
 	case e.env.wantsReferent():
 		p.learnReferent(e)
@@ -62,6 +53,27 @@ func (p *Pool) check(ctx context.Context, s Store) (checked Checked, opened bool
 	}
 	_, pushes := providers.As[providers.Pusher](e.session)
 	return Checked{Pushes: pushes, Lent: e.env.lendings(), Unverified: unverified}, true, nil
+}
+
+// usable asks the backend whether a session can be used, unless what it said is known to hold still, and returns what it cannot tell.
+func (p *Pool) usable(ctx context.Context, e *entry, within time.Duration) (unverified string, err error) {
+	checker, ok := providers.As[providers.Checker](e.session)
+	if !ok {
+		return "", nil
+	}
+	started := time.Now()
+	if known, ok := e.kept.vouched(started.Add(-within)); ok {
+		return known, nil
+	}
+	bounded, cancel := p.bound(ctx, newCall(time.Time{}), p.limits.Timeout)
+	defer cancel()
+	_, err = guard(bounded, e.store, func() (struct{}, error) { return struct{}{}, checker.Check(bounded) })
+	if errors.Is(err, providers.ErrUnverified) {
+		unverified, err = err.Error(), nil
+	}
+	p.called(e.store, OpCheck, started, err)
+	e.kept.checked(unverified, err)
+	return unverified, err
 }
 
 // maxCheckPause bounds the pause between two checks of a backend that is unavailable.
@@ -89,7 +101,7 @@ func (p *Pool) untilUp(ctx context.Context, s Store) {
 		if !p.awaits(s) {
 			return
 		}
-		if _, _, err := p.check(ctx, s); err == nil || !unavailable(err) {
+		if _, _, err := p.check(ctx, s, 0); err == nil || !unavailable(err) {
 			break
 		}
 	}

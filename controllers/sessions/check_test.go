@@ -31,7 +31,7 @@ func TestAStoreThatIsDownIsCheckedUntilItIsUp(t *testing.T) {
 				s := storeOf(b, "team", "s", 1)
 				down.Store(true)
 				for range 3 {
-					if _, err := p.Check(t.Context(), s); !errors.Is(err, providers.ErrUnavailable) {
+					if _, err := p.Check(t.Context(), s, 0); !errors.Is(err, providers.ErrUnavailable) {
 						t.Fatal(err)
 					}
 				}
@@ -81,7 +81,7 @@ func TestAStoreThatIsGoneOrRefusesIsNotChecked(t *testing.T) {
 				b := &backend{open: func() error { return tc.err }}
 				p := running(t, cluster())
 				s := storeOf(b, "team", "s", 1)
-				if _, err := p.Check(t.Context(), s); err == nil {
+				if _, err := p.Check(t.Context(), s, 0); err == nil {
 					t.Fatal("it can be used")
 				}
 				tc.change(p, s)
@@ -118,7 +118,7 @@ func TestAStoreThatLogsInAndDoesNotAnswerIsCheckedUntilItDoes(t *testing.T) {
 				for range 2 { // each outage
 					up.Store(false)
 					for range 3 {
-						if _, err := p.Check(t.Context(), s); !errors.Is(err, providers.ErrUnavailable) {
+						if _, err := p.Check(t.Context(), s, 0); !errors.Is(err, providers.ErrUnavailable) {
 							t.Fatal(err)
 						}
 					}
@@ -166,7 +166,7 @@ func TestAStoreThatDoesNotAnswerIsNotCheckedOnceNobodyWantsToKnow(t *testing.T) 
 					checks.Add(1)
 					return providers.Errorf(providers.ErrUnavailable, "down")
 				}}
-				if _, err := p.Check(t.Context(), s); !errors.Is(err, providers.ErrUnavailable) {
+				if _, err := p.Check(t.Context(), s, 0); !errors.Is(err, providers.ErrUnavailable) {
 					t.Fatal(err)
 				}
 				ends(t, p, s)
@@ -207,7 +207,7 @@ func TestACheckSaysWhatIsKnownOfAStore(t *testing.T) {
 					s.Provider = checking{b, func(context.Context) error { return tc.says }}
 				}
 				for range 2 {
-					checked, err := p.Check(t.Context(), s)
+					checked, err := p.Check(t.Context(), s, 0)
 					if tc.says != nil && tc.unverified == "" {
 						if !errors.Is(err, tc.says) {
 							t.Errorf("error %v", err)
@@ -244,7 +244,7 @@ func TestACheckLogsInAtOnceWhereALoginWasRefusedAMomentAgo(t *testing.T) {
 		failing(t, p, s, "a")
 		right.Store(true)
 		failing(t, p, s, "a") // who only reads waits
-		if _, err := p.Check(t.Context(), s); err != nil || b.opens.Load() != 2 {
+		if _, err := p.Check(t.Context(), s, 0); err != nil || b.opens.Load() != 2 {
 			t.Errorf("%d logins, %v", b.opens.Load(), err)
 		}
 		mustFetch(t, p, request(s, "team", "a"))

@@ -16,6 +16,7 @@ type kept struct {
 	dropped bool
 	last    int
 	breaker breaker
+	proof   proof
 	shelf   shelf
 	flights map[question]*flight
 	// known is what is remembered of each question that somebody still asks, and matched what searches found (notice.go).
@@ -136,7 +137,9 @@ func (k *kept) land(f *flight) (changed []question, down bool) {
 			k.beginLocked(k.waiting, now)
 		}
 	}
-	if down = k.breaker.failures > 0; down && f.vain() {
+	down = k.breaker.failures > 0
+	k.proof.note(f, down, time.Now())
+	if down && f.vain() {
 		f.err = k.breaker.cause // which names no document, and is what all others are told
 	}
 	for _, ref := range slices.Concat(f.refs, f.ahead) {

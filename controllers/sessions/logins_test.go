@@ -80,7 +80,7 @@ func TestLoginsAndChecksAreCountedByHowTheyEnded(t *testing.T) {
 		for uid, says := range map[string]error{"1": nil, "2": denied, "3": unverified} {
 			s := storeOf(&backend{}, "team", uid, 1)
 			s.Provider = checking{s.Provider.(*backend), func(context.Context) error { return says }}
-			_, _ = p.Check(t.Context(), s) // what it says is another matter
+			_, _ = p.Check(t.Context(), s, 0) // what it says is another matter
 		}
 		failing(t, p, storeOf(&backend{open: func() error { return denied }}, "team", "4", 1), "k")
 		// One whose credentials are those of the namespace is not asked before it is known which.

@@ -296,7 +296,7 @@ func TestABackendThatAsksForAnHourIsLeftAloneForFiveMinutes(t *testing.T) {
 						t.Fatalf("error %v", err)
 					}
 					if login {
-						if _, err := p.Check(t.Context(), s); !errors.As(err, &throttled) {
+						if _, err := p.Check(t.Context(), s, 0); !errors.As(err, &throttled) {
 							t.Fatalf("check: %v", err)
 						}
 					}

@@ -400,7 +400,7 @@ func TestAPoolThatIsClosedEndsAtOnceWhateverItIsAbout(t *testing.T) {
 			t.Helper()
 			s := storeOf(b, "team", "s", 1)
 			s.Provider = checking{b, func(context.Context) error { return isDown }}
-			if _, err := p.Check(t.Context(), s); err == nil {
+			if _, err := p.Check(t.Context(), s, 0); err == nil {
 				t.Error("a backend that is down answered")
 			}
 			time.Sleep(time.Minute)

@@ -165,7 +165,7 @@ func TestTheEndOfAnOutageIsNewsThoughTheStoreWasFoundDeniedInIt(t *testing.T) {
 		failing(t, p, s, "a")
 		for range 20 { // while the pool asks, and while it waits
 			time.Sleep(700 * time.Millisecond)
-			if _, err := p.Check(t.Context(), s); !errors.Is(err, providers.ErrDenied) {
+			if _, err := p.Check(t.Context(), s, 0); !errors.Is(err, providers.ErrDenied) {
 				t.Fatalf("the check: %v", err)
 			}
 		}

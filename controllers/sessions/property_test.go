@@ -96,7 +96,7 @@ func TestASessionThatKnowsItsNamespaceServesNoOther(t *testing.T) {
 	if n := b.opens.Load(); n != 2 {
 		t.Errorf("%d sessions were opened, want one for each namespace", n)
 	}
-	if _, err := p.Check(t.Context(), store); !errors.Is(err, ErrReferent) {
+	if _, err := p.Check(t.Context(), store, 0); !errors.Is(err, ErrReferent) {
 		t.Errorf("the check without a namespace: %v", err)
 	}
 	own := storeOf(b, "c", "own", 1)

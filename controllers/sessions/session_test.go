@@ -314,7 +314,7 @@ func TestAStoreOfReferentCredentialsCannotBeCheckedWithoutANamespace(t *testing.
 	p := running(t, cluster(credentialSecret("a", "cred", "of-a")))
 	s := storeOf(b, "", "s", 1)
 	for range 2 { // before and after the pool knows it
-		if _, err := p.Check(t.Context(), s); !errors.Is(err, ErrReferent) {
+		if _, err := p.Check(t.Context(), s, 0); !errors.Is(err, ErrReferent) {
 			t.Errorf("Check: %v, want ErrReferent", err)
 		}
 		mustFetch(t, p, request(s, "a", "k"))

@@ -100,11 +100,11 @@ func TestACheckWaitsForItsTurn(t *testing.T) {
 		if err := large.Take(holder); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Check(t.Context(), s); !errors.Is(err, large.ErrBusy) {
+		if _, err := p.Check(t.Context(), s, 0); !errors.Is(err, large.ErrBusy) {
 			t.Errorf("beside another: %v", err)
 		}
 		end()
-		if _, err := p.Check(t.Context(), s); err != nil {
+		if _, err := p.Check(t.Context(), s, 0); err != nil {
 			t.Errorf("alone: %v", err)
 		}
 		if err := large.Take(asks); !errors.Is(err, large.ErrBusy) {
