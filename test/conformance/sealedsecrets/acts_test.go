@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -187,6 +188,11 @@ func (c *controller) act(ctx context.Context, s *sealer, name string, st step) (
 			return "", err
 		}
 	}
+	if st.Made {
+		if err := c.hasMade(ctx, s); err != nil {
+			return "", err
+		}
+	}
 	if st.Secret != nil {
 		refusal, err = c.apply(ctx, "secret", name, st.Secret)
 	}
@@ -228,6 +234,21 @@ func (c *controller) askForKey(ctx context.Context) error {
 		}
 		if err := pause(ctx); err != nil {
 			return fmt.Errorf("wait for the key that was asked for: %w", err)
+		}
+	}
+}
+
+// hasMade waits until the controller serves the certificate of a sealing key that it has made.
+func (c *controller) hasMade(ctx context.Context, s *sealer) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		answer, err := c.ask(ctx, s, "GET /v1/cert.pem", "")
+		if err != nil || slices.Contains(answer, madeHere) {
+			return err
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("wait for the key that the controller makes: %w", err)
 		}
 	}
 }

@@ -46,7 +46,9 @@ type step struct {
 	// Restart has the step, of all cases, happen while the controllers do not run.
 	Restart bool `json:"restart,omitempty"`
 	// Signal asks the running controllers for a new sealing key, with SIGUSR1.
-	Signal  bool        `json:"signal,omitempty"`
+	Signal bool `json:"signal,omitempty"`
+	// Made says that the running controllers make a sealing key by themselves, at a moment of their own.
+	Made    bool        `json:"made,omitempty"`
 	Differs differences `json:"differs,omitempty"`
 }
 

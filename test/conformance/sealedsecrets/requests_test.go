@@ -229,6 +229,9 @@ func (c *controller) ask(ctx context.Context, s *sealer, send, body string) ([]s
 	return lines, nil
 }
 
+// madeHere is what an answer says whose certificate is of none of the test's keys.
+const madeHere = "certificate: one that the controller made"
+
 // viewAnswer returns what an answer says: of a SealedSecret its fields, with what its values hold.
 func (s *sealer) viewAnswer(answer []byte) []string {
 	for name, key := range s.keys {
@@ -242,7 +245,7 @@ func (s *sealer) viewAnswer(answer []byte) []string {
 			return nil
 		}
 		if bytes.HasPrefix(answer, []byte("-----BEGIN CERTIFICATE")) {
-			return []string{"certificate: one that the controller made"}
+			return []string{madeHere}
 		}
 		return []string{fmt.Sprintf("body: %q", answer)}
 	}
