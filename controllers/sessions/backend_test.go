@@ -72,7 +72,7 @@ func (b *backend) Open(ctx context.Context, _ providers.Config, env providers.En
 		identity = annotations["role"]
 	}
 	s := &backendSession{backend: b, identity: identity}
-	if b.expires > 0 {
+	if b.expires != 0 {
 		s.expires = time.Now().Add(b.expires)
 	}
 	return s, nil

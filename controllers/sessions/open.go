@@ -125,18 +125,27 @@ func (p *Pool) open(ctx context.Context, e *entry) {
 		p.unite(e)
 	}
 	if e.err == nil {
-		e.renew = renewal(e.opened, e.session, e.env.expiry())
+		e.renew = p.renewal(e.opened, e.session, e.env.expiry())
 	}
 }
 
-// renewal returns when a session that was opened now must be opened again: after four fifths of the time that is left.
-func renewal(now time.Time, s providers.Session, tokens time.Time) time.Time {
+// shortest is the least time for which a login is taken to be good.
+const shortest = time.Second
+
+// renewal returns when a session that was opened now must be opened again: after four fifths of the time that is left. A login
+// that is over as it comes is one of two clocks that differ, or one that another would not mend: it is kept for a while, because
+// whoever logs in for each question is a load on who lets him in.
+func (p *Pool) renewal(now time.Time, s providers.Session, tokens time.Time) time.Time {
 	expires := tokens
 	if x, ok := providers.As[providers.Expirer](s); ok {
 		expires = x.Expires()
 	}
-	if expires.IsZero() {
+	switch left := expires.Sub(now); {
+	case expires.IsZero():
 		return time.Time{}
+	case left < shortest:
+		return now.Add(p.limits.Reopen)
+	default:
+		return now.Add(left / 5 * 4) // the other way round it is more than a Duration holds after 73 years
 	}
-	return now.Add(expires.Sub(now) / 5 * 4) // the other way round it is more than a Duration holds after 73 years
 }

@@ -21,9 +21,9 @@ import (
 
 func TestALoginThatLastsForACenturyIsKept(t *testing.T) {
 	t.Parallel()
-	now := time.Now()
+	now, p := time.Now(), New(Deps{})
 	for _, expires := range []time.Time{now.AddDate(100, 0, 0), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)} {
-		if renew := renewal(now, &backendSession{expires: expires}, time.Time{}); renew.Before(now.AddDate(79, 0, 0)) {
+		if renew := p.renewal(now, &backendSession{expires: expires}, time.Time{}); renew.Before(now.AddDate(79, 0, 0)) {
 			t.Errorf("one that ends at %s is replaced at %s", expires, renew)
 		}
 	}
@@ -76,6 +76,27 @@ func TestATokenThatWasMintedIsReplacedBeforeItExpires(t *testing.T) {
 			t.Errorf("%d sessions in an hour, want 2", got)
 		}
 	})
+}
+
+// The clock of who says when a login ends may be hours behind, and the login good.
+func TestALoginThatSeemsToBeOverAsItComesIsNotMadeForEachQuestion(t *testing.T) {
+	t.Parallel()
+	for name, expires := range map[string]time.Duration{"an hour ago": -time.Hour, "in a moment": time.Second - 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := &backend{expires: expires}
+				p := running(t, cluster())
+				for i := range 1000 { // in 100 s
+					mustFetch(t, p, request(storeOf(b, "team", "s", 1), "team", fmt.Sprint("k", i)))
+					time.Sleep(100 * time.Millisecond)
+				}
+				if got := b.opens.Load(); got != 4 {
+					t.Errorf("%d logins for a thousand questions, want one in half a minute", got)
+				}
+			})
+		})
+	}
 }
 
 // hideExpiry opens sessions that know nothing about their login.
