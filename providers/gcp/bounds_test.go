@@ -68,12 +68,18 @@ func (c *crowded) AccessSecretVersion(_ context.Context, r *pb.AccessSecretVersi
 	return &pb.AccessSecretVersionResponse{Name: r.GetName(), Payload: &pb.SecretPayload{Data: []byte("x")}}, nil
 }
 
-// open opens a session on a Secret Manager of its own.
+// open opens a session on it.
 func (c *crowded) open(t *testing.T, location string) providers.Session {
+	t.Helper()
+	return served(t, location, c)
+}
+
+// served opens a session on a Secret Manager of its own, at a location.
+func served(t *testing.T, location string, by pb.SecretManagerServiceServer) providers.Session {
 	t.Helper()
 	server := grpc.NewServer()
 	t.Cleanup(server.Stop)
-	pb.RegisterSecretManagerServiceServer(server, c)
+	pb.RegisterSecretManagerServiceServer(server, by)
 	cfg, env := elsewhere(location, server)(t)
 	spec := cfg.Spec.(*stores.GCPSM)
 	spec.SecretVersionSelectionPolicy = stores.GCPLatestOrFetch
@@ -113,4 +119,76 @@ func TestTheNewestEnabledIsLookedForAmongSoManyVersionsAndNoMore(t *testing.T) {
 			t.Errorf("of %d: version %q, %v", versions, version, err)
 		}
 	}
+}
+
+// endless is a Secret Manager that says after each page of its lists that there is another, which is empty.
+type endless struct {
+	pb.UnimplementedSecretManagerServiceServer
+	// after returns the token of the page that follows.
+	after func(token string) string
+	asked atomic.Int32
+}
+
+func (e *endless) ListSecrets(_ context.Context, r *pb.ListSecretsRequest) (*pb.ListSecretsResponse, error) {
+	e.asked.Add(1)
+	return &pb.ListSecretsResponse{NextPageToken: e.after(r.GetPageToken())}, nil
+}
+
+func (e *endless) ListSecretVersions(_ context.Context, r *pb.ListSecretVersionsRequest) (*pb.ListSecretVersionsResponse, error) {
+	e.asked.Add(1)
+	return &pb.ListSecretVersionsResponse{NextPageToken: e.after(r.GetPageToken())}, nil
+}
+
+func (e *endless) AccessSecretVersion(context.Context, *pb.AccessSecretVersionRequest) (*pb.AccessSecretVersionResponse, error) {
+	return nil, status.Error(codes.FailedPrecondition, "Secret Version [x] is in DISABLED state.")
+}
+
+func TestAListEndsThoughItsPagesDoNot(t *testing.T) {
+	t.Parallel()
+	again := func(string) string { return "again" }
+	turns := func(token string) string { return map[string]string{"one": "two"}[token] + "one" }
+	for name, tc := range map[string]struct {
+		after func(token string) string
+		finds bool
+		asked int32
+		class error
+		says  string
+	}{
+		"secrets-again":  {again, true, 2, providers.ErrUnavailable, "not one of Secret Manager's"},
+		"versions-again": {again, false, 2, providers.ErrUnavailable, "not one of Secret Manager's"},
+		"secrets-turns":  {turns, true, 2500, providers.ErrInvalid, "it takes more than 2500 pages to list the secrets of projects/"},
+	} {
+		e := &endless{after: tc.after}
+		session := served(t, name, e)
+		var err error
+		if finder, _ := providers.As[providers.Finder](session); tc.finds {
+			_, err = finder.Find(t.Context(), providers.Query{})
+		} else {
+			_, _, err = read(t, session, providers.Ref{Key: "app"}, "")
+		}
+		if !errors.Is(err, tc.class) || !strings.Contains(err.Error(), tc.says) || e.asked.Load() != tc.asked {
+			t.Errorf("%s: %v after %d requests", name, err, e.asked.Load())
+		}
+	}
+}
+
+// A version's name becomes a part of the next request.
+func TestAVersionThatIsListedUnderANameThatNoneHasIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	for i, name := range []string{"", "projects/p/secrets/app/versions/", "projects/p/secrets/app/versions/1?x", strings.Repeat("1", 64)} {
+		_, _, err := read(t, served(t, fmt.Sprint("misnamed", i), &misnamed{name: name}), providers.Ref{Key: "app"}, "")
+		if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of Secret Manager's") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// misnamed has one version of each secret that is enabled, and calls it as it is told.
+type misnamed struct {
+	crowded
+	name string
+}
+
+func (m *misnamed) ListSecretVersions(context.Context, *pb.ListSecretVersionsRequest) (*pb.ListSecretVersionsResponse, error) {
+	return &pb.ListSecretVersionsResponse{Versions: []*pb.SecretVersion{{Name: m.name}}}, nil
 }

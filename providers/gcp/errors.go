@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -85,8 +86,10 @@ func foreign(err error) bool {
 // was asked for: everybody who uses the store is told.
 func (s *session) refused(err error, r request) error {
 	switch c := code(err); {
-	case foreign(err):
+	case foreign(err), errors.Is(err, errRepeats):
 		return s.foreign()
+	case errors.Is(err, errEndless):
+		return s.errorf(providers.ErrInvalid, "it takes more than %d pages to %s %s; have less of it, or check what is between", maxPages, r.did, r.name)
 	case tooLarge(err):
 		return s.errorf(providers.ErrInvalid, "%s: the answer is larger than 4 MiB; a Kubernetes Secret holds at most 1 MiB", r.name)
 	case c == codes.ResourceExhausted:
@@ -100,7 +103,7 @@ func (s *session) refused(err error, r request) error {
 	case c == codes.PermissionDenied:
 		return s.errorf(providers.ErrDenied, "Secret Manager does not let the store %s %s: grant %s on it (%s) to %s", r.did, r.name, r.permission, r.role, s.who)
 	case c == codes.Unauthenticated:
-		return s.errorf(providers.ErrDenied, "Secret Manager refuses the access token of %s", s.who)
+		return s.errorf(providers.ErrDenied, "Secret Manager refuses the access token of %s; check that it still exists and is enabled", s.who)
 	case unreadable(err):
 		return s.errorf(providers.ErrDenied, "%s is disabled or destroyed; enable it, add a version, or set secretVersionSelectionPolicy: LatestOrFetch", r.name)
 	case c == codes.FailedPrecondition:

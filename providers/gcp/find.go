@@ -3,12 +3,12 @@ package gcp
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
 
 	pb "cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
-	"google.golang.org/api/iterator"
 
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -19,6 +19,45 @@ const (
 	maxListed = 100_000
 	pageSize  = 200
 )
+
+// maxPages bounds a list, whose pages may be empty and not the last.
+const maxPages = 2_500
+
+var (
+	// errEndless says that a list has more pages than are looked at.
+	errEndless = errors.New("more pages than are looked at")
+	// errRepeats says that a page of a list is followed by itself.
+	errRepeats = errors.New("a page that follows itself")
+)
+
+// entries are those of a list, and the error that ends it. The library's own iterator asks for ever for pages that are empty.
+func entries[T any](fetch func(size int, token string) ([]T, string, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		token := ""
+		for range maxPages {
+			page, next, err := fetch(0, token)
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			for _, entry := range page {
+				if !yield(entry, nil) {
+					return
+				}
+			}
+			switch next {
+			case "":
+				return
+			case token:
+				yield(none, errRepeats)
+				return
+			}
+			token = next
+		}
+		yield(none, errEndless)
+	}
+}
 
 // Find implements providers.Finder: the secrets of the project and location are listed, by labels and a part of the name where
 // those are asked for, and the latest version of each that matches is read. A path is the beginning of a name.
@@ -74,16 +113,14 @@ func (s *session) filter(q providers.Query) (string, error) {
 // list returns the names that match, in order. The filter finds a path anywhere in a name, and is not relied on for the rest.
 func (s *session) list(ctx context.Context, q providers.Query, filter string) ([]string, error) {
 	at := parent(s.project, s.location)
-	secrets := s.api.ListSecrets(ctx, &pb.ListSecretsRequest{Parent: at, Filter: filter, PageSize: pageSize})
 	var names []string
-	for range maxListed + 1 { // the last has to find that there are no more
-		secret, err := secrets.Next()
-		switch {
-		case errors.Is(err, iterator.Done):
-			slices.Sort(names)
-			return slices.Compact(names), nil // what comes meanwhile moves others to a second page
-		case err != nil:
+	seen := 0
+	for secret, err := range entries(s.api.ListSecrets(ctx, &pb.ListSecretsRequest{Parent: at, Filter: filter, PageSize: pageSize}).InternalFetch) {
+		if err != nil {
 			return nil, s.unlisted(err, at)
+		}
+		if seen++; seen > maxListed {
+			return nil, s.errorf(providers.ErrInvalid, "more than %d secrets are in %s; narrow find by path or tags", maxListed, at)
 		}
 		name := lastPart(secret.GetName())
 		if !isSecretName(name) { // it may be as long as an answer
@@ -93,7 +130,8 @@ func (s *session) list(ctx context.Context, q providers.Query, filter string) ([
 			names = append(names, name)
 		}
 	}
-	return nil, s.errorf(providers.ErrInvalid, "more than %d secrets are in %s; narrow find by path or tags", maxListed, at)
+	slices.Sort(names)
+	return slices.Compact(names), nil // what comes meanwhile moves others to a second page
 }
 
 // unlisted is the error of a list. What does not exist then is the project or the location, not a secret.

@@ -3,13 +3,11 @@ package gcp
 import (
 	"cmp"
 	"context"
-	"errors"
 	"hash/crc32"
 	"time"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	pb "cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
-	"google.golang.org/api/iterator"
 	"google.golang.org/grpc/codes"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -96,21 +94,27 @@ const maxVersions = 10_000
 
 // newestEnabled returns the resource name of the newest version of a secret that is enabled.
 func (s *session) newestEnabled(ctx context.Context, name string) (string, error) {
-	versions := s.api.ListSecretVersions(ctx, &pb.ListSecretVersionsRequest{Parent: name, Filter: "state:ENABLED"})
 	var newest *pb.SecretVersion
-	for range maxVersions + 1 { // the last has to find that there are no more
-		switch v, err := versions.Next(); {
-		case errors.Is(err, iterator.Done) && newest != nil:
-			return name + "/versions/" + lastPart(newest.GetName()), nil
-		case errors.Is(err, iterator.Done):
-			return "", s.errorf(providers.ErrDenied, "no version of %s is enabled; enable one or add another", name)
-		case err != nil:
+	seen := 0
+	for v, err := range entries(s.api.ListSecretVersions(ctx, &pb.ListSecretVersionsRequest{Parent: name, Filter: "state:ENABLED"}).InternalFetch) {
+		if err != nil {
 			return "", s.refused(err, request{name, "list the versions of", "secretmanager.versions.list", "roles/secretmanager.viewer"})
-		case newest == nil || v.GetCreateTime().AsTime().After(newest.GetCreateTime().AsTime()):
+		}
+		if seen++; seen > maxVersions {
+			return "", s.errorf(providers.ErrInvalid, "more than %d versions of %s are enabled; disable or destroy old ones", maxVersions, name)
+		}
+		if newest == nil || v.GetCreateTime().AsTime().After(newest.GetCreateTime().AsTime()) {
 			newest = v
 		}
 	}
-	return "", s.errorf(providers.ErrInvalid, "more than %d versions of %s are enabled; disable or destroy old ones", maxVersions, name)
+	switch version := lastPart(newest.GetName()); {
+	case newest == nil:
+		return "", s.errorf(providers.ErrDenied, "no version of %s is enabled; enable one or add another", name)
+	case !isVersionName(version):
+		return "", s.foreign()
+	default:
+		return name + "/versions/" + version, nil
+	}
 }
 
 // metadata reads the labels and annotations of a secret.
