@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,9 @@ type oauthError struct {
 	Numbers []int  `json:"error_codes"`
 }
 
+// errNoObject says that an answer is not what a login is answered with. The library panics at null.
+var errNoObject = errors.New("no JSON object")
+
 // Do implements policy.Policy.
 func (r *recorder) Do(req *policy.Request) (*http.Response, error) {
 	*r = recorder{}
@@ -43,6 +47,9 @@ func (r *recorder) Do(req *policy.Request) (*http.Response, error) {
 	body, err := runtime.Payload(resp)
 	if err != nil || json.Unmarshal(body, &r.oauth) != nil {
 		r.oauth = oauthError{}
+	}
+	if resp.StatusCode < http.StatusMultipleChoices && !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+		return nil, errNoObject
 	}
 	return resp, nil
 }

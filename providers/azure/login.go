@@ -138,8 +138,10 @@ func (l login) managed(ctx context.Context, scope string) (azcore.AccessToken, e
 	if err != nil {
 		return azcore.AccessToken{}, providers.Errorf(providers.ErrInvalid, "%s: this platform has no managed identity of the kind that the store asks for; correct identityId", l.store)
 	}
-	t, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}})
-	if err != nil {
+	// With claims the library asks the platform: else it gives the token that it got before until that ends by the clock of this
+	// node, also when the vault does not take it any more.
+	t, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, Claims: "{}"})
+	if err != nil || !credential.Printable(t.Token) {
 		return azcore.AccessToken{}, l.unmanaged(last)
 	}
 	return t, nil
@@ -155,6 +157,6 @@ func (l login) unmanaged(last *recorder) error {
 	case last.status == http.StatusBadRequest || last.status == http.StatusUnauthorized || last.status == http.StatusForbidden:
 		return providers.Errorf(providers.ErrDenied, "%s: the platform has no token of the managed identity; assign one to the node or the Pod, and name it in identityId when there are several", l.store)
 	default:
-		return providers.Errorf(providers.ErrUnavailable, "%s: the platform's endpoint for managed identities answered %d %s", l.store, last.status, http.StatusText(last.status))
+		return providers.Errorf(providers.ErrUnavailable, "%s: the platform's endpoint for managed identities answered %d %s without a token", l.store, last.status, http.StatusText(last.status))
 	}
 }

@@ -9,7 +9,10 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,6 +132,36 @@ func TestAManagedIdentityLogsInByThePlatform(t *testing.T) {
 	refused(t, &stores.AzureKV{VaultURL: w.vault.URL(), AuthType: stores.AzureManagedIdentity, IdentityID: "unknown"}, &providertest.Env{}, providers.ErrDenied, "identityId")
 	w.cloud.Lead("led", "managed-a")
 	refused(t, &stores.AzureKV{VaultURL: w.vault.URL(), AuthType: stores.AzureManagedIdentity, IdentityID: "led"}, &providertest.Env{}, providers.ErrUnavailable, "302 Found")
+}
+
+// TestAManagedIdentityIsAskedForAtEachLogin is not parallel: the environment says where.
+func TestAManagedIdentityIsAskedForAtEachLogin(t *testing.T) {
+	w := newTenant(t, "managed-anew")
+	var asked int
+	var body string
+	platform := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		asked++
+		_, _ = io.WriteString(rw, body)
+	}))
+	defer platform.Close()
+	t.Setenv("IDENTITY_ENDPOINT", platform.URL)
+	spec := &stores.AzureKV{VaultURL: w.vault.URL(), AuthType: stores.AzureManagedIdentity, IdentityID: "anew"}
+	// What it gave before is of no use once the vault refuses it, however long it is good by our clock.
+	body = `{"access_token":"` + canary + `","expires_in":"86400"}`
+	for range 2 {
+		if err := fetch(t, open(t, spec, &providertest.Env{}), providers.Ref{Key: "a"}).Err; !errors.Is(err, providers.ErrDenied) {
+			t.Error(err)
+		}
+	}
+	if asked != 2 {
+		t.Errorf("asked %d times in two logins", asked)
+	}
+	for _, body = range []string{
+		"", "null", " null", "[]", `"` + canary + `"`, "<html>" + canary, `{"access_token":"` + canary, `{"access_token":"` + canary + `"}`, `{"expires_in":"86400"}`,
+		`{"access_token":"","expires_in":"86400"}`, `{"access_token":"` + canary + `\n","expires_in":"86400"}`,
+	} {
+		refused(t, spec, &providertest.Env{}, providers.ErrUnavailable, "answered 200 OK without a token")
+	}
 }
 
 // issuer mints tokens of ServiceAccounts as an API server does.

@@ -68,6 +68,8 @@ func TestALoginThatFailsSaysWhy(t *testing.T) {
 		"down":                         {nil, answer(500, canary), providers.ErrUnavailable, "entra id answered 500"},
 		"a page":                       {nil, answer(200, "<html>"+canary), providers.ErrUnavailable, notIts},
 		"half of an answer":            {nil, answer(200, `{"access_token":"`+canary), providers.ErrUnavailable, notIts},
+		"nothing":                      {nil, answer(200, "null"), providers.ErrUnavailable, notIts},
+		"a list":                       {nil, answer(200, "["+canary), providers.ErrUnavailable, notIts},
 		"no token":                     {nil, answer(200, `{"token_type":"Bearer","expires_in":3600}`), providers.ErrUnavailable, notIts},
 		"a token of two lines":         {nil, answer(200, `{"token_type":"Bearer","expires_in":3600,"access_token":"`+canary+`\r\nX-Evil: 1"}`), providers.ErrUnavailable, notIts},
 		"an end that is no time":       {nil, answer(200, `{"token_type":"Bearer","expires_in":1e999999999,"access_token":"`+canary+`"}`), providers.ErrUnavailable, notIts},
