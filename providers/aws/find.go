@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -42,7 +43,9 @@ const (
 type pages map[[sha256.Size]byte]bool
 
 // isName reports whether AWS may call something so.
-func isName(name *string) bool { return name != nil && len(*name) <= maxName }
+func isName(name *string) bool {
+	return name != nil && len(*name) <= maxName && strings.TrimSpace(*name) != ""
+}
 
 // following returns the token of the page that follows; nil after the last. One that comes again would be followed for ever.
 func (s *session) following(seen pages, answered *string) (*string, error) {

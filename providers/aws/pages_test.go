@@ -32,7 +32,7 @@ func paged() map[string]pages {
 			return err
 		}
 	}
-	byName, byTag := providers.Query{Name: regexp.MustCompile(".")}, providers.Query{Tags: map[string]string{"team": "a"}}
+	byName, byTag := providers.Query{Name: regexp.MustCompile("")}, providers.Query{Tags: map[string]string{"team": "a"}}
 	return map[string]pages{
 		"ListSecrets":         {stores.AWSSecretsManager, map[string]any{"SecretList": []any{}}, search(byName)},
 		"GetParametersByPath": {stores.AWSParameterStore, map[string]any{"Parameters": []any{}}, search(byName)},
@@ -84,17 +84,18 @@ func TestAListEndsThoughItsPagesDoNot(t *testing.T) {
 
 func TestWhatIsListedUnderANameThatNoneHasIsNoAnswer(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("n", 2049)
-	for action, answer := range map[string]map[string]any{
-		"ListSecrets":         {"SecretList": []any{map[string]any{"Name": long}}},
-		"GetParametersByPath": {"Parameters": []any{map[string]any{"Name": long, "Value": "v", "Version": 1}}},
-		"DescribeParameters":  {"Parameters": []any{map[string]any{"Name": long}}},
-		"BatchGetSecretValue": {"Errors": []any{map[string]any{"SecretId": "1"}, map[string]any{"SecretId": "2"}, map[string]any{"SecretId": "3"}}}, // of two
-	} {
-		url := serve(t, func(w http.ResponseWriter, _ call) { says(w, 200, answer) })
-		err := paged()[action].ask(t, open(t, at(url), keyStore(paged()[action].service), keyEnv(fakeKeys())))
-		if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of AWS's") {
-			t.Errorf("%s: %v", action, err)
+	for what, name := range map[string]string{"a long one": strings.Repeat("n", 2049), "none": "", "a blank": " "} {
+		for action, answer := range map[string]map[string]any{
+			"ListSecrets":         {"SecretList": []any{map[string]any{"Name": name}}},
+			"GetParametersByPath": {"Parameters": []any{map[string]any{"Name": name, "Value": "v", "Version": 1}}},
+			"DescribeParameters":  {"Parameters": []any{map[string]any{"Name": name}}},
+			"BatchGetSecretValue": {"Errors": []any{map[string]any{"SecretId": "1"}, map[string]any{"SecretId": "2"}, map[string]any{"SecretId": "3"}}}, // of two
+		} {
+			url := serve(t, func(w http.ResponseWriter, _ call) { says(w, 200, answer) })
+			err := paged()[action].ask(t, open(t, at(url), keyStore(paged()[action].service), keyEnv(fakeKeys())))
+			if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "not one of AWS's") {
+				t.Errorf("%s, %s: %v", action, what, err)
+			}
 		}
 	}
 }

@@ -81,10 +81,11 @@ type secret struct {
 	binary             []byte
 }
 
-// result makes a document of a secret that was read under a key.
+// result makes a document of a secret that was read under a key. AWS answers text or bytes. What imitates it may answer both, one of
+// them empty; the text is read where neither is, as External Secrets Operator does.
 func (s *secretsManager) result(key string, from secret) (providers.Result, error) {
 	content := from.binary
-	if content == nil && from.text != nil {
+	if from.text != nil && (len(content) == 0 || *from.text != "") {
 		content = []byte(*from.text)
 	}
 	if content == nil || from.name == nil || from.arn == nil {

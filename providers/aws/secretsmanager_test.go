@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -70,6 +71,46 @@ func TestABinarySecretIsReadAsItIsAndItsPropertiesAsJSON(t *testing.T) {
 	}
 	if _, err := both[0].Document.Fields(""); !errors.Is(err, providers.ErrInvalid) || strings.Contains(err.Error(), canary) {
 		t.Errorf("bytes have fields: %v", err)
+	}
+}
+
+// Some that imitate AWS answer text and bytes, one of which is empty.
+func TestOfTextAndBytesTheOneIsReadThatIsNotEmpty(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		text, binary any
+		want         string
+	}{
+		"text":                    {"text", nil, "text"},
+		"bytes":                   {nil, "Ynl0ZXM=", "bytes"},
+		"text, and no bytes":      {"text", "", "text"},
+		"bytes, and an empty one": {"", "Ynl0ZXM=", "bytes"},
+		"both":                    {"text", "Ynl0ZXM=", "text"},
+		"empty text":              {"", nil, ""},
+		"empty bytes":             {nil, "", ""},
+		"both empty":              {"", "", ""},
+	} {
+		url := serve(t, func(w http.ResponseWriter, c call) {
+			answer := secretAnswer("a")
+			answer["SecretString"], answer["SecretBinary"] = tc.text, tc.binary
+			if c.Action == "BatchGetSecretValue" {
+				other := maps.Clone(answer)
+				other["Name"] = "b"
+				says(w, 200, map[string]any{"SecretValues": []any{answer, other}})
+				return
+			}
+			says(w, 200, answer)
+		})
+		session := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
+		for _, refs := range [][]providers.Ref{{{Key: "a"}}, {{Key: "a"}, {Key: "b"}}} {
+			for _, r := range fetch(t, session, refs...) {
+				if r.Err != nil {
+					t.Errorf("%s, %d at once: %v", name, len(refs), r.Err)
+				} else if v, err := r.Document.Value(""); err != nil || string(v.Bytes()) != tc.want {
+					t.Errorf("%s, %d at once: %q, %v", name, len(refs), v.Bytes(), err)
+				}
+			}
+		}
 	}
 }
 
