@@ -1,6 +1,8 @@
 package externalsecret_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -98,6 +100,18 @@ func answerHTTP(w http.ResponseWriter, req *http.Request, mode, body string) {
 		_, _ = io.WriteString(w, body+strings.Repeat(" ", 5<<20)) // still a document, for whoever would read it all
 	case "not UTF-8":
 		_, _ = io.WriteString(w, strings.Replace(body, `{`, "{\"\xff\xfe\":0,", 1))
+	case "null":
+		_, _ = io.WriteString(w, "null")
+	case "a page":
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<html>"+canary)
+	case "a redirect":
+		http.Redirect(w, req, "http://127.0.0.1:1/"+canary, http.StatusTemporaryRedirect)
+	case "5 MiB in little":
+		w.Header().Set("Content-Encoding", "gzip")
+		zip := gzip.NewWriter(w)
+		_, _ = io.WriteString(zip, body+strings.Repeat(" ", 5<<20))
+		_ = zip.Close()
 	case "slow":
 		_, _ = io.Copy(io.Discard, req.Body) // before that, nobody notices that the client has gone
 		<-req.Context().Done()
@@ -131,10 +145,26 @@ func answerGRPC(w http.ResponseWriter, req *http.Request, mode, message string) 
 			w.Header().Set(http.TrailerPrefix+"Grpc-Status-Details-Bin", base64.RawStdEncoding.EncodeToString(raw))
 		}
 	}
+	switch mode {
+	case "a page", "a redirect":
+		answerHTTP(w, req, mode, "")
+		return
+	case "5 MiB in little":
+		w.Header().Set("Grpc-Encoding", "gzip")
+	}
 	w.Header().Set("Content-Type", "application/grpc")
 	w.WriteHeader(http.StatusOK)
 	switch mode {
 	case "empty":
+	case "null":
+		end(status.New(codes.OK, "")) // after no message at all; an empty one is that of an empty list
+	case "5 MiB in little":
+		var packed bytes.Buffer
+		zip := gzip.NewWriter(&packed)
+		_, _ = io.WriteString(zip, message+strings.Repeat(" ", 5<<20))
+		_ = zip.Close()
+		_, _ = io.WriteString(w, "\x01"+frame(packed.String())[1:])
+		end(status.New(codes.OK, ""))
 	case "truncated":
 		_, _ = io.WriteString(w, frame(message)[:len(message)-3])
 		end(status.New(codes.OK, ""))

@@ -1,6 +1,7 @@
 package externalsecret_test
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log"
@@ -42,30 +43,32 @@ func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 		// provider makes a store of the rogue, which is served at an address, or by the provider's cloud, and adds what it logs in with.
 		provider func(r *rogue, address string, credential map[string][]byte) stores.Provider
 		finds    bool
-		says     map[string]string
+		// strange is said of what is no answer, and says what else is.
+		strange string
+		says    map[string]string
 	}{
 		"vault": {&rogue{good: rogueVault, aside: checks},
 			func(_ *rogue, address string, _ map[string][]byte) stores.Provider {
 				return stores.Provider{Vault: &stores.Vault{Server: address, Path: "kv", Auth: &stores.VaultAuth{TokenSecretRef: token}}}
 			}, true,
-			map[string]string{"empty": "not one of vault's", "truncated": "not one of vault's", "not UTF-8": "not one of vault's", "an internal error": "vault answered 500"}},
+			"not one of vault's", map[string]string{"an internal error": "vault answered 500"}},
 		"kubernetes": {&rogue{good: rogueKubernetes, aside: checks},
 			func(_ *rogue, address string, _ map[string][]byte) stores.Provider {
 				return stores.Provider{Kubernetes: &stores.Kubernetes{Server: stores.KubernetesServer{URL: address}, Auth: &stores.KubernetesAuth{Token: &stores.KubernetesTokenAuth{BearerToken: *token}}}}
 			}, true,
-			map[string]string{"empty": "not a Kubernetes API server's", "truncated": "not a Kubernetes API server's", "not UTF-8": "not a Kubernetes API server's", "an internal error": "the API server answered 500"}},
+			"not a Kubernetes API server's", map[string]string{"an internal error": "the API server answered 500"}},
 		"webhook": {&rogue{good: rogueWebhook},
 			func(_ *rogue, address string, _ map[string][]byte) stores.Provider {
 				return stores.Provider{Webhook: &stores.Webhook{URL: address + "/{{ .remoteRef.key }}", Headers: map[string]string{"X-Token": "{{ .auth.token }}"},
 					Result:  stores.WebhookResult{JSONPath: "$.data.{{ .remoteRef.property }}"},
 					Secrets: []stores.WebhookSecret{{Name: "auth", SecretRef: stores.SecretKeySelector{Name: "credential"}}}}}
 			}, false,
-			map[string]string{"empty": "without a content", "truncated": "not JSON", "not UTF-8": "not UTF-8", "an internal error": "answered 500"}},
+			"not JSON", map[string]string{"empty": "without a content", "null": "finds nothing in the answer", "not UTF-8": "not UTF-8", "an internal error": "answered 500"}},
 		"aws": {&rogue{good: rogueAWS, aside: checksOfAWS},
 			func(*rogue, string, map[string][]byte) stores.Provider {
 				return stores.Provider{AWS: &stores.AWS{Service: stores.AWSSecretsManager, Region: "eu-central-1", Auth: stores.AWSAuth{SecretRef: &stores.AWSAuthSecretRef{AccessKeyID: token, SecretAccessKey: token}}}}
 			}, true,
-			map[string]string{"empty": "not one of AWS's", "truncated": "not one of AWS's", "not UTF-8": "not one of AWS's", "an internal error": "AWS answered 500"}},
+			"not one of AWS's", map[string]string{"an internal error": "AWS answered 500"}},
 		"azurekv": {&rogue{good: rogueAzure, aside: checksOfAzure},
 			func(r *rogue, _ string, credential map[string][]byte) stores.Provider {
 				vault := microsoft.Vault("rogue")
@@ -74,7 +77,7 @@ func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 				credential["id"] = []byte("rogue")
 				return stores.Provider{AzureKV: &stores.AzureKV{VaultURL: vault.URL(), TenantID: azurecloud.Tenant, AuthSecretRef: &stores.AzureAuthSecretRef{ClientID: of("id"), ClientSecret: token}}}
 			}, true,
-			map[string]string{"empty": "not one of key vault's", "truncated": "not one of key vault's", "not UTF-8": "not one of key vault's", "an internal error": "key vault answered 500"}},
+			"not one of key vault's", map[string]string{"an internal error": "key vault answered 500"}},
 		"gcpsm": {&rogue{good: rogueGoogle, aside: checksOfGoogle, grpc: true},
 			func(r *rogue, _ string, credential map[string][]byte) stores.Provider {
 				project := gcp.Project()
@@ -82,7 +85,8 @@ func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 				_, credential["key"] = google.Reader(t, project)
 				return stores.Provider{GCPSM: &stores.GCPSM{ProjectID: project, Location: "rogue", Auth: stores.GCPAuth{SecretRef: &stores.GCPAuthSecretRef{SecretAccessKey: of("key")}}}}
 			}, true,
-			map[string]string{"empty": "Secret Manager answered", "truncated": "Secret Manager answered", "not UTF-8": "Secret Manager answered", "an internal error": "Secret Manager answered Internal", "reset": "Secret Manager answered"}},
+			"Secret Manager answered", map[string]string{"an internal error": "Secret Manager answered Internal", "reset": "Secret Manager answered",
+				"a page": "not one of Secret Manager's", "a redirect": "not one of Secret Manager's", "5 MiB in little": "Secret Manager answered Internal"}}, // what is packed is not read
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,19 +133,16 @@ func TestWhateverAStoreAnswersTheTargetStaysAndRecovers(t *testing.T) {
 				}
 			}
 			good("value first")
-			for _, mode := range []string{"empty", "truncated", "5 MiB", "not UTF-8", "throttled for a second", "throttled", "an internal error", "reset", "slow"} {
+			for _, mode := range []string{"empty", "truncated", "null", "a page", "a redirect", "5 MiB", "5 MiB in little", "not UTF-8", "throttled for a second", "throttled", "an internal error", "reset", "slow"} {
 				if mode == "slow" {
 					w.stop()
 					w.limits.Timeout = 5 * time.Second
 					w.start()
 				}
-				says := map[string]string{
-					"5 MiB": "larger than 4 MiB", "slow": "did not answer in time", "throttled for a second": "throttled by the store", "throttled": "throttled by the store",
-					"reset": "the connection broke",
-				}[mode]
-				if text, ok := tc.says[mode]; ok {
-					says = text
-				}
+				says := cmp.Or(tc.says[mode], map[string]string{
+					"5 MiB": "larger than 4 MiB", "5 MiB in little": "larger than 4 MiB", "a redirect": "redirects elsewhere", "slow": "did not answer in time",
+					"throttled for a second": "throttled by the store", "throttled": "throttled by the store", "reset": "the connection broke",
+				}[mode], tc.strange)
 				r.set(mode, "value "+mode)
 				for name := range keys {
 					w.sync(name)
