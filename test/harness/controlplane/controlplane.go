@@ -21,7 +21,7 @@ import (
 )
 
 // startTimeout bounds one start; on an idle machine it takes three to four seconds.
-const startTimeout = 2 * time.Minute
+const startTimeout = 5 * time.Minute
 
 // apiServer is the name of the API server's program.
 const apiServer = "kube-apiserver"
