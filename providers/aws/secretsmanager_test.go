@@ -338,6 +338,30 @@ func TestABatchThatIsTooLargeIsReadOneByOne(t *testing.T) {
 	}
 }
 
+// A denial of reading several may be one of a secret among them, which an outage keeps from showing.
+func TestInAnOutageADenialSaysNothingAboutReadingTogether(t *testing.T) {
+	t.Parallel()
+	var up atomic.Bool
+	url := serve(t, func(w http.ResponseWriter, c call) {
+		switch {
+		case c.Action == "BatchGetSecretValue":
+			fails(w, 400, "AccessDeniedException", "not authorized")
+		case up.Load():
+			says(w, 200, secretAnswer("a"))
+		default:
+			fails(w, 503, "ServiceUnavailable", "down")
+		}
+	})
+	s := open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys()))
+	for _, want := range []int{20, 1} {
+		_, err := s.Fetch(t.Context(), []providers.Ref{{Key: "a"}, {Key: "b"}})
+		if b, _ := providers.As[providers.Batcher](s); b.Batch() != want || (err == nil) != up.Load() {
+			t.Errorf("up is %t: %d at once, want %d; %v", up.Load(), b.Batch(), want, err)
+		}
+		up.Store(true)
+	}
+}
+
 func TestAnOutageOfSomeRequestsFailsTheirRefsAlone(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, c call) {
