@@ -421,6 +421,20 @@ func TestTheTokenServiceFails(t *testing.T) {
 	}
 }
 
+// Whoever keeps the session opens another when it is denied what it asks.
+func TestALoginWhoseEndGoogleDoesNotSayHasNone(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	for name, ends := range map[string]string{"missing": "", "null": `,"expires_in":null`, "zero": `,"expires_in":0`, "negative": `,"expires_in":-3600`} {
+		host := "oauth2-" + name + "-" + p.project + ".googleapis.com"
+		p.Serve(host, says(http.StatusOK, "application/json", `{"access_token":"x"`+ends+`}`))
+		session := open(t, keyStore(p.project), keyEnv(bytes.Replace(p.key, []byte("oauth2.googleapis.com"), []byte(host), 1)))
+		if expires := session.(providers.Expirer).Expires(); !expires.IsZero() {
+			t.Errorf("%s: the login ends at %s", name, expires)
+		}
+	}
+}
+
 func TestASessionIsDeniedWhenItsTokenIsRevoked(t *testing.T) {
 	p := newPlace(t) // not parallel: it revokes everybody's
 	p.Put(p.parent(), "app", []byte("content"))
