@@ -153,13 +153,15 @@ type call struct {
 	Body   map[string]any
 	Form   map[string][]string
 	Header http.Header
+	// Gone is closed when whoever asks has gone.
+	Gone <-chan struct{}
 }
 
 // serve starts a server of our own, for what the real one does not show. It answers each call as do says.
 func serve(t *testing.T, do func(w http.ResponseWriter, c call)) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := call{Header: r.Header}
+		c := call{Header: r.Header, Gone: r.Context().Done()}
 		if target := r.Header.Get("X-Amz-Target"); target != "" {
 			c.Action = target[strings.LastIndex(target, ".")+1:]
 			_ = json.NewDecoder(r.Body).Decode(&c.Body)

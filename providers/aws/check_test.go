@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"context"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
@@ -47,6 +49,18 @@ func TestACheckShowsKeysThatAWSDoesNotAcceptAndNothingElse(t *testing.T) {
 		if errors.Is(err, providers.ErrDenied) != tc.denied || err != nil && (!tc.denied || strings.Contains(err.Error(), canary)) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// An STS that is out of reach keeps no check waiting, and makes no store that works a broken one.
+func TestACheckWaitsForSTSAWhileAndNoLonger(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(_ http.ResponseWriter, c call) { <-c.Gone })
+	checker, _ := providers.As[providers.Checker](open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys())))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := checker.Check(ctx); err != nil || ctx.Err() != nil {
+		t.Errorf("%v, as long as there was time: %v", err, ctx.Err())
 	}
 }
 

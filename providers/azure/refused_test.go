@@ -72,6 +72,7 @@ func TestALoginThatFailsSaysWhy(t *testing.T) {
 		"a list":                       {nil, answer(200, "["+canary), providers.ErrUnavailable, notIts},
 		"no token":                     {nil, answer(200, `{"token_type":"Bearer","expires_in":3600}`), providers.ErrUnavailable, notIts},
 		"a token of two lines":         {nil, answer(200, `{"token_type":"Bearer","expires_in":3600,"access_token":"`+canary+`\r\nX-Evil: 1"}`), providers.ErrUnavailable, notIts},
+		"no end":                       {nil, answer(200, `{"token_type":"Bearer","access_token":"`+canary+`"}`), providers.ErrUnavailable, notIts},
 		"an end that is no time":       {nil, answer(200, `{"token_type":"Bearer","expires_in":1e999999999,"access_token":"`+canary+`"}`), providers.ErrUnavailable, notIts},
 		"not UTF-8":                    {nil, answer(200, "{\"access_token\":\"\xff"+canary+"\"}"), providers.ErrUnavailable, "no text"},
 		"5 MiB":                        {nil, answer(200, `{"access_token":"`+strings.Repeat("x", 5<<20)+`"}`), providers.ErrUnavailable, "too long"},
@@ -107,6 +108,21 @@ func TestALoginThatFailsSaysWhy(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestALoginEndsWhenEntraIDSays(t *testing.T) {
+	t.Parallel()
+	for ends, want := range map[string]time.Duration{
+		`"expires_in":3600`: time.Hour, `"expires_in":"3600"`: time.Hour, `"expires_in":0`: 0, `"expires_in":-7200`: -2 * time.Hour, `"expires_in":3600,"refresh_in":-1`: time.Hour,
+	} {
+		spec, env := loginAt(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"token_type":"Bearer","access_token":%q,%s}`, canary, ends)
+		})
+		expires, _ := providers.As[providers.Expirer](open(t, spec, env))
+		if left := time.Until(expires.Expires()); left > want || left < want-10*time.Minute {
+			t.Errorf("%s: the session ends in %s", ends, left)
+		}
+	}
 }
 
 // TestATokenOfAStrangerIsNoLogin: a vault does not take what its own authority has not given.
