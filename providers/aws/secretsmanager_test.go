@@ -286,6 +286,25 @@ func TestTheErrorsOfABatchGoToTheirRefs(t *testing.T) {
 	}
 }
 
+func TestABatchOfWhichNothingCanBeReadHoldsErrorsAlone(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, c call) {
+		answer := map[string]any{"NextToken": "second"}
+		if c.Body["NextToken"] == "second" {
+			missing := func(id string) any {
+				return map[string]string{"SecretId": id, "ErrorCode": "ResourceNotFoundException"}
+			}
+			answer = map[string]any{"Errors": []any{missing("a"), missing("b")}}
+		}
+		says(w, 200, answer)
+	})
+	for i, r := range fetch(t, open(t, at(url), keyStore(stores.AWSSecretsManager), keyEnv(fakeKeys())), providers.Ref{Key: "a"}, providers.Ref{Key: "b"}) {
+		if !errors.Is(r.Err, providers.ErrNotFound) {
+			t.Errorf("ref %d: %v", i, r.Err)
+		}
+	}
+}
+
 func TestABatchThatAWSRefusesIsReadOneByOneAndTriedAgain(t *testing.T) {
 	t.Parallel()
 	url, _ := serveSecrets(t, "a", "b")
