@@ -182,6 +182,11 @@ func (w *world) complete(what string, external, sealed []string, turn string) ma
 	w.t.Helper()
 	var got map[string]corev1.Secret
 	var wrong string
+	defer func() {
+		if wrong != "" {
+			w.t.Error(wrong)
+		}
+	}()
 	w.eventually(what, func() bool {
 		got, wrong = w.secrets(), ""
 		for _, name := range slices.Concat(external, sealed) {
@@ -203,9 +208,6 @@ func (w *world) complete(what string, external, sealed []string, turn string) ma
 		wrong = w.unready(external, sealed)
 		return wrong == ""
 	})
-	if wrong != "" {
-		w.t.Error(wrong)
-	}
 	return got
 }
 

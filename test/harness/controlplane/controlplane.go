@@ -46,8 +46,9 @@ type ControlPlane struct {
 	admin     *rest.Config
 	// in the order of their start
 	processes []*process.Process
-	// again starts the API server and waits until it serves.
+	// again starts the API server and waits until it serves, and anew all, the API server after something was done with etcd at its address.
 	again func(context.Context) error
+	anew  func(ctx context.Context, before func(ctx context.Context, etcd string) error) error
 }
 
 // Start starts a control plane and returns when it serves and its controllers have made the default service account.
@@ -92,6 +93,22 @@ func start(ctx context.Context, binary string, opts Options) (_ *ControlPlane, e
 	}
 	if err := cp.InstallCRDs(ctx, opts.CRDs...); err != nil {
 		return nil, err
+	}
+	cp.anew = func(ctx context.Context, before func(context.Context, string) error) error {
+		etcd, err := cp.startEtcd(ctx, binary, port+1)
+		if err == nil {
+			err = healthy(ctx, etcd, port+1)
+		}
+		if err == nil {
+			err = before(ctx, etcdAt(port+1))
+		}
+		if err == nil {
+			err = cp.again(ctx)
+		}
+		if err == nil {
+			err = cp.startControllers(ctx, binary)
+		}
+		return err
 	}
 	if err := cp.startControllers(ctx, binary); err != nil {
 		return nil, err
@@ -141,7 +158,7 @@ func (c *ControlPlane) prepare(port int) error {
 }
 
 func (c *ControlPlane) startEtcd(ctx context.Context, binary string, port int) (*process.Process, error) {
-	client, peer := "http://127.0.0.1:"+strconv.Itoa(port), "http://127.0.0.1:"+strconv.Itoa(port+1)
+	client, peer := etcdAt(port), "http://127.0.0.1:"+strconv.Itoa(port+1)
 	return c.spawn(ctx, "etcd", binary,
 		"--data-dir="+c.path("etcd"),
 		"--listen-client-urls="+client, "--advertise-client-urls="+client,
@@ -168,11 +185,18 @@ func (c *ControlPlane) startAPI(ctx context.Context, binary string, port int, ex
 	if err != nil {
 		return err
 	}
-	health := "http://127.0.0.1:" + strconv.Itoa(port+1) + "/health"
-	if err := etcd.Ready(ctx, func(ctx context.Context) error { return probe(ctx, http.DefaultClient, health) }); err != nil {
+	if err := healthy(ctx, etcd, port+1); err != nil {
 		return err
 	}
 	return c.serves(ctx, server)
+}
+
+// etcdAt is the address of etcd for its clients.
+func etcdAt(port int) string { return "http://127.0.0.1:" + strconv.Itoa(port) }
+
+// healthy waits until etcd says that it can be used.
+func healthy(ctx context.Context, etcd *process.Process, port int) error {
+	return etcd.Ready(ctx, func(ctx context.Context) error { return probe(ctx, http.DefaultClient, etcdAt(port)+"/health") })
 }
 
 // serves waits until the API server answers that it is ready.

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"strconv"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+)
+
+// Whoever restores a cluster's database from a backup should restart what runs in it. A controller that goes on all the same makes true
+// again what the restored objects say, though it has seen later versions of all of them.
+func TestAClusterThatIsRestoredFromABackupIsMadeTrueAgain(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.Own(t)
+	w := worldOn(t, cp)
+	external, sealed, late, files := named("es", 10), named("ss", 5), named("late", 20), 5
+	controller := w.start("--controllers=*", "--watch-namespaces="+w.ns)
+	w.store("1", external)
+	certificate := controller.certificate()
+	for _, name := range external {
+		w.externalSecret(name)
+	}
+	for _, name := range sealed {
+		w.must(w.client.Create(t.Context(), w.sealedSecret(name, certificate)))
+	}
+	repository := w.repository(files)
+	saved := w.complete("all are there before the backup", external, sealed, "1")
+	w.applied("the GitSync is there before the backup", files, "1")
+	w.must(cp.Save(t.Context()))
+
+	w.store("2", external)
+	w.commit(repository, files, "2")
+	for _, name := range late {
+		w.externalSecret(name)
+	}
+	w.complete("all is new after the backup", external, sealed, "2")
+	w.applied("the GitSync is new after the backup", files, "2")
+	var list corev1.SecretList
+	w.must(w.client.List(t.Context(), &list))
+	seen, err := strconv.ParseInt(list.ResourceVersion, 10, 64)
+	w.must(err)
+	w.must(cp.Restore(t.Context(), seen+1000))
+
+	w.applied("what Git says is applied to the restored cluster", files, "2")
+	got := w.complete("the restored objects are true", external, sealed, "1")
+	for name, s := range got {
+		if s.UID != saved[name].UID {
+			t.Errorf("Secret %s was made anew", name)
+		}
+	}
+	// The store has the generation now that it had after the backup, and says something else.
+	w.store("3", external)
+	w.complete("the store's next change arrives", external, sealed, "3")
+	w.commit(repository, files, "3")
+	w.applied("the next commit arrives", files, "3")
+	select {
+	case <-controller.Done():
+		t.Error("the controller has ended")
+	default:
+	}
+	w.quiet(controller)
+}
