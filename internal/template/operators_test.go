@@ -35,7 +35,7 @@ import (
 // apply renders text over data of its own, in as much time as a machine takes that has much else to do.
 func apply(t *testing.T, text string, data map[string]string) (string, error) {
 	t.Helper()
-	out, err := template.New(template.Options{MaxTime: time.Minute}).Render(t.Context(), "key", text, data)
+	out, err := template.New(template.Options{MaxTime: 10 * time.Minute}).Render(t.Context(), "key", text, data)
 	return string(out), err
 }
 
