@@ -181,7 +181,7 @@ func storeChanged() predicate.Funcs {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			_, _, before := sessions.Parts(e.ObjectOld)
 			_, _, after := sessions.Parts(e.ObjectNew)
-			return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || undone(e) ||
+			return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 				before.ObservedGeneration != after.ObservedGeneration ||
 				conditions.Ready(before.Conditions).Status != conditions.Ready(after.Conditions).Status && !after.Unavailable ||
 				askable(before) != askable(after)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -67,21 +66,9 @@ func (r *Reconciler) storeEvents() handler.Funcs {
 			enqueueUsers(q, flow.PriorityNews, r.dependents(ctx, e.Object)...)
 		},
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
-			if undone(e) {
-				r.deps.Sessions.Forget(e.ObjectNew.GetUID())
-			}
 			enqueueUsers(q, flow.PriorityNews, r.dependents(ctx, e.ObjectNew)...)
 		},
 	}
-}
-
-// undone reports that a store says something else without being of a later generation, as after its cluster was restored from a backup:
-// its next generations have the numbers of others, with which sessions were opened.
-func undone(e event.UpdateEvent) bool {
-	_, before, _ := sessions.Parts(e.ObjectOld)
-	_, after, _ := sessions.Parts(e.ObjectNew)
-	return e.ObjectOld.GetUID() == e.ObjectNew.GetUID() && e.ObjectNew.GetGeneration() <= e.ObjectOld.GetGeneration() &&
-		!apiequality.Semantic.DeepEqual(before, after)
 }
 
 // enqueueUsers enqueues users of stores with a priority, at a start or when a store can be asked now, or anew. Those that have no values

@@ -235,7 +235,7 @@ func (c *Client) classify(ctx context.Context, r remote, err error) (text string
 	switch {
 	case errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled):
 		return "", nil
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, overdue(ctx):
 		return "no complete answer in time; see spec.timeout", providers.ErrUnavailable
 	case errors.As(err, &throttled), isClassed(err):
 		return "", nil
@@ -265,8 +265,14 @@ func (c *Client) classify(ctx context.Context, r remote, err error) (text string
 	case errors.As(err, &refusal):
 		return "the server refuses the transfer", providers.ErrUnavailable
 	default:
-		return "the connection failed", providers.ErrUnavailable
+		return "the connection failed; check that its server runs and can be reached from the controller", providers.ErrUnavailable
 	}
+}
+
+// overdue reports whether the time of a context is over: a connection that ends by it can fail a moment before the context says so.
+func overdue(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
 
 func isClassed(err error) bool {

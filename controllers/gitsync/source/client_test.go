@@ -310,6 +310,19 @@ func TestASlowServerEndsWithTheTimeLimit(t *testing.T) {
 	}
 }
 
+// overdueContext is one whose time is over, and that does not say so yet.
+type overdueContext struct{ context.Context }
+
+func (overdueContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
+
+func TestAConnectionThatEndsWithTheTimeLimitSaysSoAMomentBeforeTheContextDoes(t *testing.T) {
+	t.Parallel()
+	text, class := New(Limits{}).classify(overdueContext{t.Context()}, remote{}, os.ErrDeadlineExceeded)
+	if !strings.Contains(text, "in time") || !errors.Is(class, providers.ErrUnavailable) {
+		t.Errorf("%q, %v", text, class)
+	}
+}
+
 func TestACancelledCallerGetsItsOwnError(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
