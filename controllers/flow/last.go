@@ -16,7 +16,7 @@ const doubt = time.Second
 
 // maxLag is how long after a run a cache may still show what was before it: an object that is older for longer is one of a cluster that
 // was restored from a backup.
-const maxLag = time.Minute
+const maxLag = 30 * time.Second
 
 // Last is what is known of the last run over an object. A run that begins with an older status takes what that says for what
 // the cluster shows, and reports nothing new where the cluster shows something else.
