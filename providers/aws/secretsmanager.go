@@ -82,7 +82,7 @@ type secret struct {
 }
 
 // result makes a document of a secret that was read under a key. AWS answers text or bytes. What imitates it may answer both, one of
-// them empty; the text is read where neither is, as External Secrets Operator does.
+// them empty; the text is read where neither is.
 func (s *secretsManager) result(key string, from secret) (providers.Result, error) {
 	content := from.binary
 	if from.text != nil && (len(content) == 0 || *from.text != "") {
