@@ -248,6 +248,27 @@ func (w *world) quiet(replicas ...*replica) {
 	}
 }
 
+// edit changes Secrets as somebody who should not.
+func (w *world) edit(secrets map[string]corev1.Secret, names []string) {
+	w.t.Helper()
+	for _, name := range names {
+		s := secrets[name]
+		patch := []byte(`{"metadata":{"labels":{"edited":"yes"}},"data":{"a":"ZWRpdGVk"},"stringData":{"foreign":"x"}}`)
+		w.must(w.client.Patch(w.t.Context(), &s, client.RawPatch(types.MergePatchType, patch)))
+	}
+}
+
+// survived fails the test when a controller has ended, or its log shows a value.
+func (w *world) survived(r *replica) {
+	w.t.Helper()
+	select {
+	case <-r.Done():
+		w.t.Error("the controller has ended")
+	default:
+	}
+	w.quiet(r)
+}
+
 // repository makes a Git server with a repository of ConfigMaps and a GitSync of it.
 func (w *world) repository(n int) *gitserver.Repo {
 	w.t.Helper()
@@ -335,11 +356,7 @@ func TestAnAPIServerThatIsKilledAndComesBackCostsNothingButTime(t *testing.T) {
 	w.applied("the GitSync is there after the first crash", files, "1")
 
 	// Somebody edits targets and values change, and the server goes before the half is done.
-	for _, name := range slices.Concat(external[:20], sealed[:10]) {
-		s := first[name]
-		patch := []byte(`{"metadata":{"labels":{"edited":"yes"}},"data":{"a":"ZWRpdGVk"},"stringData":{"foreign":"x"}}`)
-		w.must(w.client.Patch(t.Context(), &s, client.RawPatch(types.MergePatchType, patch)))
-	}
+	w.edit(first, slices.Concat(external[:20], sealed[:10]))
 	w.store("2", external)
 	crash("while repairs are due and values change")
 	second := w.complete("all is repaired and new after the second crash", external, sealed, "2")
@@ -348,12 +365,7 @@ func TestAnAPIServerThatIsKilledAndComesBackCostsNothingButTime(t *testing.T) {
 	}
 	w.commit(repository, files, "2")
 	w.applied("the GitSync goes on", files, "2")
-	select {
-	case <-controller.Done():
-		t.Error("the controller has ended")
-	default:
-	}
-	w.quiet(controller)
+	w.survived(controller)
 }
 
 func TestALeaderThatIsKilledWhileItWritesIsFollowedByOneThatCompletes(t *testing.T) {

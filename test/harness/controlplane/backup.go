@@ -17,8 +17,8 @@ func (c *ControlPlane) Save(ctx context.Context) error {
 }
 
 // Restore puts back what Save kept, once, as etcd's documentation says for Kubernetes (etcdutl snapshot restore --bump-revision
-// --mark-compacted): objects have the versions that they had, what is written from now on has later ones than any that somebody has seen,
-// and who watches has to list anew. The control plane is down meanwhile.
+// --mark-compacted): objects have the versions that they had, what is written from now on has later ones than seen, the newest that
+// somebody can know, and who watches has to list anew. The control plane is down meanwhile.
 func (c *ControlPlane) Restore(ctx context.Context, seen int64) error {
 	return c.offline(ctx, func() error {
 		if err := os.RemoveAll(c.path("etcd")); err != nil {
@@ -75,8 +75,11 @@ func post(ctx context.Context, url string, question map[string]any) (int64, erro
 			Revision int64 `json:"revision,string"`
 		} `json:"header"`
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("ask etcd %s: status %d, %w", url, resp.StatusCode, err)
+	if resp.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("ask etcd %s: status %d", url, resp.StatusCode)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return 0, fmt.Errorf("ask etcd %s: %w", url, err)
 	}
 	return answer.Header.Revision, nil
 }
