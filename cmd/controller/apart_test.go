@@ -2,17 +2,22 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
+	"github.com/sealbridge/sealbridge/test/harness/process"
 )
 
 // limited returns a kubeconfig of a new ServiceAccount "limited", and what gives it more rights in the namespace than those that all
@@ -25,13 +30,25 @@ func (w *world) limited() (kubeconfig string, allow func(group string, resources
 	w.must(controlplane.WriteKubeconfig(kubeconfig, cfg))
 	allow = func(group string, resources ...string) {
 		w.t.Helper()
-		w.must(w.cp.Allow(w.t.Context(), controlplane.ServiceAccount(w.ns, "limited"), w.ns,
-			rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: []string{"*"}}))
+		w.allowIn(w.ns, group, resources...)
 	}
-	allow("", "secrets", "configmaps", "events")
-	allow("events.k8s.io", "events")
-	allow("coordination.k8s.io", "leases")
+	w.allowBasics(w.ns)
 	return kubeconfig, allow
+}
+
+// allowBasics gives "limited" in a namespace what all controllers need.
+func (w *world) allowBasics(namespace string) {
+	w.t.Helper()
+	w.allowIn(namespace, "", "secrets", "configmaps", "events")
+	w.allowIn(namespace, "events.k8s.io", "events")
+	w.allowIn(namespace, "coordination.k8s.io", "leases")
+}
+
+// allowIn gives "limited" all rights to some kinds in a namespace.
+func (w *world) allowIn(namespace, group string, resources ...string) {
+	w.t.Helper()
+	w.must(w.cp.Allow(w.t.Context(), controlplane.ServiceAccount(w.ns, "limited"), namespace,
+		rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: []string{"*"}}))
 }
 
 // TestAKindThatMayNotBeReadHoldsUpItsOwnControllerOnly: a cluster whose roles are older than the program loses what is new
@@ -101,4 +118,77 @@ func TestNamespacesThatMayNotBeReadHoldUpNoWorker(t *testing.T) {
 	for _, name := range named("waits", 8) {
 		w.holds(w.ns, name, "a-value")
 	}
+}
+
+// TestANamespaceThatMayNotBeReadHoldsUpNoOther: one that a tenant has deleted takes its roles along, and nobody else's Secrets.
+func TestANamespaceThatMayNotBeReadHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	for name, without := range map[string]string{"nothing of it": "*", "its stores": "secretstores", "its Secrets": "secrets"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			kubeconfig, allow := w.limited()
+			before := w.start("--watch-namespaces=" + w.ns) // makes the key, and ends before there is anything to do
+			certificate := before.certificate()
+			before.Kill()
+			late := worldOn(t, w.cp)
+			external, sealed := []string{"es-000"}, []string{"ss-000"}
+			for _, in := range []*world{w, late} {
+				in.store("1", external)
+				in.anyClass()
+				in.externalSecret(external[0])
+				w.must(w.client.Create(t.Context(), in.sealedSecret(sealed[0], certificate)))
+			}
+			for _, group := range []string{"external-secrets.io", "bitnami.com", "sealbridge.dev"} {
+				allow(group, "*")
+			}
+			switch without {
+			case "secretstores":
+				w.allowBasics(late.ns)
+				w.allowIn(late.ns, "external-secrets.io", "externalsecrets", "externalsecrets/status")
+				w.allowIn(late.ns, "bitnami.com", "*")
+			case "secrets":
+				w.allowIn(late.ns, "external-secrets.io", "*")
+				w.allowIn(late.ns, "bitnami.com", "*")
+			}
+			port, err := process.FreePorts(t.Context(), 1)
+			w.must(err)
+			p := w.probe(kubeconfig, "--watch-namespaces="+late.ns, fmt.Sprintf("--sealed-secrets-bind-address=127.0.0.1:%d", port))
+			p.url = fmt.Sprintf("127.0.0.1:%d", port)
+			ready := func() bool {
+				code, _ := p.asks("/readyz")
+				return code == http.StatusOK && p.certificate() != ""
+			}
+			w.complete("the other namespace is served", external, sealed, "1")
+			w.eventually("the replica is ready", ready)
+			said := p.logged("a namespace is not served; " + whatToGive)
+			if said["namespace"] != late.ns || said["missing"] == "" {
+				t.Errorf("the log says of the namespace: %v", said)
+			}
+			if got := late.secrets(); len(got[external[0]].Data) > 0 {
+				t.Errorf("served without a right to all that it takes: %v", slices.Sorted(maps.Keys(got)))
+			}
+
+			w.allowBasics(late.ns)
+			for _, group := range []string{"external-secrets.io", "bitnami.com", "sealbridge.dev"} {
+				w.allowIn(late.ns, group, "*")
+			}
+			late.complete("the namespace may be read", external, sealed, "1")
+			w.eventually("the replica is ready again", ready)
+			w.survived(p.replica)
+		})
+	}
+}
+
+// whatToGive is the cure for a right that is missing in a namespace.
+const whatToGive = "give its ServiceAccount the roles of config/rbac (kubectl apply -k config/default, or config/namespaced with --watch-namespaces)" +
+	", or leave the namespace out of the flags. It is served some seconds after it may be read"
+
+// anyClass has the store be one of every controller.
+func (w *world) anyClass() {
+	w.t.Helper()
+	s := w.secretStore()
+	w.must(w.client.Get(w.t.Context(), client.ObjectKeyFromObject(s), s))
+	s.Spec.Controller = ""
+	w.must(w.client.Update(w.t.Context(), s))
 }

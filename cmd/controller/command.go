@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -90,11 +91,15 @@ func start(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := setup.New(ctx, cfg, f.options)
-	if err != nil {
-		return setup.Explain(err)
+	for {
+		mgr, err := setup.New(ctx, cfg, f.options)
+		if err != nil {
+			return setup.Explain(err)
+		}
+		if err := mgr.Start(ctx); !errors.Is(err, setup.ErrReach) {
+			return setup.Explain(err)
+		}
 	}
-	return setup.Explain(mgr.Start(ctx))
 }
 
 // newLogger returns a logger that writes errors to one writer and all else to another.

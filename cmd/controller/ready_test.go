@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,14 +25,17 @@ type probed struct {
 }
 
 // probe begins a replica of everything that acts as the ServiceAccount "limited", which need not become ready.
-func (w *world) probe(kubeconfig string) probed {
+func (w *world) probe(kubeconfig string, args ...string) probed {
 	w.t.Helper()
 	port, err := process.FreePorts(w.t.Context(), 1)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", port)
-	p := begin(w.t, append(quiet(kubeconfig), "--namespace="+w.ns, "--watch-namespaces="+w.ns, "--controller-class="+w.class(), "--leader-elect", "--key-size=2048", "--health-probe-bind-address="+address)...)
+	p := begin(w.t, slices.Concat(quiet(kubeconfig), []string{
+		"--namespace=" + w.ns, "--watch-namespaces=" + w.ns, "--controller-class=" + w.class(), "--leader-elect", "--key-size=2048",
+		"--health-probe-bind-address=" + address,
+	}, args)...)
 	w.t.Cleanup(func() {
 		if text, err := os.ReadFile(p.Log()); err == nil && w.t.Failed() {
 			w.t.Logf("%s said:\n%s", address, text)

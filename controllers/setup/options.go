@@ -81,6 +81,9 @@ type Options struct {
 	Ambient, ClusterAmbient bool
 	// RequireServiceAccount refuses GitSyncs that do not name the ServiceAccount to apply as.
 	RequireServiceAccount bool
+
+	// closed are the namespaces that each controller leaves out, because it may not read there what it needs.
+	closed map[string][]string
 }
 
 // The defaults of flags that have two names.
@@ -134,15 +137,6 @@ func (o *Options) enabled() (map[string]bool, error) {
 	}
 	on[ClusterExternalSecret] = false
 	return on, nil
-}
-
-// sealedNamespaces are those whose SealedSecrets are served, all when empty: what is said of them alone counts before what
-// is said of all kinds.
-func (o *Options) sealedNamespaces() []string {
-	if own := o.Sealed.namespaces(o.Namespace); len(own) > 0 {
-		return own
-	}
-	return o.WatchNamespaces
 }
 
 // Enabled returns which of the known controllers the list switches on: "*" stands for all, a later "-name" takes one

@@ -13,7 +13,6 @@ import (
 	"github.com/go-logr/logr"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -37,20 +36,18 @@ type need struct {
 	by         []string
 }
 
-// needs returns what the controllers that are switched on watch, and what the election of a leader takes, one for each resource.
+// needs returns what the controllers that are switched on watch where they serve, and what the election of a leader takes, one for each
+// resource.
 func (o *Options) needs(on map[string]bool, mapper meta.RESTMapper) ([]need, error) {
 	var out []need
-	add := func(by string, gvk schema.GroupVersionKind, namespaces []string, verbs ...string) error {
-		mapping, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	add := func(by string, w watched, verbs ...string) error {
+		resource, namespaces, err := w.resource(mapper)
 		if err != nil {
-			return fmt.Errorf("ask the API server what it serves %s as: %w", gvk.Kind, err)
+			return err
 		}
-		if len(namespaces) == 0 || mapping.Scope.Name() == meta.RESTScopeNameRoot {
-			namespaces = []string{""}
-		}
-		at := slices.IndexFunc(out, func(n need) bool { return n.resource == mapping.Resource })
+		at := slices.IndexFunc(out, func(n need) bool { return n.resource == resource })
 		if at < 0 {
-			at, out = len(out), append(out, need{resource: mapping.Resource, verbs: verbs})
+			at, out = len(out), append(out, need{resource: resource, verbs: verbs})
 		}
 		for _, ns := range namespaces {
 			if !slices.Contains(out[at].namespaces, ns) {
@@ -67,28 +64,13 @@ func (o *Options) needs(on map[string]bool, mapper meta.RESTMapper) ([]need, err
 		if !on[controller] {
 			continue
 		}
-		namespaces, secret := o.WatchNamespaces, corev1.SchemeGroupVersion.WithKind("Secret")
-		switch controller {
-		case ExternalSecret:
-			errs = append(errs, add(controller, secret, namespaces, "list", "watch"))
-			if len(namespaces) == 0 { // the conditions of ClusterSecretStores name namespaces by their labels
-				errs = append(errs, add(controller, corev1.SchemeGroupVersion.WithKind("Namespace"), nil, "list", "watch"))
-			}
-		case ClusterExternalSecret:
-			errs = append(errs, add(controller, corev1.SchemeGroupVersion.WithKind("Namespace"), nil, "list", "watch"))
-		case SealedSecret:
-			namespaces = o.sealedNamespaces()
-			errs = append(errs, add(controller, secret, []string{o.Namespace}, "list", "watch"))
-			if !o.Sealed.SkipRecreate {
-				errs = append(errs, add(controller, secret, namespaces, "list", "watch"))
-			}
-		}
-		for _, kind := range o.kinds(controller) {
-			errs = append(errs, add(controller, kind, namespaces, "list", "watch"))
+		for _, w := range o.watched(controller) {
+			errs = append(errs, add(controller, w, toWatch()...))
 		}
 	}
 	if o.LeaderElect {
-		errs = append(errs, add("--leader-elect", coordinationv1.SchemeGroupVersion.WithKind("Lease"), []string{o.Namespace}, "get", "create", "update"))
+		lease := watched{coordinationv1.SchemeGroupVersion.WithKind("Lease"), []string{o.Namespace}}
+		errs = append(errs, add("--leader-elect", lease, "get", "create", "update"))
 	}
 	return out, errors.Join(errs...)
 }
@@ -159,32 +141,53 @@ func (m *may) check(req *http.Request) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for m.granted < len(m.verbs)*len(m.namespaces) {
-		verb, namespace := m.verbs[m.granted%len(m.verbs)], m.namespaces[m.granted/len(m.verbs)]
-		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Verb: verb, Namespace: namespace, Group: m.resource.Group, Version: m.resource.Version, Resource: m.resource.Resource,
-			},
-		}}
-		err := m.client.Create(req.Context(), review)
-		if err != nil && !apierrors.IsForbidden(err) { // who may not ask is not kept waiting
-			return fmt.Errorf("ask the API server whether the controller may %s: %w", m.what(verb, namespace), err)
+		q := act{m.verbs[m.granted%len(m.verbs)], m.resource, m.namespaces[m.granted/len(m.verbs)]}
+		allowed, err := q.allowed(req.Context(), m.client)
+		if err != nil {
+			return err
 		}
-		if err == nil && !review.Status.Allowed {
-			return fmt.Errorf("the controller may not %s: give its ServiceAccount the roles of config/rbac (kubectl apply -k config/default, or config/namespaced with --watch-namespaces), "+
-				"or leave out what needs it: %s", m.what(verb, namespace), strings.Join(m.by, ", "))
+		if !allowed {
+			return fmt.Errorf("the controller may not %s: "+cure+", or leave out what needs it: %s", q, strings.Join(m.by, ", "))
 		}
 		m.granted++
 	}
 	return nil
 }
 
-// what names an act.
-func (m *may) what(verb, namespace string) string {
-	where := "in all namespaces"
-	if namespace != "" {
-		where = "in namespace " + namespace
+// cure is what to do about a right that is missing.
+const cure = "give its ServiceAccount the roles of config/rbac (kubectl apply -k config/default, or config/namespaced with --watch-namespaces)"
+
+// act is something that a controller may be allowed to do with all objects of a kind, in a namespace or, with none, in all of them.
+type act struct {
+	verb      string
+	resource  schema.GroupVersionResource
+	namespace string
+}
+
+// allowed asks the API server whether the controller may do it. Who may not ask is taken to be allowed: nobody is kept waiting for an answer.
+func (a act) allowed(ctx context.Context, c client.Client) (bool, error) {
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Verb: a.verb, Namespace: a.namespace, Group: a.resource.Group, Version: a.resource.Version, Resource: a.resource.Resource,
+		},
+	}}
+	err := c.Create(ctx, review)
+	if apierrors.IsForbidden(err) {
+		return true, nil
 	}
-	return verb + " " + m.resource.GroupResource().String() + " " + where
+	if err != nil {
+		return false, fmt.Errorf("ask the API server whether the controller may %s: %w", a, err)
+	}
+	return review.Status.Allowed, nil
+}
+
+// String names the act.
+func (a act) String() string {
+	where := "in all namespaces"
+	if a.namespace != "" {
+		where = "in namespace " + a.namespace
+	}
+	return a.verb + " " + a.resource.GroupResource().String() + " " + where
 }
 
 // filled tells whether the caches are: those that every replica has before anything begins, and what the controllers of the one that

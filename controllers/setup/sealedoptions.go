@@ -125,8 +125,9 @@ func (o *SealedOptions) namespaces(own string) []string {
 	return slices.Compact(out)
 }
 
-// cached says which SealedSecrets the manager's cache holds, and hands over the rest of them.
-func (o *SealedOptions) cached(own string, handover *sealedsecret.Handover) (cache.ByObject, error) {
+// cached says which SealedSecrets the manager's cache holds, in some namespaces or, with none named, in those of the cache, and hands
+// over the rest of them.
+func (o *SealedOptions) cached(namespaces []string, handover *sealedsecret.Handover) (cache.ByObject, error) {
 	selector, err := labels.Parse(o.LabelSelector)
 	if err != nil {
 		return cache.ByObject{}, fmt.Errorf("--label-selector: %w", err)
@@ -134,14 +135,7 @@ func (o *SealedOptions) cached(own string, handover *sealedsecret.Handover) (cac
 	if handover != nil {
 		handover.Selector = selector
 	}
-	out := cache.ByObject{Label: selector, Transform: handover.Cached}
-	for _, namespace := range o.namespaces(own) {
-		if out.Namespaces == nil {
-			out.Namespaces = map[string]cache.Config{}
-		}
-		out.Namespaces[namespace] = cache.Config{}
-	}
-	return out, nil
+	return cache.ByObject{Label: selector, Transform: handover.Cached, Namespaces: only(namespaces)}, nil
 }
 
 // noStatus writes no status.

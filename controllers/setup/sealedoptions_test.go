@@ -95,7 +95,7 @@ func TestTheFlagsOfTheControllerOfSealedSecretsHaveTheirMeaning(t *testing.T) {
 				t.Errorf("notes: %q", notes)
 			}
 			got.Sealed.oldGC, got.Sealed.watchKeys = false, false
-			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(SealedOptions{})); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(Options{}, SealedOptions{})); diff != "" {
 				t.Error(diff)
 			}
 		})

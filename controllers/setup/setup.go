@@ -81,15 +81,8 @@ func New(ctx context.Context, cfg *rest.Config, o Options) (manager.Manager, err
 	if err != nil {
 		return nil, err
 	}
-	needs, err := o.needs(on, mapper)
+	mgr, err := o.manager(ctx, cfg, on, mapper, handover)
 	if err != nil {
-		return nil, err
-	}
-	mgr, err := newManager(cfg, o, on, mapper, handover)
-	if err != nil {
-		return nil, err
-	}
-	if err := addReadiness(mgr, needs); err != nil {
 		return nil, err
 	}
 	watcher, err := watches.New(mgr.GetConfig(), mgr.GetHTTPClient(), watches.DefaultLimit)
@@ -152,26 +145,43 @@ func (o Options) sealing(ctx context.Context) (*transit.Client, error) {
 	return o.Transit.client()
 }
 
+// manager returns a manager without controllers, which tells whether they may do what they need.
+func (o *Options) manager(
+	ctx context.Context, cfg *rest.Config, on map[string]bool, mapper meta.RESTMapper, handover *sealedsecret.Handover,
+) (manager.Manager, error) {
+	closing, err := o.reach(ctx, cfg, on, mapper)
+	if err != nil {
+		return nil, err
+	}
+	needs, err := o.needs(on, mapper)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := newManager(cfg, *o, on, mapper, handover)
+	if err != nil {
+		return nil, err
+	}
+	if closing != nil {
+		closing.log = mgr.GetLogger()
+		if err := mgr.Add(closing); err != nil {
+			return nil, fmt.Errorf("add what notices that namespaces may be read: %w", err)
+		}
+	}
+	return mgr, addReadiness(mgr, needs)
+}
+
 func newManager(cfg *rest.Config, o Options, on map[string]bool, mapper meta.RESTMapper, handover *sealedsecret.Handover) (*apart, error) {
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := o.Sealed.cached(o.Namespace, handover)
+	kinds, err := o.cached(on, handover)
 	if err != nil {
 		return nil, err
 	}
 	if o.ClientQPS > 0 {
 		cfg = rest.CopyConfig(cfg)
 		cfg.QPS, cfg.Burst = o.ClientQPS, o.ClientBurst
-	}
-	kinds := map[client.Object]cache.ByObject{}
-	if on[SealedSecret] { // the cache looks up each of these kinds at once, and a cluster may not have what is not served
-		kinds[&ssv1.SealedSecret{}] = sealed
-	}
-	namespaces := map[string]cache.Config{}
-	for _, ns := range o.WatchNamespaces {
-		namespaces[ns] = cache.Config{}
 	}
 	a := &apart{}
 	a.Manager, err = ctrl.NewManager(cfg, manager.Options{
@@ -192,7 +202,7 @@ func newManager(cfg *rest.Config, o Options, on map[string]bool, mapper meta.RES
 		Controller: config.Controller{SkipNameValidation: ptr.To(true), CacheSyncTimeout: patience},
 		// What we hold of an object is what somebody wrote into it, not who.
 		Cache: cache.Options{
-			DefaultTransform: externalsecret.Cached, DefaultNamespaces: namespaces,
+			DefaultTransform: externalsecret.Cached, DefaultNamespaces: only(o.WatchNamespaces),
 			ByObject: kinds,
 		},
 		// No informer ever holds the data of a Secret, and none of a ConfigMap; both are read one by one.
@@ -205,6 +215,29 @@ func newManager(cfg *rest.Config, o Options, on map[string]bool, mapper meta.RES
 		return nil, fmt.Errorf("add health check: %w", err)
 	}
 	return a, nil
+}
+
+// cached says which objects of the namespaced kinds that are watched the manager's cache holds. The cache looks up each of these kinds at
+// once, and a cluster may not have what is not served.
+func (o *Options) cached(on map[string]bool, handover *sealedsecret.Handover) (map[client.Object]cache.ByObject, error) {
+	out := map[client.Object]cache.ByObject{}
+	if on[ExternalSecret] {
+		out[&esv1.ExternalSecret{}] = cache.ByObject{Namespaces: only(o.namespaces(ExternalSecret))}
+	}
+	if on[ExternalSecret] || on[SecretStore] {
+		out[&esv1.SecretStore{}] = cache.ByObject{Namespaces: only(o.namespaces(SecretStore))}
+	}
+	if on[GitSync] {
+		out[&sbv1.GitSync{}] = cache.ByObject{Namespaces: only(o.namespaces(GitSync))}
+	}
+	if on[SealedSecret] {
+		sealed, err := o.Sealed.cached(o.namespaces(SealedSecret), handover)
+		if err != nil {
+			return nil, err
+		}
+		out[&ssv1.SealedSecret{}] = sealed
+	}
+	return out, nil
 }
 
 func newScheme() (*runtime.Scheme, error) {
@@ -238,7 +271,7 @@ func addExternalSecret(
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: flow.NewStatuses(mgr), Sessions: pool, Events: recorder, Observer: observer,
 		Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), o.Namespace),
 		Templates: templates, Watches: watcher, APIServer: mgr.GetConfig().Host, Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
-		Namespaces: o.WatchNamespaces, NamespacedOnly: len(o.WatchNamespaces) > 0, Delims: template.NewDelims(o.TemplateLeft, o.TemplateRight),
+		Namespaces: o.namespaces(ExternalSecret), NamespacedOnly: len(o.WatchNamespaces) > 0, Delims: template.NewDelims(o.TemplateLeft, o.TemplateRight),
 	}).SetupWithManager(ctx, mgr)
 }
 
@@ -278,7 +311,7 @@ func addSealedSecret(
 	}
 	c, err := sealedsecret.New(sealedsecret.Deps{
 		Keys: keys, Engine: flow.Engine{Status: status, Events: announcer}, Metrics: metrics.Registry, OmitNames: o.OmitNames || o.Sealed.OmitNames,
-		Now: time.Now, Concurrent: o.Transit.workers(o.Concurrent), Namespaces: o.sealedNamespaces(), Handover: handover,
+		Now: time.Now, Concurrent: o.Transit.workers(o.Concurrent), Namespaces: o.namespaces(SealedSecret), Handover: handover,
 		SkipRecreate: o.Sealed.SkipRecreate, RefuseDeprecated: !o.Sealed.AcceptDeprecated, MaxRetries: o.Sealed.maxRetries(), Templates: templates,
 	})
 	if err != nil {
