@@ -34,7 +34,7 @@ func (k *Keeper) Ring() (*keyring.Ring, <-chan struct{}) {
 // replace publishes a ring, and says whether it differs from the one before. It has one caller at a time.
 func (k *Keeper) replace(ring *keyring.Ring) bool {
 	before := k.current.Load()
-	if before.ring != nil && slices.Equal(fingerprints(before.ring), fingerprints(ring)) {
+	if before.ring != nil && slices.Equal(contents(before.ring), contents(ring)) {
 		return false
 	}
 	k.current.Store(&snapshot{ring: ring, replaced: make(chan struct{})})
@@ -42,15 +42,18 @@ func (k *Keeper) replace(ring *keyring.Ring) bool {
 	return true
 }
 
-// fingerprints of a ring stand for its keys and their order, and for those of the namespaces.
-func fingerprints(ring *keyring.Ring) []string {
+// contents of a ring stand for its keys, their order and their certificates, and for those of the namespaces.
+func contents(ring *keyring.Ring) []string {
 	out := make([]string, 0, ring.Len())
 	for key := range ring.All() {
 		out = append(out, key.Fingerprint())
+		if pair, ok := key.(*keyring.Pair); ok { // its certificate may have been issued anew
+			out = append(out, string(pair.CertificatePEM()))
+		}
 	}
 	for namespace, own := range ring.Namespaces() {
 		out = append(out, "of "+namespace)
-		out = append(out, fingerprints(own)...)
+		out = append(out, contents(own)...)
 	}
 	return out
 }

@@ -1,7 +1,11 @@
 package sealingkey
 
 import (
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +46,7 @@ func TestTheRingHoldsWhatCanBeUsedAndFaultsNameTheRest(t *testing.T) {
 		*secretOf("old", old), mixed, *secretOf("young", young), rubbish, leaving,
 		*secretOf("copy", old), {ObjectMeta: metav1.ObjectMeta{Name: "empty"}},
 	}, OrderCertNotBefore)
-	if diff := cmp.Diff([]string{young.Fingerprint(), old.Fingerprint()}, fingerprints(keys.ring)); diff != "" {
+	if diff := cmp.Diff(contents(keyring.New(young, old)), contents(keys.ring)); diff != "" {
 		t.Error(diff)
 	}
 	want := map[string]error{"mixed": keyring.ErrMismatch, "rubbish": keyring.ErrNoPrivateKey, "empty": keyring.ErrNoPrivateKey}
@@ -123,9 +127,29 @@ func TestAKeySecretLooksAsSealedSecretsWritesIt(t *testing.T) {
 	}
 }
 
+// issuedAnew returns a pair of the same key whose certificate begins when the other does and ends a year later.
+func issuedAnew(t *testing.T, pair *keyring.Pair) *keyring.Pair {
+	t.Helper()
+	private, err := keyring.ParsePrivateKey(pair.PrivateKeyPEM())
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: pair.NotBefore(), NotAfter: pair.NotAfter().AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, pair.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := keyring.ParsePair(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pair.PrivateKeyPEM())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
+
 func TestOnlyAChangeOfTheKeysReplacesTheRing(t *testing.T) {
 	t.Parallel()
 	a, b := pairOf(t, 0), pairOf(t, time.Hour)
+	longer := issuedAnew(t, a)
 	keeper := NewKeeper()
 	ring, replaced := keeper.Ring()
 	if ring != nil {
@@ -137,6 +161,9 @@ func TestOnlyAChangeOfTheKeysReplacesTheRing(t *testing.T) {
 	}{
 		{keyring.New(), true}, {keyring.New(), false}, {keyring.New(a), true}, {keyring.New(a), false},
 		{keyring.New(b, a), true}, {keyring.New(a, b), false}, {keyring.New(b), true}, {keyring.New(), true},
+		{keyring.New(a), true}, {keyring.New(longer), true}, {keyring.New(longer), false},
+		{keyring.New(b).WithNamespaces(map[string]*keyring.Ring{"ns": keyring.New(a)}), true},
+		{keyring.New(b).WithNamespaces(map[string]*keyring.Ring{"ns": keyring.New(longer)}), true},
 	} {
 		if got := keeper.replace(step.ring); got != step.want {
 			t.Errorf("step %d: replaced = %t", i, got)
