@@ -319,6 +319,7 @@ func TestAnEndingEndsTheRunAndSaysWhenTheNextOneIs(t *testing.T) {
 				return Verdict{Next: time.Hour}
 			}
 			res, err := Run(t.Context(), e, s.obj, s, report,
+				Step[scope]{Name: "resolve", Do: func(context.Context, *scope) error { return nil }}, // which goes on
 				Step[scope]{Name: "fetch", Do: func(context.Context, *scope) error { return tc.ending }},
 				Step[scope]{Name: "apply", Do: func(context.Context, *scope) error { t.Error("a step ran after the end"); return nil }})
 			if err != nil || res.RequeueAfter != tc.next {

@@ -90,9 +90,9 @@ func outcomeOf(ctx context.Context, step string, err error) Outcome {
 		return Outcome{State: Ready}
 	}
 	if errors.Is(context.Cause(ctx), context.Canceled) {
-		return Outcome{State: Cancelled, Step: step, Err: err}
+		return Outcome{State: Cancelled}
 	}
-	err = shortened(err)
+	err = &shortError{text: cut(err.Error(), longestMessage), err: err}
 	out := Outcome{Step: step, Message: err.Error(), Err: err}
 	out.Reason, out.State, out.After = classOf(err)
 	var end *ending
@@ -109,14 +109,7 @@ func outcomeOf(ctx context.Context, step string, err error) Outcome {
 // repeated one could not be written.
 const longestMessage = 4096
 
-// shortened returns err with a text that can be shown.
-func shortened(err error) error {
-	if text := err.Error(); len(text) > longestMessage {
-		return &shortError{text: cut(text, longestMessage), err: err}
-	}
-	return err
-}
-
+// shortError is an error with a text that can be shown.
 type shortError struct {
 	text string
 	err  error

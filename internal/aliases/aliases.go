@@ -16,7 +16,7 @@ func Fit(text []byte, most int) bool {
 	if !bytes.Contains(text, []byte("*")) || yaml.Unmarshal(text, &value) != nil {
 		return true
 	}
-	return fit(value, &most)
+	return rest(value, most) >= 0
 }
 
 // MaxNodes is how many values a document of a tenant may have: some tens of megabytes.
@@ -32,26 +32,25 @@ func Nodes(text []byte) int {
 	return n
 }
 
-// fit takes what a value has from what is left, and stops when nothing is.
-func fit(value any, left *int) bool {
-	*left--
+// rest returns what a value leaves of what is left. It looks at no more of the value than uses that up.
+func rest(value any, left int) int {
+	if left < 0 {
+		return left
+	}
+	left--
 	switch v := value.(type) {
 	case string:
-		*left -= inJSON(v)
+		left -= inJSON(v)
 	case []any:
 		for _, element := range v {
-			if !fit(element, left) {
-				return false
-			}
+			left = rest(element, left)
 		}
 	case map[any]any:
 		for key, element := range v {
-			if !fit(key, left) || !fit(element, left) {
-				return false
-			}
+			left = rest(element, rest(key, left))
 		}
 	}
-	return *left >= 0
+	return left
 }
 
 // inJSON returns about how many bytes a text takes as JSON, which has six for a character of HTML, and for a control character that ends

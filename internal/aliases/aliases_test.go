@@ -37,10 +37,10 @@ func TestATextFitsWhenAllThatItsAliasesNameDoes(t *testing.T) {
 
 func TestABoundIsTheLastSizeThatFits(t *testing.T) {
 	t.Parallel()
-	// A list, two texts of four bytes, and one for each of the three.
-	text := []byte("[&a four, *a]")
-	if aliases.Fit(text, 10) || !aliases.Fit(text, 11) {
-		t.Error("eleven bytes are counted otherwise")
+	// A list, two texts of three bytes and one that takes six, and one for each of the three.
+	text := []byte("[&a f <r, *a]")
+	if aliases.Fit(text, 20) || !aliases.Fit(text, 21) {
+		t.Error("21 bytes are counted otherwise")
 	}
 }
 
