@@ -245,28 +245,30 @@ func TestARightToSomeSecretsIsOneToReadThem(t *testing.T) {
 		return fmt.Sprintf(`{"verbs":[%s],"apiGroups":[%s],"resources":[%s],"resourceNames":["app"]}`, verbs, groups, resources)
 	}
 	for name, tc := range map[string]struct {
-		allowed bool
-		rules   string
-		denied  bool
+		allowed    bool
+		rules      string
+		incomplete bool
+		want       error
 	}{
-		"all Secrets":              {true, "", false},
-		"one of them":              {false, rule(`"list","get"`, `"apps",""`, `"pods","secrets"`), false},
-		"everything":               {false, rule(`"*"`, `"*"`, `"*"`), false},
-		"nothing":                  {false, "", true},
-		"a list of them":           {false, rule(`"list"`, `""`, `"secrets"`), true},
-		"Secrets of another group": {false, rule(`"get"`, `"example.com"`, `"secrets"`), true},
-		"ConfigMaps":               {false, rule(`"get"`, `""`, `"configmaps"`), true},
-		"parts of several rules":   {false, rule(`"get"`, `""`, `"configmaps"`) + "," + rule(`"list"`, `""`, `"secrets"`), true},
+		"all Secrets":                          {allowed: true},
+		"one of them":                          {rules: rule(`"list","get"`, `"apps",""`, `"pods","secrets"`)},
+		"everything":                           {rules: rule(`"*"`, `"*"`, `"*"`)},
+		"nothing":                              {want: providers.ErrDenied},
+		"a list of them":                       {rules: rule(`"list"`, `""`, `"secrets"`), want: providers.ErrDenied},
+		"Secrets of another group":             {rules: rule(`"get"`, `"example.com"`, `"secrets"`), want: providers.ErrDenied},
+		"ConfigMaps":                           {rules: rule(`"get"`, `""`, `"configmaps"`), want: providers.ErrDenied},
+		"parts of several rules":               {rules: rule(`"get"`, `""`, `"configmaps"`) + "," + rule(`"list"`, `""`, `"secrets"`), want: providers.ErrDenied},
+		"one of them, and more that is unsaid": {rules: rule(`"get"`, `""`, `"secrets"`), incomplete: true},
+		"ConfigMaps, and more that is unsaid":  {rules: rule(`"get"`, `""`, `"configmaps"`), incomplete: true, want: providers.ErrUnverified},
 	} {
 		var asked []string
 		cfg, env := serve(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			asked = append(asked, r.Method+" "+r.URL.Path+" "+string(body))
 			w.WriteHeader(http.StatusCreated)
-			_, _ = fmt.Fprintf(w, `{"status":{"allowed":%t,"resourceRules":[%s]}}`, tc.allowed, tc.rules)
+			_, _ = fmt.Fprintf(w, `{"status":{"allowed":%t,"resourceRules":[%s],"incomplete":%t}}`, tc.allowed, tc.rules, tc.incomplete)
 		})(t)
-		err := check(t, open(t, cfg.Spec.(*stores.Kubernetes), env))
-		if errors.Is(err, providers.ErrDenied) != tc.denied || (err != nil) != tc.denied {
+		if err := check(t, open(t, cfg.Spec.(*stores.Kubernetes), env)); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 		want := []string{
