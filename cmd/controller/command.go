@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -96,7 +95,7 @@ func start(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 		if err != nil {
 			return setup.Explain(err)
 		}
-		if err := mgr.Start(ctx); !errors.Is(err, setup.ErrReach) {
+		if err := mgr.Start(ctx); !setup.Again(err) {
 			return setup.Explain(err)
 		}
 	}
