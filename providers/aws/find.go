@@ -13,6 +13,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // checkQuery refuses a search for nothing in particular below a path, which External Secrets Operator does not know either.
@@ -107,7 +108,7 @@ func (c *collection) read(ctx context.Context, names []string, from reader) erro
 			case errors.Is(r.Err, providers.ErrNotFound):
 				continue
 			case r.Err != nil:
-				return r.Err
+				return reading.OfAll(r.Err)
 			}
 			if err := c.add(chunk[i], r); err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // parameterStore reads parameters of AWS Systems Manager.
@@ -62,10 +64,44 @@ func (s *parameterStore) result(name string, from types.Parameter) (providers.Re
 	if from.Value == nil || from.Name == nil {
 		return providers.Result{}, s.api.Strange()
 	}
+	if other := crossed(name, from); other != "" {
+		return providers.Result{}, reading.Crossed(s.api.Store, parameterName(name), other)
+	}
 	return providers.Result{
 		Document: document{name: s.api.Store + ": " + parameterName(name), content: []byte(*from.Value)},
 		Version:  strconv.FormatInt(from.Version, 10),
 	}, nil
+}
+
+// parameter is what a name of a parameter says: the beginning of its ARN, if it is one, what it is called, and the version or label.
+type parameter struct{ place, name, selector string }
+
+func parameterOf(name string) parameter {
+	var p parameter
+	if parts := strings.SplitN(name, ":", 6); len(parts) == 6 && parts[0] == "arn" {
+		p.place, name = strings.Join(parts[:5], ":"), strings.TrimPrefix(parts[5], "parameter")
+	}
+	p.name, p.selector, _ = strings.Cut(strings.TrimPrefix(name, "/"), ":")
+	return p
+}
+
+// crossed returns what a parameter says of itself that contradicts the name that was asked for, else nothing.
+func crossed(asked string, from types.Parameter) string {
+	want, got, version := parameterOf(asked), parameterOf(*from.Name), strconv.FormatInt(from.Version, 10)
+	place, selector := parameterOf(aws.ToString(from.ARN)).place, strings.TrimPrefix(aws.ToString(from.Selector), ":")
+	_, notNumber := strconv.ParseInt(want.selector, 10, 64)
+	switch {
+	case want.name != got.name:
+		return *from.Name
+	case want.place != "" && place != "" && want.place != place:
+		return *from.ARN
+	case notNumber == nil && from.Version != 0 && want.selector != version:
+		return version
+	case want.selector != "" && selector != "" && want.selector != selector:
+		return selector
+	default:
+		return ""
+	}
 }
 
 // readTags reads the tags of a parameter as a document; all its versions have the same.

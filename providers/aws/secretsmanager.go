@@ -1,8 +1,10 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/awsidentity"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // secretsManager reads secrets of AWS Secrets Manager.
@@ -56,40 +59,78 @@ func secretName(key, version string) string {
 	return fmt.Sprintf("secret %q in version %q", key, version)
 }
 
-// readSecret reads one version of a secret.
-func (s *secretsManager) readSecret(ctx context.Context, key, version string) (providers.Result, error) {
+// question asks for one version of a secret.
+func question(key, version string) *secretsmanager.GetSecretValueInput {
 	in := &secretsmanager.GetSecretValueInput{SecretId: aws.String(key)}
 	switch id, isID := strings.CutPrefix(version, versionID); {
 	case isID:
 		in.VersionId = aws.String(id)
-	case version == "":
-		in.VersionStage = aws.String(currentStage)
 	default:
-		in.VersionStage = aws.String(version)
+		in.VersionStage = aws.String(cmp.Or(version, currentStage))
 	}
-	out, err := s.client.GetSecretValue(ctx, in)
+	return in
+}
+
+// readSecret reads one version of a secret.
+func (s *secretsManager) readSecret(ctx context.Context, key, version string) (providers.Result, error) {
+	out, err := s.client.GetSecretValue(ctx, question(key, version))
 	if err != nil {
 		return providers.Result{}, s.api.Explain(err, awsidentity.Operation{Action: "secretsmanager:GetSecretValue", On: secretName(key, version), Cure: cureKey})
 	}
-	return s.result(key, secret{name: out.Name, arn: out.ARN, version: out.VersionId, text: out.SecretString, binary: out.SecretBinary})
+	return s.result(key, version, secret{
+		name: out.Name, arn: out.ARN, version: out.VersionId, stages: out.VersionStages, text: out.SecretString, binary: out.SecretBinary,
+	})
 }
 
 // secret is a secret as AWS answers it.
 type secret struct {
 	name, arn, version *string
+	stages             []string
 	text               *string
 	binary             []byte
 }
 
+// named reports whether a secret can be the one of a key: its name, its ARN, or its ARN without the six characters that AWS adds.
+// Copies in other regions have the same ARN but for the region.
+func (s secret) named(key string) bool {
+	want, got := withoutRegion(key), withoutRegion(*s.arn)
+	return key == *s.name || want == got || want == partialARN(*s.name, got)
+}
+
+func withoutRegion(arn string) string {
+	parts := strings.SplitN(arn, ":", 5)
+	if len(parts) == 5 {
+		parts[3] = ""
+	}
+	return strings.Join(parts, ":")
+}
+
+// crossed returns what a secret says of itself that contradicts what was asked for, else nothing.
+func (s secret) crossed(asked *secretsmanager.GetSecretValueInput) string {
+	switch {
+	case !s.named(*asked.SecretId):
+		return *s.arn
+	case asked.VersionId != nil && s.version != nil && !strings.EqualFold(*s.version, *asked.VersionId):
+		return *s.version
+	case asked.VersionStage != nil && len(s.stages) > 0 && !slices.Contains(s.stages, *asked.VersionStage):
+		return s.stages[0]
+	default:
+		return ""
+	}
+}
+
 // result makes a document of a secret that was read under a key. AWS answers text or bytes. What imitates it may answer both, one of
 // them empty; the text is read where neither is.
-func (s *secretsManager) result(key string, from secret) (providers.Result, error) {
+func (s *secretsManager) result(key, version string, from secret) (providers.Result, error) {
 	content := from.binary
 	if from.text != nil && (len(content) == 0 || *from.text != "") {
 		content = []byte(*from.text)
 	}
 	if content == nil || from.name == nil || from.arn == nil {
 		return providers.Result{}, s.api.Strange()
+	}
+	if other := from.crossed(question(key, version)); other != "" {
+		return providers.Result{}, reading.Crossed(s.api.Store, secretName(key, cmp.Or(version, currentStage)), other)
 	}
 	return providers.Result{
 		Document: document{name: s.api.Store + ": " + secretName(key, ""), content: content},
@@ -105,6 +146,8 @@ func (s *secretsManager) readTags(ctx context.Context, key string) (providers.Re
 		return providers.Result{}, s.api.Explain(err, awsidentity.Operation{Action: "secretsmanager:DescribeSecret", On: secretName(key, ""), Cure: cureKey})
 	case out.Name == nil || out.ARN == nil:
 		return providers.Result{}, s.api.Strange()
+	case !(secret{name: out.Name, arn: out.ARN}).named(key):
+		return providers.Result{}, reading.Crossed(s.api.Store, "the tags of "+secretName(key, ""), *out.ARN)
 	}
 	tags := make(map[string]string, len(out.Tags))
 	for _, tag := range out.Tags {
@@ -128,7 +171,7 @@ func (s *secretsManager) readAll(ctx context.Context, refs []providers.Ref) ([]p
 	out := make([]providers.Result, len(refs))
 	for i, id := range ids {
 		if found, ok := answered.find(id); ok {
-			result, err := s.result(id, found)
+			result, err := s.result(id, "", found)
 			out[i] = providers.Result{Document: result.Document, Version: result.Version, Err: err}
 			continue
 		}
@@ -162,7 +205,9 @@ func (s *secretsManager) batch(ctx context.Context, ids []string) (answers, erro
 			return all, s.api.Strange()
 		}
 		for _, v := range out.SecretValues {
-			all.secrets = append(all.secrets, secret{name: v.Name, arn: v.ARN, version: v.VersionId, text: v.SecretString, binary: v.SecretBinary})
+			all.secrets = append(all.secrets, secret{
+				name: v.Name, arn: v.ARN, version: v.VersionId, stages: v.VersionStages, text: v.SecretString, binary: v.SecretBinary,
+			})
 		}
 		for _, failure := range out.Errors {
 			all.failed[aws.ToString(failure.SecretId)] = failure

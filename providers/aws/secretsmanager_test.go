@@ -341,7 +341,8 @@ func TestCredentialsThatAWSDoesNotAcceptAreShownOnce(t *testing.T) {
 func TestABatchThatIsTooLargeIsReadOneByOne(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, c call) {
-		answer := secretAnswer("a")
+		id, _ := c.Body["SecretId"].(string)
+		answer := secretAnswer(id)
 		if c.Action == "BatchGetSecretValue" {
 			answer["SecretString"] = strings.Repeat(canary, 5<<20/len(canary))
 			says(w, 200, map[string]any{"SecretValues": []any{answer}})

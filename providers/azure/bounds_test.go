@@ -124,6 +124,44 @@ func TestAnAnswerThatLacksWhatItMustHoldIsNone(t *testing.T) {
 	}
 }
 
+func TestAnAnswerForAnotherObjectOrVersionIsNotUsed(t *testing.T) {
+	t.Parallel()
+	const body = `"attributes":{},"value":"` + providertest.Canary + `","cer":"eA=="`
+	for asked, body := range map[providers.Ref]string{
+		{Key: "db"}:                   `{"id":"https://x/secrets/other/1",` + body + `}`,
+		{Key: "db", Version: "1"}:     `{"id":"https://x/secrets/db/2",` + body + `}`,
+		{Key: "db", Metadata: true}:   `{"id":"https://x/secrets/other/1",` + body + `}`,
+		{Key: "cert/db"}:              `{"id":"https://x/certificates/other/1",` + body + `}`,
+		{Key: "key/db", Version: "1"}: `{"key":{"kid":"https://x/keys/db/2","kty":"RSA"},"attributes":{}}`,
+		{Key: "secret/db", Version: strings.Repeat("1", 32)}: `{"id":"https://x/secrets/db/` + strings.Repeat("2", 32) + `",` + body + `}`,
+	} {
+		cfg, env := answers(t, func(w http.ResponseWriter, r *http.Request) {
+			if isList(r) {
+				_, _ = fmt.Fprint(w, `{"value":[{"id":"https://x/secrets/db","attributes":{}}]}`)
+				return
+			}
+			_, _ = fmt.Fprint(w, body)
+		})
+		session := openConfig(t, cfg, env)
+		results, err := session.Fetch(t.Context(), []providers.Ref{asked})
+		if err != nil {
+			t.Errorf("%+v: all who use the store are told: %v", asked, err)
+			continue
+		}
+		err = results[0].Err
+		if !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), `"db", it answers "https://x/`) || strings.Contains(err.Error(), providertest.Canary) {
+			t.Errorf("%+v: %v", asked, err)
+		}
+		if asked != (providers.Ref{Key: "db"}) {
+			continue
+		}
+		finder, _ := providers.As[providers.Finder](session)
+		if found, err := finder.Find(t.Context(), providers.Query{}); found != nil || !errors.Is(err, providers.ErrUnavailable) || strings.Contains(err.Error(), `"db"`) {
+			t.Errorf("a search: %d found, %v", len(found), err)
+		}
+	}
+}
+
 // isList reports whether a request asks for the list of secrets.
 func isList(r *http.Request) bool {
 	return strings.HasSuffix(strings.TrimRight(r.URL.Path, "/"), "/secrets")

@@ -15,18 +15,6 @@ import (
 	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
-// versionOf returns the version in an identifier: https://VAULT/secrets/NAME/VERSION.
-func versionOf[T ~string](id *T) string {
-	if id == nil {
-		return ""
-	}
-	_, path, _ := strings.Cut(string(*id), "://")
-	if parts := strings.Split(path, "/"); len(parts) == 4 {
-		return parts[3]
-	}
-	return ""
-}
-
 // text is a secret, or a key as JSON.
 type text struct {
 	// name is what messages call it.

@@ -9,6 +9,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // The bounds of a search, beside those of the contract: secrets that are looked at, and pages of them, which may be empty and
@@ -37,7 +38,7 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 				continue // deleted meanwhile
 			}
 			if errs[i] != nil {
-				return nil, errs[i]
+				return nil, reading.OfAll(errs[i])
 			}
 			out = append(out, providers.Found{Name: h.name, Value: providers.NewValue(h.content), Version: h.version})
 			if size += len(h.content); size > providers.MaxFoundSize || len(out) > providers.MaxFound {

@@ -51,6 +51,11 @@ func plain(text string, dash bool) bool {
 	}) < 0
 }
 
+// collection is the part of an identifier that says what kind of object it is of.
+func (o object) collection() string {
+	return map[kind]string{kindSecret: "secrets", kindCertificate: "certificates", kindKey: "keys"}[o.kind]
+}
+
 func (o object) plain() string {
 	noun := map[kind]string{kindSecret: "secret", kindCertificate: "certificate", kindKey: "key"}[o.kind]
 	return fmt.Sprintf("%s %q", noun, o.name)

@@ -101,41 +101,55 @@ type attributes struct{ expires, created, updated, notBefore *time.Time }
 
 // get reads one object.
 func (s *session) get(ctx context.Context, o object) (*held, error) {
+	h, id, err := s.ask(ctx, o)
+	switch {
+	case err != nil:
+		return nil, err
+	case !id.of(s.transport.host, o):
+		return nil, reading.Crossed(s.store, o.String(), id.String())
+	}
+	h.object, h.version = o, id.version
+	return h, nil
+}
+
+// ask makes the request for one object, and returns what it is called besides.
+func (s *session) ask(ctx context.Context, o object) (*held, identifier, error) {
+	none := identifier{}
 	switch o.kind {
 	case kindCertificate:
 		r, err := s.certificates.GetCertificate(ctx, o.name, o.version, nil)
 		if err != nil {
-			return nil, s.of(err, o)
+			return nil, none, s.of(err, o)
 		}
 		if r.CER == nil || r.Attributes == nil {
-			return nil, s.unexpected(200)
+			return nil, none, s.unexpected(200)
 		}
 		a := r.Attributes
-		return &held{o, r.CER, versionOf(r.ID), r.Tags, attributes{a.Expires, a.Created, a.Updated, a.NotBefore}}, nil
+		return &held{content: r.CER, tags: r.Tags, attributes: attributes{a.Expires, a.Created, a.Updated, a.NotBefore}}, identifierOf(r.ID), nil
 	case kindKey:
 		r, err := s.keys.GetKey(ctx, o.name, o.version, nil)
 		if err != nil {
-			return nil, s.of(err, o)
+			return nil, none, s.of(err, o)
 		}
 		if r.Key == nil || r.Attributes == nil {
-			return nil, s.unexpected(200)
+			return nil, none, s.unexpected(200)
 		}
 		content, err := webKey(r.Key, s.current)
 		if err != nil {
-			return nil, s.unexpected(200)
+			return nil, none, s.unexpected(200)
 		}
 		a := r.Attributes
-		return &held{o, content, versionOf(r.Key.KID), r.Tags, attributes{a.Expires, a.Created, a.Updated, a.NotBefore}}, nil
+		return &held{content: content, tags: r.Tags, attributes: attributes{a.Expires, a.Created, a.Updated, a.NotBefore}}, identifierOf(r.Key.KID), nil
 	default:
 		r, err := s.secrets.GetSecret(ctx, o.name, o.version, nil)
 		if err != nil {
-			return nil, s.of(err, o)
+			return nil, none, s.of(err, o)
 		}
 		if r.Value == nil || r.Attributes == nil {
-			return nil, s.unexpected(200)
+			return nil, none, s.unexpected(200)
 		}
 		a := r.Attributes
-		return &held{o, []byte(*r.Value), versionOf(r.ID), r.Tags, attributes{a.Expires, a.Created, a.Updated, a.NotBefore}}, nil
+		return &held{content: []byte(*r.Value), tags: r.Tags, attributes: attributes{a.Expires, a.Created, a.Updated, a.NotBefore}}, identifierOf(r.ID), nil
 	}
 }
 

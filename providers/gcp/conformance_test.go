@@ -132,7 +132,11 @@ func tampered(change func(*pb.AccessSecretVersionResponse)) func(*testing.T) (pr
 		t.Helper()
 		p := newPlace(t)
 		p.put(t, "nowhere", map[string]string{"k": canary})
-		p.Tamper(p.project, change)
+		p.Tamper(p.project, func(answer any) {
+			if a, ok := answer.(*pb.AccessSecretVersionResponse); ok {
+				change(a)
+			}
+		})
 		return p.config(t)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	pb "cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 
 	"github.com/sealbridge/sealbridge/providers"
+	"github.com/sealbridge/sealbridge/providers/internal/reading"
 )
 
 // The bounds of a search, beside those of the contract: how many secrets are looked at, and how many come in one answer, which
@@ -168,7 +169,7 @@ func (s *session) readAll(ctx context.Context, names []string) ([]providers.Foun
 			continue
 		}
 		if r.Err != nil {
-			return nil, r.Err
+			return nil, reading.OfAll(r.Err)
 		}
 		value, err := r.Document.Value("")
 		if err != nil {

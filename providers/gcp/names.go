@@ -57,6 +57,33 @@ func parent(project, location string) string {
 	return "projects/" + project + "/locations/" + location
 }
 
-// lastPart is what stands behind the last slash of a resource name: the secret's own name, or the version's. Secret Manager
-// answers with the number of a project in the place of its name, so the rest cannot be compared.
+// lastPart is what stands behind the last slash of a resource name: the secret's own name, or the version's.
 func lastPart(resource string) string { return resource[strings.LastIndexByte(resource, '/')+1:] }
+
+// answers reports whether the resource name of an answer can be that of what was asked for. Secret Manager says the number of a
+// project where its name was asked for, and the number of a version where an alias was.
+func answers(answered, asked string) bool {
+	got, want := strings.Split(answered, "/"), strings.Split(asked, "/")
+	if len(got) != len(want) {
+		return false
+	}
+	for i := range got {
+		same := got[i] == want[i]
+		if i > 0 {
+			switch got[i-1] {
+			case "projects":
+				same = same || isNumber(got[i]) != isNumber(want[i])
+			case "versions":
+				same = same || isVersionName(got[i]) && !isNumber(want[i])
+			}
+		}
+		if !same {
+			return false
+		}
+	}
+	return true
+}
+
+func isNumber(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
+}

@@ -29,3 +29,18 @@ func TestANameHasAsManyCharactersOfItsKindAsAreAllowed(t *testing.T) {
 		}
 	}
 }
+
+// Only a number can be compared with a number, and only a name with a name.
+func TestAnAnswerIsOfTheProjectThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	for asked, answered := range map[string]map[string]bool{
+		"payments-prod": {"payments-prod": true, "123456": true, "payments-test": false, "": false},
+		"123456":        {"123456": true, "payments-prod": true, "123457": false},
+	} {
+		for project, want := range answered {
+			if got := answers("projects/"+project+"/secrets/a", "projects/"+asked+"/secrets/a"); got != want {
+				t.Errorf("%q for %q: %v", project, asked, got)
+			}
+		}
+	}
+}

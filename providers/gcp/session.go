@@ -79,10 +79,14 @@ func (s *session) payload(ctx context.Context, key, version string) (providers.R
 	if err != nil {
 		return providers.Result{}, s.refused(err, request{at, "read", "secretmanager.versions.access", "roles/secretmanager.secretAccessor"})
 	}
+	if got := answer.GetName(); got != "" && !answers(got, at) {
+		return providers.Result{}, reading.Crossed(s.store, at, got)
+	}
 	data := answer.GetPayload().GetData()
 	if data == nil {
 		return providers.Result{}, s.errorf(providers.ErrUnavailable, "the answer of Secret Manager holds no payload")
 	}
+	// Secret Manager makes one for each version (SecretPayload.data_crc32c); what imitates it may have none.
 	if sum := answer.GetPayload().DataCrc32C; sum != nil && *sum != int64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))) {
 		return providers.Result{}, s.errorf(providers.ErrUnavailable, "a payload was damaged on its way: its checksum differs")
 	}
@@ -123,6 +127,9 @@ func (s *session) metadata(ctx context.Context, key string) (providers.Result, e
 	secret, err := s.api.GetSecret(ctx, &pb.GetSecretRequest{Name: name})
 	if err != nil {
 		return providers.Result{}, s.refused(err, request{name, "read the metadata of", "secretmanager.secrets.get", "roles/secretmanager.viewer"})
+	}
+	if got := secret.GetName(); got != "" && !answers(got, name) {
+		return providers.Result{}, reading.Crossed(s.store, "the metadata of "+name, got)
 	}
 	return providers.Result{Document: metadataOf(s.store+": "+name, secret.GetAnnotations(), secret.GetLabels())}, nil
 }

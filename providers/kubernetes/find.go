@@ -77,11 +77,16 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 			}
 		}
 		if list.Metadata.Continue == "" {
-			slices.SortFunc(out, func(a, b providers.Found) int { return cmp.Compare(a.Name, b.Name) })
-			return out, nil
+			return sorted(out), nil
 		}
 		query.Set("continue", list.Metadata.Continue)
 	}
+}
+
+// sorted returns what was found in the order of the names, each once: what comes and goes while it is listed can be on two pages.
+func sorted(found []providers.Found) []providers.Found {
+	slices.SortStableFunc(found, func(a, b providers.Found) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(found, func(a, b providers.Found) bool { return a.Name == b.Name })
 }
 
 // misnamed reports whether a Secret has a name that none has.
@@ -97,7 +102,7 @@ func (s *session) list(ctx context.Context, query url.Values) (*secretList, erro
 		return nil, s.errorf(providers.ErrDenied, "%s may not list Secrets in namespace %s: grant it the verb \"list\" on secrets there", s.who, s.namespace)
 	}
 	var list secretList
-	if answer.Status != http.StatusOK || !decode(answer.Body, &list) || list.Kind != "SecretList" || list.Items == nil || slices.ContainsFunc(list.Items, misnamed) {
+	if answer.Status != http.StatusOK || !decode(answer.Body, &list) || list.Kind != "SecretList" || list.Items == nil || slices.ContainsFunc(list.Items, misnamed) || slices.ContainsFunc(list.Items, s.elsewhere) {
 		return nil, s.strange(answer)
 	}
 	return &list, nil

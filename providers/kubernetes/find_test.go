@@ -106,6 +106,7 @@ func TestAListThatIsNoneIsNotBelieved(t *testing.T) {
 	for _, body := range []string{
 		"", "<html>" + canary, `{"kind":"SecretList","items":null}`, `{"kind":"ConfigMapList","items":[]}`, `{"kind":"SecretList","items":[{"data":{"k":"` + canary,
 		`{"kind":"SecretList","items":[{"metadata":{"name":"good"}},{"metadata":{"name":"` + canary + `\nbad"}}]}`, `{"kind":"SecretList","items":[{}]}`,
+		`{"kind":"SecretList","items":[{"metadata":{"name":"good","namespace":"remote"}},{"metadata":{"name":"other","namespace":"others"},"data":{}}]}`,
 	} {
 		cfg, env := says(200, body)(t)
 		finder, _ := providers.As[providers.Finder](open(t, cfg.Spec.(*stores.Kubernetes), env))
@@ -161,23 +162,25 @@ func TestWhatIsFoundHasBounds(t *testing.T) {
 	}
 	const quarter = providers.MaxFoundSize / 4
 	for name, tc := range map[string]struct {
-		count, size int // of one Secret on each page
+		count, size int // of Secrets
 		fits        bool
 	}{
 		"as many as may be": {providers.MaxFound, 8, true}, "one more": {providers.MaxFound + 1, 8, false},
 		"as large as may be": {4, quarter, true}, "larger": {4, quarter + 1, false},
 	} {
-		items := secret("s", tc.size)
 		cfg, env := serve(func(w http.ResponseWriter, r *http.Request) {
 			n, _ := strconv.Atoi(r.URL.Query().Get("continue"))
-			more := ""
-			list := strings.Repeat(items+",", tc.count-1) + items
+			more, from, to := "", 0, tc.count
 			if tc.size > 8 { // each on a page of its own
-				if list = items; n < tc.count-1 {
-					more = strconv.Itoa(n + 1)
+				if from, to = n, n+1; to < tc.count {
+					more = strconv.Itoa(to)
 				}
 			}
-			_, _ = fmt.Fprintf(w, `{"kind":"SecretList","metadata":{"continue":%q},"items":[%s]}`, more, list)
+			var items []string
+			for i := from; i < to; i++ {
+				items = append(items, secret(fmt.Sprintf("s%04d", i), tc.size))
+			}
+			_, _ = fmt.Fprintf(w, `{"kind":"SecretList","metadata":{"continue":%q},"items":[%s]}`, more, strings.Join(items, ","))
 		})(t)
 		finder, _ := providers.As[providers.Finder](open(t, cfg.Spec.(*stores.Kubernetes), env))
 		found, err := finder.Find(t.Context(), providers.Query{})
@@ -190,9 +193,9 @@ func TestWhatIsFoundHasBounds(t *testing.T) {
 	}
 }
 
-func TestWhatIsFoundIsInTheOrderOfTheNames(t *testing.T) {
+func TestWhatIsFoundIsInTheOrderOfTheNamesAndOnce(t *testing.T) {
 	t.Parallel()
-	cfg, env := says(200, `{"kind":"SecretList","items":[{"metadata":{"name":"b"}},{"metadata":{"name":"c"}},{"metadata":{"name":"a"}}]}`)(t)
+	cfg, env := says(200, `{"kind":"SecretList","items":[{"metadata":{"name":"b"}},{"metadata":{"name":"c"}},{"metadata":{"name":"a"}},{"metadata":{"name":"c"}}]}`)(t)
 	finder, _ := providers.As[providers.Finder](open(t, cfg.Spec.(*stores.Kubernetes), env))
 	found, err := finder.Find(t.Context(), providers.Query{})
 	if err != nil || len(found) != 3 || found[0].Name != "a" || found[1].Name != "b" || found[2].Name != "c" {

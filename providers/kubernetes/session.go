@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"time"
 	"unicode/utf8"
 
@@ -51,6 +52,7 @@ type secret struct {
 	metav1.TypeMeta `json:",inline"`
 	Metadata        struct {
 		Name            string            `json:"name"`
+		Namespace       string            `json:"namespace"`
 		ResourceVersion string            `json:"resourceVersion"`
 		Labels          map[string]string `json:"labels"`
 		Annotations     map[string]string `json:"annotations"`
@@ -108,10 +110,18 @@ func (s *session) get(ctx context.Context, name string) (*secret, error) {
 		return nil, s.strange(answer)
 	}
 	var sec secret
-	if !decode(answer.Body, &sec) || sec.Kind != "Secret" || sec.APIVersion != "v1" || sec.Metadata.Name != name {
+	if !decode(answer.Body, &sec) || sec.Kind != "Secret" || sec.APIVersion != "v1" || misnamed(sec) {
 		return nil, s.strange(answer)
 	}
+	if sec.Metadata.Name != name || s.elsewhere(sec) {
+		return nil, reading.Crossed(s.store, "Secret "+s.namespace+"/"+name, path.Join(sec.Metadata.Namespace, sec.Metadata.Name))
+	}
 	return &sec, nil
+}
+
+// elsewhere reports whether a Secret says that it is of another namespace than the session's.
+func (s *session) elsewhere(sec secret) bool {
+	return sec.Metadata.Namespace != "" && sec.Metadata.Namespace != s.namespace
 }
 
 // decode reads an answer of an API server, and reports whether it can be one: what is not UTF-8 would be read as other text.

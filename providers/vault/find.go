@@ -44,6 +44,7 @@ func (s *session) Find(ctx context.Context, q providers.Query) ([]providers.Foun
 		return nil, err
 	}
 	slices.Sort(search.names)
+	search.names = slices.Compact(search.names)
 	return search.read(ctx)
 }
 

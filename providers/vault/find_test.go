@@ -287,11 +287,11 @@ func TestAFolderIsListedOrTheSearchFails(t *testing.T) {
 	}
 }
 
-func TestWhatIsFoundIsInTheOrderOfTheNames(t *testing.T) {
+func TestWhatIsFoundIsInTheOrderOfTheNamesAndOnce(t *testing.T) {
 	t.Parallel()
 	cfg, env := reads(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("list") == "true" {
-			answer(w, http.StatusOK, `{"data":{"keys":["b","c","a"]}}`)
+			answer(w, http.StatusOK, `{"data":{"keys":["b","c","a","c"]}}`)
 			return
 		}
 		answer(w, http.StatusOK, `{"data":{"data":{},"metadata":{"version":1}}}`)

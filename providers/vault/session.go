@@ -1,8 +1,10 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -83,6 +85,9 @@ func (s *session) readData(ctx context.Context, path, version string) (providers
 	if err := json.Unmarshal(r.Data, &versioned); err != nil {
 		return providers.Result{}, s.api.unexpected(r)
 	}
+	if err := s.crossed(path, version, versioned.Metadata); err != nil {
+		return providers.Result{}, err
+	}
 	if versioned.gone() {
 		return providers.Result{}, s.deleted(path, versioned.Metadata)
 	}
@@ -107,6 +112,15 @@ func (m kv2Metadata) version() string {
 		return ""
 	}
 	return strconv.FormatInt(m.Version, 10)
+}
+
+// crossed returns the error of an answer with another version than the one that was asked for. Vault answers 0 with the current one.
+func (s *session) crossed(path, version string, m kv2Metadata) error {
+	asked, err := strconv.ParseInt(version, 0, 64) // as Vault reads it
+	if err != nil || asked == 0 || m.Version == 0 || m.Version == asked {
+		return nil //nolint:nilerr // Vault has answered what it makes of a version that is no number
+	}
+	return reading.Crossed(s.api.store, fmt.Sprintf("version %q of %s", version, path), m.version())
 }
 
 // gone reports that the version has no content any more, and that Vault says so.
@@ -148,7 +162,7 @@ func (s *session) refused(r *reply, path, version string) error {
 	case r.status == http.StatusNotFound && r.says("no handler for route"):
 		return s.api.errorf(providers.ErrInvalid, "vault has no secrets engine for %s; mount one or correct path in the store", path)
 	case r.status == http.StatusNotFound && json.Unmarshal(r.Data, &versioned) == nil && versioned.gone():
-		return s.deleted(path, versioned.Metadata)
+		return cmp.Or(s.crossed(path, version, versioned.Metadata), s.deleted(path, versioned.Metadata))
 	case r.status == http.StatusNotFound && r.nothing() && version != "":
 		return s.api.errorf(providers.ErrNotFound, "vault has no version %q of %s", version, path)
 	case r.status == http.StatusNotFound && r.nothing():

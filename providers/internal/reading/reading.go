@@ -61,8 +61,9 @@ func Down(results []providers.Result) error {
 	return results[0].Err
 }
 
-// IsDown reports whether an error says that the backend did not answer, or asks to be left alone.
+// IsDown reports whether an error says that the backend did not answer, or asks to be left alone. One that answers another question
+// is not down.
 func IsDown(err error) bool {
-	throttled := new(providers.ThrottledError)
-	return errors.Is(err, providers.ErrUnavailable) || errors.As(err, &throttled)
+	throttled, other := new(providers.ThrottledError), new(crossed)
+	return errors.Is(err, providers.ErrUnavailable) && !errors.As(err, &other) || errors.As(err, &throttled)
 }

@@ -22,7 +22,7 @@ type state struct {
 	numbers map[string]string
 	grants  map[grant]bool
 	faults  map[string]func(ctx context.Context, method string) error
-	tampers map[string]func(*pb.AccessSecretVersionResponse)
+	tampers map[string]func(answer any)
 }
 
 type secret struct {
@@ -42,7 +42,7 @@ type grant struct{ principal, resource, permission string }
 func newState() state {
 	return state{
 		secrets: map[string]map[string]*secret{}, numbers: map[string]string{}, grants: map[grant]bool{},
-		faults: map[string]func(context.Context, string) error{}, tampers: map[string]func(*pb.AccessSecretVersionResponse){},
+		faults: map[string]func(context.Context, string) error{}, tampers: map[string]func(any){},
 	}
 }
 
@@ -178,8 +178,8 @@ func (c *Cloud) Hang(project string) {
 	})
 }
 
-// Tamper changes the answers that hold the content of secrets of a project.
-func (c *Cloud) Tamper(project string, change func(*pb.AccessSecretVersionResponse)) {
+// Tamper changes the answers that hold the content (*pb.AccessSecretVersionResponse) or metadata (*pb.Secret) of a secret of a project.
+func (c *Cloud) Tamper(project string, change func(answer any)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tampers[project] = change

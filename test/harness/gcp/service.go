@@ -118,10 +118,15 @@ func (s *secretManager) AccessSecretVersion(ctx context.Context, r *pb.AccessSec
 	}
 	sum := int64(crc32.Checksum(v.data, crc32.MakeTable(crc32.Castagnoli)))
 	answer := &pb.AccessSecretVersionResponse{Name: at, Payload: &pb.SecretPayload{Data: slices.Clone(v.data), DataCrc32C: &sum}}
-	if tamper := s.tampers[projectOf(asked)]; tamper != nil {
-		tamper(answer)
-	}
+	s.tamper(asked, answer)
 	return answer, nil
+}
+
+// tamper changes an answer about a resource if a test wants that. The caller holds the lock.
+func (s *secretManager) tamper(asked string, answer any) {
+	if change := s.tampers[projectOf(asked)]; change != nil {
+		change(answer)
+	}
 }
 
 // resolve returns the number that the name of a version means.
@@ -154,7 +159,9 @@ func (s *secretManager) GetSecret(ctx context.Context, r *pb.GetSecretRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return &pb.Secret{Name: s.numbered(asked), Labels: maps.Clone(held.labels), Annotations: maps.Clone(held.annotations)}, nil
+	answer := &pb.Secret{Name: s.numbered(asked), Labels: maps.Clone(held.labels), Annotations: maps.Clone(held.annotations)}
+	s.tamper(asked, answer)
+	return answer, nil
 }
 
 // ListSecrets implements the service.
