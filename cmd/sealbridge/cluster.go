@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/sealbridge/sealbridge/internal/retryafter"
 	"github.com/sealbridge/sealbridge/internal/sealing"
 )
 
@@ -352,18 +352,18 @@ func (c *cluster) once(ctx context.Context, r request) ([]byte, error) {
 		if status.Kind != "Status" {
 			status.Reason = ""
 		}
-		return nil, &answerError{code: response.StatusCode, reason: status.Reason, said: sealing.RefusalIn(data), after: retryAfter(response.Header)}
+		return nil, &answerError{code: response.StatusCode, reason: status.Reason, said: sealing.RefusalIn(data), after: waitFor(response.Header)}
 	}
 	return data, nil
 }
 
-// retryAfter returns for how long a server asks to be left alone, at most a minute.
-func retryAfter(header http.Header) time.Duration {
-	seconds, err := strconv.Atoi(header.Get("Retry-After"))
-	if err != nil || seconds < 0 {
+// waitFor returns for how long a server asks to be left alone, at most a minute; a second when it does not say.
+func waitFor(header http.Header) time.Duration {
+	wait, says := retryafter.In(header, time.Now())
+	if !says {
 		return time.Second
 	}
-	return time.Duration(min(seconds, 60)) * time.Second
+	return min(wait, time.Minute)
 }
 
 // maxWaits bounds how often one object waits for its turn: about a quarter of an hour.

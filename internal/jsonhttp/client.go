@@ -15,13 +15,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/sealbridge/sealbridge/internal/cloudmetadata"
 	"github.com/sealbridge/sealbridge/internal/large"
 	"github.com/sealbridge/sealbridge/internal/property"
+	"github.com/sealbridge/sealbridge/internal/retryafter"
 )
 
 // MaxAnswer is the largest body that is read, in bytes: four times what a Kubernetes Secret can hold.
@@ -309,12 +309,8 @@ func (c *Client) Close() {
 	c.open.end()
 }
 
-// RetryAfter returns how long the answer asks to wait (RFC 9110 section 10.2.3, in seconds); zero when it does not say,
-// or says it as a date.
+// RetryAfter returns how long the answer asks to wait, an hour at most; zero when it does not say.
 func (a *Answer) RetryAfter() time.Duration {
-	seconds, err := strconv.Atoi(a.Header.Get("Retry-After"))
-	if err != nil && !errors.Is(err, strconv.ErrRange) || seconds < 0 { // a number that is too large comes as the largest
-		return 0
-	}
-	return time.Duration(min(seconds, 3600)) * time.Second
+	wait, _ := retryafter.In(a.Header, time.Now())
+	return wait
 }

@@ -40,6 +40,7 @@ func (s suite) answers(t *testing.T) {
 		"what is not UTF-8":       {says(http.StatusOK, "{\"k\":\"\xff"+Canary+"\"}"), providers.ErrUnavailable, 0},
 		"a page":                  {says(http.StatusOK, "<html>"+Canary), providers.ErrUnavailable, 0},
 		"429 and when to ask":     {says(http.StatusTooManyRequests, Canary, "Retry-After", "7"), nil, 7 * time.Second},
+		"429 and until when":      {says(http.StatusTooManyRequests, Canary, "Date", "Sun, 01 Mar 2026 12:00:00 GMT", "Retry-After", "Sun, 01 Mar 2026 12:00:07 GMT"), nil, 7 * time.Second},
 		"429 and no time":         {says(http.StatusTooManyRequests, Canary), nil, 0},
 		"500":                     {says(http.StatusInternalServerError, Canary), providers.ErrUnavailable, 0},
 		"502 of a proxy":          {says(http.StatusBadGateway, "<html>"+Canary), providers.ErrUnavailable, 0},

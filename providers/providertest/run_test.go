@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -63,6 +62,7 @@ func TestTheSuiteCatches(t *testing.T) {
 		"believes rubbish":       "it is taken for an answer",
 		"rubbish is missing":     "want class",
 		"forgets the time":       "asks for 7s",
+		"knows no dates":         "asks for 7s",
 		"key in the outage":      "Fetch tells everybody what was asked for",
 		"path in the outage":     "Find tells everybody what was asked for",
 		"own identity unasked":   "an identity that it was not given",
@@ -345,14 +345,18 @@ func (s *session) ask(ctx context.Context) error {
 	defer func() { _ = resp.Body.Close() }()
 	const most = 4 << 20
 	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
-	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	wait, _ := time.ParseDuration(resp.Header.Get("Retry-After") + "s")
+	if date, err := http.ParseTime(resp.Header.Get("Retry-After")); err == nil && s.b.fault != "knows no dates" {
+		sent, _ := http.ParseTime(resp.Header.Get("Date"))
+		wait = date.Sub(sent)
+	}
 	switch {
 	case err == nil && len(body) > most:
 		return providers.Errorf(providers.ErrInvalid, "too large")
 	case resp.StatusCode == http.StatusTooManyRequests && s.b.fault == "forgets the time":
 		return &providers.ThrottledError{}
 	case resp.StatusCode == http.StatusTooManyRequests:
-		return &providers.ThrottledError{After: time.Duration(seconds) * time.Second}
+		return &providers.ThrottledError{After: wait}
 	case s.b.fault == "believes rubbish":
 		return nil
 	case s.b.fault == "rubbish is missing":

@@ -263,11 +263,19 @@ func endless(n int) string {
 
 func TestAThrottlingServerSaysWhenToComeBack(t *testing.T) {
 	t.Parallel()
-	url, secret := serveHTTPS(t, status(429)(nil))
-	err := pull(t.Context(), New(Limits{}), Spec{URL: url}, mustAuth(t, url, secret))
-	var throttled *providers.ThrottledError
-	if !errors.As(err, &throttled) || throttled.After != 7*time.Second {
-		t.Errorf("got %v", err)
+	for value, want := range map[string]time.Duration{
+		"7": 7 * time.Second, "9999": time.Hour, "": 0, "1h5": 0, "Sun, 01 Mar 2026 12:00:07 GMT": 7 * time.Second, "Sun, 01 Mar 2026 11:00:00 GMT": 0,
+	} {
+		url, secret := serveHTTPS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", "Sun, 01 Mar 2026 12:00:00 GMT")
+			w.Header().Set("Retry-After", value)
+			w.WriteHeader(http.StatusTooManyRequests)
+		}))
+		err := pull(t.Context(), New(Limits{}), Spec{URL: url}, mustAuth(t, url, secret))
+		var throttled *providers.ThrottledError
+		if !errors.As(err, &throttled) || throttled.After != want {
+			t.Errorf("%q: got %v", value, err)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
+	"github.com/sealbridge/sealbridge/internal/retryafter"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -141,21 +142,13 @@ func (c *httpsConnection) statusError(res *http.Response) error {
 		return providers.Errorf(providers.ErrNotFound,
 			"the server has no such repository (HTTP %d), or does not show it to these credentials", code)
 	case code == http.StatusTooManyRequests:
-		return &providers.ThrottledError{After: retryAfter(res.Header.Get("Retry-After"))}
+		after, _ := retryafter.In(res.Header, time.Now())
+		return &providers.ThrottledError{After: after}
 	case code >= 300 && code < 400:
 		return providers.Errorf(providers.ErrInvalid, "the server redirects (HTTP %d); set spec.url to where it leads", code)
 	default:
 		return providers.Errorf(providers.ErrUnavailable, "the server answers HTTP %d", code)
 	}
-}
-
-// retryAfter reads the seconds of a Retry-After header; zero when there is none. More than an hour counts as an hour.
-func retryAfter(header string) time.Duration {
-	after, err := time.ParseDuration(header + "s")
-	if err != nil || after < 0 {
-		return 0
-	}
-	return min(after, time.Hour)
 }
 
 func (c *httpsConnection) close() { c.client.CloseIdleConnections() }
