@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 )
@@ -96,12 +97,14 @@ func parse(s *corev1.Secret, order Order) (keyring.Member, error) {
 }
 
 // isLegacy says whether a Secret under the name of the prefix is a key of a release before labels. One with the label
-// is listed, or retired, by its label; one that was made from a SealedSecret was never a key.
+// is listed, or retired, by its label; one that was made from a SealedSecret or an ExternalSecret was never a key.
 func isLegacy(s *corev1.Secret) bool {
-	_, labeled := s.Labels[v1alpha1.LabelSealingKey]
-	_, native := s.Labels[v1alpha1.LabelNativeKey]
-	_, sealed := s.Labels[v1alpha1.LabelSealedBy]
-	return !labeled && !native && !sealed
+	for _, label := range []string{v1alpha1.LabelSealingKey, v1alpha1.LabelNativeKey, v1alpha1.LabelSealedBy, esv1.LabelManaged} {
+		if _, ok := s.Labels[label]; ok {
+			return false
+		}
+	}
+	return true
 }
 
 // keySecret returns the Secret that holds a pair, as Sealed Secrets writes its own.

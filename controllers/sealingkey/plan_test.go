@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
 	"github.com/sealbridge/sealbridge/api/sealedsecrets/v1alpha1"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 )
@@ -179,5 +180,19 @@ func TestOnlyAChangeOfTheKeysReplacesTheRing(t *testing.T) {
 			}
 		}
 		_, replaced = keeper.Ring()
+	}
+}
+
+// TestAKeyOfAnOldReleaseIsOneThatNothingHasMade: whoever may write an ExternalSecret or a SealedSecret in the controller's namespace plants
+// no key under the name of those.
+func TestAKeyOfAnOldReleaseIsOneThatNothingHasMade(t *testing.T) {
+	t.Parallel()
+	for label, want := range map[string]bool{
+		"app": true, v1alpha1.LabelSealingKey: false, v1alpha1.LabelNativeKey: false, v1alpha1.LabelSealedBy: false, esv1.LabelManaged: false,
+	} {
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{label: "x"}}}
+		if got := isLegacy(s); got != want {
+			t.Errorf("with the label %s it is one: %t", label, got)
+		}
 	}
 }
