@@ -61,7 +61,7 @@ func TestWhyNoAnswerCameIsSaidWithoutWhatWasAsked(t *testing.T) {
 		"it did not answer in time":                                             &net.OpError{Op: "dial", Err: context.DeadlineExceeded},
 		"the connection broke":                                                  errors.New(canary),
 	} {
-		got := c.explain(t.Context(), "https://a", &url.Error{Op: "Get", URL: "https://a?token=" + canary, Err: err})
+		got := c.explain(t.Context(), route{peer: "https://a"}, &url.Error{Op: "Get", URL: "https://a?token=" + canary, Err: err})
 		if got.Error() != "cannot reach https://a: "+want {
 			t.Errorf("%v, want %s", got, want)
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/sealbridge/sealbridge/internal/cloudmetadata"
 	"github.com/sealbridge/sealbridge/internal/large"
 	"github.com/sealbridge/sealbridge/internal/property"
+	"github.com/sealbridge/sealbridge/internal/proxy"
 	"github.com/sealbridge/sealbridge/internal/retryafter"
 )
 
@@ -70,9 +71,10 @@ func New(o Options) *Client {
 	}
 	open := &connections{dialer: newDialer()}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: open.dial, TLSClientConfig: conf, ForceAttemptHTTP2: true, DisableCompression: true,
+		DialContext: open.dial, TLSClientConfig: conf, ForceAttemptHTTP2: true, DisableCompression: true,
 		TLSHandshakeTimeout: 10 * time.Second, MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 256 << 10,
 	}
+	proxy.Use(transport)
 	c := &Client{hint: cmp.Or(o.RootsHint, "set caBundle or caProvider"), header: o.Header.Clone(), opaque: o.Opaque, open: open, http: http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -162,8 +164,9 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if r.URL == nil {
 		peer = c.base.Scheme + "://" + c.base.Host
 	}
+	to := route{peer: peer}
 	if ctx.Err() != nil {
-		return nil, c.explain(ctx, peer, ctx.Err())
+		return nil, c.explain(ctx, to, ctx.Err())
 	}
 	underway, end := withOvertime(ctx, r.Overtime)
 	defer end()
@@ -171,22 +174,26 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if err != nil {
 		return nil, unreachable(peer, "the request could not be built", nil)
 	}
+	to.way = proxy.To(req.URL)
 	packs := acceptPacked(req.Header)
 	if c.turn != nil {
 		select {
 		case c.turn <- struct{}{}:
 			defer func() { <-c.turn }()
 		case <-ctx.Done():
-			return nil, c.explain(ctx, peer, ctx.Err())
+			return nil, c.explain(ctx, to, ctx.Err())
 		}
 	}
 	c.open.use()
 	defer c.open.leave()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.explain(ctx, peer, err)
+		return nil, c.explain(ctx, to, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if fault := to.way.Refused(resp); fault != "" {
+		return nil, unreachable(peer, fault, nil)
+	}
 	if redirects(resp.StatusCode) {
 		return nil, unreachable(peer, "it redirects elsewhere, which is not followed because credentials would go along; name the final address", nil)
 	}
@@ -198,7 +205,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	case errors.As(err, &packed):
 		return nil, ErrTooLarge
 	case err != nil:
-		return nil, c.explain(ctx, peer, err)
+		return nil, c.explain(ctx, to, err)
 	case len(body) > MaxAnswer || !c.opaque && property.TooMany(body):
 		return nil, ErrTooLarge
 	}
@@ -284,8 +291,8 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 // where a proxy stands between. Its errors are of type *UnreachableError.
 func (c *Client) Dial(ctx context.Context, u *url.URL) error {
 	peer := u.Scheme + "://" + u.Host
-	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil || proxy != nil {
-		return nil //nolint:nilerr // what is wrong with the proxy's address shows when a request goes through it
+	if proxy.To(u).Via != nil {
+		return nil
 	}
 	port := u.Port()
 	if port == "" {
@@ -293,7 +300,7 @@ func (c *Client) Dial(ctx context.Context, u *url.URL) error {
 	}
 	conn, err := newDialer().DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
-		return c.explain(ctx, peer, err)
+		return c.explain(ctx, route{peer: peer}, err)
 	}
 	_ = conn.Close()
 	return nil

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/sealbridge/sealbridge/internal/property"
+	"github.com/sealbridge/sealbridge/internal/proxy"
 )
 
 // ErrTooLarge says that the answer was longer than MaxAnswer, or had more values than property.MaxParts.
@@ -34,8 +35,15 @@ func unreachable(peer, why string, cause error) error {
 	return &UnreachableError{text: "cannot reach " + peer + ": " + why, cause: cause}
 }
 
+// route is where a request goes, in messages, and how.
+type route struct {
+	peer string
+	way  proxy.Way
+}
+
 // explain reduces an error of the transport, which names sockets and quotes the URL, to what an operator can act on.
-func (c *Client) explain(ctx context.Context, peer string, err error) error {
+func (c *Client) explain(ctx context.Context, to route, err error) error {
+	peer := to.peer + to.way.Through()
 	var (
 		dns     *net.DNSError
 		unknown x509.UnknownAuthorityError
@@ -50,6 +58,8 @@ func (c *Client) explain(ctx context.Context, peer string, err error) error {
 		return unreachable(peer, "the request was canceled", context.Canceled)
 	case ctx.Err() != nil:
 		return unreachable(peer, "it did not answer in time", context.DeadlineExceeded)
+	case to.way.Fault(err) != "":
+		return unreachable(to.peer, to.way.Fault(err), nil)
 	case errors.As(err, &dns):
 		return unreachable(peer, "its name cannot be resolved", nil)
 	case errors.Is(err, errMetadata):

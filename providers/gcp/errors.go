@@ -3,6 +3,8 @@ package gcp
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	iampb "cloud.google.com/go/iam/apiv1/iampb"
 
+	"github.com/sealbridge/sealbridge/internal/proxy"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -124,8 +127,17 @@ func (s *session) foreign() error {
 
 // away says why Secret Manager did not answer. The texts of the library name sockets and are matched alone.
 func (s *session) away(err error) string {
-	text := status.Convert(err).Message()
 	at := host(s.location)
+	return unanswered(err, at, proxy.To(&url.URL{Scheme: "https", Host: at}))
+}
+
+// unanswered says why a host did not answer that is reached on a way.
+func unanswered(err error, at string, way proxy.Way) string {
+	text := status.Convert(err).Message()
+	if fault := ofProxy(way, text); fault != "" {
+		return "cannot reach " + at + ": " + fault
+	}
+	at += way.Through()
 	switch {
 	case strings.Contains(text, "certificate"):
 		return "cannot reach " + at + ": its certificate is not trusted; the controller must trust what is between (SSL_CERT_FILE)"
@@ -137,6 +149,27 @@ func (s *session) away(err error) string {
 		return "cannot reach " + at + ": no connection is made; check what is between"
 	default:
 		return "Secret Manager answered " + code(err).String()
+	}
+}
+
+// ofProxy returns what is wrong with the proxy on the way, if it is that; else nothing. All that is dialled then is the proxy.
+func ofProxy(way proxy.Way, text string) string {
+	if way.Via == nil {
+		return ""
+	}
+	_, answer, answered := strings.Cut(strings.ToLower(text), "failed to do connect handshake, ")
+	switch words := strings.Fields(answer); {
+	case answered && len(words) > 2: // response: "http/1.1 407 ..., or: status code: 407 ...
+		code, _ := strconv.Atoi(words[2])
+		return way.Says(code, !strings.Contains(answer, "proxy-authenticate: ") || strings.Contains(answer, "proxy-authenticate: basic"))
+	case strings.Contains(text, "no such host") || strings.Contains(text, "produced zero addresses"):
+		return way.Unreached("its name cannot be resolved")
+	case strings.Contains(text, "connection refused"):
+		return way.Unreached("it refuses connections")
+	case strings.Contains(text, "while dialing"):
+		return way.Unreached("")
+	default:
+		return ""
 	}
 }
 

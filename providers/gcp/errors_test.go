@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/sealbridge/sealbridge/internal/proxy"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -68,7 +70,7 @@ func TestWhatGoogleRefusesHasTheClassOfItsCause(t *testing.T) {
 		{codes.Unavailable, "dial: lookup x: no such host", "", providers.ErrUnavailable, "its name cannot be resolved"},
 		{codes.Unavailable, "name resolver error: produced zero addresses", "", providers.ErrUnavailable, "its name cannot be resolved"},
 		{codes.Unavailable, "error while dialing: connection refused", "", providers.ErrUnavailable, "it refuses connections"},
-		{codes.Unavailable, "error while dialing: x", "", providers.ErrUnavailable, "no connection is made"},
+		{codes.Unavailable, "error while dialing: x", "", providers.ErrUnavailable, ": no connection"},
 		{codes.Unavailable, "handshake: certificate is not trusted", "", providers.ErrUnavailable, "its certificate is not trusted"},
 		{codes.Internal, "x", "", providers.ErrUnavailable, "Secret Manager answered Internal"},
 	} {
@@ -78,6 +80,36 @@ func TestWhatGoogleRefusesHasTheClassOfItsCause(t *testing.T) {
 		}
 		if err := s.refused(st.Err(), request{"projects/p/secrets/a", "read", "x.get", "roles/x"}); !errors.Is(err, tc.class) || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s, %s, %s: %v", tc.code, tc.text, tc.why, err)
+		}
+	}
+}
+
+// The library names neither a proxy nor what it answered, except in texts that hold that as a whole.
+func TestAProxyBeforeGoogleIsToldApartFromGoogle(t *testing.T) {
+	t.Parallel()
+	const canary = "canary-7f3e91c4"
+	const dialing, at = "connection error: desc = \"transport: error while dialing: ", "cannot reach a: the proxy http://p:3128"
+	proxied := proxy.Way{Via: &url.URL{Scheme: "http", Host: "p:3128", User: url.UserPassword("u", canary)}, Variable: "HTTPS_PROXY"}
+	for _, tc := range []struct {
+		way        proxy.Way
+		text, want string
+	}{
+		{proxied, dialing + `failed to do connect handshake, response: "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n` + canary, at + " does not accept the name and password in HTTPS_PROXY"},
+		{proxied, dialing + `failed to do connect handshake, response: "HTTP/1.1 407 x\r\nProxy-Authenticate: NTLM\r\n` + canary, at + " wants another login than by name and password"},
+		{proxied, dialing + "failed to do connect handshake, status code: 403 Forbidden", at + " does not let requests through to it (403 Forbidden)"},
+		{proxied, dialing + "failed to do connect handshake, response: ", at + ": no connection to it is made"},
+		{proxied, dialing + "dial tcp 127.0.0.1:3128: connect: connection refused", at + ": it refuses connections"},
+		{proxied, "dns: A record lookup error: lookup p: no such host", at + ": its name cannot be resolved"},
+		{proxied, "name resolver error: produced zero addresses", at + ": its name cannot be resolved"},
+		{proxied, dialing + "reading server HTTP response: EOF", at + ": no connection to it is made"},
+		{proxied, "authentication handshake failed: tls: failed to verify certificate", "cannot reach a through the proxy http://p:3128: its certificate is not trusted"},
+		{proxied, "x", "Secret Manager answered Unavailable"},
+		{proxy.Way{}, dialing + "dial tcp 10.0.0.1:443: connect: connection refused", "cannot reach a: it refuses connections"},
+		{proxy.Way{}, "dns: A record lookup error: lookup a: no such host", "cannot reach a: its name cannot be resolved"},
+		{proxy.Way{}, dialing + "x", "cannot reach a: no connection is made; check what is between"},
+	} {
+		if got := unanswered(status.Error(codes.Unavailable, tc.text), "a", tc.way); !strings.HasPrefix(got, tc.want) || strings.Contains(got, canary) {
+			t.Errorf("%s: %s", tc.text, got)
 		}
 	}
 }

@@ -33,13 +33,13 @@ func foundations() []Rule {
 			Why: "builtin is the list of providers and nothing else",
 		},
 		{
-			From: []string{"providers/internal/..."}, May: []string{"providers", "providers/internal/...", "api/stores", "internal/archive", "internal/jsonhttp", "internal/property"}, Never: []string{clientGo, controllerRuntime},
+			From: []string{"providers/internal/..."}, May: []string{"providers", "providers/internal/...", "api/stores", "internal/archive", "internal/jsonhttp", "internal/property", "internal/proxy"}, Never: []string{clientGo, controllerRuntime},
 			Why: "what providers share knows the contract and the stores' configuration alone",
 		},
 		{
 			From: []string{"providers/$/..."}, Except: []string{"providers", "providers/providertest/...", "providers/builtin", "providers/internal/..."},
-			May: []string{"providers", "providers/$/...", "providers/internal/...", "api/stores", "internal/aliases", "internal/archive", "internal/expression", "internal/jsonhttp", "internal/large", "internal/property", "internal/template"},
-			Why: "a provider may import the contract, the stores' configuration, internal/aliases, internal/archive, internal/expression, internal/jsonhttp, internal/large, internal/property and internal/template: no other provider, no controller",
+			May: []string{"providers", "providers/$/...", "providers/internal/...", "api/stores", "internal/aliases", "internal/archive", "internal/expression", "internal/jsonhttp", "internal/large", "internal/property", "internal/proxy", "internal/template"},
+			Why: "a provider may import the contract, the stores' configuration, internal/aliases, internal/archive, internal/expression, internal/jsonhttp, internal/large, internal/property, internal/proxy and internal/template: no other provider, no controller",
 		},
 		{
 			From: []string{"providers/..."}, Except: []string{"providers/webhook/...", "providers/builtin"}, Never: []string{"internal/template"},

@@ -17,6 +17,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/storage/memory"
 
+	"github.com/sealbridge/sealbridge/internal/proxy"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -244,6 +245,8 @@ func (c *Client) classify(ctx context.Context, r remote, err error) (text string
 			origin.host = "another server"
 		}
 		return fmt.Sprintf("it redirects to %s; credentials are not taken there, set spec.url to it", origin.host), providers.ErrInvalid
+	case r.way().Fault(err) != "":
+		return r.way().Fault(err), providers.ErrUnavailable
 	case errors.Is(err, errForbiddenAddress):
 		return "its host has a link-local, metadata or otherwise reserved address, where no repository may be", providers.ErrInvalid
 	case errors.Is(err, errTooLarge):
@@ -265,8 +268,16 @@ func (c *Client) classify(ctx context.Context, r remote, err error) (text string
 	case errors.As(err, &refusal):
 		return "the server refuses the transfer", providers.ErrUnavailable
 	default:
-		return "the connection failed; check that its server runs and can be reached from the controller", providers.ErrUnavailable
+		return "the connection" + r.way().Through() + " failed; check that its server runs and can be reached from the controller", providers.ErrUnavailable
 	}
+}
+
+// way is how the repository is reached; ssh goes through no proxy.
+func (r remote) way() proxy.Way {
+	if r.scheme != "https" {
+		return proxy.Way{}
+	}
+	return proxy.To(r.https())
 }
 
 // overdue reports whether the time of a context is over: a connection that ends by it can fail a moment before the context says so.

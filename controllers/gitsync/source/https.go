@@ -14,6 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
+	"github.com/sealbridge/sealbridge/internal/proxy"
 	"github.com/sealbridge/sealbridge/internal/retryafter"
 	"github.com/sealbridge/sealbridge/providers"
 )
@@ -39,7 +40,6 @@ const service = "git-upload-pack"
 
 func openHTTPS(r remote, auth Auth, limits Limits) *httpsConnection {
 	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dial,
 		TLSClientConfig:       auth.tls.Clone(),
 		TLSHandshakeTimeout:   15 * time.Second,
@@ -47,14 +47,20 @@ func openHTTPS(r remote, auth Auth, limits Limits) *httpsConnection {
 		MaxIdleConnsPerHost:   1,
 		ForceAttemptHTTP2:     true,
 	}
+	proxy.Use(transport)
+	return &httpsConnection{
+		client: &http.Client{Transport: transport, CheckRedirect: sameOrigin},
+		auth:   auth, base: r.https().String(), limits: limits,
+	}
+}
+
+// https is where the repository is asked for.
+func (r remote) https() *url.URL {
 	base := &url.URL{Scheme: "https", Host: r.host, Path: strings.TrimSuffix(r.path, "/")}
 	if strings.Contains(r.host, ":") || r.port != "443" {
 		base.Host = r.address()
 	}
-	return &httpsConnection{
-		client: &http.Client{Transport: transport, CheckRedirect: sameOrigin},
-		auth:   auth, base: base.String(), limits: limits,
-	}
+	return base
 }
 
 // otherOriginError is a redirect that would take the credentials, or the trust in the repository, to another server.

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/sealbridge/sealbridge/api/stores"
+	"github.com/sealbridge/sealbridge/internal/proxy"
 	"github.com/sealbridge/sealbridge/providers"
 	"github.com/sealbridge/sealbridge/providers/internal/credential"
 )
@@ -164,7 +165,10 @@ func (l Login) ambient(ctx context.Context, own providers.Ambient) (Identity, er
 		return Identity{}, l.Caller.Errorf(providers.ErrInvalid, "%s is required: there is no identity of the controller's own here", l.Instead)
 	}
 	// Connections are not kept, so that none is left when the session ends.
-	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.DisableKeepAlives = true })
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.DisableKeepAlives = true
+		proxy.Use(t) // which lets no proxy give the credentials of a node
+	})
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithRegion(l.Caller.Region), config.WithHTTPClient(client), config.WithLogger(logging.Nop{}),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),

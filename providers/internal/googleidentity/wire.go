@@ -17,6 +17,7 @@ import (
 	"cloud.google.com/go/compute/metadata"
 
 	"github.com/sealbridge/sealbridge/internal/jsonhttp"
+	"github.com/sealbridge/sealbridge/internal/proxy"
 )
 
 // wire is the transport of the libraries that get tokens, whose errors are texts: it keeps what the last request brought, so
@@ -44,13 +45,14 @@ type answered struct {
 const connectTimeout = 10 * time.Second
 
 func newWire() *wire {
-	return &wire{
+	w := &wire{
 		guarded: jsonhttp.New(jsonhttp.Options{RootsHint: "the controller must trust what is between (SSL_CERT_FILE)"}),
 		plain: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSHandshakeTimeout: connectTimeout,
-			DialContext: (&net.Dialer{Timeout: connectTimeout}).DialContext,
+			DisableKeepAlives: true, TLSHandshakeTimeout: connectTimeout, DialContext: (&net.Dialer{Timeout: connectTimeout}).DialContext,
 		},
 	}
+	proxy.Use(w.plain)
+	return w
 }
 
 func (w *wire) close() {
@@ -102,7 +104,7 @@ var errNode = errors.New("the server that gives the controller its own identity 
 func (w *wire) pass(r *http.Request) (*jsonhttp.Answer, error) {
 	resp, err := w.plain.RoundTrip(r)
 	if err != nil {
-		return nil, errNode
+		return nil, between(r.URL, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, jsonhttp.MaxAnswer))
@@ -110,6 +112,14 @@ func (w *wire) pass(r *http.Request) (*jsonhttp.Answer, error) {
 		return nil, errNode
 	}
 	return &jsonhttp.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+}
+
+// between is the error for no answer of a server that the controller's own environment names.
+func between(u *url.URL, err error) error {
+	if fault := proxy.To(u).Fault(err); fault != "" {
+		return errors.New(fault)
+	}
+	return errNode
 }
 
 // oauthCode returns the error code of RFC 6749 section 5.2 and RFC 8693 section 2.2.2, as messages show it: one that is known,
