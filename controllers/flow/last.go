@@ -42,9 +42,6 @@ func LastOf(obj client.Object, err error, now time.Time) Last {
 // Behind reports whether an object from a cache may be older than the one that the last run left: it is then looked at again
 // after CatchUp.
 func (l Last) Behind(obj client.Object, now time.Time) bool {
-	if l.version == "" {
-		return false
-	}
 	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), l.version)
 	return err == nil && (order < 0 && now.Before(l.at.Add(maxLag)) || order == 0 && now.Before(l.until))
 }
