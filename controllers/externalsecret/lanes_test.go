@@ -3,6 +3,7 @@ package externalsecret
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -280,4 +281,37 @@ func TestAStoreOfWhichNothingIsKnownIsAskedByOneWhileOthersAreSlow(t *testing.T)
 		w.ends(name)
 	}
 	w.empty()
+}
+
+func TestAStoreIsSlowOnceSomebodyHasWaitedForIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newLanesOfTwo(t)
+		w.lanes.patience = time.Second
+		enters := func(name string) bool {
+			v, store := w.lanes.visit(objectNamed(name)), laneNamed(name[:1])
+			defer func() { w.visits[name] = v }()
+			if !v.enter([]laneKey{store}) {
+				return false
+			}
+			v.to(store)
+			return true
+		}
+		for _, name := range []string{"a1", "a2", "b1", "b2", "c1", "c2"} {
+			if !enters(name) {
+				t.Errorf("%s waits although nobody has waited for any store", name)
+			}
+		}
+		time.Sleep(time.Second - 1)
+		if !enters("d1") || !enters("d2") {
+			t.Error("a store is slow a moment before somebody has waited for it")
+		}
+		time.Sleep(1)
+		if !enters("e1") || enters("e2") {
+			t.Error("while three stores are slow, another of which nothing is known is not asked by one")
+		}
+		for _, v := range w.visits {
+			v.end()
+		}
+	})
 }

@@ -166,7 +166,7 @@ func decide(s *scope) plan {
 	status := &s.es.Status
 	synced := status.SyncedResourceVersion != "" && !status.RefreshTime.IsZero()
 	p := plan{changed: status.SyncedResourceVersion != s.version}
-	p.forced = synced && p.changed && generationOf(status.SyncedResourceVersion) == generationOf(s.version)
+	p.forced = p.changed && generationOf(status.SyncedResourceVersion) == generationOf(s.version)
 	p.drifted, p.verify = driftOf(s)
 	p.refresh = p.drifted || s.due(synced, p.changed)
 	p.blocked = !p.refresh && (s.elapsed() || s.heard())
@@ -204,14 +204,11 @@ func (s *scope) heard() bool {
 
 // turned reports whether the values are due, and the object's turn has come where spec.syncWindows held it up.
 func (s *scope) turned() bool {
-	if !s.elapsed() {
-		return false
-	}
 	at := s.turn()
 	return !at.IsZero() && !s.now.Before(at)
 }
 
-// turn returns when the values are read next because of time alone; zero for never.
+// turn returns when values that are read periodically are read next because of time alone; zero for never.
 func (s *scope) turn() time.Time {
 	interval := intervalOf(&s.es.Spec)
 	return s.windows.turn(nextDue(s.es.UID, s.memo.aim, s.lastRefresh(), interval), s.es.UID, s.memo.aim, interval)

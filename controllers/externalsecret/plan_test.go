@@ -299,39 +299,40 @@ func TestEveryFieldThatIsNotHonoredIsNamed(t *testing.T) {
 
 func TestEntriesOfOneKeyAreOneDocument(t *testing.T) {
 	t.Parallel()
-	other := esv1.StoreRef{Name: "other", Kind: esv1.KindClusterSecretStore}
+	other, theirs := esv1.StoreRef{Name: "other", Kind: esv1.KindClusterSecretStore}, esv1.StoreRef{Name: "theirs", Kind: esv1.KindSecretStore}
 	spec := &esv1.ExternalSecretSpec{
 		SecretStoreRef: esv1.StoreRef{Name: "main"},
 		Data: []esv1.Data{
 			{SecretKey: "a", RemoteRef: esv1.RemoteRef{Key: "db", Property: "a"}},
 			{SecretKey: "b", RemoteRef: esv1.RemoteRef{Key: "db", Property: "b"}},
-			{SecretKey: "c", RemoteRef: esv1.RemoteRef{Key: "db"}, SourceRef: &esv1.DataSourceRef{StoreRef: other}},
+			{SecretKey: "c", RemoteRef: esv1.RemoteRef{Key: "db"}, SourceRef: &esv1.DataSourceRef{StoreRef: esv1.StoreRef{Name: "theirs"}}},
 			{SecretKey: "d", RemoteRef: esv1.RemoteRef{Key: "db", MetadataPolicy: esv1.MetadataFetch}},
 			{SecretKey: "e", RemoteRef: esv1.RemoteRef{Key: "db", Version: "3"}},
 		},
 		DataFrom: []esv1.DataFrom{
 			{Extract: &esv1.RemoteRef{Key: "db"}},
 			{Extract: &esv1.RemoteRef{Key: "db"}, SourceRef: &esv1.DataFromSourceRef{StoreRef: &other}},
-			{Extract: &esv1.RemoteRef{Key: "db"}, SourceRef: &esv1.DataFromSourceRef{StoreRef: &esv1.StoreRef{Name: "main"}}},
 			{SourceRef: &esv1.DataFromSourceRef{GeneratorRef: &esv1.GeneratorRef{}}},
+			{Extract: &esv1.RemoteRef{Key: "db"}, SourceRef: &esv1.DataFromSourceRef{StoreRef: &esv1.StoreRef{Name: "main"}}},
 		},
 	}
 	documents := map[origin]bool{}
-	var asked []string
+	var asked []esv1.StoreRef
 	for _, e := range entriesOf(spec) {
-		asked = append(asked, e.origin.store.Name)
+		asked = append(asked, e.origin.store)
 		document := e.origin
 		document.ref.Property = "" // the pool drops it where the backend is not asked for parts
 		documents[document] = true
 	}
-	if len(documents) != 4 {
-		t.Errorf("%d documents, want 4: main, its metadata, its version 3, and other: %v", len(documents), documents)
+	if len(documents) != 5 {
+		t.Errorf("%d documents, want 5: main, its metadata, its version 3, other, and theirs: %v", len(documents), documents)
 	}
-	if want := []string{"main", "other", "main", "main", "main", "other", "main", "main"}; !slices.Equal(asked, want) {
+	main := esv1.StoreRef{Name: "main", Kind: esv1.KindSecretStore}
+	if want := []esv1.StoreRef{main, other, main, main, main, theirs, main, main}; !slices.Equal(asked, want) {
 		t.Errorf("the entries ask %q, want %q", asked, want)
 	}
-	if got := storesOf(spec); len(got) != 2 || got[1] != other || got[0].Kind != esv1.KindSecretStore {
-		t.Errorf("stores %v", got)
+	if got, want := storesOf(spec), []esv1.StoreRef{main, theirs, other}; !slices.Equal(got, want) {
+		t.Errorf("stores %v, want %v", got, want)
 	}
 	spec.SecretStoreRef, spec.Data = esv1.StoreRef{}, nil
 	if got := storesOf(spec); len(got) != 2 || got[0] != other {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -208,26 +207,17 @@ type contest struct{ manager, field string }
 // contests returns what the API server says of other ExternalSecrets when it refuses a write: two that write the same field would take
 // it from each other for ever.
 func contests(err error, es *esv1.ExternalSecret) []contest {
-	var out []contest
-	for _, cause := range conflicts(err) {
-		_, rest, _ := strings.Cut(cause.Message, `"`)
-		name, _, _ := strings.Cut(rest, `"`)
-		if strings.HasPrefix(name, esv1.FieldOwnerPrefix) && name != fieldOwner(es.Name) {
-			out = append(out, contest{name, cause.Field})
-		}
-	}
-	return out
-}
-
-func conflicts(err error) []metav1.StatusCause {
-	if !apierrors.IsConflict(err) {
-		return nil
-	}
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || status.Status().Details == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(status.Status().Details.Causes), func(c metav1.StatusCause) bool {
-		return c.Type != metav1.CauseTypeFieldManagerConflict
-	})
+	var out []contest
+	for _, cause := range status.Status().Details.Causes {
+		_, rest, _ := strings.Cut(cause.Message, `"`)
+		name, _, _ := strings.Cut(rest, `"`)
+		if cause.Type == metav1.CauseTypeFieldManagerConflict && strings.HasPrefix(name, esv1.FieldOwnerPrefix) && name != fieldOwner(es.Name) {
+			out = append(out, contest{name, cause.Field})
+		}
+	}
+	return out
 }

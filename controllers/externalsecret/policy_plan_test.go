@@ -69,6 +69,14 @@ func TestDriftFollowsFromTheCreationPolicy(t *testing.T) {
 		"Owner: deleted on purpose":                      {given: []func(*scope){policies(esv1.CreationOwner, esv1.DeletionDelete), reported(esv1.ReasonSecretDeleted, messageDeleted)}},
 		"Owner: deleted, and the policy has changed":     {given: []func(*scope){policies(esv1.CreationOwner, esv1.DeletionRetain), reported(esv1.ReasonSecretDeleted, messageDeleted)}, want: drifted},
 		"Owner: there was nothing to write":              {given: []func(*scope){policies(esv1.CreationOwner, ""), reported(esv1.ReasonSecretSynced, messageRetained)}},
+		"Owner: nothing to write, and what was kept is gone": {given: []func(*scope){policies(esv1.CreationOwner, ""), func(s *scope) {
+			kept := s.es.Status.Target
+			reported(esv1.ReasonSecretSynced, messageRetained)(s)
+			s.es.Status.Target = kept
+		}}, want: drifted},
+		"Owner: deleted on purpose, and failed since": {given: []func(*scope){policies(esv1.CreationOwner, esv1.DeletionDelete), reported(esv1.ReasonSecretDeleted, messageDeleted), func(s *scope) {
+			s.es.Status.Conditions[0].Status = metav1.ConditionFalse
+		}}, want: drifted},
 		"Owner: gone, as another controller left it":     {given: []func(*scope){policies(esv1.CreationOwner, ""), reported(esv1.ReasonSecretSynced, messageSynced)}, want: drifted},
 		"CreateOrMerge: as another controller left it":   {given: []func(*scope){policies(esv1.CreationCreateOrMerge, ""), func(s *scope) { s.es.Status.Target = esv1.TargetStatus{} }}, want: plan{verify: true}},
 		"Owner: a target that does not belong to it yet": {given: []func(*scope){policies(esv1.CreationOwner, ""), func(s *scope) { s.target.controller = "" }}, want: drifted},
@@ -244,19 +252,20 @@ func TestTheStatusSaysWhyThereIsNoTarget(t *testing.T) {
 func TestARivalIsFoundInWhatTheAPIServerSays(t *testing.T) {
 	t.Parallel()
 	es := synced().es
-	conflict := func(managers ...string) error {
+	refused := func(why metav1.CauseType, managers ...string) error {
 		err := apierrors.NewApplyConflict(nil, "conflict")
 		for _, m := range managers {
 			err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{
-				Type: metav1.CauseTypeFieldManagerConflict, Message: fmt.Sprintf("conflict with %q using v1", m), Field: ".data.password"})
+				Type: why, Message: fmt.Sprintf("conflict with %q using v1", m), Field: ".data.password"})
 		}
 		return fmt.Errorf("write: %w", redact.API(err))
 	}
+	conflict := func(managers ...string) error { return refused(metav1.CauseTypeFieldManagerConflict, managers...) }
 	for _, tt := range []struct {
 		err  error
 		want string
 	}{
-		{nil, ""}, {errors.New("x"), ""}, {conflict(), ""}, {conflict("helm", fieldOwner(es.Name)), ""},
+		{nil, ""}, {errors.New("x"), ""}, {refused(metav1.CauseTypeFieldValueInvalid, esv1.FieldOwnerPrefix+"other"), ""}, {conflict(), ""}, {conflict("helm", fieldOwner(es.Name)), ""},
 		{conflict("helm", esv1.FieldOwnerPrefix+"other"), esv1.FieldOwnerPrefix + "other"},
 	} {
 		var want []contest
