@@ -63,44 +63,34 @@ func TooMany(doc []byte) bool {
 	return parts > MaxParts
 }
 
-// Valid reports whether doc is one JSON value.
-func Valid(doc []byte) bool { return json.Valid(doc) }
-
-var (
-	// errTrailing says that something follows the JSON value.
-	errTrailing = errors.New("more than one JSON value")
-	errMany     = errors.New("more than MaxParts values")
-)
-
-// Object decodes a JSON object, numbers as json.Number. ok is false when doc is not exactly one JSON object, or has more than
-// MaxParts values. Why it is not one is left out on purpose: errors of the parser quote the document.
-func Object(doc []byte) (object map[string]any, ok bool) {
-	if err := decode(doc, &object); err != nil || object == nil {
-		return nil, false
-	}
-	return object, true
-}
-
-func decode(doc []byte, into any) error {
+// Decode reads exactly one JSON value of at most MaxParts values, numbers as json.Number, and reports whether doc is that. Why it is
+// not is left out on purpose: errors of the parser quote the document.
+func Decode(doc []byte, into any) (ok bool) {
 	if TooMany(doc) {
-		return errMany
+		return false
 	}
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()
-	if err := dec.Decode(into); err != nil {
-		return err
+	if dec.Decode(into) != nil {
+		return false
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errTrailing
+	_, err := dec.Token()
+	return errors.Is(err, io.EOF)
+}
+
+// Object is Decode for a JSON object.
+func Object(doc []byte) (object map[string]any, ok bool) {
+	if !Decode(doc, &object) || object == nil {
+		return nil, false
 	}
-	return nil
+	return object, true
 }
 
 // RawFields returns the fields of a JSON object as they were written, except that strings are unquoted and null is
 // empty. ok is false when doc is not exactly one JSON object, or has more than MaxParts values.
 func RawFields(doc []byte) (fields map[string][]byte, ok bool) {
 	var raw map[string]json.RawMessage
-	if err := decode(doc, &raw); err != nil || raw == nil {
+	if !Decode(doc, &raw) || raw == nil {
 		return nil, false
 	}
 	fields = make(map[string][]byte, len(raw))

@@ -2,6 +2,7 @@ package fake
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/sealbridge/sealbridge/api/stores"
@@ -118,7 +119,7 @@ func (d document) Value(path string) (providers.Value, error) {
 	switch {
 	case ok:
 		return providers.NewValue(part), nil
-	case !property.Valid(d.value):
+	case !json.Valid(d.value):
 		return providers.Value{}, providers.Errorf(providers.ErrInvalid, "%s has no property %q: it is not JSON", d.name, path)
 	default:
 		return providers.Value{}, providers.Errorf(providers.ErrPropertyNotFound, "%s has no property %q", d.name, path)

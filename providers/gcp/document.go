@@ -21,7 +21,7 @@ func (p payload) Value(path string) (providers.Value, error) {
 	if path == "" {
 		return providers.NewValue(p.data), nil
 	}
-	if !property.Valid(p.data) {
+	if !json.Valid(p.data) {
 		return providers.Value{}, providers.Errorf(providers.ErrInvalid, "%s is not JSON, so it has no property %q", p.name, path)
 	}
 	if strings.IndexByte(path, '.') > 0 {

@@ -1,10 +1,7 @@
 package webhook
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -52,11 +49,11 @@ func (d document) Fields(prop string) (map[string]providers.Value, error) {
 		return nil, err
 	}
 	if whole {
-		if !utf8.Valid(d.body) || decode(d.body, &selected) != nil {
+		if !utf8.Valid(d.body) || !property.Decode(d.body, &selected) {
 			return nil, d.noFields()
 		}
 	}
-	if text, ok := selected.(string); ok && decode([]byte(text), &selected) != nil {
+	if text, ok := selected.(string); ok && !property.Decode([]byte(text), &selected) {
 		return nil, d.noFields()
 	}
 	object, ok := selected.(map[string]any)
@@ -87,7 +84,7 @@ func (d document) find(prop string) (selected any, whole bool, err error) {
 		return nil, true, nil
 	}
 	var root any
-	if err := decode(d.body, &root); err != nil {
+	if !property.Decode(d.body, &root) {
 		return nil, false, providers.Errorf(providers.ErrInvalid, "%s: the answer is not JSON", d.name)
 	}
 	selected, err = follow(path, root)
@@ -110,25 +107,4 @@ func (d document) missing(prop string) error {
 
 func (d document) noFields() error {
 	return providers.Errorf(providers.ErrInvalid, "%s has no fields to extract: the answer, or what result.jsonPath selects, is not a JSON object", d.name)
-}
-
-var (
-	errTrailing = errors.New("more than one JSON value")
-	errMany     = errors.New("too many values")
-)
-
-// decode reads exactly one JSON value of not too many, numbers as json.Number.
-func decode(text []byte, into *any) error {
-	if property.TooMany(text) {
-		return errMany
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	if err := dec.Decode(into); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errTrailing
-	}
-	return nil
 }

@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	"github.com/theory/jsonpath"
+
+	"github.com/sealbridge/sealbridge/internal/property"
 )
 
 func decoded(t testing.TB, text string) any {
 	t.Helper()
 	var v any
-	if err := decode([]byte(text), &v); err != nil {
-		t.Fatal(err)
+	if !property.Decode([]byte(text), &v) {
+		t.Fatalf("%.100q is no JSON", text)
 	}
 	return v
 }
@@ -122,24 +124,24 @@ func FuzzAPathFindsOrRefuses(f *testing.F) {
 			f.Add(path, answer, "p")
 		}
 	}
-	f.Fuzz(func(t *testing.T, path, answer, property string) {
+	f.Fuzz(func(t *testing.T, path, answer, prop string) {
 		if len(answer) > 1<<16 || strings.Count(answer, ",")+strings.Count(answer, "[")+strings.Count(answer, "{") > 5_000 {
 			return
 		}
 		doc := document{name: "doc", body: []byte(answer), path: func(p string) (string, error) { return strings.ReplaceAll(path, "{{p}}", p), nil }}
-		first, err := doc.Value(property)
-		second, again := doc.Value(property)
+		first, err := doc.Value(prop)
+		second, again := doc.Value(prop)
 		if (err == nil) != (again == nil) || string(first.Bytes()) != string(second.Bytes()) {
 			t.Errorf("two results for %q in %q", path, answer)
 		}
 		if err != nil && first.Len() > 0 {
 			t.Error("a value and an error")
 		}
-		fields, err := doc.Fields(property)
+		fields, err := doc.Fields(prop)
 		if err != nil && fields != nil {
 			t.Error("fields and an error")
 		}
-		if root := any(nil); decode([]byte(answer), &root) == nil {
+		if root := any(nil); property.Decode([]byte(answer), &root) {
 			if _, err := follow(path, root); err != nil && !errors.Is(err, errNothing) && !errors.Is(err, errPath) && !errors.Is(err, errComplex) {
 				t.Errorf("an error of no kind: %v", err)
 			}
