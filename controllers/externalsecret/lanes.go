@@ -172,7 +172,7 @@ func (v *visit) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v.goOut()
-	if v.called != nil && l.tickets[v.name] == v.called {
+	if l.tickets[v.name] == v.called {
 		l.drop(v.name)
 	}
 }

@@ -71,6 +71,7 @@ func (w *lanesOfTwo) runs(name string, stores ...string) bool {
 // ends ends the run of an object.
 func (w *lanesOfTwo) ends(name string) {
 	w.t.Helper()
+	w.visits[name].leave()
 	w.visits[name].end()
 	delete(w.visits, name)
 	w.queue.Done(reconcile.Request{NamespacedName: objectNamed(name)})
@@ -104,11 +105,9 @@ func TestWhoFindsNoRoomIsCalledInItsTurn(t *testing.T) {
 	if !w.comes("a", flow.PriorityDue, "s") || !w.comes("b", flow.PriorityDue, "s") {
 		t.Fatal("there is room for two")
 	}
-	for range 2 { // it looks again by itself
-		for i := range 3 {
-			if w.comes(fmt.Sprintf("due-%d", i), flow.PriorityDue, "s") {
-				t.Fatal("there is no room")
-			}
+	for _, i := range []int{0, 1, 2, 0} { // the last looks again by itself
+		if w.comes(fmt.Sprintf("due-%d", i), flow.PriorityDue, "s") {
+			t.Fatal("there is no room")
 		}
 	}
 	if w.comes("new", 0, "s") || !w.comes("other", flow.PriorityDue, "another store") {
@@ -176,6 +175,9 @@ func TestWhoHasAskedOneStoreIsLetIntoTheOthers(t *testing.T) {
 		}
 	}
 	w.visits["both"].to(laneNamed("t"))
+	if n := len(w.lanes.stores[laneNamed("t")].asking); n != 3 {
+		t.Errorf("%d ask the other store", n)
+	}
 	if w.comes("t3", 0, "t") || !w.comes("s1", 0, "s") || w.comes("both too", 0, "s", "t") {
 		t.Error("it takes room where it asks, and who needs both waits for both")
 	}
@@ -230,6 +232,10 @@ func TestAnyNumberOfSlowStoresIsAskedByAsManyAsTwo(t *testing.T) {
 	if !w.runs("c2", "c") {
 		t.Error("a store that nobody asks is not called before others")
 	}
+	if w.comes("b4", flow.PriorityDue, "b") {
+		t.Error("a store that is slow and has answered is asked by more than its share")
+	}
+	w.lanes.forget(objectNamed("b4"))
 	w.ends("a2")
 	w.ends("new")
 	if !w.runs("a3", "a") || !w.runs("b3", "b") {
@@ -306,12 +312,43 @@ func TestAStoreIsSlowOnceSomebodyHasWaitedForIt(t *testing.T) {
 		if !enters("d1") || !enters("d2") {
 			t.Error("a store is slow a moment before somebody has waited for it")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if !enters("e1") || enters("e2") {
 			t.Error("while three stores are slow, another of which nothing is known is not asked by one")
+		}
+		if enters("a3") {
+			t.Error("a store is asked by more runs than there are places")
 		}
 		for _, v := range w.visits {
 			v.end()
 		}
 	})
+}
+
+func TestNoRoomIsKeptForWhoWaitsForAnotherStore(t *testing.T) {
+	t.Parallel()
+	w := newLanesOfTwo(t)
+	w.lanes.share = 100
+	for _, name := range []string{"s1", "s2", "t1", "t2"} {
+		w.comes(name, 0, name[:1])
+	}
+	if w.comes("both", 0, "s", "t") || w.comes("s3", 0, "s") {
+		t.Fatal("there is no room")
+	}
+	w.ends("s1")
+	if w.runs("both", "s", "t") {
+		t.Error("who needs both is let in where there is room in one")
+	}
+	if !w.runs("s3", "s") {
+		t.Error("the next is not called instead")
+	}
+	w.ends("s2")
+	w.ends("t1")
+	if !w.runs("both", "s", "t") {
+		t.Error("who needs both is not called when there is room in both")
+	}
+	for _, name := range []string{"s3", "t2", "both"} {
+		w.ends(name)
+	}
+	w.empty()
 }
