@@ -65,7 +65,7 @@ func (r *sealRun) reEncrypt(ctx context.Context, format sealing.Format) error {
 		case err != nil:
 			return &sealing.Error{Problem: "cannot re-encrypt secret: " + err.Error(), Hint: whatToDo(err, useFlags), Cause: err}
 		}
-		_, err = o.Renew(body, nil)
+		_, err = o.Renew(body, o.Namespace, nil)
 		o.Strip()
 		return err
 	})
@@ -115,7 +115,7 @@ func (r *sealRun) each(ctx context.Context, path string, answer func(*sealing.Ob
 		return nil, err
 	}
 	for _, o := range file.Objects() {
-		posted, err := o.JSON()
+		posted, err := o.JSON(o.Namespace)
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,6 +18,7 @@ import (
 type online struct {
 	cluster *cluster
 	proxy   string
+	options sealing.Options                                // where objects are that name no namespace
 	to      func(namespace string) (seal.Recipient, error) // the newest key of the compat format
 	native  map[string]*agebox.Recipient                   // the newest of the native one by namespace; nil where the controller names none
 	memory  *memory
@@ -26,7 +28,11 @@ type online struct {
 func (n *online) done() error { return n.memory.save() }
 
 func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error) {
-	to, err := n.target(ctx, o)
+	namespace, err := o.Place(n.options)
+	if err != nil {
+		return outcome{}, &objectError{err}
+	}
+	to, err := n.target(ctx, o, namespace)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -41,7 +47,7 @@ func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error)
 	if out.kept == len(all) {
 		return out, nil
 	}
-	body, err := o.JSON()
+	body, err := o.JSON(namespace)
 	if err != nil {
 		return out, err
 	}
@@ -56,13 +62,17 @@ func (n *online) reseal(ctx context.Context, o *sealing.Object) (outcome, error)
 		if refused.said != "" && refused.said != sealing.Undecryptable {
 			return outcome{}, &objectError{&sealing.Error{Problem: refused.Error(), Hint: whatToDo(refused, ""), Cause: refused}}
 		}
-		return outcome{}, &objectError{&sealing.Error{Problem: "the controller cannot open it under its namespace, name and scope", Hint: sealAgain, Cause: refused}}
+		hint := sealAgain
+		if namespace != o.Namespace {
+			hint = fmt.Sprintf("it names no namespace, and was tried in %q: give the one that it is applied to with --namespace, or seal it again", namespace)
+		}
+		return outcome{}, &objectError{&sealing.Error{Problem: "the controller cannot open it under its namespace, name and scope", Hint: hint, Cause: refused}}
 	case errors.As(err, &refused) && refused.code == http.StatusNotFound:
 		return outcome{}, notServed("rotation", "give --recovery-private-key to do it here", err)
 	case err != nil:
 		return outcome{}, &sealing.Error{Problem: "cannot ask the controller: " + err.Error(), Hint: "run the command again: it goes on where it stopped", Cause: err}
 	}
-	renewal, err := o.Renew(answer, current)
+	renewal, err := o.Renew(answer, namespace, current)
 	if err != nil {
 		return outcome{}, &objectError{err}
 	}
@@ -94,8 +104,8 @@ type target struct {
 }
 
 // target asks the controller for its newest keys of the formats that an object has.
-func (n *online) target(ctx context.Context, o *sealing.Object) (target, error) {
-	compat, err := n.to(o.Namespace)
+func (n *online) target(ctx context.Context, o *sealing.Object, namespace string) (target, error) {
+	compat, err := n.to(namespace)
 	if err != nil {
 		return target{}, err
 	}
@@ -103,9 +113,9 @@ func (n *online) target(ctx context.Context, o *sealing.Object) (target, error) 
 	if !slices.ContainsFunc(sealedValues(o), isNative) {
 		return to, nil
 	}
-	known, asked := n.native[o.Namespace]
+	known, asked := n.native[namespace]
 	if !asked {
-		text, err := n.cluster.recipients(ctx, o.Namespace)
+		text, err := n.cluster.recipients(ctx, namespace)
 		var refused *answerError
 		if err != nil && !errors.As(err, &refused) {
 			return target{}, err
@@ -114,7 +124,7 @@ func (n *online) target(ctx context.Context, o *sealing.Object) (target, error) 
 		if found, err := agebox.ParseRecipients(text); err == nil {
 			known = found[0]
 		}
-		n.native[o.Namespace] = known
+		n.native[namespace] = known
 	}
 	to.native = known
 	return to, nil

@@ -289,7 +289,7 @@ func (r *rewrapRun) resealer(ctx context.Context) (resealer, error) {
 		return nil, err
 	}
 	native := map[string]*agebox.Recipient{}
-	return &online{cluster: c, proxy: proxy, to: to, native: native, memory: memory, force: r.flags.force}, nil
+	return &online{cluster: c, proxy: proxy, options: sealing.Options{Namespace: r.namespace}, to: to, native: native, memory: memory, force: r.flags.force}, nil
 }
 
 // offline opens with keys at hand.

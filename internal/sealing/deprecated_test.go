@@ -48,7 +48,7 @@ func TestWhatWasMadeOfTheDeprecatedFormatIsTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		renewal, err := file.Objects()[0].Renew([]byte(c.answer), nil)
+		renewal, err := file.Objects()[0].Renew([]byte(c.answer), "ns", nil)
 		text, textErr := file.Text()
 		if textErr != nil || c.want == "" && (err == nil || string(text) != c.before) {
 			t.Errorf("%s: taken, or %v:\n%s", name, textErr, text)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -154,8 +155,15 @@ func (o *Object) String() string {
 	return o.Namespace + "/" + o.Name
 }
 
-// JSON returns the object for a controller to judge.
-func (o *Object) JSON() ([]byte, error) { return json.Marshal(o.fields) }
+// JSON returns the object for a controller to judge, as it is in a namespace: its own, or the one that it is applied to when it names none.
+func (o *Object) JSON(namespace string) ([]byte, error) {
+	fields := o.fields
+	if namespace != o.Namespace {
+		fields = maps.Clone(fields)
+		cloned(fields, "metadata")["namespace"] = namespace
+	}
+	return json.Marshal(fields)
+}
 
 // SetDeprecated replaces the deprecated spec.data.
 func (o *Object) SetDeprecated(sealed string) {

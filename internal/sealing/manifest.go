@@ -33,12 +33,12 @@ func ReadSealed(text []byte) (*File, error) {
 	return f, err
 }
 
-// Renew puts the values that a controller has sealed anew in the place of the object's own. It refuses an answer that is
-// another object or has other keys, and takes nothing but values from it: the controller of Sealed Secrets answers without a
+// Renew puts the values that a controller has sealed anew in the place of the object's own, which it was sent with the same namespace as
+// JSON. It refuses an answer that is another object or has other keys, and takes nothing but values from it: the controller of Sealed Secrets answers without a
 // kind, with other labels and annotations, and without the templates. Of values that keep names, it takes none; it may be nil.
 // The deprecated spec.data is the exception: the controller of Sealed Secrets answers with the values and the template that
 // were sealed in it, in the format of today, and that becomes the object.
-func (o *Object) Renew(answer []byte, keep func(text string) bool) (*Renewal, error) {
+func (o *Object) Renew(answer []byte, namespace string, keep func(text string) bool) (*Renewal, error) {
 	documents, err := manifest.Read(bytes.NewReader(answer), manifest.Limits{Documents: 1})
 	if err != nil || len(documents) != 1 {
 		return nil, noAnswer()
@@ -47,10 +47,10 @@ func (o *Object) Renew(answer []byte, keep func(text string) bool) (*Renewal, er
 		return nil, noAnswer()
 	}
 	other, err := newFileObject(documents[0])
-	if err == nil && other.modernizes(o) {
+	if err == nil && other.modernizes(o, namespace) {
 		return o.modernize(other)
 	}
-	if err != nil || !other.replaces(o) {
+	if err != nil || !other.replaces(o, namespace) {
 		return nil, problem("the controller changed its name, namespace, scope or keys, so that nothing of it was taken", "the controller did not answer with the same SealedSecret")
 	}
 	renewal := &Renewal{}
@@ -81,15 +81,15 @@ type Renewal struct {
 	Changed int
 }
 
-// replaces says whether an object has the place, the scope and the keys of another.
-func (o *Object) replaces(other *Object) bool {
-	return o.Name == other.Name && o.Namespace == other.Namespace && o.Scope == other.Scope &&
+// replaces says whether an object has the place, the scope and the keys of another, which is in a namespace.
+func (o *Object) replaces(other *Object, namespace string) bool {
+	return o.Name == other.Name && o.Namespace == namespace && o.Scope == other.Scope &&
 		(o.Deprecated == "") == (other.Deprecated == "") && slices.Equal(o.Keys(), other.Keys())
 }
 
-// modernizes says whether an object is another one, of which it has the place and scope, out of the deprecated format.
-func (o *Object) modernizes(other *Object) bool {
-	return o.Name == other.Name && o.Namespace == other.Namespace && o.Scope == other.Scope &&
+// modernizes says whether an object is another one, of which it has the place, in a namespace, and scope, out of the deprecated format.
+func (o *Object) modernizes(other *Object, namespace string) bool {
+	return o.Name == other.Name && o.Namespace == namespace && o.Scope == other.Scope &&
 		other.Deprecated != "" && len(other.Values) == 0 && o.Deprecated == "" && len(o.Values) > 0
 }
 
