@@ -170,7 +170,7 @@ func (r *rewrapRun) file(ctx context.Context, path string) error {
 	}
 	file, err := sealing.ReadFile(data)
 	switch {
-	case err != nil && holdsSealedText(data):
+	case err != nil && holdsSealedText(data, errors.Is(err, manifest.ErrUnmerged)):
 		r.unread(path, err)
 		return nil
 	case err != nil:
@@ -206,10 +206,11 @@ func (r *rewrapRun) file(ctx context.Context, path string) error {
 	return r.again.done()
 }
 
-// holdsSealedText says whether a text that cannot be read holds SealedSecrets, and is no template.
-func holdsSealedText(data []byte) bool {
+// holdsSealedText says whether a text that cannot be read holds SealedSecrets, and is no template. With a conflict it is for Git to finish
+// first, whatever it is.
+func holdsSealedText(data []byte, conflict bool) bool {
 	text, _ := manifest.FromUTF16(data)
-	return holdsSealed.Match(text) && !bytes.Contains(text, []byte("{{"))
+	return holdsSealed.Match(text) && (conflict || !bytes.Contains(text, []byte("{{")))
 }
 
 // isOfSealed says whether a file that is too large to be read holds SealedSecrets.

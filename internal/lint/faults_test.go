@@ -101,6 +101,8 @@ func TestWhatASealedSecretSaysWithoutAKeyIsJudged(t *testing.T) {
 		"a Secret without values":          {"apiVersion: v1\nkind: Secret\nstringData: {a: \"\", b: null, c: }\n", ""},
 		"a Secret with a value of no text": {"apiVersion: v1\nkind: Secret\nstringData: {a: 1}\n", "3 error plaintext"},
 		"a template that is no YAML yet":   {"{{ if .x }}\nkind: Secret\n{{ end }}\n", "1 warning unreadable"},
+		"a merge that was not finished":    {head + meta + "spec:\n  template:\n    data: {a: \"{{ .k }}\"}\n  encryptedData:\n<<<<<<< ours\n    k: A\n=======\n    k: B\n>>>>>>> theirs\n", "8 error unreadable"},
+		"one of a template":                {"{{ if .x }}\nkind: Secret\n<<<<<<< ours\n{{ end }}\n", "3 error unreadable"},
 		"a key that is set twice":          {"kind: ConfigMap\n---\nkind: Secret\nstringData: {a: b}\nkind: Secret\n", "5 error unreadable"},
 		"other templates":                  {"{{ if .x }}\nkind: ConfigMap\n{{ end }}\n", ""},
 		"a list without a secret":          {"apiVersion: v1\nkind: List\nitems: [x]\n", ""},

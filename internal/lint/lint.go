@@ -126,7 +126,7 @@ func (f *file) manifests(data []byte) {
 		if errors.As(err, &bad) && bad.Line > 0 {
 			line = bad.Line
 		}
-		if bytes.Contains(data, []byte("{{")) {
+		if bytes.Contains(data, []byte("{{")) && !errors.Is(err, manifest.ErrUnmerged) {
 			f.add(Warning, line, "unreadable", "", "check what the template renders, not the template", "the file is no YAML before it is rendered, so that its secrets were not looked at")
 			return
 		}

@@ -38,6 +38,9 @@ var (
 	ErrTooMany  = errors.New("more documents than allowed")
 )
 
+// ErrUnmerged is the cause of an *Error about a text in which a merge of Git has left a conflict.
+var ErrUnmerged = errors.New("merge conflict")
+
 // Document is one object of a stream.
 type Document struct {
 	// Index counts the documents that are not empty, from 1.
@@ -75,7 +78,7 @@ type Error struct {
 	Line int
 	// Problem is one of a fixed set of texts.
 	Problem string
-	// Cause is ErrTooLarge, ErrTooMany or nil.
+	// Cause is ErrTooLarge, ErrTooMany, ErrUnmerged or nil.
 	Cause error
 }
 
@@ -113,7 +116,7 @@ func All(r io.Reader, limits Limits) iter.Seq2[Document, error] {
 		for _, c := range split(data) {
 			documents, err := s.read(c)
 			if err != nil {
-				yield(Document{}, err)
+				yield(Document{}, unmerged(data, err))
 				return
 			}
 			for _, d := range documents {

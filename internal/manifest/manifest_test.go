@@ -113,6 +113,9 @@ func badStreams() map[string][2]string {
 		"bytes that are not UTF-8":      {"a: " + canary + "\xff\n", "document 1: not UTF-8 text"},
 		"UTF-16":                        {"\xff\xfea\x00:\x00", "document 1, line 1: not UTF-8 text but UTF-16, as PowerShell writes it"},
 		"a control character":           {"a: " + canary + "\x01\n", "document 1, line 1: not valid YAML: control characters are not allowed"},
+		"a merge that was not finished": {"a: 1\n---\n<<<<<<< HEAD\nb: " + canary + "\n=======\nb: x\n>>>>>>> theirs\n", "document 2, line 3: a merge of Git was not finished here: resolve the conflict"},
+		"one of JSON":                   {"{\n<<<<<<< HEAD\n\"b\": \"" + canary + "\"\n=======\n\"b\": 1\n>>>>>>> theirs\n}\n", "document 1, line 2: a merge of Git was not finished here: resolve the conflict"},
+		"one of documents":              {"a: 1\n<<<<<<< HEAD\n---\nb: " + canary + "\n=======\n>>>>>>> theirs\n", "document 1, line 2: a merge of Git was not finished here: resolve the conflict"},
 		"a value of the wrong tag":      {"a: !!int " + canary + "\n", "document 1, line 1: a value does not fit its tag"},
 		"a key that is a map":           {"? {" + canary + ": 1}\n: 2\n", "document 1, line 1: not valid YAML"},
 		"twenty thousand brackets":      {"a: " + deep + "\n", "document 1, line 1: not valid YAML"},
@@ -236,7 +239,7 @@ func FuzzRead(f *testing.F) {
 		f.Logf("seed: %s", name)
 		f.Add([]byte(c[0]))
 	}
-	known := []string{problemUTF8, problemUTF16, problemYAML, problemJSON, problemTwice, problemObject, problemAliases, problemAnchor, problemLoop, problemMore, problemTag, "more than 50 documents"}
+	known := []string{problemUTF8, problemUTF16, problemYAML, problemJSON, problemTwice, problemObject, problemAliases, problemAnchor, problemLoop, problemMore, problemTag, problemMerge, "more than 50 documents"}
 	for _, e := range explanations() {
 		known = append(known, e[1])
 	}

@@ -26,6 +26,7 @@ const (
 	problemLoop    = "an anchor contains itself"
 	problemMore    = "text after the end of the document; begin the next one with a line of ---"
 	problemTag     = "a value does not fit its tag"
+	problemMerge   = "a merge of Git was not finished here: resolve the conflict"
 )
 
 // explanations maps what a YAML parser says to what we say. What it says on its own behalf, without quoting, is kept.
@@ -77,6 +78,22 @@ func explain(err error) (line int, problem string) {
 		}
 	}
 	return line, problemYAML
+}
+
+// unmerged puts the conflict that a merge left in a stream in the place of what a parser says of its marks.
+func unmerged(data []byte, err error) error {
+	var said *Error
+	if !errors.As(err, &said) || said.Cause != nil {
+		return err
+	}
+	line := 0
+	for l := range bytes.Lines(data) {
+		line++
+		if bytes.HasPrefix(l, []byte("<<<<<<< ")) {
+			return &Error{Document: said.Document, Line: line, Problem: problemMerge, Cause: ErrUnmerged}
+		}
+	}
+	return err
 }
 
 // inspect looks at what the conversion to JSON does not: that the text is one document to its end, of which the converter
