@@ -353,21 +353,45 @@ func (r *keysRun) retire(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	key, ok := sealingkeys.Find(keys, args[0])
-	switch {
-	case !ok:
+	found := sealingkeys.Find(keys, args[0])
+	if len(found) == 0 {
 		return &sealing.Error{Problem: fmt.Sprintf("there is no sealing key %q in %s", args[0], c.namespace), Hint: "sealbridge keys list shows them"}
-	case key.State != sealingkeys.Active && key.State != sealingkeys.Namespaced:
-		r.note(key.Secret.Metadata.Name + " is retired already")
+	}
+	used := slices.DeleteFunc(slices.Clone(found), func(k *sealingkeys.Key) bool { return !inUse(k) })
+	if len(used) == 0 {
+		r.note(found[0].Secret.Metadata.Name + " is retired already")
 		return nil
-	case sealingkeys.Newest(keys, key) && !r.flags.force:
-		return &sealing.Error{Problem: key.Secret.Metadata.Name + " is the key that values are sealed to", Hint: "have the controller make a newer one first (kill -USR1), or give --force"}
+	}
+	for _, key := range used {
+		if sealingkeys.Newest(keys, key) && !r.flags.force {
+			return &sealing.Error{Problem: key.Secret.Metadata.Name + " is the key that values are sealed to", Hint: "have the controller make a newer one first (kill -USR1), or give --force"}
+		}
 	}
 	if !r.flags.force {
-		if err := r.unneeded(ctx, c, keys, key); err != nil {
+		if err := r.unneeded(ctx, c, keys, used); err != nil {
 			return err
 		}
 	}
+	for _, key := range used {
+		if err := r.label(ctx, c, key); err != nil {
+			return err
+		}
+	}
+	for _, k := range keys {
+		if k.Fingerprint != "" && k.Fingerprint == used[0].Fingerprint && inUse(k) && !slices.Contains(used, k) {
+			r.note("the same key stays in use: " + k.Secret.Metadata.Name + " holds it, too; give the fingerprint to retire both")
+		}
+	}
+	return nil
+}
+
+// inUse says whether the controller opens with a key.
+func inUse(k *sealingkeys.Key) bool {
+	return k.State == sealingkeys.Active || k.State == sealingkeys.Namespaced
+}
+
+// label takes the Secret of a key out of use.
+func (r *keysRun) label(ctx context.Context, c *cluster, key *sealingkeys.Key) error {
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"resourceVersion": key.Secret.Metadata.ResourceVersion, "labels": map[string]any{key.Label: sealingkeys.Compromised},
 	}})
@@ -383,7 +407,7 @@ func (r *keysRun) retire(ctx context.Context, args []string) error {
 }
 
 // unneeded returns an error that names the objects which need a key.
-func (r *keysRun) unneeded(ctx context.Context, c *cluster, keys []*sealingkeys.Key, key *sealingkeys.Key) error {
+func (r *keysRun) unneeded(ctx context.Context, c *cluster, keys, key []*sealingkeys.Key) error {
 	objects, err := c.objects(ctx)
 	if err != nil {
 		return err

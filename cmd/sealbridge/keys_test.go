@@ -42,10 +42,16 @@ func newKeyCluster(t *testing.T) *keyCluster {
 			t.Fatal(err)
 		}
 		*pair = made
-		c.apply(t, fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: key-%d, namespace: %s, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: active}}\ntype: kubernetes.io/tls\ndata: {tls.crt: %s, tls.key: %s}\n",
-			i, c.ns, base64.StdEncoding.EncodeToString(made.CertificatePEM()), base64.StdEncoding.EncodeToString(made.PrivateKeyPEM())))
+		c.key(t, fmt.Sprintf("key-%d", i), made)
 	}
 	return c
+}
+
+// key applies a key Secret.
+func (c *keyCluster) key(t *testing.T, name string, pair *keyring.Pair) {
+	t.Helper()
+	c.apply(t, fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: %s, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: active}}\ntype: kubernetes.io/tls\ndata: {tls.crt: %s, tls.key: %s}\n",
+		name, c.ns, base64.StdEncoding.EncodeToString(pair.CertificatePEM()), base64.StdEncoding.EncodeToString(pair.PrivateKeyPEM())))
 }
 
 func (c *keyCluster) apply(t *testing.T, text string) {
@@ -137,6 +143,32 @@ func TestAKeyIsRetiredWhenNoObjectNeedsIt(t *testing.T) {
 	}
 	if k := c.listed(t)[c.old.Fingerprint()]; k.State != "compromised" {
 		t.Errorf("the old key is %+v", k)
+	}
+}
+
+func TestAKeyThatSeveralSecretsHoldIsRetiredInAll(t *testing.T) {
+	t.Parallel()
+	c := newKeyCluster(t)
+	c.key(t, "copy", c.old)
+	c.sealed(t, "old", c.old)
+	if _, stderr, code := c.keys(t, "retire", c.old.Fingerprint()); code != 1 || !strings.Contains(stderr, "SealedSecrets need this key: "+c.ns+"/old\n") {
+		t.Fatalf("exit %d, %s", code, stderr)
+	}
+	// Of one of the Secrets nothing is needed, and the key stays.
+	if _, stderr, code := c.keys(t, "retire", "key-0"); code != 0 || !strings.Contains(stderr, "the same key stays in use: copy holds it, too") {
+		t.Fatalf("exit %d, %s", code, stderr)
+	}
+	c.key(t, "key-0", c.old)
+	c.sealed(t, "old", c.fresh)
+	_, stderr, code := c.keys(t, "retire", c.old.Fingerprint())
+	if code != 0 || !strings.Contains(stderr, "key-0 is retired") || !strings.Contains(stderr, "copy is retired") || strings.Contains(stderr, "stays in use") {
+		t.Fatalf("exit %d, %s", code, stderr)
+	}
+	if _, stderr, code := c.keys(t, "retire", c.old.Fingerprint()); code != 0 || !strings.Contains(stderr, "is retired already") {
+		t.Errorf("again: exit %d, %s", code, stderr)
+	}
+	if k := c.listed(t)[c.fresh.Fingerprint()]; k.State != "sealing" {
+		t.Errorf("the other key: %+v", k)
 	}
 }
 
@@ -249,6 +281,16 @@ func backedUpOnce(t *testing.T, c *keyCluster, to, file string) {
 func TestABackupRestoresTheKeysOfALostCluster(t *testing.T) {
 	t.Parallel()
 	c := newKeyCluster(t)
+	const first = "sealed-secrets-key-first" // in every cluster
+	var own []*keyring.Pair
+	for range 2 {
+		pair, err := keyring.Generate(keyring.Options{Bits: 2048, NotBefore: time.Now().Add(-3 * time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		own = append(own, pair)
+	}
+	c.key(t, first, own[0])
 	identity, err := age.GenerateHybridIdentity()
 	if err != nil {
 		t.Fatal(err)
@@ -266,6 +308,8 @@ func TestABackupRestoresTheKeysOfALostCluster(t *testing.T) {
 	if _, stderr, code := c.keys(t, "list"); code != 1 || !strings.Contains(stderr, "there is no sealing key in "+c.ns) {
 		t.Fatalf("exit %d, %s", code, stderr)
 	}
+	// The controller of the new cluster was there before.
+	c.key(t, first, own[1])
 	sealed, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -290,8 +334,11 @@ func TestABackupRestoresTheKeysOfALostCluster(t *testing.T) {
 		t.Errorf("the metadata of the restored Secrets hold keys, or cannot be read: %v", err)
 	}
 	after := c.listed(t)
+	if k := after[own[1].Fingerprint()]; k.Name != first || len(after) != len(before)+1 {
+		t.Errorf("of the new cluster's own key there is %+v, among %d", k, len(after))
+	}
 	for fingerprint, k := range before {
-		if a := after[fingerprint]; a.Name != k.Name || a.State != k.State || !a.Created.Equal(k.Created) {
+		if a := after[fingerprint]; !strings.HasPrefix(a.Name, k.Name) || (a.Name == k.Name) == (k.Name == first) || a.State != k.State || !a.Created.Equal(k.Created) {
 			t.Errorf("%s: %+v, was %+v", fingerprint, a, k)
 		}
 	}

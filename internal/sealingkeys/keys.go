@@ -7,6 +7,8 @@ package sealingkeys
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -147,14 +149,18 @@ func Read(secrets []Secret) []*Key {
 	return keys
 }
 
-// Find returns the key of a Secret's name or a fingerprint.
-func Find(keys []*Key, name string) (*Key, bool) {
+// Find returns the key in the Secret of a name, or all that have a fingerprint: several Secrets may hold one key.
+func Find(keys []*Key, name string) []*Key {
+	var found []*Key
 	for _, k := range keys {
-		if k.Secret.Metadata.Name == name || k.Fingerprint != "" && k.Fingerprint == name {
-			return k, true
+		if k.Secret.Metadata.Name == name {
+			return []*Key{k}
+		}
+		if k.Fingerprint != "" && k.Fingerprint == name {
+			found = append(found, k)
 		}
 	}
-	return nil, false
+	return found
 }
 
 func namespacesOf(s Secret) []string {
@@ -247,20 +253,24 @@ const (
 	Closed
 )
 
-// NeedOf opens every value of an object with the keys that stay, and those that none opens with the one that goes. What is
+// NeedOf opens every value of an object with the keys that stay, and those that none opens with what goes. What is
 // opened is forgotten at once. It returns the error of ctx, or of a key that cannot be asked.
-func NeedOf(ctx context.Context, o *Object, keys []*Key, retired *Key) (Need, error) {
-	var stay sealing.PrivateKeys
+func NeedOf(ctx context.Context, o *Object, keys, retired []*Key) (Need, error) {
+	var stay, leave sealing.PrivateKeys
 	for _, k := range keys {
-		if k != retired && k.Fault == nil && k.serves(o.Metadata.Namespace) {
+		switch {
+		case k.Fault != nil || !k.serves(o.Metadata.Namespace):
+		case slices.Contains(retired, k):
+			leave = append(leave, k.key)
+		default:
 			stay = append(stay, k.key)
 		}
 	}
 	scope := seal.ScopeOf(o.Metadata.Annotations)
 	staying := seal.NewOpener(stay, o.Status.SealingKey, 0)
 	var going *seal.Opener
-	if retired.Fault == nil && retired.serves(o.Metadata.Namespace) {
-		going = seal.NewOpener(sealing.PrivateKeys{retired.key}, "", 0)
+	if len(leave) > 0 {
+		going = seal.NewOpener(leave[:1], "", 0) // all hold one key
 	}
 	opens := func(opener *seal.Opener, text string) (bool, error) {
 		var err error
@@ -320,6 +330,20 @@ func (k *Key) serves(namespace string) bool {
 	}
 }
 
+// firstOfAll ends the names of the keys that a controller makes first, which are the same in every cluster.
+const firstOfAll = "-first"
+
+// nameInBackup returns the name under which a key is restored. A cluster may have made its own first keys before, and the values that were
+// sealed to them meanwhile: the restored ones come beside them.
+func nameInBackup(k *Key) string {
+	name := k.Secret.Metadata.Name
+	if k.Fingerprint == "" || !strings.HasSuffix(name, firstOfAll) {
+		return name
+	}
+	sum := sha256.Sum256([]byte(k.Fingerprint))
+	return name + "-" + hex.EncodeToString(sum[:8])
+}
+
 // Backup returns the key Secrets as a List that kubectl apply takes, without what belongs to the old cluster alone. It
 // holds the private keys: encrypt it.
 func Backup(keys []*Key) ([]byte, error) {
@@ -347,7 +371,7 @@ func Backup(keys []*Key) ([]byte, error) {
 		delete(s.Metadata.Annotations, lastApplied)
 		list.Items = append(list.Items, item{
 			APIVersion: "v1", Kind: "Secret", Type: s.Type, Immutable: s.Immutable, Data: s.Data,
-			Metadata: metadata{s.Metadata.Name, s.Metadata.Namespace, s.Metadata.Labels, s.Metadata.Annotations},
+			Metadata: metadata{nameInBackup(k), s.Metadata.Namespace, s.Metadata.Labels, s.Metadata.Annotations},
 		})
 	}
 	text, err := yaml.Marshal(list)
