@@ -17,7 +17,7 @@ import (
 type memory struct {
 	*memo.Memo
 
-	tags string // path
+	tags string // path; "" for none
 }
 
 // openMemory reads the memo, and makes its key when there is none.
@@ -51,10 +51,18 @@ func openMemory(h host) (*memory, error) {
 	return m, nil
 }
 
+// forgetful returns a memory of this run alone.
+func forgetful() (*memory, error) {
+	key := make([]byte, memo.KeySize)
+	_, _ = rand.Read(key) // it never fails
+	m, err := memo.New(key, nil)
+	return &memory{Memo: m}, err
+}
+
 // save stores what is new behind what was there, so that several runs at once lose nothing.
 func (m *memory) save() error {
 	added := m.Added()
-	if len(added) == 0 {
+	if len(added) == 0 || m.tags == "" {
 		return nil
 	}
 	file, err := os.OpenFile(m.tags, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
