@@ -32,6 +32,9 @@ func (r *sealRun) update(ctx context.Context, format sealing.Format) error {
 		return err
 	}
 	memory, err := openMemory(r.host)
+	if err != nil && len(keys) > 0 {
+		memory, err = forgetful() // the keys tell what has not changed, also where there is no home
+	}
 	if err != nil {
 		return err
 	}
