@@ -100,6 +100,8 @@ func (s *session) list(ctx context.Context, query url.Values) (*secretList, erro
 		return nil, err
 	case answer.Status == http.StatusForbidden:
 		return nil, s.errorf(providers.ErrDenied, "%s may not list Secrets in namespace %s: grant it the verb \"list\" on secrets there", s.who, s.namespace)
+	case answer.Status == http.StatusGone && query.Has("continue"):
+		return nil, s.errorf(providers.ErrUnavailable, "the API server forgot the list of Secrets in namespace %s before all of it was read; it is asked again by itself", s.namespace)
 	}
 	var list secretList
 	if answer.Status != http.StatusOK || !decode(answer.Body, &list) || list.Kind != "SecretList" || list.Items == nil || slices.ContainsFunc(list.Items, misnamed) || slices.ContainsFunc(list.Items, s.elsewhere) {

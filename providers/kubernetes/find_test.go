@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -81,6 +82,23 @@ func TestAListWithoutAnEndIsNotFollowed(t *testing.T) {
 	spec, _ := cfg.Spec.(*stores.Kubernetes)
 	finder, _ := providers.As[providers.Finder](open(t, spec, env))
 	if _, err := finder.Find(t.Context(), providers.Query{}); !errors.Is(err, providers.ErrInvalid) || !strings.Contains(err.Error(), "more than 100000 Secrets") {
+		t.Error(err)
+	}
+}
+
+// An API server keeps a list for some minutes, and what etcd has compacted it does not have.
+func TestAListThatIsForgottenWhileItIsReadIsNoAnswerOfAStranger(t *testing.T) {
+	t.Parallel()
+	cfg, env := serve(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("continue") {
+			w.WriteHeader(http.StatusGone)
+			_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"kind":"SecretList","apiVersion":"v1","metadata":{"continue":"more"},"items":[]}`)
+	})(t)
+	finder, _ := providers.As[providers.Finder](open(t, cfg.Spec.(*stores.Kubernetes), env))
+	if _, err := finder.Find(t.Context(), providers.Query{}); !errors.Is(err, providers.ErrUnavailable) || !strings.Contains(err.Error(), "it is asked again by itself") {
 		t.Error(err)
 	}
 }
