@@ -7,6 +7,8 @@ type Fake struct {
 
 	// ValidationResult makes the store report itself as ready (0), unknown (1) or broken (2).
 	// +optional
+	// +kubebuilder:validation:Minimum=-2147483648
+	// +kubebuilder:validation:Maximum=2147483647
 	ValidationResult *int32 `json:"validationResult,omitempty"`
 }
 

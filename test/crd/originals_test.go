@@ -42,6 +42,11 @@ func differences() map[string]any {
 		"SecretStore .spec.provider.kubernetes.auth maxProperties": nil,
 		// The number is one of three.
 		"SecretStore .spec.provider.fake.validationResult format": "int32",
+		// Older API servers take no notice of a format, and a number beyond it cannot be read.
+		"SecretStore .spec.provider.fake.validationResult minimum": -2147483648.0,
+		"SecretStore .spec.provider.fake.validationResult maximum": 2147483647.0,
+		"SecretStore .spec.retrySettings.maxRetries minimum":       -2147483648.0,
+		"SecretStore .spec.retrySettings.maxRetries maximum":       2147483647.0,
 		// The store's condition names what is missing, and a path has a default.
 		"SecretStore .spec.provider.kubernetes.auth.cert required":  nil,
 		"SecretStore .spec.provider.kubernetes.auth.token required": nil,

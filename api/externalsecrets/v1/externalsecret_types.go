@@ -145,6 +145,8 @@ type ExternalSecretStatus struct {
 
 	// MoreSources is how many documents were read beyond those that sources names.
 	// +optional
+	// +kubebuilder:validation:Minimum=-2147483648
+	// +kubebuilder:validation:Maximum=2147483647
 	MoreSources int32 `json:"moreSources,omitempty"`
 
 	// Templates are the objects that the templates were read from, the first hundred. By them, by sources and by storesHash a

@@ -42,6 +42,8 @@ type SecretStoreSpec struct {
 type RetrySettings struct {
 	// MaxRetries is how often a failed request is repeated.
 	// +optional
+	// +kubebuilder:validation:Minimum=-2147483648
+	// +kubebuilder:validation:Maximum=2147483647
 	MaxRetries *int32 `json:"maxRetries,omitempty"`
 
 	// RetryInterval is how long to wait in between, as a duration such as "10s".
