@@ -10,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -37,17 +38,28 @@ type Connection interface {
 // Statuses writes statuses as a whole: no patch has to be made here and carried out there, which costs the API server an eighth
 // of a write. The API server is asked to answer with the metadata alone: the rest is known, and decoding it takes longer than
 // sending the status. An object that has changed meanwhile is patched, because nobody else writes its status.
+//
+// All metadata is sent that anybody can own: API servers before 1.36 change none of it by a status, and take what is missing from whoever
+// owns it all the same, whose next server-side apply then removes nothing (the status strategy of custom resources resets the fields of
+// metadata since 1.36). Of an object that is known in part a status is patched.
 // It is safe for concurrent use.
 type Statuses struct {
 	to Connection
+	// partial is set where objects are known in part.
+	partial bool
 
 	mu    sync.Mutex
 	kinds map[reflect.Type]statusKind
 }
 
-// NewStatuses returns a writer of statuses.
+// NewStatuses returns a writer of the statuses of objects whose labels, annotations, finalizers and owners are known.
 func NewStatuses(to Connection) *Statuses {
 	return &Statuses{to: to, kinds: map[reflect.Type]statusKind{}}
+}
+
+// NewStatusesOfParts returns a writer of the statuses of objects of which a cache keeps a part.
+func NewStatusesOfParts(to Connection) *Statuses {
+	return &Statuses{to: to, partial: true, kinds: map[reflect.Type]statusKind{}}
 }
 
 // statusKind is where the objects of a Go type are written to.
@@ -77,6 +89,11 @@ type statusMetadata struct {
 	Namespace       string    `json:"namespace,omitempty"`
 	UID             types.UID `json:"uid,omitempty"`
 	ResourceVersion string    `json:"resourceVersion,omitempty"`
+
+	Labels      map[string]string       `json:"labels,omitempty"`
+	Annotations map[string]string       `json:"annotations,omitempty"`
+	Finalizers  []string                `json:"finalizers,omitempty"`
+	Owners      []metav1.OwnerReference `json:"ownerReferences,omitempty"`
 }
 
 // metadataAlone asks for an answer that holds no more (API concepts of Kubernetes, metadata-only fetches).
@@ -88,15 +105,16 @@ func (w *Statuses) WriteStatus(ctx context.Context, obj client.Object) error {
 	if err != nil {
 		return err
 	}
-	body := statusBody{
-		APIVersion: kind.kind.GroupVersion().String(), Kind: kind.kind.Kind,
-		Metadata: statusMetadata{Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(), ResourceVersion: obj.GetResourceVersion()},
-		Status:   reflect.ValueOf(obj).Elem().FieldByName("Status").Interface(),
+	status := reflect.ValueOf(obj).Elem().FieldByName("Status").Interface()
+	var version string
+	if !w.partial {
+		version, err = kind.send(ctx, kind.client.Put().SetHeader("Content-Type", runtime.ContentTypeJSON), obj, statusBody{
+			APIVersion: kind.kind.GroupVersion().String(), Kind: kind.kind.Kind, Metadata: owned(obj), Status: status,
+		})
 	}
-	version, err := kind.send(ctx, kind.client.Put().SetHeader("Content-Type", runtime.ContentTypeJSON), obj, body)
-	if apierrors.IsConflict(err) {
+	if w.partial || apierrors.IsConflict(err) {
 		version, err = kind.send(ctx, kind.client.Patch(types.JSONPatchType), obj, []operation{
-			{"test", "/metadata/uid", obj.GetUID()}, {"add", "/status", body.Status},
+			{"test", "/metadata/uid", obj.GetUID()}, {"add", "/status", status},
 		})
 	}
 	if err != nil {
@@ -104,6 +122,14 @@ func (w *Statuses) WriteStatus(ctx context.Context, obj client.Object) error {
 	}
 	obj.SetResourceVersion(version)
 	return nil
+}
+
+// owned returns which object it is, and the metadata of it that anybody can own.
+func owned(obj client.Object) statusMetadata {
+	return statusMetadata{
+		Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(), ResourceVersion: obj.GetResourceVersion(),
+		Labels: obj.GetLabels(), Annotations: obj.GetAnnotations(), Finalizers: obj.GetFinalizers(), Owners: obj.GetOwnerReferences(),
+	}
 }
 
 // send sends what changes the status of an object, and returns the version that the object has then.

@@ -2,12 +2,14 @@ package flow
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,6 +33,8 @@ type connection struct {
 	mu       sync.Mutex
 	requests []string
 	answers  []string
+	// sent is what the last request for a status held.
+	sent string
 }
 
 func (c *connection) GetConfig() *rest.Config        { return c.config }
@@ -48,6 +52,11 @@ func (c *connection) seen() (methods, answers string) {
 
 // exchange makes a request for a status and remembers it with its answer.
 func (c *connection) exchange(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	sent, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(sent))
 	resp, err := next.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -60,7 +69,7 @@ func (c *connection) exchange(r *http.Request, next http.RoundTripper) (*http.Re
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.requests, c.answers = append(c.requests, r.Method), append(c.answers, string(body))
+	c.requests, c.answers, c.sent = append(c.requests, r.Method), append(c.answers, string(body)), string(sent)
 	return resp, nil
 }
 
@@ -192,5 +201,42 @@ func TestAStatusIsNotWrittenToAnotherObjectOfTheSameName(t *testing.T) {
 	}
 	if len(es.Status.Conditions) != 0 {
 		t.Errorf("status %+v of a new object, want none", es.Status)
+	}
+}
+
+// TestAStatusTakesNoMetadataFromThoseWhoOwnIt: an API server before 1.36 takes what a status leaves out from its owner, who then cannot
+// remove it any more by applying without it, as Flux and Argo CD do. This one would not, so that it is seen by what is sent.
+func TestAStatusTakesNoMetadataFromThoseWhoOwnIt(t *testing.T) {
+	t.Parallel()
+	c, kube := connect(t)
+	es := externalSecret(controlplane.New(t).Namespace(t))
+	es.Labels, es.Annotations, es.Finalizers = map[string]string{"a": "label"}, map[string]string{"an": "annotation"}, []string{"example.com/finalizer"}
+	es.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "owner", UID: "1-2-3"}}
+	if err := kube.Create(t.Context(), es); err != nil {
+		t.Fatal(err)
+	}
+	become(es, "First")
+	if err := NewStatuses(c).WriteStatus(t.Context(), es); err != nil {
+		t.Fatal(err)
+	}
+	if methods, _ := c.seen(); methods != "PUT" {
+		t.Errorf("requests %q, want one for the whole", methods)
+	}
+	var sent metav1.PartialObjectMetadata
+	if err := json.Unmarshal([]byte(c.sent), &sent); err != nil {
+		t.Fatal(err)
+	}
+	want := []any{es.Labels, es.Annotations, es.Finalizers, es.OwnerReferences}
+	if diff := cmp.Diff(want, []any{sent.Labels, sent.Annotations, sent.Finalizers, sent.OwnerReferences}); diff != "" {
+		t.Errorf("sent of the metadata (-want +got):\n%s", diff)
+	}
+
+	part := &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: es.Namespace, Name: es.Name, UID: es.UID, ResourceVersion: es.ResourceVersion}}
+	become(part, "Second")
+	if err := NewStatusesOfParts(c).WriteStatus(t.Context(), part); err != nil {
+		t.Fatal(err)
+	}
+	if methods, _ := c.seen(); methods != "PATCH" || strings.Contains(c.sent, "label") {
+		t.Errorf("of an object that is known in part: %s %s, want its status alone", methods, c.sent)
 	}
 }

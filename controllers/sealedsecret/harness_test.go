@@ -136,7 +136,7 @@ func (w *world) start() {
 		Native: w.native, Held: w.held, HeldPeriod: 500 * time.Millisecond,
 	})
 	deps := sealedsecret.Deps{
-		Keys: w.keeper, Engine: flow.Engine{Status: flow.NewStatuses(mgr), Events: events}, Metrics: w.metrics, Now: time.Now,
+		Keys: w.keeper, Engine: flow.Engine{Status: flow.NewStatusesOfParts(mgr), Events: events}, Metrics: w.metrics, Now: time.Now,
 		Concurrent: concurrent, Namespaces: w.namespaces, Handover: handover,
 	}
 	if w.deps != nil {

@@ -305,7 +305,7 @@ func addSealedSecret(
 	if err := sealingkey.New(deps).SetupWithManager(mgr); err != nil {
 		return err
 	}
-	status := flow.StatusWriter(flow.NewStatuses(mgr))
+	status := flow.StatusWriter(flow.NewStatusesOfParts(mgr))
 	if !o.Sealed.UpdateStatus {
 		status = noStatus{}
 	}
