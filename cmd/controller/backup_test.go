@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,7 +11,8 @@ import (
 )
 
 // Whoever restores a cluster's database from a backup should restart what runs in it. A controller that goes on all the same makes true
-// again what the restored objects say, though it has seen later versions of all of them.
+// again what the restored objects say, though it has seen later versions of all of them, and what somebody has changed in them before it
+// sees them: the store has a generation then that it had already, and says something else.
 func TestAClusterThatIsRestoredFromABackupIsMadeTrueAgain(t *testing.T) {
 	t.Parallel()
 	cp := controlplane.Own(t)
@@ -41,21 +43,32 @@ func TestAClusterThatIsRestoredFromABackupIsMadeTrueAgain(t *testing.T) {
 	w.must(w.client.List(t.Context(), &list))
 	seen, err := strconv.ParseInt(list.ResourceVersion, 10, 64)
 	w.must(err)
+	w.must(syscall.Kill(controller.PID(), syscall.SIGSTOP))
 	w.must(cp.Restore(t.Context(), seen+1000))
+	w.store("3", external)
+	w.must(syscall.Kill(controller.PID(), syscall.SIGCONT))
 
 	w.applied("what Git says is applied to the restored cluster", files, "2")
-	got := w.complete("the restored objects are true", external, sealed, "1")
+	got := w.complete("the restored objects are true", external, sealed, "3")
 	for name, s := range got {
 		if s.UID != saved[name].UID {
 			t.Errorf("Secret %s was made anew", name)
 		}
 	}
 	w.edit(got, sealed)
-	w.complete("what somebody edits in the restored cluster is repaired", external, sealed, "1")
-	// The store has the generation now that it had after the backup, and says something else.
-	w.store("3", external)
-	w.complete("the store's next change arrives", external, sealed, "3")
+	w.complete("what somebody edits in the restored cluster is repaired", external, sealed, "3")
+	w.store("4", external)
+	w.complete("the store's next change arrives", external, sealed, "4")
 	w.commit(repository, files, "3")
 	w.applied("the next commit arrives", files, "3")
+
+	// As somebody restores it who leaves the revision as it was: nobody is told to list anew.
+	w.must(cp.Save(t.Context()))
+	w.store("5", external)
+	w.complete("all is new after the second backup", external, sealed, "5")
+	w.must(syscall.Kill(controller.PID(), syscall.SIGSTOP))
+	w.must(cp.Restore(t.Context(), 0))
+	w.must(syscall.Kill(controller.PID(), syscall.SIGCONT))
+	w.complete("the objects are true that were restored with their revision", external, sealed, "4")
 	w.survived(controller)
 }

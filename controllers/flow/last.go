@@ -14,24 +14,18 @@ const CatchUp = 50 * time.Millisecond
 // doubt is how long a write without an answer may have been carried out without the cache showing it.
 const doubt = time.Second
 
-// maxLag is how long after a run a cache may still show what was before it: an object that is older for longer is one of a cluster that
-// was restored from a backup.
-const maxLag = 30 * time.Second
-
 // Last is what is known of the last run over an object. A run that begins with an older status takes what that says for what
 // the cluster shows, and reports nothing new where the cluster shows something else.
 type Last struct {
 	// version is the object's resourceVersion after the run.
 	version string
-	// at is when the run ended.
-	at time.Time
 	// until is when the version is believed in although the status was written without an answer; zero for one that had one.
 	until time.Time
 }
 
 // LastOf returns what to remember of a run: of the object as Run left it and of the error that Run returned.
 func LastOf(obj client.Object, err error, now time.Time) Last {
-	l := Last{version: obj.GetResourceVersion(), at: now}
+	l := Last{version: obj.GetResourceVersion()}
 	var unwritten *unwrittenError
 	if errors.As(err, &unwritten) {
 		l.until = now.Add(doubt)
@@ -43,7 +37,7 @@ func LastOf(obj client.Object, err error, now time.Time) Last {
 // after CatchUp.
 func (l Last) Behind(obj client.Object, now time.Time) bool {
 	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), l.version)
-	return err == nil && (order < 0 && now.Before(l.at.Add(maxLag)) || order == 0 && now.Before(l.until))
+	return err == nil && (order < 0 || order == 0 && now.Before(l.until))
 }
 
 // unwrittenError is of a status of which it is not known whether it was written.

@@ -210,9 +210,6 @@ func (r *Reconciler) read(ctx context.Context, req reconcile.Request) (*v1alpha1
 		if err := r.deps.Reader.Get(ctx, req.NamespacedName, sync); err != nil {
 			return nil, err
 		}
-		if newer(st.resourceVersion, sync.ResourceVersion) { // the cluster was restored from a backup
-			r.states.drop(req.NamespacedName)
-		}
 	}
 	return sync, nil
 }

@@ -2,7 +2,6 @@ package setup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,15 +21,6 @@ import (
 // A controller that is to serve some namespaces, and may not read one of them, would wait for that one with all others: a namespace that a
 // tenant has deleted, and its roles with it, would end the service of every tenant at the next start. So what may not be read is left out,
 // and all begin anew when it may be. While nothing may be read at all, the controller waits, and its readiness says for what.
-
-// errReach is what a manager ends with when the controllers may read a namespace that they had to leave out: a new one serves it.
-var errReach = errors.New("the controllers may read namespaces that they could not at their start")
-
-// Again reports that a manager that ended with an error is to be followed by another, because the controllers may read namespaces that it
-// had to leave out. It is not while anything of the first goes on, which must not meet the second: the process has to end then.
-func Again(err error) bool {
-	return errors.Is(err, errReach) && !errors.Is(err, context.DeadlineExceeded)
-}
 
 const (
 	// asking is how often the API server is asked whether a namespace may be read that was left out.
@@ -235,7 +225,7 @@ func (c *closing) Start(ctx context.Context) error {
 			}
 		}
 		if closed > 0 {
-			return errReach
+			return errAnew
 		}
 	}
 }

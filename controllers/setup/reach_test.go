@@ -17,7 +17,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -153,21 +152,4 @@ func TestTheControllersBeginAnewWhenANamespaceMayBeRead(t *testing.T) {
 			t.Errorf("one may be read, and it ended with %v", err)
 		}
 	})
-}
-
-func TestAManagerOfWhichSomethingGoesOnIsNotFollowedByAnother(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		err  error
-		want bool
-	}{
-		"all of it has ended":       {errReach, true},
-		"something goes on":         {utilerrors.NewAggregate([]error{errReach, fmt.Errorf("wait: %w", context.DeadlineExceeded)}), false},
-		"it was told to end":        {nil, false},
-		"it ended by another fault": {errors.New("leader election lost"), false},
-	} {
-		if got := Again(tc.err); got != tc.want {
-			t.Errorf("%s: another follows: %t", name, got)
-		}
-	}
 }

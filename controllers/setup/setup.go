@@ -167,7 +167,7 @@ func (o *Options) manager(
 			return nil, fmt.Errorf("add what notices that namespaces may be read: %w", err)
 		}
 	}
-	return mgr, addReadiness(mgr, needs)
+	return mgr, errors.Join(o.addRestored(mgr, on), addReadiness(mgr, needs))
 }
 
 func newManager(cfg *rest.Config, o Options, on map[string]bool, mapper meta.RESTMapper, handover *sealedsecret.Handover) (*apart, error) {

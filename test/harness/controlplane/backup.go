@@ -18,14 +18,20 @@ func (c *ControlPlane) Save(ctx context.Context) error {
 
 // Restore puts back what Save kept, once, as etcd's documentation says for Kubernetes (etcdutl snapshot restore --bump-revision
 // --mark-compacted): objects have the versions that they had, what is written from now on has later ones than seen, the newest that
-// somebody can know, and who watches has to list anew. The control plane is down meanwhile.
+// somebody can know, and who watches has to list anew. With 0 the revision is what it was, and nobody is told anything, as without these
+// flags. The control plane is down meanwhile.
 func (c *ControlPlane) Restore(ctx context.Context, seen int64) error {
 	return c.offline(ctx, func() error {
 		if err := os.RemoveAll(c.path("etcd")); err != nil {
 			return err
 		}
 		return os.Rename(c.path("saved"), c.path("etcd"))
-	}, func(ctx context.Context, etcd string) error { return bump(ctx, etcd, seen) })
+	}, func(ctx context.Context, etcd string) error {
+		if seen == 0 {
+			return nil
+		}
+		return bump(ctx, etcd, seen)
+	})
 }
 
 // offline does something while nothing of the control plane runs, and something else before the API server starts.

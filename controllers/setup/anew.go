@@ -1,0 +1,174 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+)
+
+// errAnew is what a manager ends with when another is to follow it: the log has the reason.
+var errAnew = errors.New("the controllers begin anew")
+
+// Again reports that a manager that ended with an error is to be followed by another: because the controllers may read namespaces that it
+// had to leave out, or because the cluster was restored from a backup. It is not while anything of the first goes on, which must not meet
+// the second: the process has to end then.
+func Again(err error) bool {
+	return errors.Is(err, errAnew) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// lookBack is how often the API server is asked whether the cluster's history is still the one that was seen.
+const lookBack = 30 * time.Second
+
+// restored ends the manager when the cluster turns out to have been restored from a backup. What the controllers remember of objects,
+// stores and Secrets is then of a history that is gone, and the numbers of its generations are those of others. A start decides from what
+// the cluster says alone. Who watches is told to list anew where the revision was raised and marked as compacted, as etcd's documentation
+// asks for, and then sees older versions. Where it was not, watches just say nothing until the cluster has caught up: so it is asked how
+// far it is. It runs where the controllers do, and watches nothing that they do not.
+type restored struct {
+	informers cache.Informers
+	kinds     []client.Object
+	reader    client.Reader
+	scheme    *runtime.Scheme
+	log       logr.Logger
+	every     time.Duration
+
+	mu sync.Mutex
+	// newest is the object of the latest version that was seen.
+	newest client.Object
+}
+
+// addRestored adds what notices that the cluster was restored, by the kinds that the controllers which are switched on watch.
+func (o *Options) addRestored(mgr manager.Manager, on map[string]bool) error {
+	r := &restored{informers: mgr.GetCache(), reader: mgr.GetAPIReader(), scheme: mgr.GetScheme(), log: mgr.GetLogger(), every: lookBack}
+	var seen []schema.GroupVersionKind
+	for _, controller := range Names() {
+		if !on[controller] {
+			continue
+		}
+		for _, kind := range o.kinds(controller) {
+			if slices.Contains(seen, kind) {
+				continue
+			}
+			seen = append(seen, kind)
+			obj, err := mgr.GetScheme().New(kind)
+			if err != nil {
+				return fmt.Errorf("make a %s: %w", kind.Kind, err)
+			}
+			if obj, ok := obj.(client.Object); ok {
+				r.kinds = append(r.kinds, obj)
+			}
+		}
+	}
+	if err := mgr.Add(r); err != nil {
+		return fmt.Errorf("add what notices that the cluster was restored: %w", err)
+	}
+	return nil
+}
+
+// Start implements manager.Runnable.
+func (r *restored) Start(ctx context.Context) error {
+	older := make(chan client.Object, 1)
+	handler := toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(now any) { r.saw(now) },
+		UpdateFunc: func(before, now any) {
+			if obj := r.saw(now); obj != nil && isOlder(obj, before) {
+				select {
+				case older <- obj:
+				default: // one is enough
+				}
+			}
+		},
+	}
+	for _, kind := range r.kinds {
+		informer, err := r.informers.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watch %T for older versions: %w", kind, err)
+		}
+		if _, err := informer.AddEventHandler(handler); err != nil {
+			return fmt.Errorf("watch %T for older versions: %w", kind, err)
+		}
+	}
+	tick := time.NewTicker(r.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case obj := <-older:
+			return r.end(obj, "an object has an older version than it had")
+		case <-tick.C:
+			if obj := r.ahead(ctx); obj != nil {
+				return r.end(obj, "the API server knows of no version as late as an object's")
+			}
+		}
+	}
+}
+
+func (r *restored) end(obj client.Object, why string) error {
+	r.log.Info(why+", so the cluster was restored from a backup; the controllers begin anew, from what it says now",
+		"kind", fmt.Sprintf("%T", obj), "object", client.ObjectKeyFromObject(obj).String())
+	return errAnew
+}
+
+// saw notes an object that an informer has, and returns it; nil for what is none.
+func (r *restored) saw(now any) client.Object {
+	obj, ok := now.(client.Object)
+	if !ok {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.newest == nil || isOlder(r.newest, obj) {
+		r.newest = obj
+	}
+	return obj
+}
+
+// ahead returns an object of a later version than the API server knows of, nil where there is none or it cannot be asked.
+func (r *restored) ahead(ctx context.Context) client.Object {
+	r.mu.Lock()
+	newest := r.newest
+	r.mu.Unlock()
+	if newest == nil {
+		return nil
+	}
+	kind, err := apiutil.GVKForObject(newest, r.scheme)
+	if err != nil {
+		return nil
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	if r.reader.List(ctx, list, client.InNamespace(newest.GetNamespace()), client.Limit(1)) != nil {
+		return nil // it is asked again
+	}
+	if order, err := resourceversion.CompareResourceVersion(list.ResourceVersion, newest.GetResourceVersion()); err != nil || order >= 0 {
+		return nil
+	}
+	return newest
+}
+
+// isOlder reports whether an object has an older version than what is known by its name. No watch goes back, and no list that takes the
+// place of one: both are of the version that was seen last, or of a later one.
+func isOlder(obj client.Object, known any) bool {
+	k, err := meta.Accessor(known)
+	if err != nil {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), k.GetResourceVersion())
+	return err == nil && order < 0
+}

@@ -1,0 +1,123 @@
+package setup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+)
+
+// history is an API server that is at a version, and the informers of what it has.
+type history struct {
+	client.Reader
+	cache.Informers
+	cache.Informer
+	version string
+	fails   error
+	asked   string
+	handler toolscache.ResourceEventHandler
+}
+
+func (h *history) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	o := (&client.ListOptions{}).ApplyOptions(opts)
+	h.asked = fmt.Sprintf("%s in %s, %d", list.GetObjectKind().GroupVersionKind().Kind, o.Namespace, o.Limit)
+	list.SetResourceVersion(h.version)
+	return h.fails
+}
+
+func (h *history) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
+	return h, nil
+}
+
+func (h *history) AddEventHandler(handler toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+	h.handler = handler
+	return nil, nil
+}
+
+func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
+	t.Parallel()
+	at := func(version string) *esv1.ExternalSecret {
+		return &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "db", ResourceVersion: version}}
+	}
+	for name, tc := range map[string]struct {
+		version string // at which the API server is
+		fails   error
+		then    func(toolscache.ResourceEventHandler)
+		want    bool
+	}{
+		"an object changes":       {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("100"), at("101")) }},
+		"it is seen again":        {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("100"), at("100")) }},
+		"it has an older version": {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("100"), at("99")) }, want: true},
+		"it is gone and one is made": {then: func(h toolscache.ResourceEventHandler) {
+			h.OnDelete(at("100"))
+			h.OnAdd(at("101"), false)
+		}},
+		"versions are no numbers":     {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("b"), at("a")) }},
+		"the API server is as far":    {version: "100"},
+		"it is behind":                {version: "99", want: true},
+		"it is behind what came last": {version: "150", then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("100"), at("151")) }, want: true},
+		"it is behind what came before": {version: "150", want: true, then: func(h toolscache.ResourceEventHandler) {
+			h.OnAdd(at("151"), false)
+			h.OnAdd(at("9"), false)
+		}},
+		"it does not answer": {version: "1", fails: errors.New("down")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := &history{version: cmp.Or(tc.version, "200"), fails: tc.fails}
+				scheme, err := newScheme()
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := &restored{informers: h, kinds: []client.Object{at("")}, reader: h, scheme: scheme, log: logr.Discard(), every: lookBack}
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- r.Start(ctx) }()
+				synctest.Wait()
+				h.handler.OnAdd(at("100"), true)
+				if tc.then != nil {
+					tc.then(h.handler)
+				}
+				time.Sleep(lookBack)
+				synctest.Wait()
+				cancel()
+				if err := <-ended; Again(err) != tc.want || (err != nil) != tc.want {
+					t.Errorf("it ended with %v", err)
+				}
+				if !tc.want && h.asked != "ExternalSecretList in team, 1" {
+					t.Errorf("asked for %s", h.asked)
+				}
+			})
+		})
+	}
+}
+
+func TestAManagerOfWhichSomethingGoesOnIsNotFollowedByAnother(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"all of it has ended":       {errAnew, true},
+		"something goes on":         {utilerrors.NewAggregate([]error{errAnew, fmt.Errorf("wait: %w", context.DeadlineExceeded)}), false},
+		"it was told to end":        {nil, false},
+		"it ended by another fault": {errors.New("leader election lost"), false},
+	} {
+		if got := Again(tc.err); got != tc.want {
+			t.Errorf("%s: another follows: %t", name, got)
+		}
+	}
+}
