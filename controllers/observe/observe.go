@@ -41,7 +41,7 @@ type Metrics struct {
 	batched   *prometheus.CounterVec
 }
 
-// New returns Metrics in a registry, where they go on from an earlier one's. With omit there is no series for single
+// New returns Metrics in a registry, where they count on from an earlier one's, and show none of its objects. With omit there is no series for single
 // objects. It fails when another metric has one of the names.
 func New(registry prometheus.Registerer, omit bool) (*Metrics, error) {
 	m := &Metrics{omit: omit}
@@ -69,8 +69,8 @@ func New(registry prometheus.Registerer, omit bool) (*Metrics, error) {
 		Buckets: prometheus.ExponentialBuckets(0.05, 2.5, 12),
 	}))
 	failed = append(failed, err)
-	m.objects, err = metrics.Register(registry, newObjects(time.Now))
-	failed = append(failed, err)
+	m.objects = newObjects(time.Now)
+	failed = append(failed, metrics.Replace(registry, m.objects))
 	if err := errors.Join(failed...); err != nil {
 		return nil, err
 	}

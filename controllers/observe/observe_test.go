@@ -23,11 +23,13 @@ import (
 func observed(t *testing.T, omit bool) (*Metrics, *prometheus.Registry) {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	m, err := New(registry, omit)
+	earlier, err := New(registry, omit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(registry, omit); err != nil { // a second controller of the process
+	earlier.Ran(es("gone-meanwhile", metav1.ConditionFalse), flow.Observation{})
+	m, err := New(registry, omit) // of the next controllers of the process, which are told of no object that went between them
+	if err != nil {
 		t.Fatal(err)
 	}
 	return m, registry

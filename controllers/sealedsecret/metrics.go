@@ -1,6 +1,7 @@
 package sealedsecret
 
 import (
+	"errors"
 	"maps"
 	"sync"
 
@@ -38,7 +39,9 @@ type meters struct {
 }
 
 func newMeters(registry prometheus.Registerer, omit bool) (*meters, error) {
-	m := &meters{omit: omit}
+	m := &meters{omit: omit, conditions: newConditionInfo(), errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Name: "unseal_errors_total", Help: "Total number of sealed secret unseal errors by reason",
+	}, []string{"reason", "namespace"})}
 	var err error
 	if m.operations, err = metrics.Register(registry, prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "sealbridge_sealedsecret_private_key_operations_total",
@@ -51,13 +54,7 @@ func newMeters(registry prometheus.Registerer, omit bool) (*meters, error) {
 	})); err != nil {
 		return nil, err
 	}
-	if m.errors, err = metrics.Register(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: metricsNamespace, Name: "unseal_errors_total", Help: "Total number of sealed secret unseal errors by reason",
-	}, []string{"reason", "namespace"})); err != nil {
-		return nil, err
-	}
-	m.conditions, err = metrics.Register(registry, newConditionInfo())
-	return m, err
+	return m, errors.Join(metrics.Replace(registry, m.errors), metrics.Replace(registry, m.conditions))
 }
 
 // failed counts a run that ended with a reason of the conditions.
