@@ -131,8 +131,10 @@ func (w Way) Fault(err error) string {
 		return ""
 	case errors.As(err, &refused):
 		return w.Says(refused.status, refused.basic)
-	case errors.As(err, &op) && (op.Op == "proxyconnect" || strings.HasPrefix(op.Op, "socks")):
+	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return w.Unreached(reason(op.Err))
+	case errors.As(err, &op) && strings.HasPrefix(op.Op, "socks"): // there is a connection to the proxy, and its answer is a text of the library
+		return fmt.Sprintf("%s makes no connection to it; look there, correct name and password in %s of the controller, or name its host in NO_PROXY", w.proxy(), w.Variable)
 	default:
 		return ""
 	}

@@ -119,6 +119,35 @@ func TestAProxyThatIsNotThereIsNamed(t *testing.T) {
 	}
 }
 
+// A SOCKS proxy that is there and makes no connection is not one that is not there.
+func TestWhatASOCKSProxyRefusesIsNotAConnectionToItself(t *testing.T) {
+	t.Parallel()
+	const hello, noLogin, unreachable = "\x05\x00", "\x05\xff", "\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00"
+	for what, says := range map[string][]string{"it takes no login": {noLogin}, "it does not reach the host": {hello, unreachable}, "it hangs up": nil} {
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			for _, answer := range says {
+				_, _ = conn.Read(make([]byte, 256))
+				_, _ = io.WriteString(conn, answer)
+			}
+		}()
+		via := &url.URL{Scheme: "socks5", User: url.UserPassword("u", canary), Host: listener.Addr().String()}
+		got, _ := through(t, via, "https://a.test")
+		_ = listener.Close()
+		if want := "the proxy socks5://" + via.Host + " makes no connection to it; look there"; !strings.HasPrefix(got, want) || strings.Contains(got, canary) {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
+}
+
 // What is no fault of the proxy is not said to be one.
 func TestAServerBehindAProxyIsNotTheProxy(t *testing.T) {
 	t.Parallel()
