@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/net/idna"
+
 	"github.com/sealbridge/sealbridge/internal/cloudmetadata"
 )
 
@@ -31,7 +33,11 @@ func Of(r *http.Request) (*url.URL, error) {
 
 // direct reports whether a host is asked through no proxy: one of a cloud's metadata service, and what may be the address of one. A
 // text whose last part begins with a digit is no name, and Go takes "2852039166" for no address, but what a proxy is written in may.
+// A host in other characters is what net/http makes of it where it asks a proxy for a connection.
 func direct(host string) bool {
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+		host = ascii
+	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return cloudmetadata.Has(addr)
 	}

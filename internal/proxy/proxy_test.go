@@ -24,8 +24,10 @@ func TestMetadataAddressesAreAskedThroughNoProxy(t *testing.T) {
 		"168.63.129.16": true, "100.100.100.200": true, "metadata.google.internal": true, "Metadata.Google.Internal.": true, "metadata.goog": true,
 		// What a proxy may take for one of them.
 		"2852039166": true, "0xa9fea9fe": true, "0xa9.254.43518": true, "169.254.43518": true, "169.254.169.254.": true, "a.169.254.0xa9fe": true,
+		// What Go makes one of them.
+		"metadata\u3002google\u3002internal": true, "\uff4detadata.goog": true, "\uff12852039166": true, "169\uff0e254\uff0e169\uff0e254": true,
 		"vault.example.com": false, "vault": false, "4you.example": false, "169.254.169.254.nip.io": false, "10.0.0.1": false, "fd00::1": false, "": false, ".": false,
-		"xn--p1ai": false, "a.b.": false,
+		"xn--p1ai": false, "b\u00fccher.example": false, "a_b.example": false, "a.b.": false,
 	} {
 		if got := direct(host); got != want {
 			t.Errorf("%q: %v", host, got)
