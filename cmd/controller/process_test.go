@@ -38,7 +38,7 @@ import (
 const (
 	canary   = "canary-0c7b11d9"
 	asMain   = "SEALBRIDGE_TEST_RUNS_MAIN"
-	deadline = 2 * time.Minute
+	deadline = 4 * time.Minute
 )
 
 // TestMain runs the controller itself when a test starts this binary again, so that the tests see real processes.
@@ -109,7 +109,12 @@ func (w *world) start(args ...string) *replica {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(p.Kill)
+	w.t.Cleanup(func() {
+		p.Kill()
+		if w.t.Failed() {
+			w.t.Log("the controller's log ends with:\n" + p.Tail(100))
+		}
+	})
 	r := &replica{Process: p, w: w}
 	w.eventually("the replica serves its certificate", func() bool {
 		r.url = r.logged("serving the sealing certificate")["address"]

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -37,8 +36,9 @@ const lookBack = 30 * time.Second
 // restored ends the manager when the cluster turns out to have been restored from a backup. What the controllers remember of objects,
 // stores and Secrets is then of a history that is gone, and the numbers of its generations are those of others. A start decides from what
 // the cluster says alone. Who watches is told to list anew where the revision was raised and marked as compacted, as etcd's documentation
-// asks for, and then sees older versions. Where it was not, watches just say nothing until the cluster has caught up: so it is asked how
-// far it is. It runs where the controllers do, and watches nothing that they do not.
+// asks for, and then sees older versions. That takes a minute and more where the API server was away for long, and where the revision was
+// not raised, watches just say nothing until the cluster has caught up: so the API server is asked, too, for the object that was written
+// last. It runs where the controllers do, and watches nothing that they do not.
 type restored struct {
 	informers cache.Informers
 	kinds     []client.Object
@@ -86,7 +86,8 @@ func (r *restored) Start(ctx context.Context) error {
 	handler := toolscache.ResourceEventHandlerFuncs{
 		AddFunc: func(now any) { r.saw(now) },
 		UpdateFunc: func(before, now any) {
-			if obj := r.saw(now); obj != nil && isOlder(obj, before) {
+			was, ok := before.(client.Object)
+			if obj := r.saw(now); ok && obj != nil && isOlder(obj, was) {
 				select {
 				case older <- obj:
 				default: // one is enough
@@ -110,17 +111,17 @@ func (r *restored) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case obj := <-older:
-			return r.end(obj, "an object has an older version than it had")
+			return r.end(obj)
 		case <-tick.C:
-			if obj := r.ahead(ctx); obj != nil {
-				return r.end(obj, "the API server knows of no version as late as an object's")
+			if obj := r.older(ctx); obj != nil {
+				return r.end(obj)
 			}
 		}
 	}
 }
 
-func (r *restored) end(obj client.Object, why string) error {
-	r.log.Info(why+", so the cluster was restored from a backup; the controllers begin anew, from what it says now",
+func (r *restored) end(obj client.Object) error {
+	r.log.Info("the cluster has an older version of an object than it had, so it was restored from a backup; the controllers begin anew, from what it says now",
 		"kind", fmt.Sprintf("%T", obj), "object", client.ObjectKeyFromObject(obj).String())
 	return errAnew
 }
@@ -139,8 +140,9 @@ func (r *restored) saw(now any) client.Object {
 	return obj
 }
 
-// ahead returns an object of a later version than the API server knows of, nil where there is none or it cannot be asked.
-func (r *restored) ahead(ctx context.Context) client.Object {
+// older returns the object of the latest version that was seen when the API server has it in an older one, or knows of no version as late;
+// else nil, also when it cannot be asked. One that it does not have may have been deleted: the informers know.
+func (r *restored) older(ctx context.Context) client.Object {
 	r.mu.Lock()
 	newest := r.newest
 	r.mu.Unlock()
@@ -153,22 +155,22 @@ func (r *restored) ahead(ctx context.Context) client.Object {
 	}
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-	if r.reader.List(ctx, list, client.InNamespace(newest.GetNamespace()), client.Limit(1)) != nil {
+	named := client.MatchingFields{"metadata.name": newest.GetName()}
+	if r.reader.List(ctx, list, client.InNamespace(newest.GetNamespace()), named) != nil {
 		return nil // it is asked again
 	}
-	if order, err := resourceversion.CompareResourceVersion(list.ResourceVersion, newest.GetResourceVersion()); err != nil || order >= 0 {
-		return nil
+	if isOlder(list, newest) || len(list.Items) == 1 && isOlder(&list.Items[0], newest) {
+		return newest
 	}
-	return newest
+	return nil
 }
 
 // isOlder reports whether an object has an older version than what is known by its name. No watch goes back, and no list that takes the
 // place of one: both are of the version that was seen last, or of a later one.
-func isOlder(obj client.Object, known any) bool {
-	k, err := meta.Accessor(known)
-	if err != nil {
-		return false
-	}
-	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), k.GetResourceVersion())
+func isOlder(obj, known versioned) bool {
+	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), known.GetResourceVersion())
 	return err == nil && order < 0
 }
+
+// versioned is an object or a list.
+type versioned interface{ GetResourceVersion() string }

@@ -25,6 +25,8 @@ type history struct {
 	cache.Informers
 	cache.Informer
 	version string
+	// has is the version of the object that it is asked for; empty for none.
+	has     string
 	fails   error
 	asked   string
 	handler toolscache.ResourceEventHandler
@@ -32,8 +34,11 @@ type history struct {
 
 func (h *history) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	o := (&client.ListOptions{}).ApplyOptions(opts)
-	h.asked = fmt.Sprintf("%s in %s, %d", list.GetObjectKind().GroupVersionKind().Kind, o.Namespace, o.Limit)
+	h.asked = fmt.Sprintf("%s in %s, %s", list.GetObjectKind().GroupVersionKind().Kind, o.Namespace, o.FieldSelector)
 	list.SetResourceVersion(h.version)
+	if h.has != "" {
+		list.(*metav1.PartialObjectMetadataList).Items = []metav1.PartialObjectMetadata{{ObjectMeta: metav1.ObjectMeta{ResourceVersion: h.has}}}
+	}
 	return h.fails
 }
 
@@ -53,6 +58,7 @@ func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		version string // at which the API server is
+		has     string // in which it has the object
 		fails   error
 		then    func(toolscache.ResourceEventHandler)
 		want    bool
@@ -72,12 +78,15 @@ func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
 			h.OnAdd(at("151"), false)
 			h.OnAdd(at("9"), false)
 		}},
-		"it does not answer": {version: "1", fails: errors.New("down")},
+		"it has what was seen": {has: "100"},
+		"it has a later one":   {has: "101"},
+		"it has an older one":  {has: "99", want: true},
+		"it does not answer":   {version: "1", has: "1", fails: errors.New("down")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				h := &history{version: cmp.Or(tc.version, "200"), fails: tc.fails}
+				h := &history{version: cmp.Or(tc.version, "200"), has: tc.has, fails: tc.fails}
 				scheme, err := newScheme()
 				if err != nil {
 					t.Fatal(err)
@@ -97,7 +106,7 @@ func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
 				if err := <-ended; Again(err) != tc.want || (err != nil) != tc.want {
 					t.Errorf("it ended with %v", err)
 				}
-				if !tc.want && h.asked != "ExternalSecretList in team, 1" {
+				if !tc.want && h.asked != "ExternalSecretList in team, metadata.name=db" {
 					t.Errorf("asked for %s", h.asked)
 				}
 			})

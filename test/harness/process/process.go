@@ -133,7 +133,7 @@ func (p *Process) Ready(ctx context.Context, probe func(context.Context) error) 
 		err := probe(ctx)
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s %w; its log ends with:\n%s", p.name, ErrEnded, p.tail())
+			return fmt.Errorf("%s %w; its log ends with:\n%s", p.name, ErrEnded, p.Tail(shown))
 		default:
 		}
 		if err == nil {
@@ -142,7 +142,7 @@ func (p *Process) Ready(ctx context.Context, probe func(context.Context) error) 
 		select {
 		case <-p.done:
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready in time: %w; its log ends with:\n%s", p.name, err, p.tail())
+			return fmt.Errorf("%s is not ready in time: %w; its log ends with:\n%s", p.name, err, p.Tail(shown))
 		case <-tick.C:
 		}
 	}
@@ -165,8 +165,11 @@ func Answers(ctx context.Context, url string) error {
 	return nil
 }
 
-func (p *Process) tail() string {
-	const lines = 15
+// shown is how many lines of a log an error has.
+const shown = 15
+
+// Tail returns the last lines of the child's output, which tests show of one that failed them.
+func (p *Process) Tail(lines int) string {
 	raw, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
