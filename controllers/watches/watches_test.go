@@ -100,12 +100,17 @@ func (w *world) count(next http.RoundTripper) http.RoundTripper {
 		w.open[selector]++
 		w.cuts = append(w.cuts, cut)
 		w.mu.Unlock()
-		context.AfterFunc(ctx, func() {
+		closed := func() {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.open[selector]--
-		})
-		return next.RoundTrip(req.WithContext(ctx))
+		}
+		stop := context.AfterFunc(ctx, closed)
+		resp, err := next.RoundTrip(req.WithContext(ctx))
+		if (err != nil || resp.StatusCode != http.StatusOK) && stop() {
+			closed() // it was refused, as by an API server that does not stream a list
+		}
+		return resp, err
 	})
 }
 
