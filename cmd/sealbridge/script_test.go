@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -24,7 +25,13 @@ import (
 // harness ends what the tests share after they ran.
 type harness struct{ m *testing.M }
 
-func (h harness) Run() int { return controlplane.Run(h.m) }
+// Run implements testscript.TestingM.
+func (h harness) Run() int {
+	if signal.Ignored(os.Interrupt) { // as where a shell runs the tests in the background: what they start would take no notice of it either
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	}
+	return controlplane.Run(h.m)
+}
 
 func TestMain(m *testing.M) {
 	// The test binary is the command itself, under both of its names.
