@@ -140,8 +140,8 @@ func (r *restored) saw(now any) client.Object {
 	return obj
 }
 
-// older returns the object of the latest version that was seen when the API server has it in an older one, or knows of no version as late;
-// else nil, also when it cannot be asked. One that it does not have may have been deleted: the informers know.
+// older returns the object of the latest version that was seen when the API server has it in an older one, or does not have it and knows
+// of no version as late; else nil, also when it cannot be asked. One that it does not have may just have been deleted.
 func (r *restored) older(ctx context.Context) client.Object {
 	r.mu.Lock()
 	newest := r.newest
@@ -159,10 +159,14 @@ func (r *restored) older(ctx context.Context) client.Object {
 	if r.reader.List(ctx, list, client.InNamespace(newest.GetNamespace()), named) != nil {
 		return nil // it is asked again
 	}
-	if isOlder(list, newest) || len(list.Items) == 1 && isOlder(&list.Items[0], newest) {
-		return newest
+	var known versioned = list
+	if len(list.Items) > 0 {
+		known = &list.Items[0]
 	}
-	return nil
+	if !isOlder(known, newest) {
+		return nil
+	}
+	return newest
 }
 
 // isOlder reports whether an object has an older version than what is known by its name. No watch goes back, and no list that takes the

@@ -78,10 +78,11 @@ func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
 			h.OnAdd(at("151"), false)
 			h.OnAdd(at("9"), false)
 		}},
-		"it has what was seen": {has: "100"},
-		"it has a later one":   {has: "101"},
-		"it has an older one":  {has: "99", want: true},
-		"it does not answer":   {version: "1", has: "1", fails: errors.New("down")},
+		"it has what was seen":                             {has: "100"},
+		"it has what was seen, and tells of an older list": {version: "99", has: "100"},
+		"it has a later one":                               {has: "101"},
+		"it has an older one":                              {has: "99", want: true},
+		"it does not answer":                               {version: "1", has: "1", fails: errors.New("down")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
