@@ -41,8 +41,8 @@ type Metrics struct {
 	batched   *prometheus.CounterVec
 }
 
-// New returns Metrics in a registry, where they count on from an earlier one's, and show none of its objects. With omit there is no series for single
-// objects. It fails when another metric has one of the names.
+// New returns Metrics in a registry, where they count on from an earlier one's, and show none of its objects. With omit there is no
+// series for single objects. It fails when another metric has one of the names.
 func New(registry prometheus.Registerer, omit bool) (*Metrics, error) {
 	m := &Metrics{omit: omit}
 	var failed []error
