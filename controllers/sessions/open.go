@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/sealbridge/sealbridge/providers"
@@ -43,8 +44,8 @@ func (p *Pool) keyLocked(s Store, namespace string) key {
 // moment ago and not because the backend asked for time. The caller holds p.mu.
 func (p *Pool) enter(ctx context.Context, k key, s Store, now time.Time, retry bool) *entry {
 	e, failures := p.entries[k], 0
-	if e != nil && (e.outlived(now, p.limits.Pause) || retry && e.opening.ended() && e.err != nil && !throttles(e.err)) {
-		if e.err != nil {
+	if e != nil && (e.outlived(now, p.limits.Pause) || retry && e.opening.ended() && e.err != nil && !throttles(e.err) || e.differs(s)) {
+		if e.opening.ended() && e.err != nil {
 			failures = e.failures + 1
 		}
 		p.retireLocked(e)
@@ -72,6 +73,10 @@ func (p *Pool) newEntry(k key, s Store, now time.Time) *entry {
 	e.kept.forecast, e.kept.shelf.all = p.forecastLocked(k), &p.keeping
 	return e
 }
+
+// differs reports whether a session was opened with another configuration of the same generation: that of a cluster which was restored
+// from a backup, and whose next generations have the numbers of others.
+func (e *entry) differs(s Store) bool { return !reflect.DeepEqual(e.store.Config.Spec, s.Config.Spec) }
 
 // outlived reports whether the entry must be replaced: its login is near its end, or could not be had a while ago.
 func (e *entry) outlived(now time.Time, pause time.Duration) bool {

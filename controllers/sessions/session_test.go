@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sealbridge/sealbridge/api/stores"
 	"github.com/sealbridge/sealbridge/providers"
 )
 
@@ -431,5 +432,31 @@ func noIdentityReadsWithAnother(t *testing.T, size int) {
 	wg.Wait()
 	if n := together.Load(); size > 1 && n == 0 {
 		t.Error("no call holds what several have asked for: the test would say nothing of them")
+	}
+}
+
+// The generations of a cluster that was restored from a backup have the numbers of others.
+func TestAConfigurationOfTheSameGenerationThatIsAnotherIsOpenedAnew(t *testing.T) {
+	t.Parallel()
+	b := &backend{}
+	p := running(t, cluster())
+	for turn, tc := range []struct {
+		version string
+		opens   int64
+	}{{"1", 1}, {"1", 1}, {"2", 2}, {"2", 2}, {"1", 3}} {
+		s := storeOf(b, "team", "s", 1)
+		s.Config.Spec = &stores.Fake{Data: []stores.FakeData{{Key: "a", Value: tc.version}}}
+		var asking sync.WaitGroup
+		for range 3 { // also while it is being opened
+			asking.Go(func() {
+				if _, err := p.Fetch(t.Context(), request(s, "team", "a")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		asking.Wait()
+		if opens := b.opens.Load(); opens != tc.opens {
+			t.Errorf("turn %d: opened %d times, want %d", turn, opens, tc.opens)
+		}
 	}
 }
