@@ -87,7 +87,7 @@ func (r *restored) Start(ctx context.Context) error {
 		AddFunc: func(now any) { r.saw(now) },
 		UpdateFunc: func(before, now any) {
 			was, ok := before.(client.Object)
-			if obj := r.saw(now); ok && obj != nil && isOlder(obj, was) {
+			if obj := r.saw(now); ok && obj != nil && wentBack(was, obj) {
 				select {
 				case older <- obj:
 				default: // one is enough
@@ -167,6 +167,12 @@ func (r *restored) older(ctx context.Context) client.Object {
 		return nil
 	}
 	return newest
+}
+
+// wentBack reports whether an object that took the place of another of its name shows that the cluster did: it has an older version, or it is
+// the same and of an earlier generation, though somebody has written it since. A generation never gets less (Kubernetes API conventions).
+func wentBack(was, now client.Object) bool {
+	return isOlder(now, was) || now.GetUID() == was.GetUID() && now.GetGeneration() < was.GetGeneration()
 }
 
 // isOlder reports whether an object has an older version than what is known by its name. No watch goes back, and no list that takes the

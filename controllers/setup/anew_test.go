@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -56,6 +57,11 @@ func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
 	at := func(version string) *esv1.ExternalSecret {
 		return &esv1.ExternalSecret{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "db", ResourceVersion: version}}
 	}
+	of := func(uid types.UID, generation int64, version string) *esv1.ExternalSecret {
+		es := at(version)
+		es.UID, es.Generation = uid, generation
+		return es
+	}
 	for name, tc := range map[string]struct {
 		version string // at which the API server is
 		has     string // in which it has the object
@@ -70,10 +76,13 @@ func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
 			h.OnDelete(at("100"))
 			h.OnAdd(at("101"), false)
 		}},
-		"versions are no numbers":     {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("b"), at("a")) }},
-		"the API server is as far":    {version: "100"},
-		"it is behind":                {version: "99", want: true},
-		"it is behind what came last": {version: "150", then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("100"), at("151")) }, want: true},
+		"it was restored, and written since": {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(of("a", 2, "100"), of("a", 1, "101")) }, want: true},
+		"its spec changes":                   {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(of("a", 2, "100"), of("a", 3, "101")) }},
+		"one is made in its place":           {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(of("a", 2, "100"), of("b", 1, "101")) }},
+		"versions are no numbers":            {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("b"), at("a")) }},
+		"the API server is as far":           {version: "100"},
+		"it is behind":                       {version: "99", want: true},
+		"it is behind what came last":        {version: "150", then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("100"), at("151")) }, want: true},
 		"it is behind what came before": {version: "150", want: true, then: func(h toolscache.ResourceEventHandler) {
 			h.OnAdd(at("151"), false)
 			h.OnAdd(at("9"), false)
