@@ -17,12 +17,19 @@ func TestWithSkipRecreateASecretStaysAsItIsUntilItsSealedSecretChanges(t *testin
 	t.Parallel()
 	w := newWorld(t)
 	w.deps = func(d *sealedsecret.Deps) { d.SkipRecreate = true }
-	var wide atomic.Int32
-	w.fault = func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
-		if req.Method == http.MethodGet && strings.HasSuffix(req.URL.Path, "/secrets") && !strings.Contains(req.URL.Query().Get("labelSelector"), "sealed-secrets-key") {
+	var wide, keys atomic.Int32
+	w.fault = func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if req.Method != http.MethodGet || !strings.HasSuffix(req.URL.Path, "/secrets") {
+			return nil, nil
+		}
+		if !strings.Contains(req.URL.Query().Get("labelSelector"), "sealed-secrets-key") {
 			wide.Add(1)
 		}
-		return nil, nil
+		resp, err := next.RoundTrip(req)
+		if err == nil && resp.StatusCode == http.StatusOK && req.URL.Query().Get("watch") != "" { // not one that an older API server refuses
+			keys.Add(1)
+		}
+		return resp, err
 	}
 	w.start()
 	gone, edited := w.object("gone", map[string]string{"k": canary}), w.object("edited", map[string]string{"k": canary})
@@ -44,6 +51,9 @@ func TestWithSkipRecreateASecretStaysAsItIsUntilItsSealedSecretChanges(t *testin
 	}
 	if n := wide.Load(); n > 0 {
 		t.Errorf("Secrets that are no sealing keys are listed or watched %d times", n)
+	}
+	if n := keys.Load(); n > 2 { // those of both formats
+		t.Errorf("%d watches of sealing keys, want two at most", n)
 	}
 	for _, obj := range []*v1alpha1.SealedSecret{gone, edited} {
 		update(w, obj, func(s *v1alpha1.SealedSecret) { s.Spec.EncryptedData["k"] = w.sealed(seal.Strict, s.Name, "new") })
