@@ -135,7 +135,7 @@ func TestANamespaceThatMayNotBeReadHoldsUpNoOther(t *testing.T) {
 			external, sealed := []string{"es-000"}, []string{"ss-000"}
 			for _, in := range []*world{w, late} {
 				in.store("1", external)
-				in.anyClass()
+				in.classOf(w)
 				in.externalSecret(external[0])
 				w.must(w.client.Create(t.Context(), in.sealedSecret(sealed[0], certificate)))
 			}
@@ -184,11 +184,11 @@ func TestANamespaceThatMayNotBeReadHoldsUpNoOther(t *testing.T) {
 const whatToGive = "give its ServiceAccount the roles of config/rbac (kubectl apply -k config/default, or config/namespaced with --watch-namespaces)" +
 	", or leave the namespace out of the flags. It is served some seconds after it may be read"
 
-// anyClass has the store be one of every controller.
-func (w *world) anyClass() {
+// classOf has the store be one of another world's controller, and of no other test's that serves the whole cluster.
+func (w *world) classOf(other *world) {
 	w.t.Helper()
 	s := w.secretStore()
-	w.must(w.client.Get(w.t.Context(), client.ObjectKeyFromObject(s), s))
-	s.Spec.Controller = ""
-	w.must(w.client.Update(w.t.Context(), s))
+	patch := client.MergeFrom(s.DeepCopy())
+	s.Spec.Controller = other.class()
+	w.must(w.client.Patch(w.t.Context(), s, patch))
 }
