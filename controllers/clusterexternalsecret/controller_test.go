@@ -369,7 +369,6 @@ func TestANamespaceThatGoesWhileItIsProvisionedIsNoFailure(t *testing.T) {
 }
 
 func TestANamespaceIsProvisionedAnewWhoseExternalSecretWentUnseen(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	namespace := w.namespace(w.mine())
 	ces := w.ces()

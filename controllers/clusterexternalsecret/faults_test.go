@@ -76,7 +76,6 @@ func refusal(req *http.Request, code int, reason string) *http.Response {
 }
 
 func TestAnAPIServerThatFailsWhileManyNamespacesAreProvisionedLosesNone(t *testing.T) {
-	t.Parallel()
 	w := prepare(t, role, takeover)
 	const many = 24
 	var namespaces []string
