@@ -22,8 +22,8 @@ import (
 
 // StatusWriter writes the statuses of objects.
 type StatusWriter interface {
-	// WriteStatus writes the status of obj and gives obj the resource version that it has then. Errors are those of the API
-	// server; an object of the same name with another UID is not written to.
+	// WriteStatus writes the status of obj and gives obj the resource version that it has then, and the labels, annotations, finalizers
+	// and owners where it knew them. Errors are those of the API server; an object of the same name with another UID is not written to.
 	WriteStatus(ctx context.Context, obj client.Object) error
 }
 
@@ -106,21 +106,27 @@ func (w *Statuses) WriteStatus(ctx context.Context, obj client.Object) error {
 		return err
 	}
 	status := reflect.ValueOf(obj).Elem().FieldByName("Status").Interface()
-	var version string
+	var now statusMetadata
 	if !w.partial {
-		version, err = kind.send(ctx, kind.client.Put().SetHeader("Content-Type", runtime.ContentTypeJSON), obj, statusBody{
+		now, err = kind.send(ctx, kind.client.Put().SetHeader("Content-Type", runtime.ContentTypeJSON), obj, statusBody{
 			APIVersion: kind.kind.GroupVersion().String(), Kind: kind.kind.Kind, Metadata: owned(obj), Status: status,
 		})
 	}
 	if w.partial || apierrors.IsConflict(err) {
-		version, err = kind.send(ctx, kind.client.Patch(types.JSONPatchType), obj, []operation{
+		now, err = kind.send(ctx, kind.client.Patch(types.JSONPatchType), obj, []operation{
 			{"test", "/metadata/uid", obj.GetUID()}, {"add", "/status", status},
 		})
 	}
 	if err != nil {
 		return err
 	}
-	obj.SetResourceVersion(version)
+	obj.SetResourceVersion(now.ResourceVersion)
+	if !w.partial { // whoever changed it meanwhile owns what the next status sends
+		obj.SetLabels(now.Labels)
+		obj.SetAnnotations(now.Annotations)
+		obj.SetFinalizers(now.Finalizers)
+		obj.SetOwnerReferences(now.Owners)
+	}
 	return nil
 }
 
@@ -132,25 +138,25 @@ func owned(obj client.Object) statusMetadata {
 	}
 }
 
-// send sends what changes the status of an object, and returns the version that the object has then.
-func (k statusKind) send(ctx context.Context, to *rest.Request, obj client.Object, body any) (string, error) {
+// send sends what changes the status of an object, and returns the metadata that the object has then.
+func (k statusKind) send(ctx context.Context, to *rest.Request, obj client.Object, body any) (statusMetadata, error) {
 	raw, err := json.Marshal(body)
 	if err != nil {
-		return "", fmt.Errorf("encode status: %w", err)
+		return statusMetadata{}, fmt.Errorf("encode status: %w", err)
 	}
 	raw, err = to.NamespaceIfScoped(obj.GetNamespace(), obj.GetNamespace() != "").
 		Resource(k.resource).Name(obj.GetName()).SubResource("status").
 		SetHeader("Accept", metadataAlone).Body(raw).Do(ctx).Raw()
 	if err != nil {
-		return "", err
+		return statusMetadata{}, err
 	}
 	var answer struct {
 		Metadata statusMetadata `json:"metadata"`
 	}
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		return "", fmt.Errorf("read the answer to a status: %w", err)
+		return statusMetadata{}, fmt.Errorf("read the answer to a status: %w", err)
 	}
-	return answer.Metadata.ResourceVersion, nil
+	return answer.Metadata, nil
 }
 
 // kindOf returns where an object is written to, which is found out once for each type.
