@@ -79,7 +79,8 @@ func (w *world) client(change ...func(*transit.Options)) *transit.Client {
 	w.t.Helper()
 	o := transit.Options{
 		Address: w.vault.Address(), CA: w.vault.CA(), Mount: w.mount, Key: "k", AuthMount: w.auth, Role: "r", Now: time.Now,
-		Token: func() ([]byte, error) { return []byte(w.token + "\n"), nil },
+		Token:   func() ([]byte, error) { return []byte(w.token + "\n"), nil },
+		Timeout: time.Minute, // a machine that is far too busy is no Vault that does not answer
 	}
 	for _, c := range change {
 		c(&o)
@@ -92,12 +93,12 @@ func (w *world) client(change ...func(*transit.Options)) *transit.Client {
 	return c
 }
 
-// clientAhead returns a client and by how many nanoseconds its clock is ahead.
+// clientAhead returns a client whose clock stands, and by how many nanoseconds it is ahead.
 func (w *world) clientAhead() (*transit.Client, *atomic.Int64) {
 	w.t.Helper()
-	ahead := &atomic.Int64{}
+	began, ahead := time.Now(), &atomic.Int64{}
 	return w.client(func(o *transit.Options) {
-		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		o.Now = func() time.Time { return began.Add(time.Duration(ahead.Load())) }
 	}), ahead
 }
 
