@@ -33,7 +33,9 @@ func (w *world) probe(kubeconfig string, args ...string) probed {
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	p := begin(w.t, slices.Concat(quiet(kubeconfig), []string{
-		"--namespace=" + w.ns, "--watch-namespaces=" + w.ns, "--controller-class=" + w.class(), "--leader-elect", "--key-size=2048",
+		"--namespace=" + w.ns, "--watch-namespaces=" + w.ns, "--controller-class=" + w.class(), "--key-size=2048",
+		// Nobody waits for the lease of another, and a machine that is busy is given time to renew it: who cannot ends.
+		"--leader-elect", "--leader-election-lease-duration=1m", "--leader-election-renew-deadline=50s",
 		"--health-probe-bind-address=" + address,
 	}, args)...)
 	w.t.Cleanup(func() {
