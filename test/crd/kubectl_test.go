@@ -253,13 +253,15 @@ func reported(namespace string) []client.Object {
 	}
 }
 
-// rows returns the lines of a table with single spaces, and AGE for an age of seconds.
+// rows returns the lines of a table with single spaces, and AGE for an age of seconds or minutes: a test may wait so long for its turn.
+// An age ends with no zero, as a duration does that somebody has written.
 func rows(table string) []string {
+	age := regexp.MustCompile(`^([0-9]+s|[0-9]+m([1-9][0-9]*s)?)$`)
 	var out []string
 	for line := range strings.Lines(table) {
 		fields := strings.Fields(line)
 		for i, field := range fields {
-			if n := strings.TrimSuffix(field, "s"); n != field && strings.Trim(n, "0123456789") == "" {
+			if age.MatchString(field) {
 				fields[i] = "AGE"
 			}
 		}
