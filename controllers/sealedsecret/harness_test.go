@@ -43,7 +43,7 @@ import (
 
 const (
 	canary   = "canary-5e1f77c2"
-	deadline = 60 * time.Second
+	deadline = 4 * time.Minute
 	// concurrent is how many objects a controller reconciles at once.
 	concurrent = 4
 )

@@ -59,7 +59,7 @@ func (h *held) write(path string, data map[string]any) {
 func prepared(t *testing.T, server *vault.Server) *held {
 	t.Helper()
 	w := newWorld(t)
-	h := &held{world: w, vault: server, mount: server.Transit(t), auth: "kubernetes-" + w.ns, policy: w.ns, timeout: 10 * time.Second}
+	h := &held{world: w, vault: server, mount: server.Transit(t), auth: "kubernetes-" + w.ns, policy: w.ns, timeout: 20 * time.Second}
 	ctx := t.Context()
 	h.write(h.mount+"/keys/"+sealing, map[string]any{"type": "rsa-2048", "exportable": true})
 	h.allow("read", "update")
@@ -159,11 +159,17 @@ func (h *held) asked() int {
 // apply makes a SealedSecret whose values are sealed to a recipient.
 func (h *held) apply(name string, to *agebox.Recipient, values map[string]string) {
 	h.t.Helper()
+	h.create(h.sealedObject(name, to, values))
+}
+
+// sealedObject returns what apply makes.
+func (h *held) sealedObject(name string, to *agebox.Recipient, values map[string]string) *v1alpha1.SealedSecret {
+	h.t.Helper()
 	obj := h.object(name, nil)
 	for key, value := range values {
 		obj.Spec.EncryptedData[key] = h.sealedNative(seal.Strict, h.ns, name, value, to)
 	}
-	h.create(obj)
+	return obj
 }
 
 // private returns the primes and PEM of every version of the key, which only this test may see.

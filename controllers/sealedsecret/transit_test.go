@@ -182,6 +182,16 @@ func TestAVaultThatDoesNotAnswerDelaysNobodyElseAndIsNoWrongKey(t *testing.T) {
 	h.synced("before")
 	version := h.secret("before").ResourceVersion
 
+	// All is sealed before, because a worker waits for Vault only so long.
+	const many = 20
+	var silent []*v1alpha1.SealedSecret
+	for i := range many {
+		silent = append(silent, h.sealedObject(fmt.Sprintf("held-%d", i), to, map[string]string{"a": canary}))
+	}
+	own, _ := h.ring().NewestIdentity()
+	obj := h.object("own", map[string]string{"compat": canary})
+	obj.Spec.EncryptedData["native"] = h.sealedNative(seal.Strict, h.ns, "own", canary, own.Recipient())
+
 	// The process is there, takes connections and says nothing.
 	h.signal(syscall.SIGSTOP)
 	continued := false
@@ -190,13 +200,9 @@ func TestAVaultThatDoesNotAnswerDelaysNobodyElseAndIsNoWrongKey(t *testing.T) {
 			_ = syscall.Kill(server.PID(), syscall.SIGCONT)
 		}
 	})
-	const many = 20
-	for i := range many {
-		h.apply(fmt.Sprintf("held-%d", i), to, map[string]string{"a": canary})
+	for _, one := range silent {
+		h.create(one)
 	}
-	own, _ := h.ring().NewestIdentity()
-	obj := h.object("own", map[string]string{"compat": canary})
-	obj.Spec.EncryptedData["native"] = h.sealedNative(seal.Strict, h.ns, "own", canary, own.Recipient())
 	h.create(obj)
 	h.synced("own")
 	// Half of the workers wait at once for what does not answer. Without a worker left for others, more would have waited in vain.
