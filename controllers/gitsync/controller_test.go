@@ -117,7 +117,10 @@ func TestAnIdleTickAsksGitOnceAndWritesNothing(t *testing.T) {
 	revision := w.push("app", secretDoc("db", canary), deployment("api", "db"), configMap("a", "1"))
 	w.gitSync("app", func(s *v1alpha1.GitSyncSpec) { s.Wait = false })
 	before := w.ready("app", revision)
-	// The Deployment controller writes its own object in the first moments.
+	w.eventually("the Deployment controller has written all that it has to write", func() bool {
+		status, _ := w.object("apps/v1", "Deployment", "api").Object["status"].(map[string]any)
+		return status["updatedReplicas"] == int64(1) && status["unavailableReplicas"] == int64(1)
+	})
 	w.quiet()
 	asked, built := w.git.counts()
 	w.traffic.reset()
