@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,20 +30,13 @@ import (
 	"github.com/sealbridge/sealbridge/test/harness/gitserver"
 )
 
-// everything are the flags of a controller of all kinds in the namespace, which has time to renew its lease on a machine that is busy, and
-// is so slow to write that it is still at it when a test that has seen it begin ends it.
+// everything are the flags of a controller of all kinds in the namespace, which has time to renew its lease on a machine that is busy and
+// is followed soon when it is killed, and is so slow to write that it is still at it when a test that has seen it begin ends it.
 func (w *world) everything() []string {
 	return []string{
-		"--controllers=*", "--watch-namespaces=" + w.ns, "--leader-elect", "--leader-election-lease-duration=1m",
-		"--leader-election-renew-deadline=50s", "--leader-election-retry-period=300ms", "--kubeclient-qps=50", "--kubeclient-burst=20",
+		"--controllers=*", "--watch-namespaces=" + w.ns, "--leader-elect", "--leader-election-lease-duration=30s",
+		"--leader-election-renew-deadline=25s", "--leader-election-retry-period=300ms", "--kubeclient-qps=50", "--kubeclient-burst=20",
 	}
-}
-
-// forfeit ends the lease of a leader that was killed, for whose end the others would wait a minute.
-func (w *world) forfeit() {
-	w.t.Helper()
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "sealbridge-controller"}}
-	w.must(w.client.Patch(w.t.Context(), lease, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"holderIdentity":""}}`))))
 }
 
 // keys are those of each Secret of these tests.
@@ -408,7 +400,6 @@ func TestALeaderThatIsKilledWhileItWritesIsFollowedByOneThatCompletes(t *testing
 	if n := len(left); n == len(external)+len(sealed) {
 		t.Error("the leader was done before it was killed")
 	}
-	w.forfeit()
 	coming.Wait()
 	got := w.complete("the other one completes", external, sealed, "1")
 	for name, s := range left {
@@ -425,7 +416,6 @@ func TestALeaderThatIsKilledWhileItWritesIsFollowedByOneThatCompletes(t *testing
 	if n := w.changed(external); n == len(external) {
 		t.Error("the leader was done before it was killed")
 	}
-	w.forfeit()
 	after := w.complete("the third one completes", external, sealed, "2")
 	if !maps.Equal(uids(got), uids(after)) {
 		t.Error("a Secret was made anew")
