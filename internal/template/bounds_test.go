@@ -19,7 +19,7 @@ func kept(t *testing.T, texts func(i int) string, n int) *Cache {
 	t.Helper()
 	c := NewCache()
 	for i := range n {
-		if _, err := New(Options{Cache: c}).Render(t.Context(), "key", texts(i), nil); err != nil {
+		if _, err := New(Options{Cache: c, MaxTime: 10 * time.Minute}).Render(t.Context(), "key", texts(i), nil); err != nil {
 			t.Fatal(err)
 		}
 		c.mu.Lock()
