@@ -43,7 +43,7 @@ import (
 
 const (
 	canary   = "canary-5e1f77c2"
-	deadline = 4 * time.Minute
+	deadline = 60 * time.Second
 	// concurrent is how many objects a controller reconciles at once.
 	concurrent = 4
 )
@@ -63,6 +63,8 @@ type world struct {
 	deps func(*sealedsecret.Deps)
 	// fault, when set, may answer a request of the controller in the API server's place.
 	fault fault
+	// patience is how long anything may take.
+	patience time.Duration
 	// Of the controller that runs now.
 	keeper     *sealingkey.Keeper
 	metrics    *prometheus.Registry
@@ -78,7 +80,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	cp := controlplane.New(t)
-	w := &world{t: t, cp: cp, ns: cp.Namespace(t), logs: &capture.Log{}}
+	w := &world{t: t, cp: cp, ns: cp.Namespace(t), logs: &capture.Log{}, patience: deadline}
 	w.namespaces = []string{w.ns}
 	c, err := client.New(cp.Config(), client.Options{Scheme: scheme()})
 	if err != nil {
@@ -180,10 +182,10 @@ func (w *world) start() {
 // eventually polls until the state is there.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
-	end := time.Now().Add(deadline)
+	end := time.Now().Add(w.patience)
 	for !ok() {
 		if time.Now().After(end) {
-			w.t.Fatalf("not within %s: %s\n%s", deadline, what, w.describe())
+			w.t.Fatalf("not within %s: %s\n%s", w.patience, what, w.describe())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
