@@ -317,7 +317,9 @@ func TestAnUpgradeThatMakesDigestsOtherwiseWritesOneStatus(t *testing.T) {
 		if seen, writes := o.traffic.since(); writes != start.writes || versions() != were {
 			t.Errorf("%s wrote %d times, want %d; the objects were at %s and are at %s: %q", start.what, writes, start.writes, were, versions(), seen)
 		}
-		o.ready("app", revision)
+		if got := o.ready("app", revision).Status; got.BuildDigest != digest {
+			t.Errorf("buildDigest %s after %s, want %s", got.BuildDigest, start.what, digest)
+		}
 		o.halt()
 	}
 }
