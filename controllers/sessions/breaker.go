@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -13,7 +14,8 @@ import (
 // store are not there for others. After a call that found the backend unavailable, new calls fail at once for a while that
 // doubles with each failure, and then one at a time is let through until one succeeds. What alone cannot be read while
 // everything else can is no outage: it begins none a second time. A call all of whose documents could not be read, each by
-// itself, begins none, and ends none.
+// itself, begins none, and ends none. A session that is opened in an outage is in it as soon as the call that is to find out whether
+// it lasts fails in whichever way.
 type breaker struct {
 	failures int
 	until    time.Time
@@ -63,7 +65,7 @@ func (b *breaker) refuse(f *flight) {
 // note records how a call ended. newest is the order of the newest call that was made.
 func (b *breaker) note(f *flight, newest int, now time.Time) {
 	switch {
-	case !OutOfReach(f.err) && (b.failures == 0 || !f.vain()):
+	case f.answered(), f.vain() && b.failures == 0 && f.outage == nil:
 		b.failures, b.refused = 0, nil
 		for _, q := range f.refs {
 			delete(b.bad, q)
@@ -72,7 +74,9 @@ func (b *breaker) note(f *flight, newest int, now time.Time) {
 	case b.failures == 0 && b.known(f):
 		return
 	case f.order > b.last || b.failures == 0:
-		if b.failures == 0 || f.err != nil && (f.refs[0] == b.first.refs[0] || throttles(f.err) != throttles(b.cause)) {
+		if b.failures == 0 {
+			b.cause, b.first = cmp.Or(f.err, f.outage), f
+		} else if f.err != nil && (f.refs[0] == b.first.refs[0] || throttles(f.err) != throttles(b.cause)) {
 			b.cause, b.first = f.err, f
 		}
 		b.failures, b.last = b.failures+1, newest
@@ -153,9 +157,6 @@ func (k *kept) retry(now time.Time, hinted bool) *flight {
 func (k *kept) pause(now time.Time) (pause time.Duration, hurry bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.breaker.failures == 0 {
-		return 0, true
-	}
 	pause = k.breaker.until.Sub(now)
 	if len(k.flights) > 0 { // somebody else is asking
 		pause = max(pause, minPause)

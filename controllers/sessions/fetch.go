@@ -220,7 +220,7 @@ func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
 	changed, down := e.kept.land(f)
 	p.relieve()
 	f.end()
-	p.tell(newsOf(e, changed, !down && p.isUp(e)))
+	p.tell(newsOf(e, changed, f.answered() && p.isUp(e)))
 	if down {
 		p.isDown(ctx, e, f)
 	}

@@ -65,6 +65,8 @@ type flight struct {
 	direct         bool
 	begins         chan struct{}
 	begun, refused bool
+	// outage is the one that a call is to find the end of: what its users are told; nil for a call of a user.
+	outage error
 
 	// early is what has been read while the call goes on.
 	early early
@@ -74,6 +76,9 @@ type flight struct {
 func (f *flight) vain() bool {
 	return f.err == nil && !slices.ContainsFunc(f.refs, func(q question) bool { return !OutOfReach(f.results[q].Err) })
 }
+
+// answered reports whether a call that ended shows that the backend can be reached.
+func (f *flight) answered() bool { return !OutOfReach(f.err) && !f.vain() }
 
 // taken is where the answers to the questions of a request come from.
 type taken struct {
@@ -154,6 +159,13 @@ func (k *kept) land(f *flight) (changed []question, down bool) {
 		changed = append(changed, k.noticeLocked(ref, r, f.order)...)
 	}
 	return changed, down
+}
+
+// isDown reports whether the backend is to be left alone, or asked for one thing at a time.
+func (k *kept) isDown() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.breaker.failures > 0
 }
 
 // sweep drops the documents that were asked for before a time, and what is known of questions that nobody asks any more.

@@ -39,12 +39,13 @@ func (p *Pool) isDown(ctx context.Context, e *entry, failed *flight) {
 	}
 }
 
-// isUp notes that the backend has answered, and reports whether that is news.
+// isUp notes that the backend has answered, and reports whether that is news. It is none where a call that ended meanwhile has
+// found the backend down.
 func (p *Pool) isUp(e *entry) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.down[e.key]
-	if o == nil {
+	if o == nil || e.kept.isDown() {
 		return false
 	}
 	o.over = true
@@ -105,13 +106,13 @@ func (p *Pool) ended(o *outage) bool {
 
 // askAgain makes one call, once: of what the session knows or, when it has failed nobody yet, of what failed before.
 func (p *Pool) askAgain(ctx context.Context, e *entry, ask *flight, hinted bool) {
-	now := time.Now()
+	now, cause := time.Now(), ask.err
 	if known := e.kept.retry(now, hinted); known != nil {
 		ask = known
 	}
 	t, err := e.kept.take(Request{query: ask.query}, ask.refs[:1], now, now.Add(p.timeout(e)))
 	if err == nil && t.own != nil {
-		t.own.until = now
+		t.own.until, t.own.outage = now, cause
 		p.fly(ctx, e, t.own)
 	}
 }
