@@ -15,10 +15,13 @@ import (
 // doubles with each failure, and then one at a time is let through until one succeeds. What alone cannot be read while
 // everything else can is no outage: it begins none a second time. A call all of whose documents could not be read, each by
 // itself, begins none, and ends none. A session that is opened in an outage is in it as soon as the call that is to find out whether
-// it lasts fails in whichever way.
+// it lasts fails in whichever way, unless the session was answered before.
 type breaker struct {
 	failures int
 	until    time.Time
+	// failed is when a call was last found to have failed, and up is set once one was answered.
+	failed time.Time
+	up     bool
 	// cause is what everybody is told, and first the call that failed with it. While the backend is down only the same call
 	// changes it: everybody is told the same until something else is wrong.
 	cause error
@@ -65,8 +68,10 @@ func (b *breaker) refuse(f *flight) {
 // note records how a call ended. newest is the order of the newest call that was made.
 func (b *breaker) note(f *flight, newest int, now time.Time) {
 	switch {
-	case f.answered(), f.vain() && b.failures == 0 && f.outage == nil:
-		b.failures, b.refused = 0, nil
+	case f.answered() && f.heard.Before(b.failed): // what failed since says more
+		return
+	case f.answered(), f.vain() && b.failures == 0 && (f.outage == nil || b.up):
+		b.failures, b.refused, b.up = 0, nil, b.up || f.answered()
 		for _, q := range f.refs {
 			delete(b.bad, q)
 		}
@@ -86,6 +91,7 @@ func (b *breaker) note(f *flight, newest int, now time.Time) {
 			b.until = now.Add(min(throttled.After, MaxThrottle))
 		}
 	}
+	b.failed = now
 	if b.bad == nil {
 		b.bad = map[question]bool{}
 	}

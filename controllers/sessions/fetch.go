@@ -219,11 +219,17 @@ func (p *Pool) fly(ctx context.Context, e *entry, f *flight) {
 func (p *Pool) landed(ctx context.Context, e *entry, f *flight) {
 	changed, down := e.kept.land(f)
 	p.relieve()
-	f.end()
-	p.tell(newsOf(e, changed, f.answered() && p.isUp(e)))
+	p.announce(ctx, e, f, changed, down)
+}
+
+// announce gives the users of a flight its answer, and tells what is new: also that the backend is up again where that was found out while
+// this one was found to be down.
+func (p *Pool) announce(ctx context.Context, e *entry, f *flight, changed []question, down bool) {
 	if down {
 		p.isDown(ctx, e, f)
 	}
+	f.end()
+	p.tell(newsOf(e, changed, (down || f.answered()) && p.isUp(e)))
 }
 
 // ask asks the provider once for everything.
@@ -240,6 +246,7 @@ func (p *Pool) ask(ctx context.Context, e *entry, f *flight, asked []question) (
 	started := time.Now()
 	results, err := inPortions(ctx, refs, f.batch, p.timeout(e), func(ctx context.Context, portion []providers.Ref) ([]providers.Result, error) {
 		results, err := fetch(ctx, e, portion)
+		f.hear(results, err)
 		if len(asked) > len(portion) {
 			f.early.add(portion, results)
 		}
@@ -262,6 +269,7 @@ func (p *Pool) search(ctx context.Context, e *entry, f *flight, asked question) 
 	defer cancel()
 	started := time.Now()
 	result, err := find(ctx, e, *f.query)
+	f.hear([]providers.Result{result}, err)
 	p.called(e.store, OpFind, started, errors.Join(err, result.Err))
 	if err != nil {
 		return nil, err

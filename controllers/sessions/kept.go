@@ -56,6 +56,8 @@ type flight struct {
 	until   time.Time
 	results map[question]providers.Result
 	err     error
+	// heard is when the backend has answered last.
+	heard time.Time
 
 	// ahead is what is fetched besides, because somebody is expected to ask for it. Whether it can be read says nothing about the call.
 	ahead []question
@@ -77,8 +79,18 @@ func (f *flight) vain() bool {
 	return f.err == nil && !slices.ContainsFunc(f.refs, func(q question) bool { return !OutOfReach(f.results[q].Err) })
 }
 
-// answered reports whether a call that ended shows that the backend can be reached.
+// answered reports whether a call that ended shows that the backend could be reached.
 func (f *flight) answered() bool { return !OutOfReach(f.err) && !f.vain() }
+
+// hear notes what a request of a call has brought.
+func (f *flight) hear(results []providers.Result, err error) {
+	if err != nil {
+		results = []providers.Result{{Err: err}}
+	}
+	if slices.ContainsFunc(results, func(r providers.Result) bool { return !OutOfReach(r.Err) }) {
+		f.heard = time.Now()
+	}
+}
 
 // taken is where the answers to the questions of a request come from.
 type taken struct {
@@ -131,8 +143,8 @@ func (k *kept) take(req Request, questions []question, now, deadline time.Time) 
 	return t, nil
 }
 
-// land keeps what a call brought, and returns which questions have another answer now and whether the backend is down.
-// Only documents are kept: a failure is told to those who waited and forgotten.
+// land keeps what a call brought, and returns which questions have another answer now and whether the backend is down, as far as
+// this call shows. Only documents are kept: a failure is told to those who waited and forgotten.
 func (k *kept) land(f *flight) (changed []question, down bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -158,7 +170,7 @@ func (k *kept) land(f *flight) (changed []question, down bool) {
 		k.shelf.put(ref, document{result: r, asked: f.asked, order: f.order})
 		changed = append(changed, k.noticeLocked(ref, r, f.order)...)
 	}
-	return changed, down
+	return changed, down && !f.answered()
 }
 
 // isDown reports whether the backend is to be left alone, or asked for one thing at a time.

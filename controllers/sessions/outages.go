@@ -40,12 +40,12 @@ func (p *Pool) isDown(ctx context.Context, e *entry, failed *flight) {
 }
 
 // isUp notes that the backend has answered, and reports whether that is news. It is none where a call that ended meanwhile has
-// found the backend down.
+// found the backend down, or where another session is to find out: its users are refused until then.
 func (p *Pool) isUp(e *entry) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.down[e.key]
-	if o == nil || e.kept.isDown() {
+	if o == nil || e.retired || e.kept.isDown() {
 		return false
 	}
 	o.over = true

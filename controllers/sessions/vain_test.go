@@ -85,7 +85,7 @@ func TestAnOutageInWhichEachDocumentFailsByItselfOutlastsTheLoginThatItBeganWith
 		if more := b.opens.Load() - opens; more == 0 {
 			t.Error("no login ended")
 		}
-		p.retire(p.entries[key{identity: s.identity()}]) // and a user is the first to ask with the next one
+		p.retire(sessionOf(p, s)) // and a user is the first to ask with the next one
 		if results, err := p.Fetch(t.Context(), request(s, "team", "k5")); err != nil || !errors.Is(results[0].Err, providers.ErrUnavailable) {
 			t.Errorf("the first with a login is told %v, %v", results, err)
 		}
@@ -110,7 +110,7 @@ func TestWhatWasAnsweredBeforeAnOutageDoesNotEndIt(t *testing.T) {
 		is.Store(true)
 		failing(t, p, s, "b")
 		synctest.Wait()
-		if e := p.entries[key{identity: s.identity()}]; p.isUp(e) {
+		if p.isUp(sessionOf(p, s)) {
 			t.Error("the backend is up while what was asked for last says that it is down")
 		}
 		is.Store(false)
