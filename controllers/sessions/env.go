@@ -150,15 +150,19 @@ func (e *env) get(ctx context.Context, kind string, ref providers.ObjectRef, int
 	return accessError(err, "read", "get "+strings.ToLower(kind)+"s", kind, namespace, ref.Name)
 }
 
-// lend remembers in which version an object was read, or that it was missing.
+// lend remembers in which version an object was read first, or that it was missing: what comes from a later one does not belong to
+// what was lent before.
 func (e *env) lend(o watches.Object, v watches.Version) {
 	e.mu.Lock()
 	if e.lent == nil {
 		e.lent = map[watches.Object]watches.Version{}
 	}
-	e.lent[o] = v
+	_, again := e.lent[o]
+	if !again {
+		e.lent[o] = v
+	}
 	e.mu.Unlock()
-	if e.follow != nil {
+	if !again && e.follow != nil {
 		e.follow(o, v)
 	}
 }

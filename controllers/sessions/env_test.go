@@ -104,6 +104,44 @@ func minting(lasts time.Duration) client.WithWatch {
 	})
 }
 
+// A certificate and its key, and the two halves of an access key, are often in one Secret.
+func TestASessionThatWasOpenedWithHalvesOfTwoCredentialsIsOpenedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := cluster(credentialSecret("team", "cred", "old"))
+		b := &backend{credential: providers.ObjectRef{Name: "cred", Key: "token"}}
+		s := storeOf(b, "team", "s", 1)
+		s.Provider = halves{b, func() {
+			if err := c.Update(t.Context(), credentialSecret("team", "cred", "new")); err != nil {
+				t.Error(err)
+			}
+		}}
+		p := running(t, c)
+		mustFetch(t, p, request(s, "team", "a"))
+		time.Sleep(p.limits.Recheck)
+		mustFetch(t, p, request(s, "team", "b"))
+		if opens := b.opens.Load(); opens != 2 {
+			t.Errorf("opened %d times", opens)
+		}
+	})
+}
+
+// halves reads a credential twice, and the first time something happens in between.
+type halves struct {
+	*backend
+	between func()
+}
+
+func (h halves) Open(ctx context.Context, cfg providers.Config, env providers.Env) (providers.Session, error) {
+	if _, err := env.Secret(ctx, h.credential); err != nil {
+		return nil, err
+	}
+	if h.opens.Load() == 0 {
+		h.between()
+	}
+	return h.backend.Open(ctx, cfg, env)
+}
+
 // What is denied or cannot be asked is not what does not exist: that may be cured by nobody, and the others by time.
 func TestACredentialThatCannotBeReadHasTheClassOfItsCause(t *testing.T) {
 	t.Parallel()
