@@ -23,6 +23,11 @@ func unwatched(limit int) (f *Followers[string], told map[string]int, watched ma
 	return NewFollowers(w, func(id string) { told[id]++ }), told, watched
 }
 
+// see shows a version of an object to the Watcher.
+func see(f *Followers[string], o Object, v Version) {
+	f.watcher.observe(o, f.watcher.objects[o], v)
+}
+
 func secret(name string) Object { return Object{Kind: Secret, Namespace: "ns", Name: name} }
 
 func TestOneObjectMoreIsFollowedBesideTheOthers(t *testing.T) {
@@ -34,9 +39,9 @@ func TestOneObjectMoreIsFollowedBesideTheOthers(t *testing.T) {
 	if !f.Has("who", secret("a")) || !f.Has("who", secret("b")) || !f.Has("other", secret("b")) || f.Has("other", secret("a")) {
 		t.Error("who follows what is not so")
 	}
-	f.watcher.observe(secret("b"), "6")
-	f.watcher.observe(secret("b"), "6") // a watch that begins anew
-	f.watcher.observe(secret("a"), "2")
+	see(f, secret("b"), "6")
+	see(f, secret("b"), "6") // a watch that begins anew
+	see(f, secret("a"), "2")
 	if want := (map[string]int{"who": 2, "other": 1}); !maps.Equal(told, want) {
 		t.Errorf("told %v, want %v", told, want)
 	}
@@ -62,17 +67,17 @@ func TestWhoHasNotReadAnObjectIsToldOfWhatComesAfterTheFirstLook(t *testing.T) {
 	t.Parallel()
 	f, told, _ := unwatched(9)
 	f.Follow("who", map[Object]Version{secret("a"): ""})
-	f.watcher.observe(secret("a"), "3")
+	see(f, secret("a"), "3")
 	if told["who"] != 0 {
 		t.Error("the first look is no change")
 	}
-	f.watcher.observe(secret("a"), "3")
-	f.watcher.observe(secret("a"), "")
+	see(f, secret("a"), "3")
+	see(f, secret("a"), "")
 	if told["who"] != 0 || f.watcher.Version(secret("a")) != "" {
 		t.Error("what may not be looked at any more is no change, and is not known")
 	}
-	f.watcher.observe(secret("a"), "4")
-	f.watcher.observe(secret("a"), Absent)
+	see(f, secret("a"), "4")
+	see(f, secret("a"), Absent)
 	if told["who"] != 2 {
 		t.Errorf("told %d times, want each time", told["who"])
 	}
@@ -80,13 +85,27 @@ func TestWhoHasNotReadAnObjectIsToldOfWhatComesAfterTheFirstLook(t *testing.T) {
 	if told["later"] != 0 {
 		t.Error("what is known when he comes is no change")
 	}
-	f.watcher.observe(secret("a"), "5")
+	see(f, secret("a"), "5")
 	if told["later"] != 1 {
 		t.Errorf("who came later is told %d times of the first change", told["later"])
 	}
-	f.watcher.observe(secret("b"), "1") // a loop that has not heard yet that nobody follows its object
-	if f.watcher.Version(secret("b")) != "" {
+}
+
+func TestALoopThatHasNotHeardYetThatEverybodyHasLeftSaysNothing(t *testing.T) {
+	t.Parallel()
+	f, told, _ := unwatched(9)
+	f.Follow("who", map[Object]Version{secret("a"): "1"})
+	late := sink{f.watcher, secret("a"), f.watcher.objects[secret("a")]}
+	f.Forget("who")
+	_ = late.Replace(nil, "2")
+	if f.watcher.Version(secret("a")) != "" {
 		t.Error("an object that nobody follows is kept")
+	}
+	f.Follow("who", map[Object]Version{secret("a"): "3"})
+	see(f, secret("a"), "3")
+	_ = late.Replace(nil, "2")
+	if now := f.watcher.Version(secret("a")); now != "3" || told["who"] != 0 {
+		t.Errorf("version %q, told %d times, though it is as it was read", now, told["who"])
 	}
 }
 
@@ -96,7 +115,7 @@ func TestWhatIsNewerWasSeenLast(t *testing.T) {
 	f.Follow("who", map[Object]Version{secret("a"): "1", secret("b"): "1", secret("c"): "1"})
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for i, name := range []string{"a", "b"} {
-		f.watcher.observe(secret(name), "2")
+		see(f, secret(name), "2")
 		f.watcher.objects[secret(name)].changed = at.Add(time.Duration(i) * time.Minute)
 	}
 	f.watcher.objects[secret("c")].changed = at.Add(time.Hour) // which is as it was read
@@ -176,8 +195,8 @@ func TestOfWhatAReflectorShowsOnlyTheObjectCounts(t *testing.T) {
 	} {
 		f, _, _ := unwatched(9)
 		f.Follow("who", map[Object]Version{secret("a"): "1"})
-		f.watcher.observe(secret("a"), "1")
-		if err := tt.show(sink{f.watcher, secret("a")}); err != nil || f.watcher.Version(secret("a")) != tt.want {
+		see(f, secret("a"), "1")
+		if err := tt.show(sink{f.watcher, secret("a"), f.watcher.objects[secret("a")]}); err != nil || f.watcher.Version(secret("a")) != tt.want {
 			t.Errorf("%s: version %q, want %q (%v)", name, f.watcher.Version(secret("a")), tt.want, err)
 		}
 	}

@@ -22,15 +22,15 @@ type source struct {
 }
 
 // watch lists and watches an object until the context ends. The reflector repeats what fails, with backoff.
-func (w *Watcher) watch(ctx context.Context, o Object) {
+func (w *Watcher) watch(ctx context.Context, o Object, ob *object) {
 	resource := w.client.Resource(o.resource()).Namespace(o.Namespace)
-	from, to := named(resource, o.Name), cache.ReflectorStore(sink{w, o})
+	from, to := named(resource, o.Name), cache.ReflectorStore(sink{w, o, ob})
 	if o.searched() {
 		name, err := regexp.Compile(o.Match)
 		if err != nil { // it was compiled before
 			return
 		}
-		s := &searchSink{w: w, o: o, name: name, found: map[string]string{}}
+		s := &searchSink{w: w, o: o, ob: ob, name: name, found: map[string]string{}}
 		from, to = s.source(resource), s
 	}
 	logger, said := log.FromContext(ctx).WithName("watches"), false
@@ -38,7 +38,7 @@ func (w *Watcher) watch(ctx context.Context, o Object) {
 		if !apierrors.IsForbidden(err) {
 			return
 		}
-		w.observe(o, "")
+		w.observe(o, ob, "")
 		if !said {
 			said = true
 			logger.Info("may not watch, so changes are noticed later: grant list and watch on it",
@@ -77,8 +77,9 @@ func named(resource metadata.ResourceInterface, name string) source {
 
 // sink takes what the reflector sees of one object, and keeps its version only.
 type sink struct {
-	w *Watcher
-	o Object
+	w  *Watcher
+	o  Object
+	ob *object
 }
 
 var _ cache.ReflectorStore = sink{}
@@ -86,7 +87,7 @@ var _ cache.ReflectorStore = sink{}
 // Add implements cache.ReflectorStore.
 func (s sink) Add(obj any) error {
 	if m, ok := obj.(*metav1.PartialObjectMetadata); ok && m.Name == s.o.Name {
-		s.w.observe(s.o, Version(m.ResourceVersion))
+		s.w.observe(s.o, s.ob, Version(m.ResourceVersion))
 	}
 	return nil
 }
@@ -96,7 +97,7 @@ func (s sink) Update(obj any) error { return s.Add(obj) }
 
 // Delete implements cache.ReflectorStore.
 func (s sink) Delete(any) error {
-	s.w.observe(s.o, Absent)
+	s.w.observe(s.o, s.ob, Absent)
 	return nil
 }
 

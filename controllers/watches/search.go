@@ -69,6 +69,7 @@ func number(version string) uint64 {
 type searchSink struct {
 	w    *Watcher
 	o    Object
+	ob   *object
 	name *regexp.Regexp
 	// found are the Secrets by name, and seen is the latest version of which is known what it held.
 	found map[string]string
@@ -123,9 +124,9 @@ func (s *searchSink) show() {
 	case s.over:
 	case len(s.found) > maxMatches:
 		s.over, s.found = true, map[string]string{}
-		s.w.giveUp(s.o)
+		s.w.giveUp(s.o, s.ob)
 	default:
-		s.w.observe(s.o, searchVersion(s.found, s.seen))
+		s.w.observe(s.o, s.ob, searchVersion(s.found, s.seen))
 	}
 }
 
@@ -221,13 +222,11 @@ func (s *searchSink) source(resource metadata.ResourceInterface) source {
 }
 
 // giveUp ends the watch of a search that finds too much, until somebody has read it once more.
-func (w *Watcher) giveUp(o Object) {
+func (w *Watcher) giveUp(o Object, ob *object) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if ob := w.objects[o]; ob != nil {
-		ob.version, ob.over = "", true
-		w.end(o, ob)
-	}
+	ob.version, ob.over = "", true
+	w.end(o, ob)
 }
 
 // tellInTurn tells those who follow a search when it is newer than they have read it, until the context ends.

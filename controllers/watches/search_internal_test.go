@@ -33,6 +33,7 @@ func searched(t *testing.T) (f *Followers[string], told *tally, s *searchSink) {
 	}
 	s = &searchSink{w: f.watcher, o: Search("ns", nil, regexp.MustCompile("^app-")), name: regexp.MustCompile("^app-"), found: map[string]string{}}
 	f.Follow("who", map[Object]Version{s.o: SearchVersion(map[string]string{"app-a": "3"})})
+	s.ob = f.watcher.objects[s.o]
 	_ = s.Replace([]any{shown("app-a", "3"), shown("other", "8")}, "9")
 	return f, told, s
 }

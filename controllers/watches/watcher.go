@@ -71,7 +71,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	w.begin = func(o Object, ob *object) {
 		loop, stop := context.WithCancel(ctx)
 		ob.stop = stop
-		w.loops.Go(func() { w.watch(loop, o) })
+		w.loops.Go(func() { w.watch(loop, o, ob) })
 		if o.searched() {
 			w.loops.Go(func() { w.tellInTurn(loop, ob) })
 		}
@@ -185,18 +185,18 @@ func (w *Watcher) leave(f *follower, o Object) {
 	w.end(o, ob)
 }
 
-// observe records the version of an object, and tells those who follow it and have read an older one.
-func (w *Watcher) observe(o Object, v Version) {
-	for _, tell := range w.note(o, v) {
+// observe records the version of an object, and tells those who follow it and have read an older one. What a loop has seen that has
+// not heard yet that everybody has left is forgotten, also when somebody follows the object anew.
+func (w *Watcher) observe(o Object, ob *object, v Version) {
+	for _, tell := range w.note(o, ob, v) {
 		tell()
 	}
 }
 
-func (w *Watcher) note(o Object, v Version) []func() {
+func (w *Watcher) note(o Object, ob *object, v Version) []func() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	ob := w.objects[o]
-	if ob == nil || ob.version == v {
+	if w.objects[o] != ob || ob.version == v {
 		return nil
 	}
 	ob.version, ob.changed = v, time.Now()
