@@ -301,6 +301,7 @@ func TestWhatDidNotChangeIsNoNewsBesideWhatDid(t *testing.T) {
 		foundBy(t, p, search)
 		l.put("a", "2")
 		foundBy(t, p, search)
+		synctest.Wait()
 		if got := news.drain(); len(got) != 1 || len(got[0].Queries) != 1 || len(got[0].Changed) != 1 || got[0].Changed[0].Key != "a" {
 			t.Errorf("news %+v, want a, and that it is found", got)
 		}
@@ -326,6 +327,7 @@ func TestWhoAsksSeldomHearsOfAChangeThoughAnotherHasAskedAndDoesNotComeAgain(t *
 		}
 		l.put("a", "new")
 		mustFetch(t, p, daily)
+		synctest.Wait()
 		if got := news.drain(); len(got) != 1 || len(got[0].Changed) != 1 {
 			t.Errorf("news %+v, want that it has changed", got)
 		}
@@ -380,6 +382,7 @@ func TestADocumentThatChangedIsNewsForAllWhoFoundOrFetchedIt(t *testing.T) {
 				for _, what := range []string{Canonical(all), Canonical(some), Canonical(none), "a", "c"} {
 					ask(what, false)
 				}
+				synctest.Wait()
 				if got := heard.drain(); len(got) != 0 {
 					t.Fatalf("news though nothing changed: %+v", got)
 				}

@@ -266,6 +266,7 @@ func TestWhatIsFetchedAheadHarmsNobodyWhenItFails(t *testing.T) {
 				if tc.err != nil {
 					return
 				}
+				synctest.Wait()
 				if news, k := l.drain(), &p.entries[key{identity: s.identity()}].kept; len(news) != 0 || k.breaker.failures != 0 || len(k.breaker.bad) != 0 || len(p.down) != 0 {
 					t.Errorf("news %v, %d failures, %v in vain and %d outages, want none", news, k.breaker.failures, k.breaker.bad, len(p.down))
 				}

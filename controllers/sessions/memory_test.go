@@ -78,6 +78,7 @@ func TestWhatNobodyAsksForAnyMoreIsForgotten(t *testing.T) {
 		l.drain()
 		rotated.Store(true)
 		mustFetch(t, p, request(s, "team", "steady"))
+		synctest.Wait()
 		if got := l.drain(); len(got) != 1 || len(got[0].Changed) != 1 || got[0].Changed[0].Key != "steady" {
 			t.Errorf("news %+v, want that what is read each two hours has changed", got)
 		}
