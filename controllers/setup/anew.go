@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/sealbridge/sealbridge/controllers/flow"
 )
 
 // errAnew is what a manager ends with when another is to follow it: the log has the reason.
@@ -37,8 +40,9 @@ const lookBack = 30 * time.Second
 // stores and Secrets is then of a history that is gone, and the numbers of its generations are those of others. A start decides from what
 // the cluster says alone. Who watches is told to list anew where the revision was raised and marked as compacted, as etcd's documentation
 // asks for, and then sees older versions. That takes a minute and more where the API server was away for long, and where the revision was
-// not raised, watches just say nothing until the cluster has caught up: so the API server is asked, too, for the object that was written
-// last. It runs where the controllers do, and watches nothing that they do not.
+// not raised, watches just say nothing until the cluster has caught up. Nor has a watch that was away seen what the controllers have
+// written meanwhile. So the API server is asked, too, for the object of each kind that was written last, by whomever. It runs where the
+// controllers do, and watches nothing that they do not.
 type restored struct {
 	informers cache.Informers
 	kinds     []client.Object
@@ -48,9 +52,19 @@ type restored struct {
 	every     time.Duration
 
 	mu sync.Mutex
-	// newest is the object of the latest version that was seen.
-	newest client.Object
+	// newest is, of each kind, the object of the latest version that was seen or written.
+	newest map[schema.GroupVersionKind]version
 }
+
+// version is an object at a time.
+type version struct {
+	kind    schema.GroupVersionKind
+	key     client.ObjectKey
+	version string
+}
+
+// GetResourceVersion implements versioned.
+func (v version) GetResourceVersion() string { return v.version }
 
 // addRestored adds what notices that the cluster was restored, by the kinds that the controllers which are switched on watch.
 func (o *Options) addRestored(mgr manager.Manager, on map[string]bool) error {
@@ -77,19 +91,39 @@ func (o *Options) addRestored(mgr manager.Manager, on map[string]bool) error {
 	if err := mgr.Add(r); err != nil {
 		return fmt.Errorf("add what notices that the cluster was restored: %w", err)
 	}
+	o.restored = r
 	return nil
+}
+
+// statuses returns a writer of statuses whose versions count as seen.
+func (o *Options) statuses(w flow.StatusWriter) flow.StatusWriter { return seenWriter{w, o.restored} }
+
+// seenWriter is a writer of statuses whose versions count as seen.
+type seenWriter struct {
+	flow.StatusWriter
+	restored *restored
+}
+
+// WriteStatus implements flow.StatusWriter.
+func (w seenWriter) WriteStatus(ctx context.Context, obj client.Object) error {
+	err := w.StatusWriter.WriteStatus(ctx, obj)
+	if err == nil {
+		w.restored.saw(obj)
+	}
+	return err //nolint:wrapcheck // it only listens
 }
 
 // Start implements manager.Runnable.
 func (r *restored) Start(ctx context.Context) error {
-	older := make(chan client.Object, 1)
+	older := make(chan version, 1)
 	handler := toolscache.ResourceEventHandlerFuncs{
 		AddFunc: func(now any) { r.saw(now) },
 		UpdateFunc: func(before, now any) {
+			v := r.saw(now)
 			was, ok := before.(client.Object)
-			if obj := r.saw(now); ok && obj != nil && wentBack(was, obj) {
+			if ok && v != nil && wentBack(was, now.(client.Object)) {
 				select {
-				case older <- obj:
+				case older <- *v:
 				default: // one is enough
 				}
 			}
@@ -110,63 +144,66 @@ func (r *restored) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case obj := <-older:
-			return r.end(obj)
+		case v := <-older:
+			return r.end(v)
 		case <-tick.C:
-			if obj := r.older(ctx); obj != nil {
-				return r.end(obj)
+			if v := r.older(ctx); v != nil {
+				return r.end(*v)
 			}
 		}
 	}
 }
 
-func (r *restored) end(obj client.Object) error {
+func (r *restored) end(v version) error {
 	r.log.Info("the cluster has an older version of an object than it had, so it was restored from a backup; the controllers begin anew, from what it says now",
-		"kind", fmt.Sprintf("%T", obj), "object", client.ObjectKeyFromObject(obj).String())
+		"kind", v.kind.Kind, "object", v.key.String())
 	return errAnew
 }
 
-// saw notes an object that an informer has, and returns it; nil for what is none.
-func (r *restored) saw(now any) client.Object {
+// saw notes the version of an object that an informer has, or that a write has made, and returns it; nil for what is none.
+func (r *restored) saw(now any) *version {
 	obj, ok := now.(client.Object)
 	if !ok {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.newest == nil || isOlder(r.newest, obj) {
-		r.newest = obj
-	}
-	return obj
-}
-
-// older returns the object of the latest version that was seen when the API server has it in an older one, or does not have it and knows
-// of no version as late; else nil, also when it cannot be asked. One that it does not have may just have been deleted.
-func (r *restored) older(ctx context.Context) client.Object {
-	r.mu.Lock()
-	newest := r.newest
-	r.mu.Unlock()
-	if newest == nil {
-		return nil
-	}
-	kind, err := apiutil.GVKForObject(newest, r.scheme)
+	kind, err := apiutil.GVKForObject(obj, r.scheme)
 	if err != nil {
 		return nil
 	}
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-	named := client.MatchingFields{"metadata.name": newest.GetName()}
-	if r.reader.List(ctx, list, client.InNamespace(newest.GetNamespace()), named) != nil {
-		return nil // it is asked again
+	v := version{kind, client.ObjectKeyFromObject(obj), obj.GetResourceVersion()}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known, ok := r.newest[kind]; !ok || isOlder(known, v) {
+		if r.newest == nil {
+			r.newest = map[schema.GroupVersionKind]version{}
+		}
+		r.newest[kind] = v
 	}
-	var known versioned = list
-	if len(list.Items) > 0 {
-		known = &list.Items[0]
+	return &v
+}
+
+// older returns what was seen last of a kind that the API server has in an older version than that, or does not have while it knows of no
+// version as late; else nil, also when it cannot be asked. An object that it does not have may just have been deleted.
+func (r *restored) older(ctx context.Context) *version {
+	r.mu.Lock()
+	newest := slices.Collect(maps.Values(r.newest))
+	r.mu.Unlock()
+	for _, v := range newest {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(v.kind.GroupVersion().WithKind(v.kind.Kind + "List"))
+		named := client.MatchingFields{"metadata.name": v.key.Name}
+		if r.reader.List(ctx, list, client.InNamespace(v.key.Namespace), named) != nil {
+			continue // it is asked again
+		}
+		var known versioned = list
+		if len(list.Items) > 0 {
+			known = &list.Items[0]
+		}
+		if isOlder(known, v) {
+			return &v
+		}
 	}
-	if !isOlder(known, newest) {
-		return nil
-	}
-	return newest
+	return nil
 }
 
 // wentBack reports whether an object that took the place of another of its name shows that the cluster did: it has an older version, or it is

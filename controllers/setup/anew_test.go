@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	esv1 "github.com/sealbridge/sealbridge/api/externalsecrets/v1"
+	sbv1 "github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
+	"github.com/sealbridge/sealbridge/controllers/flow"
 )
 
 // history is an API server that is at a version, and the informers of what it has.
@@ -26,21 +29,28 @@ type history struct {
 	cache.Informers
 	cache.Informer
 	version string
-	// has is the version of the object that it is asked for; empty for none.
-	has     string
-	fails   error
-	asked   string
-	handler toolscache.ResourceEventHandler
+	// has are the versions of the ExternalSecret and the GitSync that it is asked for; empty for none.
+	has, sync string
+	fails     error
+	asked     []string
+	handler   toolscache.ResourceEventHandler
 }
 
 func (h *history) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	o := (&client.ListOptions{}).ApplyOptions(opts)
-	h.asked = fmt.Sprintf("%s in %s, %s", list.GetObjectKind().GroupVersionKind().Kind, o.Namespace, o.FieldSelector)
+	h.asked = append(h.asked, fmt.Sprintf("%s in %s, %s", list.GetObjectKind().GroupVersionKind().Kind, o.Namespace, o.FieldSelector))
 	list.SetResourceVersion(h.version)
-	if h.has != "" {
-		list.(*metav1.PartialObjectMetadataList).Items = []metav1.PartialObjectMetadata{{ObjectMeta: metav1.ObjectMeta{ResourceVersion: h.has}}}
+	has := h.has
+	if list.GetObjectKind().GroupVersionKind().Kind == "GitSyncList" {
+		has = h.sync
 	}
-	return h.fails
+	if has != "" {
+		list.(*metav1.PartialObjectMetadataList).Items = []metav1.PartialObjectMetadata{{ObjectMeta: metav1.ObjectMeta{ResourceVersion: has}}}
+	}
+	if list.GetObjectKind().GroupVersionKind().Kind == "ExternalSecretList" {
+		return h.fails
+	}
+	return nil
 }
 
 func (h *history) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
@@ -50,6 +60,17 @@ func (h *history) GetInformer(context.Context, client.Object, ...cache.InformerG
 func (h *history) AddEventHandler(handler toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
 	h.handler = handler
 	return nil, nil
+}
+
+// written is a writer of statuses whose writes make a version; none when it is empty.
+type written string
+
+func (w written) WriteStatus(_ context.Context, obj client.Object) error {
+	obj.SetResourceVersion(cmp.Or(string(w), "1000"))
+	if w == "" {
+		return errors.New("down")
+	}
+	return nil
 }
 
 func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
@@ -67,7 +88,10 @@ func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
 		has     string // in which it has the object
 		fails   error
 		then    func(toolscache.ResourceEventHandler)
-		want    bool
+		// writes is the status of a GitSync that is written, and sync the version in which the API server has that.
+		writes flow.StatusWriter
+		sync   string
+		want   bool
 	}{
 		"an object changes":       {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("100"), at("101")) }},
 		"it is seen again":        {then: func(h toolscache.ResourceEventHandler) { h.OnUpdate(at("100"), at("100")) }},
@@ -92,11 +116,16 @@ func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
 		"it has a later one":                               {has: "101"},
 		"it has an older one":                              {has: "99", want: true},
 		"it does not answer":                               {version: "1", has: "1", fails: errors.New("down")},
+		"it has what was written":                          {has: "100", writes: written("90"), sync: "90"},
+		"it has an older one than was written before the last of another kind": {has: "100", writes: written("90"), sync: "89", want: true},
+		"it has none of what was written last":                                 {has: "100", writes: written("201"), want: true},
+		"it does not answer for another kind":                                  {fails: errors.New("down"), writes: written("90"), sync: "89", want: true},
+		"it has another version than what was not written":                     {has: "100", writes: written(""), sync: "90"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				h := &history{version: cmp.Or(tc.version, "200"), has: tc.has, fails: tc.fails}
+				h := &history{version: cmp.Or(tc.version, "200"), has: tc.has, sync: tc.sync, fails: tc.fails}
 				scheme, err := newScheme()
 				if err != nil {
 					t.Fatal(err)
@@ -110,14 +139,18 @@ func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
 				if tc.then != nil {
 					tc.then(h.handler)
 				}
+				if tc.writes != nil {
+					w := (&Options{restored: r}).statuses(tc.writes)
+					_ = w.WriteStatus(t.Context(), &sbv1.GitSync{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "deploy"}})
+				}
 				time.Sleep(lookBack)
 				synctest.Wait()
 				cancel()
 				if err := <-ended; Again(err) != tc.want || (err != nil) != tc.want {
 					t.Errorf("it ended with %v", err)
 				}
-				if !tc.want && h.asked != "ExternalSecretList in team, metadata.name=db" {
-					t.Errorf("asked for %s", h.asked)
+				if !tc.want && !slices.Contains(h.asked, "ExternalSecretList in team, metadata.name=db") {
+					t.Errorf("asked for %q", h.asked)
 				}
 			})
 		})

@@ -84,6 +84,8 @@ type Options struct {
 
 	// closed are the namespaces that each controller leaves out, because it may not read there what it needs.
 	closed map[string][]string
+	// restored is told of what the controllers write.
+	restored *restored
 }
 
 // The defaults of flags that have two names.

@@ -254,7 +254,7 @@ func newScheme() (*runtime.Scheme, error) {
 
 func addSecretStore(mgr manager.Manager, o Options, pool *sessions.Pool, recorder events.EventRecorder, observer flow.Observer) error {
 	return secretstore.New(secretstore.Deps{
-		Client: mgr.GetClient(), Status: flow.NewStatuses(mgr), Sessions: pool, Events: recorder,
+		Client: mgr.GetClient(), Status: o.statuses(flow.NewStatuses(mgr)), Sessions: pool, Events: recorder,
 		Observer: observer, Class: o.ControllerClass, Concurrent: o.Concurrent, NamespacedOnly: len(o.WatchNamespaces) > 0,
 		Interval: o.StoreInterval,
 	}).SetupWithManager(mgr)
@@ -268,7 +268,7 @@ func addExternalSecret(
 		mgr.GetLogger().Info(note)
 	}
 	return externalsecret.New(externalsecret.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: flow.NewStatuses(mgr), Sessions: pool, Events: recorder, Observer: observer,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: o.statuses(flow.NewStatuses(mgr)), Sessions: pool, Events: recorder, Observer: observer,
 		Key:       externalsecret.InputsKey(mgr.GetAPIReader(), mgr.GetClient(), o.Namespace),
 		Templates: templates, Watches: watcher, APIServer: mgr.GetConfig().Host, Class: o.ControllerClass, Heartbeat: o.StatusHeartbeat, Concurrent: o.Concurrent,
 		Namespaces: o.namespaces(ExternalSecret), NamespacedOnly: len(o.WatchNamespaces) > 0, Delims: template.NewDelims(o.TemplateLeft, o.TemplateRight),
@@ -277,7 +277,7 @@ func addExternalSecret(
 
 func addClusterExternalSecret(ctx context.Context, mgr manager.Manager, o Options, recorder events.EventRecorder, observer flow.Observer) error {
 	return clusterexternalsecret.New(clusterexternalsecret.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: flow.NewStatuses(mgr), Events: recorder, Observer: observer,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: o.statuses(flow.NewStatuses(mgr)), Events: recorder, Observer: observer,
 		Concurrent: o.Concurrent,
 	}).SetupWithManager(ctx, mgr)
 }
@@ -305,7 +305,7 @@ func addSealedSecret(
 	if err := sealingkey.New(deps).SetupWithManager(mgr); err != nil {
 		return err
 	}
-	status := flow.StatusWriter(flow.NewStatusesOfParts(mgr))
+	status := o.statuses(flow.NewStatusesOfParts(mgr))
 	if !o.Sealed.UpdateStatus {
 		status = noStatus{}
 	}
@@ -341,7 +341,7 @@ func addSealedSecret(
 func addGitSync(mgr manager.Manager, o Options) error {
 	c, err := gitsync.New(gitsync.Deps{
 		Config: mgr.GetConfig(), HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper(),
-		Client: mgr.GetClient(), Status: flow.NewStatuses(mgr), Reader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(gitSyncComponent),
+		Client: mgr.GetClient(), Status: o.statuses(flow.NewStatuses(mgr)), Reader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(gitSyncComponent),
 		Git: gitsync.NewGit(source.New(source.Limits{})), RequireServiceAccount: o.RequireServiceAccount, Concurrent: o.Concurrent,
 	})
 	if err != nil {
