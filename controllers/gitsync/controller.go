@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -198,7 +199,8 @@ func (r *Reconciler) flow() flow.Engine {
 }
 
 // read returns the GitSync, from the API server when the cache has not seen our last write yet: an inventory must never
-// be computed from an older one.
+// be computed from an older one. Where the API server has not seen it either, the cluster was restored from a backup, and what was applied
+// since is not there any more: it is compared again.
 func (r *Reconciler) read(ctx context.Context, req reconcile.Request) (*v1alpha1.GitSync, error) {
 	sync := &v1alpha1.GitSync{}
 	if err := r.deps.Client.Get(ctx, req.NamespacedName, sync); err != nil {
@@ -209,6 +211,9 @@ func (r *Reconciler) read(ctx context.Context, req reconcile.Request) (*v1alpha1
 	if late && st.uid == sync.UID && st.resourceVersion != "" {
 		if err := r.deps.Reader.Get(ctx, req.NamespacedName, sync); err != nil {
 			return nil, err
+		}
+		if order, err := resourceversion.CompareResourceVersion(sync.ResourceVersion, st.resourceVersion); err == nil && order < 0 {
+			r.states.drop(req.NamespacedName)
 		}
 	}
 	return sync, nil
