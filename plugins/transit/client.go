@@ -52,8 +52,8 @@ type Client struct {
 	login   chan struct{}
 	gate    gate
 	known   atomic.Pointer[known]
-	// anew is held by whoever asks for versions out of turn.
-	anew sync.Mutex
+	// asking is held by whoever asks for versions.
+	asking sync.Mutex
 }
 
 // New returns a client, or what is wrong with its options. It asks Vault for nothing.

@@ -37,35 +37,38 @@ type known struct {
 
 // Ask asks Vault for the versions of the key. When that fails, Keys returns those that are known from before.
 func (c *Client) Ask(ctx context.Context) error {
+	c.asking.Lock() // not for longer than a question takes
+	defer c.asking.Unlock()
+	return c.learn(ctx).failure
+}
+
+// learn asks Vault and returns what is known then. Whoever calls it holds c.asking, so that no answer takes the place of a later one.
+func (c *Client) learn(ctx context.Context) *known {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
-	asked := c.o.Now()
-	now, err := c.read(ctx)
-	if err != nil {
-		now = c.known.Load().versions
+	now := &known{asked: c.o.Now()}
+	if now.versions, now.failure = c.read(ctx); now.failure != nil {
+		now.versions = c.known.Load().versions
 	}
-	c.known.Store(&known{versions: now, asked: asked, failure: err})
-	return err
+	c.known.Store(now)
+	return now
 }
 
 // askFor asks Vault out of turn for a version that it has not named, unless it was asked a moment ago, and returns what is known then.
 func (c *Client) askFor(ctx context.Context, version int) *known {
-	c.anew.Lock() // not for longer than Ask takes
-	defer c.anew.Unlock()
+	c.asking.Lock()
+	defer c.asking.Unlock()
 	before := c.known.Load()
 	if before.failure != nil || version <= before.latest || slices.Contains(before.missed, version) || c.o.Now().Sub(before.asked) < rest {
 		return before
 	}
-	if c.Ask(ctx) != nil {
-		return c.known.Load()
-	}
-	now := c.known.Load()
-	if version <= now.latest {
+	now := c.learn(ctx)
+	if now.failure != nil || version <= now.latest {
 		return now
 	}
 	k := *now
 	k.missed = append(slices.Clone(before.missed), version)
-	c.known.CompareAndSwap(now, &k) // it may have been asked in turn meanwhile, which says more
+	c.known.Store(&k)
 	return &k
 }
 
@@ -211,7 +214,8 @@ func (k *key) Unwrap(ctx context.Context, l keyring.Lock) ([]byte, error) {
 		return nil, keyring.ErrWrongKey
 	}
 	c := k.client
-	if err := c.gate.enter(); err != nil {
+	order, err := c.gate.enter()
+	if err != nil {
 		return nil, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, c.o.Timeout)
@@ -219,12 +223,12 @@ func (k *key) Unwrap(ctx context.Context, l keyring.Lock) ([]byte, error) {
 	fileKey, err := c.decrypt(bounded, k.version, l.Body)
 	switch {
 	case errors.Is(err, keyring.ErrWrongKey), errors.Is(err, keyring.ErrRetired):
-		c.gate.leave(nil)
+		c.gate.leave(order, nil)
 	case ctx.Err() != nil && err != nil:
-		c.gate.leave(nil) // the caller gave up; that says nothing of Vault
+		c.gate.giveUp(order)
 		return nil, ctx.Err()
 	default:
-		c.gate.leave(err)
+		c.gate.leave(order, err)
 	}
 	return fileKey, err
 }

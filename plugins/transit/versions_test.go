@@ -4,7 +4,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +18,7 @@ import (
 	"github.com/sealbridge/sealbridge/crypto/agebox"
 	"github.com/sealbridge/sealbridge/crypto/keyring"
 	"github.com/sealbridge/sealbridge/crypto/seal"
+	"github.com/sealbridge/sealbridge/plugins/transit"
 )
 
 func TestVersionsThatVaultDoesNotUseAnyMoreAreExplainedAndForeignOnesAreNot(t *testing.T) {
@@ -106,6 +112,53 @@ func TestAVersionThatAnotherReplicaHasNoticedFirstIsAskedFor(t *testing.T) {
 	ahead.Store(int64(20 * time.Second))
 	if err := opened(t.Context(), ring, sealed(t, second)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAnAnswerAboutVersionsDoesNotTakeThePlaceOfALaterOne: one of before a rotation comes when its successor has been opened.
+func TestAnAnswerAboutVersionsDoesNotTakeThePlaceOfALaterOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rsa-2048")
+	target, err := url.Parse(w.vault.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var questions atomic.Int32
+	answered, released := make(chan struct{}), make(chan struct{})
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(r *http.Response) error {
+			if strings.HasSuffix(r.Request.URL.Path, "/keys/k") && questions.Add(1) == 2 {
+				close(answered)
+				<-released
+			}
+			return nil
+		},
+	})
+	t.Cleanup(proxy.Close)
+	began, ahead := time.Now(), atomic.Int64{}
+	c := w.client(func(o *transit.Options) {
+		o.Address, o.Now = proxy.URL, func() time.Time { return began.Add(time.Duration(ahead.Load())) }
+	})
+	ring, _ := newest(t, c)
+	inTurn, outOfTurn := make(chan error, 1), make(chan error, 1)
+	go func() { inTurn <- c.Ask(t.Context()) }()
+	<-answered
+	w.write(w.mount+"/keys/k/rotate", nil)
+	_, second := newest(t, w.client())
+	ahead.Store(int64(10 * time.Second))
+	go func() { outOfTurn <- opened(t.Context(), ring, sealed(t, second)) }()
+	select {
+	case err := <-outOfTurn:
+		outOfTurn <- err
+	case <-time.After(300 * time.Millisecond): // it waits for the one that was asked first
+	}
+	close(released)
+	if err := errors.Join(<-inTurn, <-outOfTurn); err != nil {
+		t.Error(err)
+	}
+	if key, ok := keyring.New().With(c.Keys()...).NewestRemote(); !ok || key.Fingerprint() != second.Fingerprint() {
+		t.Error("the key that has just opened is not known any more")
 	}
 }
 
