@@ -68,6 +68,7 @@ func (s *Server) limited(undecryptable int, give answer) http.Handler {
 		if !ok {
 			return
 		}
+		ring, _ = s.keys.Ring() // a key that was retired while the request waited and arrived is sealed to no more
 		own := ring.For(received.Namespace())
 		switch {
 		case own.Len() == 0:

@@ -259,6 +259,37 @@ func TestRotateKeepsWhatIsSealedToTheNewestKeyWhereItIsAskedTo(t *testing.T) {
 	}
 }
 
+// renewed are keys of which others take the place when a body is read.
+type renewed struct {
+	io.Reader
+	current atomic.Pointer[keyring.Ring]
+	next    *keyring.Ring
+}
+
+func (r *renewed) Ring() (*keyring.Ring, <-chan struct{}) { return r.current.Load(), nil }
+
+func (r *renewed) Read(p []byte) (int, error) {
+	r.current.Store(r.next)
+	return r.Reader.Read(p)
+}
+
+// A key that somebody retires while a SealedSecret arrives would never open what is sealed to it.
+func TestNothingIsSealedToAKeyThatWasRetiredBeforeItArrived(t *testing.T) {
+	t.Parallel()
+	old, retired, newest := generate(t, time.Hour), generate(t, time.Minute), generate(t, 0)
+	k := &renewed{next: keyring.New(old, newest)}
+	k.current.Store(keyring.New(old, retired))
+	k.Reader = strings.NewReader(document("name: db, namespace: ns", "  encryptedData: {a: "+sealed(t, old, seal.Strict, "ns", "db")+"}\n"))
+	w := httptest.NewRecorder()
+	server(t, k, sealhttp.Options{}).Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/rotate", k))
+	spec, _ := decode(t, w.Body.String())["spec"].(map[string]any)
+	values, _ := spec["encryptedData"].(map[string]any)
+	text, _ := values["a"].(string)
+	if _, err := seal.NewOpener(keyring.New(newest), "", 0).Open(t.Context(), seal.Strict, "ns", "db", text); err != nil {
+		t.Error(err)
+	}
+}
+
 func sprint(format string, meta, a, b, status string) string {
 	return strings.NewReplacer("%s},\n", meta+"},\n", `"a": %q`, `"a": "`+a+`"`, `"b": %q`, `"b": "`+b+`"`, "}%s\n", "}"+status+"\n").Replace(format)
 }

@@ -28,7 +28,7 @@ func generate(t *testing.T, age time.Duration) *keyring.Pair {
 	return pair
 }
 
-func server(t *testing.T, k keys, o sealhttp.Options) *sealhttp.Server {
+func server(t *testing.T, k sealhttp.Keys, o sealhttp.Options) *sealhttp.Server {
 	t.Helper()
 	s, err := sealhttp.New(k, o)
 	if err != nil {

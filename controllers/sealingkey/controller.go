@@ -225,8 +225,9 @@ func (c *Controller) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		}
 		return reconcile.Result{}, nil
 	}
-	if c.forced.Load() {
+	if c.forced.Swap(false) { // before: who asks meanwhile asks for one that is made after that
 		if err := c.force(ctx); err != nil {
+			c.forced.Store(true)
 			return reconcile.Result{}, err
 		}
 	}

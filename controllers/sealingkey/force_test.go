@@ -1,12 +1,16 @@
 package sealingkey_test
 
 import (
+	"net/http"
 	"os"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sealbridge/sealbridge/controllers/sealingkey"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -39,4 +43,26 @@ func TestAKeyThatIsAskedForIsMadeByTheLeaderAlone(t *testing.T) {
 	if n := len(keySecrets(t, c, ns)); n != 3 {
 		t.Errorf("%d keys", n)
 	}
+}
+
+func TestAKeyThatIsAskedForWhileAnotherIsMadeIsMadeAfterIt(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.New(t)
+	ns, cfg := cp.Namespace(t), cp.Config()
+	ask := make(chan os.Signal)
+	var again atomic.Bool
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(req)
+			if req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/secrets") && again.Swap(false) {
+				ask <- syscall.SIGUSR1
+			}
+			return resp, err
+		})
+	})
+	keeper, _ := replica(t, cfg, ns, false, func(d *sealingkey.Deps) { d.Force = ask })
+	eventually(t, "there is a key", func() bool { return size(keeper) == 1 })
+	again.Store(true)
+	ask <- syscall.SIGUSR1
+	eventually(t, "each that was asked for is there", func() bool { return size(keeper) == 3 })
 }

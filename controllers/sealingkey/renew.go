@@ -171,7 +171,6 @@ func (c *Controller) force(ctx context.Context) error {
 			return err
 		}
 	}
-	c.forced.Store(false)
 	return nil
 }
 
