@@ -112,7 +112,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	b := ctrl.NewControllerManagedBy(mgr).Named("sealedsecret").
 		For(&v1alpha1.SealedSecret{}, builder.WithPredicates(predicate.Or[client.Object](
 			predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: scopeChanged}))).
-		WatchesRawSource(&keyWatch{keys: c.deps.Keys, objects: mgr.GetClient()}).
+		WatchesRawSource(&keyWatch{keys: c.deps.Keys, objects: mgr.GetClient(), memory: c.memory}).
 		WatchesRawSource(c.blockers).
 		WatchesRawSource(c.lane).
 		WatchesRawSource(c.together).
@@ -270,6 +270,7 @@ func (c *Controller) count(s *scope, err error) {
 type keyWatch struct {
 	keys    Keys
 	objects client.Reader
+	memory  *memory
 }
 
 // Start implements source.Source.
@@ -312,8 +313,8 @@ func (k *keyWatch) enqueue(ctx context.Context, queue workqueue.TypedRateLimitin
 		return
 	}
 	for i := range list.Items {
-		if !upToDate(&list.Items[i]) {
-			flow.Enqueue(queue, flow.PriorityNews, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		if name := client.ObjectKeyFromObject(&list.Items[i]); k.memory.waits(name) || !upToDate(&list.Items[i]) {
+			flow.Enqueue(queue, flow.PriorityNews, reconcile.Request{NamespacedName: name})
 		}
 	}
 }

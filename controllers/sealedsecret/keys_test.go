@@ -2,8 +2,10 @@ package sealedsecret_test
 
 import (
 	"encoding/base64"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,6 +96,57 @@ func TestAKeyThatIsAddedOpensWhatNoneCouldAndOneThatIsRemovedDoesNot(t *testing.
 		t.Error("a Secret was changed although nothing but the keys has")
 	}
 	w.checkCanary()
+}
+
+// A key that comes back after it was missed, and before anybody can read that.
+func TestAKeyThatComesWhileItsAbsenceIsReportedOpens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	restored := generate(t, 365*24*time.Hour)
+	known := func() bool { return w.ring().Has(restored.Fingerprint()) }
+	var once sync.Once
+	reports, back := make(chan struct{}), make(chan struct{})
+	w.fault = func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
+		if strings.HasSuffix(req.URL.Path, "/sealedsecrets/db/status") && w.ring().Len() == 1 {
+			once.Do(func() {
+				close(reports)
+				select {
+				case <-back:
+				case <-t.Context().Done():
+				}
+			})
+		}
+		return nil, nil
+	}
+	w.start()
+	key := w.keySecret("restored", restored)
+	w.create(key)
+	w.eventually("there are two keys", func() bool { return w.ring().Len() == 2 })
+	obj := w.object("db", nil)
+	obj.Spec.EncryptedData = map[string]string{"a": w.sealedTo(restored, seal.Strict, w.ns, "db", canary)}
+	w.create(obj)
+	w.synced("db")
+	settle(w)
+	if err := w.client.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the key is gone", func() bool { return !known() })
+	secret := w.secret("db")
+	secret.Data["a"] = []byte("edited")
+	if err := w.client.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-reports:
+	case <-time.After(deadline):
+		t.Fatal("nothing is reported")
+	}
+	w.create(w.keySecret("restored", restored))
+	w.eventually("the key is back", known)
+	time.Sleep(500 * time.Millisecond) // so that whoever is told of it has looked
+	close(back)
+	w.eventually("the Secret is as it was", func() bool { return w.data("db")["a"] == canary })
+	w.synced("db")
 }
 
 func TestAKeyThatCannotBeUsedIsLeftOutWithAWarning(t *testing.T) {

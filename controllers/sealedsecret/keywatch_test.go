@@ -19,7 +19,7 @@ func TestWhatANewKeyMayOpenIsBehindWhatSomebodyMade(t *testing.T) {
 	}
 	waits, queue := newObject("waits"), priorityqueue.New[reconcile.Request]("keys")
 	defer queue.ShutDown()
-	k := &keyWatch{objects: fake.NewClientBuilder().WithScheme(scheme).WithObjects(waits).Build()}
+	k := &keyWatch{memory: newMemory(), objects: fake.NewClientBuilder().WithScheme(scheme).WithObjects(waits).Build()}
 	k.enqueue(t.Context(), queue)
 	made := reconcile.Request{}
 	made.Namespace, made.Name = waits.Namespace, "made"

@@ -19,6 +19,8 @@ type memory struct {
 	objects map[types.NamespacedName]*record
 	// namespaces counts the objects in each.
 	namespaces map[string]int
+	// unopened are the objects that were not written since there was something to open, whatever their status says yet.
+	unopened map[types.NamespacedName]bool
 }
 
 // record is the memory of one object. The queue hands an object to one worker at a time, so only the map is locked.
@@ -56,7 +58,27 @@ type attempt struct {
 }
 
 func newMemory() *memory {
-	return &memory{objects: map[types.NamespacedName]*record{}, namespaces: map[string]int{}}
+	return &memory{objects: map[types.NamespacedName]*record{}, namespaces: map[string]int{}, unopened: map[types.NamespacedName]bool{}}
+}
+
+// opening notes, before a ring of keys is looked at, that an object is opened with it: who replaces the ring finds it so. written ends that.
+func (m *memory) opening(name types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unopened[name] = true
+}
+
+func (m *memory) written(name types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.unopened, name)
+}
+
+// waits reports whether other keys may open what is not opened of an object.
+func (m *memory) waits(name types.NamespacedName) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.unopened[name]
 }
 
 // of returns the record of an object, a new one when another object has had its name.
@@ -79,6 +101,7 @@ func (m *memory) of(name types.NamespacedName, uid types.UID) *record {
 func (m *memory) forget(name types.NamespacedName, emptied func(namespace string)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	delete(m.unopened, name)
 	if m.objects[name] == nil {
 		return
 	}

@@ -34,6 +34,7 @@ const (
 // open opens all values. The values that no known key opens are tried first, so that an object with one that cannot be
 // opened costs nothing for the others, and a key that has failed for a value is never asked again for the same bytes.
 func (c *Controller) open(ctx context.Context, s *scope) error {
+	c.memory.opening(client.ObjectKeyFromObject(s.obj))
 	common, _ := c.deps.Keys.Ring()
 	ring := common.For(s.obj.Namespace)
 	if ring.Len() == 0 {

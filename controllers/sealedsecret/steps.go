@@ -177,6 +177,7 @@ func (c *Controller) write(ctx context.Context, s *scope) error {
 		return writeFailure(s.obj, err)
 	}
 	c.blockers.forget(client.ObjectKeyFromObject(s.obj))
+	c.memory.written(client.ObjectKeyFromObject(s.obj))
 	*s.record = record{
 		uid: s.record.uid, written: s.written, generation: s.obj.Generation, scope: s.sealScope, sealingKey: s.sealingKey,
 	}
