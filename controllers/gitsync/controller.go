@@ -88,6 +88,7 @@ func New(deps Deps) (*Reconciler, error) {
 	informers, err := cache.New(deps.Config, cache.Options{
 		HTTPClient: deps.HTTPClient, Scheme: runtime.NewScheme(), Mapper: deps.Mapper,
 		DefaultLabelSelector: selector, DefaultTransform: cache.TransformStripManagedFields(),
+		ReaderFailOnMissingInformer: true, // who ends the last watch of a kind may come between somebody's look for it and the question
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watch owned objects: %w", err)

@@ -36,8 +36,9 @@ type scope struct {
 	// checkedHealth and unhealthy are set by health.
 	checkedHealth bool
 	unhealthy     []string
-	// blind is set by finish: an object is not watched yet, so what happened to it since it was applied is not known.
-	blind bool
+	// drifts are set by finish: objects that may not be as they were applied. Of one that is not watched yet nothing is known, and one that
+	// was changed before the answer to its write came was not known yet when its event did.
+	drifts []apply.Ref
 	// original is the GitSync as it was read; set for one that is being deleted.
 	original *v1alpha1.GitSync
 	// released is set by letGo: the finalizer is gone.

@@ -38,14 +38,14 @@ func report(clock func() time.Time) flow.Report[scope] {
 			remember(s, ready.Reason, now)
 		}
 		again := next(s.sync, s.state, now)
-		if s.blind {
-			again = min(again, catchUp)
+		for _, ref := range s.drifts {
+			again = min(again, max(catchUp, s.state.memory.RepairDelay(ref, now)))
 		}
 		return flow.Verdict{Next: again, Event: eventOf(s, out, before, ready)}
 	}
 }
 
-// catchUp is when to look again, without asking anybody, for objects whose watch had not begun when they were applied.
+// catchUp is when to look again, without asking anybody, for objects that may not be as they were applied.
 const catchUp = 2 * time.Second
 
 // setConditions sets Ready, and Reconciling or Stalled only while they are True, as kstatus wants them.

@@ -274,7 +274,11 @@ func (r *Reconciler) finish(ctx context.Context, s *scope) error {
 	st := s.state
 	st.watching.Store(len(healthChecks(s.sync)) > 0) // health can change at any time
 	st.waiting = waiting{}
-	s.blind = slices.ContainsFunc(inventory(s.sync), func(e apply.Entry) bool { return !r.watch.live(ctx, e).Known })
+	for _, e := range inventory(s.sync) {
+		if st.memory.Drifted(e.Ref, r.watch.live(ctx, e)) {
+			s.drifts = append(s.drifts, e.Ref)
+		}
+	}
 	if s.unreachable != nil {
 		return ending(s.sync, reasonOf(s.unreachable, v1alpha1.ReasonGitOperationFailed), s.unreachable)
 	}

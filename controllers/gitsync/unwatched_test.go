@@ -2,17 +2,23 @@ package gitsync_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sealbridge/sealbridge/api/sealbridge/v1alpha1"
+	"github.com/sealbridge/sealbridge/test/harness/capture"
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
 
@@ -108,4 +114,32 @@ func TestDriftOfAKindThatMayNotBeWatchedIsFoundByDryRunAtTheInterval(t *testing.
 	// The kind that may be watched is repaired at once all the same.
 	w.kubectl("", "label", "serviceaccount", "app", "team=b", "--overwrite")
 	w.eventually("the ServiceAccount is as in Git", func() bool { return w.object("v1", "ServiceAccount", "app").GetLabels()["team"] == "a" })
+}
+
+// The event of such a change comes before it is known what was applied.
+func TestWhatSomebodyChangesBeforeTheAnswerToItsWriteComesBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var once sync.Once
+	w.as = w.cp.Config()
+	w.as.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return capture.RoundTripper(func(req *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(req)
+			if req.Method == http.MethodPatch && strings.HasSuffix(req.URL.Path, "/"+w.ns+"/configmaps/a") && req.URL.Query().Get("dryRun") == "" {
+				once.Do(func() {
+					cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "a"}}
+					if err := w.Patch(t.Context(), cm, client.RawPatch(types.MergePatchType, []byte(`{"data":{"key":"x"}}`))); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(time.Second) // so that its event has come
+				})
+			}
+			return resp, err
+		})
+	})
+	w.start()
+	revision := w.push("app", configMap("a", "1"))
+	w.gitSync("app", nil)
+	w.ready("app", revision)
+	w.eventually("the ConfigMap is as in Git", func() bool { return fmt.Sprint(w.object("v1", "ConfigMap", "a").Object["data"]) == "map[key:1]" })
 }

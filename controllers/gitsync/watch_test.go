@@ -85,3 +85,39 @@ func TestNoGitSyncWaitsBecauseTheAPIServerIsSlowToNameAKindOfAnother(t *testing.
 		t.Errorf("kinds %v: want the one that was waited for, for who waits", w.kinds)
 	}
 }
+
+// Of several that have objects of a kind, the last ends its watch: at any time, also while another asks.
+func TestWhoAsksForAKindThatNobodyWatchesAnyMoreBeginsNoWatch(t *testing.T) {
+	t.Parallel()
+	cfg := controlplane.New(t).Config()
+	httpClient, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapper, err := apiutil.NewDynamicRESTMapper(cfg, httpClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := New(Deps{Config: cfg, HTTPClient: httpClient, Mapper: mapper})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.watch.informers.Start(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	kind := schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
+	object := apply.Entry{Ref: apply.Ref{Kind: kind.Kind, Namespace: "default", Name: "none"}, Version: "v1"}
+	r.watch.use(ctx, types.NamespacedName{Namespace: "b", Name: "other"}, map[schema.GroupVersionKind]bool{kind: true})
+	for end := time.Now().Add(30 * time.Second); !r.watch.live(ctx, object).Known; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the kind is not watched")
+		}
+	}
+	if err := r.watch.informers.RemoveInformer(ctx, metadataOf(kind)); err != nil {
+		t.Fatal(err)
+	}
+	if r.watch.live(ctx, object).Known {
+		t.Error("the kind is watched again, for nobody")
+	}
+}
