@@ -1,11 +1,23 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/sealbridge/sealbridge/test/harness/controlplane"
 )
@@ -39,10 +51,7 @@ func TestAClusterThatIsRestoredFromABackupIsMadeTrueAgain(t *testing.T) {
 	}
 	w.complete("all is new after the backup", external, sealed, "2")
 	w.applied("the GitSync is new after the backup", files, "2")
-	var list corev1.SecretList
-	w.must(w.client.List(t.Context(), &list))
-	seen, err := strconv.ParseInt(list.ResourceVersion, 10, 64)
-	w.must(err)
+	seen := w.revision()
 	w.must(syscall.Kill(controller.PID(), syscall.SIGSTOP))
 	w.must(cp.Restore(t.Context(), seen+1000))
 	w.store("3", external)
@@ -70,5 +79,78 @@ func TestAClusterThatIsRestoredFromABackupIsMadeTrueAgain(t *testing.T) {
 	w.must(cp.Restore(t.Context(), 0))
 	w.must(syscall.Kill(controller.PID(), syscall.SIGCONT))
 	w.complete("the objects are true that were restored with their revision", external, sealed, "4")
+	w.survived(controller)
+}
+
+// revision returns that of the cluster.
+func (w *world) revision() int64 {
+	w.t.Helper()
+	var list corev1.SecretList
+	w.must(w.client.List(w.t.Context(), &list))
+	revision, err := strconv.ParseInt(list.ResourceVersion, 10, 64)
+	w.must(err)
+	return revision
+}
+
+// deaf returns a kubeconfig with which nothing is seen of ExternalSecrets and GitSyncs while what is returned with it is set; each is found
+// by its name all the same.
+func (w *world) deaf() (is *atomic.Bool, kubeconfig string) {
+	w.t.Helper()
+	target, err := url.Parse(w.cp.URL())
+	w.must(err)
+	transport, err := rest.TransportFor(w.cp.Config())
+	w.must(err)
+	is = &atomic.Bool{}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: transport, ErrorLog: log.New(io.Discard, "", 0),
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		all := strings.HasSuffix(r.URL.Path, "/externalsecrets") || strings.HasSuffix(r.URL.Path, "/gitsyncs")
+		if is.Load() && all && r.Method == http.MethodGet && r.URL.Query().Get("fieldSelector") == "" {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(rw, r)
+	}))
+	w.t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	kubeconfig = filepath.Join(w.t.TempDir(), "kubeconfig")
+	text := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n"+
+		"clusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u, user: {}}]\n", server.URL)
+	w.must(os.WriteFile(kubeconfig, []byte(text), 0o600))
+	return is, kubeconfig
+}
+
+// After the API server was away, watches come back within a minute and more, each when its pause is over: the controllers go on meanwhile,
+// and what they write before a restore nothing that is watched has shown.
+func TestARestoreOfWhatNoWatchHasShownIsNoticed(t *testing.T) {
+	t.Parallel()
+	cp := controlplane.Own(t)
+	w := worldOn(t, cp)
+	deaf, kubeconfig := w.deaf()
+	external, files := named("es", 3), 2
+	controller := w.start("--controllers=*", "--watch-namespaces="+w.ns, "--kubeconfig="+kubeconfig)
+	w.store("1", external)
+	for _, name := range external {
+		w.externalSecret(name)
+	}
+	repository := w.repository(files)
+	w.complete("all are there before the backup", external, nil, "1")
+	w.applied("the GitSync is there before the backup", files, "1")
+	deaf.Store(true)
+	w.must(cp.Save(t.Context()))
+
+	w.store("2", external)
+	w.commit(repository, files, "2")
+	w.complete("all is new after the backup", external, nil, "2")
+	w.applied("the GitSync is new after the backup", files, "2")
+	seen := w.revision()
+	w.must(syscall.Kill(controller.PID(), syscall.SIGSTOP))
+	w.must(cp.Restore(t.Context(), seen+1000))
+	w.store("3", external)
+	deaf.Store(false)
+	w.must(syscall.Kill(controller.PID(), syscall.SIGCONT))
+
+	w.applied("what Git says is applied to the restored cluster", files, "2")
+	w.complete("the restored objects are true", external, nil, "3")
 	w.survived(controller)
 }
