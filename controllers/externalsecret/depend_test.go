@@ -435,8 +435,9 @@ func TestWhatChangedWhileNoControllerRanArrivesAtTheStart(t *testing.T) {
 		w.start()
 		all()
 	}
-	_, asked := w.backend.calls()
+	var asked int
 	restart(func() {
+		_, asked = w.backend.calls()
 		w.traffic.reset()
 		w.backend.put("db", `{"password":"two-`+canary+`"}`)
 	})

@@ -124,6 +124,12 @@ func TestObjectsOfASlowStoreHoldUpNoOthersAndAskItOnce(t *testing.T) {
 		w.ready(name)
 	}
 	w.holds(forced, map[string]string{"password": canary + "-new"})
+	w.eventually("the status of what was read by force says so", func() error {
+		if es := w.ready(forced); es.Status.Target.ResourceVersion != w.secret(forced).ResourceVersion {
+			return fmt.Errorf("it is %+v", es.Status.Target)
+		}
+		return nil
+	})
 	if _, most, _ := slow.counts(); most > workers {
 		t.Errorf("%d requests at once, want as many as there are workers", most)
 	}
