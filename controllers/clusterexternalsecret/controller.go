@@ -188,8 +188,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("read ClusterExternalSecret: %w", redact.API(err))
 	}
-	if r.recall(req.Name).Behind(ces, time.Now()) {
-		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
+	if pause := r.recall(req.Name).Behind(ces, time.Now()); pause > 0 {
+		return reconcile.Result{RequeueAfter: pause}, nil
 	}
 	s := &scope{name: req.Name, ces: ces, now: time.Now(), version: versionOf(ces)}
 	result, err := flow.Run(ctx, engine, ces, s, report, r.steps()...)

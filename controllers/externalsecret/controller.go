@@ -206,9 +206,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("read ExternalSecret: %w", redact.API(err))
 	}
 	m := r.recall(req.NamespacedName, es.UID)
-	if m.last.Behind(es, time.Now()) {
+	if pause := m.last.Behind(es, time.Now()); pause > 0 {
 		r.places.Unjudged(req.NamespacedName)
-		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
+		return reconcile.Result{RequeueAfter: pause}, nil
 	}
 	s := &scope{es: es, now: r.deps.Now(), memo: m, version: versionOf(es), news: r.newsOf(req.NamespacedName)}
 	s.visit = r.lanes.visit(req.NamespacedName)

@@ -8,8 +8,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// CatchUp is how long to wait for a cache that does not show yet what this process wrote last.
-const CatchUp = 50 * time.Millisecond
+// The bounds of the pause in which a cache may come to show what this process wrote last. Mostly it takes milliseconds. The watch of an
+// API server that was away is away itself for up to a minute more, and then all that were written meanwhile are waited for.
+const (
+	minCatchUp = 50 * time.Millisecond
+	maxCatchUp = 2 * time.Second
+)
 
 // doubt is how long a write without an answer may have been carried out without the cache showing it.
 const doubt = time.Second
@@ -19,13 +23,15 @@ const doubt = time.Second
 type Last struct {
 	// version is the object's resourceVersion after the run.
 	version string
+	// ended is when the run did.
+	ended time.Time
 	// until is when the version is believed in although the status was written without an answer; zero for one that had one.
 	until time.Time
 }
 
 // LastOf returns what to remember of a run: of the object as Run left it and of the error that Run returned.
 func LastOf(obj client.Object, err error, now time.Time) Last {
-	l := Last{version: obj.GetResourceVersion()}
+	l := Last{version: obj.GetResourceVersion(), ended: now}
 	var unwritten *unwrittenError
 	if errors.As(err, &unwritten) {
 		l.until = now.Add(doubt)
@@ -33,11 +39,19 @@ func LastOf(obj client.Object, err error, now time.Time) Last {
 	return l
 }
 
-// Behind reports whether an object from a cache may be older than the one that the last run left: it is then looked at again
-// after CatchUp.
-func (l Last) Behind(obj client.Object, now time.Time) bool {
+// Behind returns after which pause to look again at an object from a cache that may be older than the one that the last run left, 0 when
+// it is not: after as long as the cache is behind already, within 50 milliseconds and two seconds.
+func (l Last) Behind(obj client.Object, now time.Time) time.Duration {
 	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), l.version)
-	return err == nil && (order < 0 || order == 0 && now.Before(l.until))
+	pause := min(max(now.Sub(l.ended), minCatchUp), maxCatchUp)
+	switch {
+	case err != nil || order > 0:
+		return 0
+	case order == 0:
+		return max(min(pause, l.until.Sub(now)), 0)
+	default:
+		return pause
+	}
 }
 
 // unwrittenError is of a status of which it is not known whether it was written.

@@ -208,7 +208,7 @@ func (r *Reconciler) read(ctx context.Context, req reconcile.Request) (*v1alpha1
 		return nil, err
 	}
 	st, ok := r.states.find(req.NamespacedName)
-	late := ok && (newer(st.resourceVersion, sync.ResourceVersion) || st.last.Behind(sync, r.deps.Now()))
+	late := ok && (newer(st.resourceVersion, sync.ResourceVersion) || st.last.Behind(sync, r.deps.Now()) > 0)
 	if late && st.uid == sync.UID && st.resourceVersion != "" {
 		if err := r.deps.Reader.Get(ctx, req.NamespacedName, sync); err != nil {
 			return nil, err

@@ -192,8 +192,8 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("read SealedSecret %s: %w", req, redact.API(err))
 	}
 	record := c.memory.of(req.NamespacedName, obj.UID)
-	if record.last.Behind(obj, time.Now()) {
-		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
+	if pause := record.last.Behind(obj, time.Now()); pause > 0 {
+		return reconcile.Result{RequeueAfter: pause}, nil
 	}
 	s := &scope{obj: obj, record: record, sealScope: seal.ScopeOf(obj.Annotations), now: c.deps.Now()}
 	result, err := flow.Run(ctx, c.deps.Engine, obj, s, report,

@@ -138,8 +138,8 @@ func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, obj c
 	if before != "" {
 		r.deps.Sessions.Forget(before)
 	}
-	if last.Behind(obj, s.now) {
-		return reconcile.Result{RequeueAfter: flow.CatchUp}, nil
+	if pause := last.Behind(obj, s.now); pause > 0 {
+		return reconcile.Result{RequeueAfter: pause}, nil
 	}
 	s.first = first
 	result, err := flow.Run(ctx, engine, obj, s, report, r.steps()...)
