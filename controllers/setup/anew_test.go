@@ -149,7 +149,11 @@ func TestAClusterWhoseHistoryHasGoneBackIsBegunAnew(t *testing.T) {
 				if err := <-ended; Again(err) != tc.want || (err != nil) != tc.want {
 					t.Errorf("it ended with %v", err)
 				}
-				if !tc.want && !slices.Contains(h.asked, "ExternalSecretList in team, metadata.name=db") {
+				asked := []string{"ExternalSecretList in team, metadata.name=db"}
+				if tc.sync != "" && tc.writes != written("") {
+					asked = append(asked, "GitSyncList in team, metadata.name=deploy")
+				}
+				if slices.Sort(h.asked); !tc.want && !slices.Equal(h.asked, asked) {
 					t.Errorf("asked for %q", h.asked)
 				}
 			})
