@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -213,7 +212,7 @@ func (r *Reconciler) read(ctx context.Context, req reconcile.Request) (*v1alpha1
 		if err := r.deps.Reader.Get(ctx, req.NamespacedName, sync); err != nil {
 			return nil, err
 		}
-		if order, err := resourceversion.CompareResourceVersion(sync.ResourceVersion, st.resourceVersion); err == nil && order < 0 {
+		if newer(st.resourceVersion, sync.ResourceVersion) {
 			r.states.drop(req.NamespacedName)
 		}
 	}
