@@ -2,6 +2,7 @@ package gitsync
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -34,8 +35,9 @@ func (m *slowMapper) RESTMapping(kind schema.GroupKind, versions ...string) (*me
 	return m.RESTMapper.RESTMapping(kind, versions...)
 }
 
-func TestNoGitSyncWaitsBecauseTheAPIServerIsSlowToNameAKindOfAnother(t *testing.T) {
-	t.Parallel()
+// connection returns how the test's API server is reached, and what names its kinds.
+func connection(t *testing.T) (*rest.Config, *http.Client, meta.RESTMapper) {
+	t.Helper()
 	cfg := controlplane.New(t).Config()
 	httpClient, err := rest.HTTPClientFor(cfg)
 	if err != nil {
@@ -45,15 +47,28 @@ func TestNoGitSyncWaitsBecauseTheAPIServerIsSlowToNameAKindOfAnother(t *testing.
 	if err != nil {
 		t.Fatal(err)
 	}
+	return cfg, httpClient, mapper
+}
+
+// runInformers runs informers until the test ends, and returns the context of those who ask them.
+func runInformers(t *testing.T, informers cache.Cache) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = informers.Start(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return ctx
+}
+
+func TestNoGitSyncWaitsBecauseTheAPIServerIsSlowToNameAKindOfAnother(t *testing.T) {
+	t.Parallel()
+	cfg, httpClient, mapper := connection(t)
 	slow := &slowMapper{RESTMapper: mapper, kind: "ConfigMap", asked: make(chan struct{}), answered: make(chan struct{})}
 	informers, err := cache.New(cfg, cache.Options{HTTPClient: httpClient, Scheme: runtime.NewScheme(), Mapper: slow})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { _ = informers.Start(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
+	ctx := runInformers(t, informers)
 	w := &watcher{informers: informers, mapper: slow, states: newStates(), now: time.Now, kinds: map[schema.GroupVersionKind]*watched{}}
 	kind := func(name string) map[schema.GroupVersionKind]bool {
 		return map[schema.GroupVersionKind]bool{{Version: "v1", Kind: name}: true}
@@ -89,23 +104,12 @@ func TestNoGitSyncWaitsBecauseTheAPIServerIsSlowToNameAKindOfAnother(t *testing.
 // Of several that have objects of a kind, the last ends its watch: at any time, also while another asks.
 func TestWhoAsksForAKindThatNobodyWatchesAnyMoreBeginsNoWatch(t *testing.T) {
 	t.Parallel()
-	cfg := controlplane.New(t).Config()
-	httpClient, err := rest.HTTPClientFor(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mapper, err := apiutil.NewDynamicRESTMapper(cfg, httpClient)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg, httpClient, mapper := connection(t)
 	r, err := New(Deps{Config: cfg, HTTPClient: httpClient, Mapper: mapper})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { _ = r.watch.informers.Start(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
+	ctx := runInformers(t, r.watch.informers)
 	kind := schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
 	object := apply.Entry{Ref: apply.Ref{Kind: kind.Kind, Namespace: "default", Name: "none"}, Version: "v1"}
 	r.watch.use(ctx, types.NamespacedName{Namespace: "b", Name: "other"}, map[schema.GroupVersionKind]bool{kind: true})
