@@ -17,6 +17,29 @@ func sessionOf(p *Pool, s Store) *entry {
 	return p.entries[key{identity: s.identity()}]
 }
 
+// afterAnOutageBegan has a user ask for keys in a call that goes on for more than a second, another find the backend down that begins to be
+// in it, and the call end: that is no news.
+func afterAnOutageBegan(t *testing.T, b *backend, keys []string, begins func(*Pool, Store)) (*Pool, *listener, Store) {
+	t.Helper()
+	p := running(t, cluster())
+	l := listen(p)
+	s := storeOf(b, "team", "s", 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = p.Fetch(t.Context(), request(s, "team", keys...))
+	}()
+	time.Sleep(time.Second)
+	begins(p, s)
+	failing(t, p, s, "b")
+	<-ended
+	synctest.Wait()
+	if got := l.drain(); len(got) != 0 {
+		t.Errorf("news in the outage: %+v", got)
+	}
+	return p, l, s
+}
+
 // A call in several portions goes on after the first was answered, while the backend goes down.
 func TestAnAnswerOfBeforeAnOutageDoesNotEndItWhenItsCallEndsLater(t *testing.T) {
 	t.Parallel()
@@ -32,22 +55,7 @@ func TestAnAnswerOfBeforeAnOutageDoesNotEndItWhenItsCallEndsLater(t *testing.T) 
 			}
 			return answer(id, refs), nil
 		}
-		p := running(t, cluster())
-		l := listen(p)
-		s := storeOf(b, "team", "s", 1)
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			_, _ = p.Fetch(t.Context(), request(s, "team", append(keysFrom(0, portionOf(1)), "later")...))
-		}()
-		time.Sleep(time.Second)
-		is.Store(true)
-		failing(t, p, s, "b")
-		<-ended
-		synctest.Wait()
-		if got := l.drain(); len(got) != 0 {
-			t.Errorf("news in the outage: %+v", got)
-		}
+		p, l, s := afterAnOutageBegan(t, b, append(keysFrom(0, portionOf(1)), "later"), func(*Pool, Store) { is.Store(true) })
 		failing(t, p, s, "c")
 		is.Store(false)
 		l.recovered(t)
@@ -107,23 +115,10 @@ func TestASessionThatWasReplacedDoesNotEndTheOutageOfItsSuccessor(t *testing.T) 
 			}
 			return answer(id, refs), nil
 		}
-		p := running(t, cluster())
-		l := listen(p)
-		s := storeOf(b, "team", "s", 1)
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			_, _ = p.Fetch(t.Context(), request(s, "team", "slow"))
-		}()
-		time.Sleep(time.Second)
-		p.retire(sessionOf(p, s))
-		is.Store(true)
-		failing(t, p, s, "a")
-		<-ended
-		synctest.Wait()
-		if got := l.drain(); len(got) != 0 {
-			t.Errorf("news in the outage: %+v", got)
-		}
+		_, l, _ := afterAnOutageBegan(t, b, []string{"slow"}, func(p *Pool, s Store) {
+			p.retire(sessionOf(p, s))
+			is.Store(true)
+		})
 		is.Store(false)
 		l.recovered(t)
 	})
