@@ -51,11 +51,7 @@ func TestAClusterThatIsRestoredFromABackupIsMadeTrueAgain(t *testing.T) {
 	}
 	w.complete("all is new after the backup", external, sealed, "2")
 	w.applied("the GitSync is new after the backup", files, "2")
-	seen := w.revision()
-	w.must(syscall.Kill(controller.PID(), syscall.SIGSTOP))
-	w.must(cp.Restore(t.Context(), seen+1000))
-	w.store("3", external)
-	w.must(syscall.Kill(controller.PID(), syscall.SIGCONT))
+	w.restore(controller, w.revision()+1000, func() { w.store("3", external) })
 
 	w.applied("what Git says is applied to the restored cluster", files, "2")
 	got := w.complete("the restored objects are true", external, sealed, "3")
@@ -75,11 +71,19 @@ func TestAClusterThatIsRestoredFromABackupIsMadeTrueAgain(t *testing.T) {
 	w.must(cp.Save(t.Context()))
 	w.store("5", external)
 	w.complete("all is new after the second backup", external, sealed, "5")
-	w.must(syscall.Kill(controller.PID(), syscall.SIGSTOP))
-	w.must(cp.Restore(t.Context(), 0))
-	w.must(syscall.Kill(controller.PID(), syscall.SIGCONT))
+	w.restore(controller, 0, func() {})
 	w.complete("the objects are true that were restored with their revision", external, sealed, "4")
 	w.survived(controller)
+}
+
+// restore puts back what the cluster held when it was saved, with a revision or, with 0, with the one that it had. The controller sees
+// nothing of the cluster until meanwhile has returned.
+func (w *world) restore(controller *replica, revision int64, meanwhile func()) {
+	w.t.Helper()
+	w.must(syscall.Kill(controller.PID(), syscall.SIGSTOP))
+	w.must(w.cp.Restore(w.t.Context(), revision))
+	meanwhile()
+	w.must(syscall.Kill(controller.PID(), syscall.SIGCONT))
 }
 
 // revision returns that of the cluster.
@@ -143,12 +147,10 @@ func TestARestoreOfWhatNoWatchHasShownIsNoticed(t *testing.T) {
 	w.commit(repository, files, "2")
 	w.complete("all is new after the backup", external, nil, "2")
 	w.applied("the GitSync is new after the backup", files, "2")
-	seen := w.revision()
-	w.must(syscall.Kill(controller.PID(), syscall.SIGSTOP))
-	w.must(cp.Restore(t.Context(), seen+1000))
-	w.store("3", external)
-	deaf.Store(false)
-	w.must(syscall.Kill(controller.PID(), syscall.SIGCONT))
+	w.restore(controller, w.revision()+1000, func() {
+		w.store("3", external)
+		deaf.Store(false)
+	})
 
 	w.applied("what Git says is applied to the restored cluster", files, "2")
 	w.complete("the restored objects are true", external, nil, "3")
